@@ -1,0 +1,151 @@
+//! The operator's configuration: parsed, checked whole, and turned into types that cannot be wrong.
+//!
+//! `raw` mirrors the file, `problem` finds every problem and its place at once, `validate` turns the mirror into
+//! [`Config`], `secret` reads tokens, `reload` notices a changed file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::decision::policy::Policy;
+use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
+
+/// A configuration in which everything refers to something that exists and every value is possible.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where metrics, API and health are served.
+    pub listen: SocketAddr,
+    /// The journal's file.
+    pub state: PathBuf,
+    /// How long incidents and decisions are kept.
+    pub retention: Duration,
+    /// File with the bearer token for calls that change something.
+    pub admin_token_file: Option<PathBuf>,
+    /// Platform accounts.
+    pub platforms: Vec<PlatformConfig>,
+    /// Places that are up whenever our own network is.
+    pub control_probes: Vec<ControlProbe>,
+    /// The guarded apps.
+    pub apps: Vec<AppConfig>,
+    /// More apps than this wanting a rollback within a minute is a storm.
+    pub concurrent_rollbacks: usize,
+}
+
+/// An account on a platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlatformConfig {
+    /// Its name.
+    pub name: PlatformName,
+    /// What it speaks.
+    pub kind: PlatformKind,
+    /// Where its token is found.
+    pub token: TokenSource,
+    /// Base URL of its API, without a trailing slash.
+    pub api: Url,
+    /// Time between polls at rest.
+    pub poll: Duration,
+    /// Limit of one request.
+    pub timeout: Duration,
+    /// How long an unanswered write is looked for.
+    pub reconcile: Duration,
+}
+
+/// What a platform speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformKind {
+    /// DigitalOcean App Platform.
+    DigitalOcean,
+}
+
+/// Where a token is found. The token itself never stands in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// A file, read again when the platform refuses the token.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// A place that is up whenever our own network is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlProbe {
+    /// Where.
+    pub url: Url,
+    /// Time between samples.
+    pub period: Duration,
+    /// Limit of one sample.
+    pub timeout: Duration,
+}
+
+/// A guarded app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppConfig {
+    /// Its name.
+    pub name: AppName,
+    /// The account it runs in.
+    pub platform: PlatformName,
+    /// Its id there.
+    pub id: PlatformAppId,
+    /// How it is probed, in the order of the policy's probes.
+    pub probes: Vec<ProbeConfig>,
+    /// What the core decides by.
+    pub policy: Policy,
+}
+
+/// A probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeConfig {
+    /// Its name.
+    pub name: ProbeName,
+    /// What is asked.
+    pub url: Url,
+    /// Extra request headers. Values may be secrets and are never shown.
+    pub headers: BTreeMap<String, Header>,
+    /// Time between samples at rest.
+    pub period: Duration,
+    /// Time between samples while a release is under watch.
+    pub watch_period: Duration,
+    /// Time between samples for a while after a first failed one in a watch.
+    pub burst: Duration,
+    /// Limit of one sample.
+    pub timeout: Duration,
+    /// Samples this soon after going live are set aside.
+    pub settle: Duration,
+    /// What a good answer looks like.
+    pub expect: Expect,
+    /// How many samples its rules and the soak need at hand.
+    pub window: usize,
+}
+
+/// A header's value, which Debug does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header(pub String);
+
+impl std::fmt::Debug for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// What a good answer looks like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expect {
+    /// These statuses; any 2xx when empty.
+    pub status: Vec<u16>,
+    /// The body contains this, within its first 64 KiB.
+    pub body_contains: Option<String>,
+    /// The body is JSON with this value at this place.
+    pub json: Option<ExpectJson>,
+}
+
+/// A JSON value that has to be there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectJson {
+    /// RFC 6901 pointer, `/status`.
+    pub pointer: String,
+    /// The value.
+    pub equals: serde_json::Value,
+}

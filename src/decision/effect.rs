@@ -1,0 +1,250 @@
+//! What the core asks of the shell, what can come back, and why: closed lists.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use super::observation::Deployment;
+use crate::ids::DeploymentId;
+
+/// A call the shell owes the platform. At most one a decision, and at most one open an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Effect {
+    /// Ask whether a rollback to `target` would be accepted. Changes nothing, but needs the right to write.
+    Validate {
+        /// The deployment that must still be the live one.
+        accused: DeploymentId,
+        /// The deployment to go back to.
+        target: DeploymentId,
+    },
+    /// Roll back to `target`, pinning the app.
+    CreateRollback {
+        /// The deployment that must still be the live one.
+        accused: DeploymentId,
+        /// The deployment to go back to.
+        target: DeploymentId,
+    },
+    /// Accept the rollback and unpin.
+    Commit {
+        /// The rollback deployment the app must still be pinned to.
+        rollback: DeploymentId,
+    },
+    /// Undo the rollback and unpin.
+    Revert {
+        /// The rollback deployment the app must still be pinned to.
+        rollback: DeploymentId,
+    },
+}
+
+impl Effect {
+    /// The fixed word for metrics, logs and the API.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Validate { .. } => "validate",
+            Self::CreateRollback { .. } => "create_rollback",
+            Self::Commit { .. } => "commit",
+            Self::Revert { .. } => "revert",
+        }
+    }
+
+    /// Whether the call changes anything on the platform.
+    pub fn mutates(&self) -> bool {
+        !matches!(self, Self::Validate { .. })
+    }
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The platform's word on a rollback.
+    Validated(Validation),
+    /// The rollback deployment the platform made.
+    Created(Deployment),
+    /// Committed.
+    Committed,
+    /// Reverted, with the deployment the platform made for it if it said so.
+    Reverted(Option<DeploymentId>),
+    /// Not sent: a guard right before the write stopped it.
+    NotSent(Guard),
+    /// Sent and surely not applied; worth trying again after the wait.
+    NotApplied {
+        /// Why.
+        why: Rejection,
+        /// What the platform asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Refused with a client error. The platform documents none here, so it is read before it is believed.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The platform's words, shortened, free of secrets.
+        message: String,
+    },
+    /// It may or may not have been applied: timeout, broken connection, 5xx, unreadable answer, crash.
+    Unresolved,
+}
+
+/// The platform's word on a rollback.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Whether the rollback would be accepted.
+    pub valid: bool,
+    /// The condition that fails.
+    pub error: Option<Condition>,
+    /// What should be known before.
+    pub warnings: Vec<Condition>,
+}
+
+/// A condition the platform names. The code is an open set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// `app_pinned`, `incompatible_phase`, ...
+    pub code: String,
+    /// The platform's words, shortened.
+    pub message: String,
+}
+
+/// A guard that stopped an effect right before it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// The fresh read shows another picture; it is in the observation.
+    Changed,
+    /// The fresh read failed, so nothing was sent.
+    Unreadable,
+    /// The app was paused.
+    Paused,
+    /// Too many apps want a rollback at once.
+    Storm,
+}
+
+/// Why a call was surely not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// 429.
+    RateLimited,
+    /// 401 or 403.
+    Denied,
+    /// No connection was made.
+    NotConnected,
+    /// 404: the app or the target is gone.
+    NotFound,
+}
+
+/// What a decision does, as a fixed word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// An incident was opened that leads to a rollback.
+    Rollback,
+    /// A rollback that a rule asked for was refused.
+    Refuse,
+    /// A rollback would have been made.
+    Observe,
+    /// Nothing for now; looked at again.
+    Wait,
+    /// The rollback is accepted.
+    Commit,
+    /// The rollback is undone.
+    Revert,
+    /// Automation is off for the app until a person acts.
+    Hold,
+    /// A person acted; the incident is theirs.
+    Yield,
+}
+
+impl Verb {
+    /// The fixed word for metrics and the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Refuse => "refuse",
+            Self::Observe => "observe",
+            Self::Wait => "wait",
+            Self::Commit => "commit",
+            Self::Revert => "revert",
+            Self::Hold => "hold",
+            Self::Yield => "yield",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
+        /// Why: in the log, the metrics, the journal and every notice. A closed list that the operator's
+        /// contract fixes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $($(#[$doc])* #[serde(rename = $word)] $name),*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The fixed word.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A rule is Bad on the candidate.
+    RuleFired = "rule_fired",
+    /// The app healed before the write.
+    Recovered = "recovered",
+    /// The rule was Bad before the candidate went live.
+    BadBeforeDeployment = "bad_before_deployment",
+    /// It cannot be told whether the app is Bad.
+    Blind = "blind",
+    /// A person paused the app.
+    Paused = "paused",
+    /// A freeze window.
+    Freeze = "freeze",
+    /// Too soon after the last rollback.
+    Cooldown = "cooldown",
+    /// Too many rollbacks in the period.
+    Budget = "budget",
+    /// Too many apps want a rollback at once.
+    Storm = "storm",
+    /// A migration job differs.
+    Migration = "migration",
+    /// The platform warned.
+    Warnings = "warnings",
+    /// The platform would not accept the rollback.
+    NotValid = "not_valid",
+    /// There is no deployment to go back to.
+    NoTarget = "no_target",
+    /// Somebody else's rollback pins the app.
+    ForeignPin = "foreign_pin",
+    /// Another deployment is under way.
+    InProgress = "in_progress",
+    /// A person acted, or another deployment took over.
+    Superseded = "superseded",
+    /// The platform went back to something else.
+    WrongTarget = "wrong_target",
+    /// The platform refuses our token.
+    Denied = "denied",
+    /// The app is only observed.
+    ObserveMode = "observe_mode",
+    /// A person is asked.
+    AwaitingApproval = "awaiting_approval",
+    /// A person said no.
+    Rejected = "rejected",
+    /// Nobody answered in time.
+    ApprovalExpired = "approval_expired",
+    /// The rolled-back app is healthy.
+    SoakHealthy = "soak_healthy",
+    /// The rolled-back app is not healthy.
+    SoakUnhealthy = "soak_unhealthy",
+    /// It could not be told whether the rolled-back app is healthy.
+    SoakUnknown = "soak_unknown",
+    /// The rollback did not come about.
+    RollbackFailed = "rollback_failed",
+    /// A restart healed the app.
+    Restarted = "restarted",
+}

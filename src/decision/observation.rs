@@ -1,0 +1,198 @@
+//! What `decide` is given: the whole picture at one moment, never "what changed".
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::Answer;
+use super::sample::Window;
+use crate::clock::Moment;
+use crate::ids::DeploymentId;
+
+/// Everything `decide` may look at besides policy and state.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// Now, on the steady clock.
+    pub at: Moment,
+    /// What the platform says about the app.
+    pub app: &'a Reading<AppView>,
+    /// The app's deployments, newest first. Read only while a deployment is watched or an incident is open.
+    pub history: &'a Reading<Vec<Deployment>>,
+    /// The latest samples, one window a probe, in the order of the policy's probes.
+    pub windows: &'a [Window],
+    /// What came of the effect that was owed, the first time `decide` runs after it.
+    pub answer: Option<&'a Answer>,
+    /// What people asked for.
+    pub operator: Operator,
+}
+
+/// What people asked for and has not been answered yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Nothing may be written for this app.
+    pub paused: bool,
+    /// A request concerning the open incident or hold.
+    pub request: Option<Request>,
+}
+
+/// A person's word on the open incident or hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Go on with the rollback that awaits approval.
+    Approve,
+    /// Do not roll back.
+    Reject,
+    /// End a hold: guard the app again.
+    Resume,
+}
+
+/// The last successful read of something, and the fault since then if there is one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading<T> {
+    /// When the read that gave `value` was *sent*, and what it gave.
+    pub last: Option<(Moment, T)>,
+    /// Reads fail now.
+    pub fault: Option<ReadFault>,
+}
+
+impl<T> Reading<T> {
+    /// Nothing read yet.
+    pub const fn never() -> Self {
+        Self { last: None, fault: None }
+    }
+
+    /// A successful read sent at `at`.
+    pub const fn known(at: Moment, value: T) -> Self {
+        Self { last: Some((at, value)), fault: None }
+    }
+
+    /// The value, however old.
+    pub fn value(&self) -> Option<&T> {
+        self.last.as_ref().map(|(_, value)| value)
+    }
+
+    /// The value, if its read was sent at `earliest` or later.
+    pub fn since(&self, earliest: Moment) -> Option<&T> {
+        self.last.as_ref().filter(|(at, _)| *at >= earliest).map(|(_, value)| value)
+    }
+
+    /// When the last successful read was sent.
+    pub fn read_at(&self) -> Option<Moment> {
+        self.last.as_ref().map(|(at, _)| *at)
+    }
+}
+
+/// Why reads fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadFault {
+    /// The platform cannot be reached or answers nonsense.
+    Unreachable,
+    /// The platform limits us.
+    RateLimited,
+    /// The token is refused (401, 403).
+    Denied,
+    /// There is no such app.
+    NotFound,
+}
+
+/// An app as its platform shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppView {
+    /// The live deployment.
+    pub active: Option<Deployment>,
+    /// How long ago, on the platform's own clock, the live deployment went live; where the platform says.
+    pub active_age_ms: Option<u64>,
+    /// A deployment being built or rolled out, or waiting for its turn.
+    pub in_progress: Option<DeploymentId>,
+    /// The deployment a rollback has pinned the app to.
+    pub pinned: Option<DeploymentId>,
+}
+
+/// A deployment as its platform shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The platform's id.
+    pub id: DeploymentId,
+    /// The platform's phase.
+    pub phase: Phase,
+    /// What brought it about.
+    pub cause: Cause,
+    /// When the platform created it, in milliseconds since the Unix epoch on the *platform's* clock: good for
+    /// ordering deployments, never compared with ours. Zero where the platform does not say.
+    pub created_ms: i64,
+    /// Every step succeeded: it was complete, so it did serve.
+    pub complete: bool,
+    /// What it runs.
+    pub artifact: Artifact,
+    /// The deployment it repeats, where the platform says.
+    pub cloned_from: Option<DeploymentId>,
+    /// A person's words for it (`commit 9a4df0b pushed to ...`): shown, never decided by.
+    pub title: String,
+}
+
+impl Deployment {
+    /// Older deployments sort first: by creation, then by id, never by position in a list.
+    pub fn age_key(&self) -> (i64, &DeploymentId) {
+        (self.created_ms, &self.id)
+    }
+}
+
+/// What a deployment runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Component, and commit or image digest it was made from; sorted. Empty where the platform does not say.
+    pub code: Vec<(String, String)>,
+    /// Digest of the app spec it was made with, in canonical form. Empty where the platform does not say.
+    pub spec: String,
+    /// Digest of the spec's PRE_DEPLOY and POST_DEPLOY jobs, in canonical form. Empty when there are none.
+    pub migrations: String,
+}
+
+impl Artifact {
+    /// Whether both surely run the same code under the same spec. Where the platform does not say what code a
+    /// deployment runs this is false: the platform's own validation then has the last word.
+    pub fn same_as(&self, other: &Self) -> bool {
+        !self.code.is_empty() && self.code == other.code && self.spec == other.spec
+    }
+}
+
+/// A deployment's phase, in the platform's words. An open set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waiting, building or rolling out.
+    InProgress,
+    /// Live.
+    Active,
+    /// Was live, or at least finished, and another one came after it.
+    Superseded,
+    /// Failed.
+    Error,
+    /// Cancelled.
+    Canceled,
+    /// A word we do not know: never terminal, never eligible.
+    Unknown,
+}
+
+/// What brought a deployment about. An open set: what we do not know is a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A release to judge.
+    Release,
+    /// A rollback, by whomever.
+    Rollback,
+    /// The undoing of a rollback.
+    Revert,
+    /// A restart of the same release.
+    Restart,
+    /// The platform's own doing: maintenance, autoscaling, database sources or passwords.
+    Platform,
+}
+
+impl Cause {
+    /// Whether a deployment with this cause is a release to judge.
+    pub fn is_release(self) -> bool {
+        self == Self::Release
+    }
+}

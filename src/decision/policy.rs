@@ -1,0 +1,173 @@
+//! What the operator asked for, in the form the core decides by: one [`Policy`] an app.
+//!
+//! Built only by the configuration's validation, so it cannot be wrong, and stored in the journal with each
+//! decision made under it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppName, ProbeName, RuleName};
+
+/// Everything `decide` knows about one app's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The app's name.
+    pub app: AppName,
+    /// How far rearguard may go.
+    pub mode: Mode,
+    /// How long after a deployment goes live its rules may roll it back.
+    pub watch: Duration,
+    /// The probes, in the order of [`super::observation::Observation::windows`].
+    pub probes: Vec<ProbePolicy>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// What a rollback needs to be acceptable.
+    pub rollback: RollbackPolicy,
+    /// What follows a rollback.
+    pub soak: SoakPolicy,
+    /// How often rearguard may act.
+    pub limits: Limits,
+    /// How long an unanswered write is looked for before it counts as not applied (a platform setting).
+    pub reconcile: Duration,
+}
+
+/// How far rearguard may go for an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Reads only; records what it would have done.
+    Observe,
+    /// Asks a person before the first write of an incident.
+    Approve,
+    /// Acts by itself.
+    Enforce,
+}
+
+/// What the core needs to know of a probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbePolicy {
+    /// The probe's name.
+    pub name: ProbeName,
+    /// Time between samples at rest: the longest a healthy probe is ever silent, besides its timeout.
+    pub period: Duration,
+    /// The longest one sample may take.
+    pub timeout: Duration,
+    /// Samples this soon after a deployment goes live are set aside.
+    pub settle: Duration,
+}
+
+/// One condition on one probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The rule's name.
+    pub name: RuleName,
+    /// Position of its probe in [`Policy::probes`].
+    pub probe: usize,
+    /// What makes it Bad.
+    pub condition: Condition,
+}
+
+/// What makes a rule Bad.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// This many failed samples in a row.
+    ConsecutiveFailures {
+        /// At least 1.
+        count: u32,
+    },
+    /// More than this share of the samples in a window failed.
+    FailureRatio {
+        /// Share between 0 and 1; Bad when exceeded.
+        above: f64,
+        /// The window's length.
+        over: Duration,
+        /// Fewer samples than this in the window are Unknown.
+        min_samples: u32,
+    },
+    /// A quantile of the latency of the good samples in a window is too high.
+    Latency {
+        /// Between 0 and 1.
+        quantile: f64,
+        /// Bad when the quantile exceeds this.
+        above: Duration,
+        /// The window's length.
+        over: Duration,
+        /// Fewer samples than this in the window are Unknown.
+        min_samples: u32,
+    },
+}
+
+/// What a rollback needs to be acceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackPolicy {
+    /// What the platform's warnings do.
+    pub warnings: OnWarnings,
+    /// What a changed migration job does.
+    pub migrations: OnMigrations,
+}
+
+/// What warnings of the platform's validation do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnWarnings {
+    /// A warned target is not used.
+    Refuse,
+    /// Warnings are recorded and accepted.
+    Accept,
+}
+
+/// What a PRE_DEPLOY or POST_DEPLOY job that differs between accused and target does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMigrations {
+    /// Hold: old code on a new schema may be worse than the bad release.
+    Hold,
+    /// Roll back all the same.
+    Allow,
+}
+
+/// What follows a rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoakPolicy {
+    /// How long the rolled-back app is watched.
+    pub period: Duration,
+    /// Fresh samples needed of each probe, besides the time.
+    pub min_samples: u32,
+    /// What a healthy soak leads to.
+    pub on_healthy: OnHealthy,
+    /// What an unhealthy soak leads to.
+    pub on_unhealthy: OnUnhealthy,
+}
+
+/// What a healthy soak leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnHealthy {
+    /// Accept the rollback and unpin.
+    Commit,
+    /// Keep the pin until a person acts.
+    Hold,
+}
+
+/// What an unhealthy soak leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnhealthy {
+    /// Undo the rollback: it did not help, so the release was not the cause.
+    Revert,
+    /// Keep the pin until a person acts.
+    Hold,
+}
+
+/// How often rearguard may act on an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// No new rollback this soon after the last one.
+    pub cooldown: Duration,
+    /// At most this many rollbacks ...
+    pub max_rollbacks: u32,
+    /// ... within this time.
+    pub per: Duration,
+}

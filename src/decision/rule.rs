@@ -1,0 +1,184 @@
+//! A rule's verdict on the samples of one deployment: Good, Bad or Unknown, with the numbers behind it.
+//!
+//! Each condition is a pure function of the samples of one probe sent within `[from, to)`. Unknown samples are
+//! no evidence either way, and a silent probe makes every rule on it Unknown: nothing that was not measured
+//! moves an app toward a rollback or toward a commit.
+
+mod consecutive_failures;
+mod failure_ratio;
+mod latency;
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use super::policy::{Condition, Policy, ProbePolicy, Rule};
+use super::sample::{Sample, SampleResult, Window};
+use crate::clock::Moment;
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Measured, and fine.
+    Good,
+    /// Measured, and over the threshold.
+    Bad,
+    /// Not measured well enough to say.
+    Unknown,
+}
+
+impl Verdict {
+    /// Every verdict, in the order metrics show them.
+    pub const ALL: [Self; 3] = [Self::Good, Self::Bad, Self::Unknown];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A verdict with the numbers behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// What the rule says.
+    pub verdict: Verdict,
+    /// The measured value, in the threshold's unit (failures in a row, a ratio, seconds).
+    pub value: Option<f64>,
+    /// What the value is held against.
+    pub threshold: f64,
+    /// How many samples counted.
+    pub samples: u32,
+    /// When the first of the samples that speak against the app was sent.
+    pub first_failure_at: Option<Moment>,
+}
+
+/// The samples a rule may look at: one deployment's, within a span of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// From when samples count.
+    pub from: Moment,
+    /// The moment the verdict is for; samples sent later do not exist for it.
+    pub to: Moment,
+}
+
+/// Reads one rule on the samples within `span`.
+pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
+    let reading = match &rule.condition {
+        Condition::ConsecutiveFailures { count } => consecutive_failures::read(*count, probe, window, span),
+        Condition::FailureRatio { above, over, min_samples } => {
+            failure_ratio::read(*above, *min_samples, window, span.last(*over))
+        }
+        Condition::Latency { quantile, above, over, min_samples } => {
+            latency::read(*quantile, *above, *min_samples, window, span.last(*over))
+        }
+    };
+    if is_silent(probe, window, span) { Reading { verdict: Verdict::Unknown, ..reading } } else { reading }
+}
+
+/// Reads every rule of `policy` on the deployment that is live since `live_since`, as of `now`.
+pub fn read_all(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> Vec<Reading> {
+    let empty = Window::default();
+    policy
+        .rules
+        .iter()
+        .map(|rule| {
+            let probe = &policy.probes[rule.probe];
+            let window = windows.get(rule.probe).unwrap_or(&empty);
+            read(rule, probe, window, Span { from: live_since + probe.settle, to: now })
+        })
+        .collect()
+}
+
+impl Span {
+    /// The last `length` of this span.
+    fn last(self, length: Duration) -> Self {
+        Self { from: self.from.max(self.to - length), to: self.to }
+    }
+}
+
+/// Whether the newest sample that says anything is too old to speak for the app now. Three periods: one lost
+/// sample is not silence.
+fn is_silent(probe: &ProbePolicy, window: &Window, span: Span) -> bool {
+    let patience = probe.period * 3 + probe.timeout;
+    let newest = window.between(span.from, span.to).rev().find(|sample| is_known(sample));
+    newest.is_none_or(|sample| span.to.since(sample.at) > patience)
+}
+
+fn is_known(sample: &Sample) -> bool {
+    !matches!(sample.result, SampleResult::Unknown(_))
+}
+
+fn is_bad(sample: &Sample) -> bool {
+    matches!(sample.result, SampleResult::Bad(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::sample::{BlindCause, Failure};
+
+    pub(super) const GOOD: SampleResult = SampleResult::Good;
+    pub(super) const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
+    pub(super) const BLIND: SampleResult = SampleResult::Unknown(BlindCause::Control);
+
+    pub(super) fn probe() -> ProbePolicy {
+        ProbePolicy {
+            name: "home".into(),
+            period: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            settle: Duration::ZERO,
+        }
+    }
+
+    /// One sample every five seconds, beginning at zero.
+    pub(super) fn window(results: &[SampleResult]) -> Window {
+        let mut window = Window::new(Window::MAX);
+        for (n, result) in (0..).zip(results) {
+            window.push(Sample { at: Moment::from_millis(n * 5_000), micros: 1_000, result: *result });
+        }
+        window
+    }
+
+    /// Good samples with these latencies in milliseconds.
+    pub(super) fn timed(millis: &[u32]) -> Window {
+        let mut window = Window::new(Window::MAX);
+        for (n, millis) in (0..).zip(millis) {
+            window.push(Sample { at: Moment::from_millis(n * 5_000), micros: millis * 1_000, result: GOOD });
+        }
+        window
+    }
+
+    /// All of the window, as of right after its last sample.
+    pub(super) fn span(window: &Window) -> Span {
+        let to = window.last().map_or(Moment::default(), |sample| sample.at + Duration::from_millis(1));
+        Span { from: Moment::default(), to }
+    }
+
+    fn rule(condition: Condition) -> Rule {
+        Rule { name: "down".into(), probe: 0, condition }
+    }
+
+    #[test]
+    fn a_silent_probe_makes_its_rules_unknown() {
+        let rule = rule(Condition::ConsecutiveFailures { count: 3 });
+        let window = window(&[BAD, BAD, BAD]);
+        let at = |to| read(&rule, &probe(), &window, Span { from: Moment::default(), to }).verdict;
+        assert_eq!(at(Moment::from_millis(10_001)), Verdict::Bad);
+        assert_eq!(at(Moment::from_millis(10_000 + 17_000)), Verdict::Bad);
+        assert_eq!(at(Moment::from_millis(10_000 + 17_001)), Verdict::Unknown);
+    }
+
+    #[test]
+    fn samples_of_an_earlier_deployment_or_from_the_settle_time_do_not_count() {
+        let rule = rule(Condition::ConsecutiveFailures { count: 2 });
+        let window = window(&[BAD, BAD, BAD, GOOD]);
+        let to = Moment::from_millis(12_000);
+        let from = |ms| read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to }).verdict;
+        assert_eq!(from(5_000), Verdict::Bad);
+        assert_eq!(from(5_001), Verdict::Unknown);
+    }
+}

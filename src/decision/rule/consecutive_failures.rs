@@ -1,0 +1,79 @@
+//! `consecutive_failures: N`: the last N samples that say anything all failed.
+
+use super::{Reading, Span, Verdict, is_bad, is_known};
+use crate::clock::Moment;
+use crate::decision::policy::ProbePolicy;
+use crate::decision::sample::Window;
+
+/// Bad after `count` failures in a row, Good after a good sample, Unknown in between and before the first
+/// sample. Samples that say nothing are passed over, but a gap of more than ten periods ends a streak: failures
+/// from before a long blindness do not add up with those after it.
+pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
+    let mut streak = 0_u32;
+    let mut first_failure_at: Option<Moment> = None;
+    let mut samples = 0_u32;
+    let gap = probe.period * 10 + probe.timeout;
+    for sample in window.between(span.from, span.to).rev().filter(|sample| is_known(sample)) {
+        samples += 1;
+        let broken = first_failure_at.is_some_and(|later| later.since(sample.at) > gap);
+        if !is_bad(sample) || broken {
+            break;
+        }
+        streak += 1;
+        first_failure_at = Some(sample.at);
+    }
+    let verdict = match streak {
+        0 if samples == 0 => Verdict::Unknown,
+        0 => Verdict::Good,
+        _ if streak >= count => Verdict::Bad,
+        _ => Verdict::Unknown,
+    };
+    Reading {
+        verdict,
+        value: (samples > 0).then_some(f64::from(streak)),
+        threshold: f64::from(count),
+        samples,
+        first_failure_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{BAD, BLIND, GOOD, probe, span, window};
+    use super::*;
+
+    #[test]
+    fn verdicts_follow_the_trailing_streak() {
+        let cases = [
+            (vec![], Verdict::Unknown, None),
+            (vec![GOOD], Verdict::Good, Some(0.0)),
+            (vec![GOOD, BAD, BAD], Verdict::Unknown, Some(2.0)),
+            (vec![GOOD, BAD, BAD, BAD], Verdict::Bad, Some(3.0)),
+            (vec![BAD, BAD, BAD, GOOD], Verdict::Good, Some(0.0)),
+            (vec![BAD, BLIND, BAD, BLIND, BAD], Verdict::Bad, Some(3.0)),
+            (vec![BLIND, BLIND], Verdict::Unknown, None),
+        ];
+        for (results, verdict, value) in cases {
+            let window = window(&results);
+            let reading = read(3, &probe(), &window, span(&window));
+            assert_eq!((reading.verdict, reading.value), (verdict, value), "{results:?}");
+        }
+    }
+
+    #[test]
+    fn failures_from_before_a_long_blindness_do_not_add_up() {
+        let mut results = vec![BAD, BAD];
+        results.extend(vec![BLIND; 20]);
+        results.push(BAD);
+        let window = window(&results);
+        let reading = read(3, &probe(), &window, span(&window));
+        assert_eq!((reading.verdict, reading.value), (Verdict::Unknown, Some(1.0)));
+    }
+
+    #[test]
+    fn the_first_failure_of_the_streak_is_named() {
+        let window = window(&[BAD, GOOD, BAD, BAD, BAD]);
+        let reading = read(3, &probe(), &window, span(&window));
+        assert_eq!(reading.first_failure_at, window.iter().nth(2).map(|sample| sample.at));
+    }
+}

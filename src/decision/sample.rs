@@ -1,0 +1,172 @@
+//! One result of a probe, and the bounded record of the latest ones that rules read.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+
+/// One result of a probe. Sixteen bytes: ten thousand apps keep theirs in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When the request was sent; what decides to which deployment the sample belongs.
+    pub at: Moment,
+    /// Microseconds until the verdict.
+    pub micros: u32,
+    /// What came of it.
+    pub result: SampleResult,
+}
+
+impl Sample {
+    /// Time until the verdict.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.micros.into())
+    }
+
+    /// When the verdict was there.
+    pub fn finished(&self) -> Moment {
+        self.at + self.latency()
+    }
+}
+
+/// What came of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleResult {
+    /// The app answered as expected.
+    Good,
+    /// The app is at fault.
+    Bad(Failure),
+    /// Nobody can tell: the fault may be ours.
+    Unknown(BlindCause),
+}
+
+/// How an app failed a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// Its name did not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// No TLS session.
+    Tls,
+    /// No complete answer in time.
+    Timeout,
+    /// A status that was not expected.
+    Status(u16),
+    /// A body that was not expected.
+    Body,
+    /// Too many redirects, or one to nowhere.
+    Redirect,
+    /// An answer that is not HTTP, or that broke off.
+    Protocol,
+}
+
+impl Failure {
+    /// The fixed word for metrics and the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::Body => "body",
+            Self::Redirect => "redirect",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// Why nobody can tell. The labels of `blind_seconds_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlindCause {
+    /// The control probes fail as well: our own network.
+    Control,
+    /// No control probe is configured, and the platform and all apps fail together.
+    Peers,
+    /// This host could not send the probe (no descriptor, no route, no memory).
+    Host,
+    /// This process was held up (stopped, suspended, overloaded) while the probe was under way.
+    Overload,
+    /// The platform's API does not answer, so it is not known which deployment is live.
+    Platform,
+    /// The journal cannot be written, so nothing may be done.
+    Journal,
+}
+
+impl BlindCause {
+    /// Every cause, in the order metrics show them.
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Peers, Self::Host, Self::Overload, Self::Platform, Self::Journal];
+
+    /// The fixed word for metrics and the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Peers => "peers",
+            Self::Host => "host",
+            Self::Overload => "overload",
+            Self::Platform => "platform",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+/// The latest samples of one probe, oldest first, at most [`Window::MAX`] of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    samples: VecDeque<Sample>,
+    /// How many samples are kept.
+    capacity: usize,
+}
+
+impl Window {
+    /// The most samples a window may hold: 64 KiB. The configuration refuses a rule that would need more.
+    pub const MAX: usize = 4096;
+
+    /// An empty window for `capacity` samples, which is cut to [`Window::MAX`].
+    pub fn new(capacity: usize) -> Self {
+        Self { samples: VecDeque::new(), capacity: capacity.clamp(1, Self::MAX) }
+    }
+
+    /// Adds the newest sample and forgets the oldest one beyond the capacity. Samples arrive in the order of
+    /// their `at`, since a probe has at most one request under way; one that is older than the newest is dropped.
+    pub fn push(&mut self, sample: Sample) {
+        if self.samples.back().is_some_and(|last| last.at > sample.at) {
+            return;
+        }
+        if self.samples.len() >= self.capacity {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+    }
+
+    /// Changes how many samples are kept, dropping the oldest.
+    pub fn resize(&mut self, capacity: usize) {
+        self.capacity = capacity.clamp(1, Self::MAX);
+        while self.samples.len() > self.capacity {
+            self.samples.pop_front();
+        }
+    }
+
+    /// All samples, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+        self.samples.iter()
+    }
+
+    /// The samples sent within `[from, to)`, oldest first.
+    pub fn between(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Sample> {
+        let start = self.samples.partition_point(|sample| sample.at < from);
+        let end = self.samples.partition_point(|sample| sample.at < to);
+        self.samples.range(start..end.max(start))
+    }
+
+    /// The newest sample.
+    pub fn last(&self) -> Option<&Sample> {
+        self.samples.back()
+    }
+}

@@ -1,0 +1,437 @@
+//! What rearguard remembers of an app: the journal stores exactly this.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+use super::effect::{Effect, Reason};
+use super::observation::{Artifact, Deployment};
+use super::rule::Reading as RuleReading;
+use crate::clock::Moment;
+use crate::ids::{DeploymentId, IncidentId, RuleName};
+
+/// An app's state: the situation it is in, and what must outlive situations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Where the app stands.
+    pub situation: Situation,
+    /// What was learnt and done so far.
+    pub ledger: Ledger,
+}
+
+/// Where an app stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "situation", rename_all = "snake_case")]
+pub enum Situation {
+    /// Its live deployment is not known yet, or not known to be good.
+    Learning {
+        /// The live deployment, once it was read.
+        live: Option<Live>,
+    },
+    /// Nothing to judge.
+    Steady {
+        /// The live deployment.
+        live: Live,
+    },
+    /// A release went live and its rules may accuse it.
+    Watching(Watch),
+    /// Something is being done about a bad release.
+    Incident(Box<Incident>),
+    /// Automation is off until a person acts.
+    Held(Hold),
+}
+
+impl Default for Situation {
+    fn default() -> Self {
+        Self::Learning { live: None }
+    }
+}
+
+/// A live deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Which.
+    pub id: DeploymentId,
+    /// When it was created, on the platform's clock: an older one is a stale answer, not news.
+    pub created_ms: i64,
+    /// Since when its samples count.
+    pub since: Moment,
+}
+
+/// A release under watch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The live deployment.
+    pub live: Live,
+    /// What it runs.
+    pub candidate: Deployment,
+    /// When the watch ends.
+    pub until: Moment,
+    /// The rules that were Bad already when it went live and have not been Good since.
+    pub bad_before: BTreeSet<RuleName>,
+}
+
+/// Automation is off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why.
+    pub why: Reason,
+    /// The incident that ended in it.
+    pub incident: IncidentId,
+    /// Since when.
+    pub since: Moment,
+    /// The deployment that was live then: a newer release is a person's answer.
+    pub live: Live,
+    /// The pin that we made and that stays until a person commits or reverts.
+    pub pin: Option<DeploymentId>,
+}
+
+/// What outlives situations. Bounded: each list keeps the newest [`Ledger::KEEP`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Deployments that were seen to be good, oldest first.
+    pub good: Vec<Deployment>,
+    /// Deployments that were rolled back from, with what they ran.
+    pub condemned: Vec<(DeploymentId, Artifact)>,
+    /// Deployments that have had their incident.
+    pub accused: Vec<DeploymentId>,
+    /// Rollback deployments that are ours, newest last.
+    pub ours: Vec<DeploymentId>,
+    /// When rollbacks were created, newest last.
+    pub rollbacks: Vec<Moment>,
+}
+
+impl Ledger {
+    /// How many entries each list keeps. The platform itself goes back ten deployments.
+    pub const KEEP: usize = 32;
+
+    /// Adds to one of the lists, unless it is in there, and forgets the oldest beyond the bound.
+    pub fn note<T: PartialEq>(list: &mut Vec<T>, entry: T) {
+        if !list.contains(&entry) {
+            list.push(entry);
+        }
+        if list.len() > Self::KEEP {
+            list.remove(0);
+        }
+    }
+}
+
+/// From a rule firing to an outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// When the rule fired.
+    pub opened_at: Moment,
+    /// When the first of the failing samples was sent: time to detect and to restore count from here.
+    pub first_failure_at: Moment,
+    /// The rule that fired.
+    pub rule: RuleName,
+    /// What it read when it fired.
+    pub evidence: RuleReading,
+    /// The accused deployment.
+    pub accused: Deployment,
+    /// When the accused deployment went live, for us.
+    pub live: Live,
+    /// Targets that were tried and not accepted.
+    pub tried: Vec<DeploymentId>,
+    /// What is being done.
+    pub stage: Stage,
+}
+
+/// What is being done about an incident. The data of each step lives in its variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    /// A person is asked.
+    AwaitingApproval {
+        /// What would be gone back to.
+        target: Deployment,
+        /// When the question expires.
+        deadline: Moment,
+    },
+    /// A target is chosen and the platform asked whether it would accept it.
+    Validating {
+        /// The target, once there is one.
+        target: Option<Deployment>,
+        /// The question, once it is owed.
+        call: Option<Call>,
+        /// When this ends in a refusal.
+        deadline: Moment,
+    },
+    /// The rollback is asked for.
+    Creating {
+        /// What is gone back to.
+        target: Deployment,
+        /// The deployments that existed before: whatever is not among them is new.
+        before: BTreeSet<DeploymentId>,
+        /// The request.
+        call: Call,
+    },
+    /// The rollback deployment is on its way.
+    RollingBack {
+        /// What is gone back to.
+        target: Deployment,
+        /// The deployment that does it.
+        rollback: DeploymentId,
+        /// What is known of its pin.
+        pin: PinSight,
+        /// When this ends in a hold.
+        deadline: Moment,
+    },
+    /// The rolled-back app is watched.
+    Soaking {
+        /// The rollback deployment, live.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// What is known of its pin.
+        pin: PinSight,
+        /// When the time part of the soak ends.
+        until: Moment,
+        /// When a soak that stays Unknown ends in a hold.
+        give_up: Moment,
+        /// When the first Good verdict after the rollback was seen.
+        restored_at: Option<Moment>,
+    },
+    /// The commit is asked for.
+    Committing {
+        /// The rollback deployment.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// The request.
+        call: Call,
+    },
+    /// The revert is asked for.
+    Reverting {
+        /// The rollback deployment.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// The request.
+        call: Call,
+    },
+}
+
+impl Stage {
+    /// The word of the operator's contract: asking for the rollback is part of rolling back.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Validating { .. } => "validating",
+            Self::Creating { .. } | Self::RollingBack { .. } => "rolling_back",
+            Self::Soaking { .. } => "soaking",
+            Self::Committing { .. } => "committing",
+            Self::Reverting { .. } => "reverting",
+        }
+    }
+
+    /// The call that is owed or unanswered.
+    pub fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Validating { call, .. } => call.as_ref(),
+            Self::Creating { call, .. } | Self::Committing { call, .. } | Self::Reverting { call, .. } => {
+                Some(call)
+            }
+            Self::AwaitingApproval { .. } | Self::RollingBack { .. } | Self::Soaking { .. } => None,
+        }
+    }
+
+    /// The call that is owed or unanswered.
+    pub fn call_mut(&mut self) -> Option<&mut Call> {
+        match self {
+            Self::Validating { call, .. } => call.as_mut(),
+            Self::Creating { call, .. } | Self::Committing { call, .. } | Self::Reverting { call, .. } => {
+                Some(call)
+            }
+            Self::AwaitingApproval { .. } | Self::RollingBack { .. } | Self::Soaking { .. } => None,
+        }
+    }
+}
+
+/// One request to the platform, from the decision to its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// When it was decided.
+    pub intended_at: Moment,
+    /// How far it is.
+    pub status: CallStatus,
+}
+
+/// How far a request is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum CallStatus {
+    /// In the journal, being sent; its answer is not in.
+    Owed,
+    /// Surely not applied; decided again at `until`.
+    Backoff {
+        /// When.
+        until: Moment,
+    },
+    /// It may have been applied. The platform is read until it is known.
+    Unresolved {
+        /// Since when nobody knows.
+        since: Moment,
+        /// When it was first seen to be absent.
+        absent_since: Option<Moment>,
+        /// When it was last seen to be absent.
+        absent_at: Option<Moment>,
+        /// The platform refused it with a client error: if it is absent, it is not sent again.
+        refused: Option<u16>,
+    },
+}
+
+/// What is known of a pin that should be ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinSight {
+    /// Not seen yet: the platform's reads may lag behind its writes.
+    Awaited {
+        /// Since when.
+        since: Moment,
+    },
+    /// Seen.
+    Seen,
+    /// Seen before, and not in the last read.
+    Missing {
+        /// Since when.
+        since: Moment,
+    },
+}
+
+/// How an incident ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The rollback is accepted.
+    Committed,
+    /// The rollback is undone.
+    Reverted,
+    /// Nothing was done, by our own rules or the platform's.
+    Refused,
+    /// A person has to act.
+    Held,
+    /// The rollback did not come about.
+    Failed,
+    /// A person or another deployment took over.
+    Superseded,
+    /// Observe mode: this is where a rollback would have begun.
+    Observed,
+    /// A restart healed the app.
+    Restarted,
+}
+
+impl Outcome {
+    /// Every outcome, in the order metrics show them.
+    pub const ALL: [Self; 8] = [
+        Self::Committed,
+        Self::Reverted,
+        Self::Refused,
+        Self::Held,
+        Self::Failed,
+        Self::Superseded,
+        Self::Observed,
+        Self::Restarted,
+    ];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Reverted => "reverted",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Observed => "observed",
+            Self::Restarted => "restarted",
+        }
+    }
+}
+
+/// How closely the shell has to look at an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// The account's poll is enough.
+    Rest,
+    /// A release is under watch: faster probes, and its history once.
+    Watch,
+    /// The app itself is read again and again, with its deployments.
+    Close,
+}
+
+impl State {
+    /// The contract's word for the situation.
+    pub fn word(&self) -> &'static str {
+        match self.situation {
+            Situation::Learning { .. } => "learning",
+            Situation::Steady { .. } => "steady",
+            Situation::Watching(_) => "watching",
+            Situation::Incident(_) => "incident",
+            Situation::Held(_) => "held",
+        }
+    }
+
+    /// Every word of [`State::word`].
+    pub const WORDS: [&'static str; 5] = ["learning", "steady", "watching", "incident", "held"];
+
+    /// The deployment whose samples count now, and since when.
+    pub fn live(&self) -> Option<&Live> {
+        match &self.situation {
+            Situation::Learning { live } => live.as_ref(),
+            Situation::Steady { live } => Some(live),
+            Situation::Watching(watch) => Some(&watch.live),
+            Situation::Held(hold) => Some(&hold.live),
+            Situation::Incident(incident) => Some(match &incident.stage {
+                Stage::Soaking { live, .. }
+                | Stage::Committing { live, .. }
+                | Stage::Reverting { live, .. } => live,
+                _ => &incident.live,
+            }),
+        }
+    }
+
+    /// The open incident.
+    pub fn incident(&self) -> Option<&Incident> {
+        match &self.situation {
+            Situation::Incident(incident) => Some(incident),
+            _ => None,
+        }
+    }
+
+    /// How closely the shell has to look.
+    pub fn attention(&self) -> Attention {
+        match &self.situation {
+            Situation::Learning { .. } | Situation::Steady { .. } | Situation::Held(_) => Attention::Rest,
+            Situation::Watching(_) => Attention::Watch,
+            // A soak is followed through the account's poll: the pin and the live deployment are all it needs.
+            Situation::Incident(incident) => match incident.stage {
+                Stage::Soaking { pin: PinSight::Seen, .. } => Attention::Watch,
+                _ => Attention::Close,
+            },
+        }
+    }
+
+    /// The effect that is owed by this state: what a restart finds unanswered.
+    pub fn owed(&self) -> Option<Effect> {
+        let incident = self.incident()?;
+        if incident.stage.call()?.status != CallStatus::Owed {
+            return None;
+        }
+        match &incident.stage {
+            Stage::Validating { target: Some(target), .. } => {
+                Some(Effect::Validate { accused: incident.accused.id.clone(), target: target.id.clone() })
+            }
+            Stage::Creating { target, .. } => Some(Effect::CreateRollback {
+                accused: incident.accused.id.clone(),
+                target: target.id.clone(),
+            }),
+            Stage::Committing { rollback, .. } => Some(Effect::Commit { rollback: rollback.id.clone() }),
+            Stage::Reverting { rollback, .. } => Some(Effect::Revert { rollback: rollback.id.clone() }),
+            _ => None,
+        }
+    }
+}

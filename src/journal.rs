@@ -1,0 +1,188 @@
+//! The journal: what rearguard knows and intends, on disk before it acts.
+//!
+//! One row of state an app, and for every decision that changed it: what `decide` was given, what it answered,
+//! the incident it belongs to and the effect it owes, in one transaction. An effect without an outcome is open;
+//! there is at most one open effect an app, and the store itself enforces that.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Mark, Moment};
+use crate::decision::effect::{Answer, Effect, Reason, Verb};
+use crate::decision::state::{Outcome, State};
+use crate::ids::{AppName, DeploymentId, IncidentId, RuleName};
+
+/// Everything one decision leaves behind. Written whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The app.
+    pub app: AppName,
+    /// The steady clock.
+    pub mark: Mark,
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The state after the decision.
+    pub state: State,
+    /// The effect that was open before and is answered now. Closes the app's open effect.
+    pub answered: Option<Answer>,
+    /// The effect that is owed from now on. Opens a new one.
+    pub effect: Option<Effect>,
+    /// What `decide` was given and answered, for running it again. Absent where nothing was decided.
+    pub decision: Option<DecisionRecord>,
+    /// The incident as it is shown, when the decision touched one.
+    pub incident: Option<IncidentRecord>,
+    /// What is added to that incident's timeline.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// One decision, with all that is needed to make it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// What was decided.
+    pub verb: Verb,
+    /// Why.
+    pub reason: Reason,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+    /// The policy, as JSON.
+    pub policy: String,
+    /// The state before, as JSON.
+    pub before: String,
+    /// The observation, as JSON.
+    pub observation: String,
+    /// The state after, as JSON.
+    pub after: String,
+}
+
+/// An incident as the API shows it, without its timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentRecord {
+    /// Its id.
+    pub id: IncidentId,
+    /// The app.
+    pub app: AppName,
+    /// The contract's word for its stage, `closed` at the end.
+    pub state: String,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The last reason.
+    pub reason: Reason,
+    /// The rule that fired.
+    pub rule: RuleName,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// The accused deployment.
+    pub bad_deployment: DeploymentId,
+    /// The deployment gone back to.
+    pub target_deployment: Option<DeploymentId>,
+    /// The deployment that does it.
+    pub rollback_deployment: Option<DeploymentId>,
+    /// From the first failing sample to the decision.
+    pub time_to_detect_seconds: Option<f64>,
+    /// From the first failing sample to the first Good verdict after the rollback was live.
+    pub time_to_restore_seconds: Option<f64>,
+}
+
+/// One line of an incident's timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// Wall clock.
+    pub at: Timestamp,
+    /// A fixed word: `fired`, `target`, `call`, `answer`, `live`, `soak`, `restored`, `outcome`, ...
+    pub event: String,
+    /// A sentence for people, with the numbers.
+    pub text: String,
+    /// The same facts for programs.
+    pub facts: serde_json::Value,
+}
+
+/// An effect without an outcome, as a restart finds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenEffect {
+    /// What was owed.
+    pub effect: Effect,
+    /// When it was decided.
+    pub opened_at: Moment,
+}
+
+/// What a start-up reads.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Where the steady clock stood at the last write.
+    pub mark: Option<Mark>,
+    /// The storm breaker is open since then.
+    pub storm_since: Option<Moment>,
+    /// The apps that were paused by a person, `*` for all.
+    pub paused: Vec<String>,
+}
+
+/// Which incidents are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct IncidentQuery {
+    /// Only this app's.
+    pub app: Option<AppName>,
+    /// At most so many, newest first.
+    pub limit: usize,
+}
+
+/// Why the journal failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The disk is full, the file is locked or an I/O error occurred: worth trying again. After a failed write it
+    /// is not known whether the write is there.
+    #[error("use the journal {path}: {detail}")]
+    Unavailable {
+        /// The file.
+        path: String,
+        /// SQLite's words.
+        detail: String,
+    },
+    /// The file is no journal, damaged, or written by a newer version: a person has to look.
+    #[error("open the journal {path}: {detail}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// What is wrong and what helps.
+        detail: String,
+    },
+    /// The store refused a second open effect for an app, or an answer to none.
+    #[error("record a decision for {app}: {detail}")]
+    Illegal {
+        /// The app.
+        app: AppName,
+        /// Which rule of the journal it breaks.
+        detail: String,
+    },
+}
+
+/// The future of one journal call.
+pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
+
+/// A store of decisions.
+pub trait Journal: Send + Sync + 'static {
+    /// What a start-up needs besides the apps' states.
+    fn restore(&self) -> Call<'_, Restored>;
+    /// The app's state, and its open effect if there is one.
+    fn load<'a>(&'a self, app: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
+    /// Writes an entry durably: when this returns, it survives a power cut.
+    fn record(&self, entry: Entry) -> Call<'_, ()>;
+    /// Opens or closes the storm breaker durably.
+    fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()>;
+    /// Pauses or resumes an app (`*` for all) durably.
+    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()>;
+    /// Incidents, newest first.
+    fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>>;
+    /// One incident with its timeline, oldest entry first.
+    fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>>;
+    /// The decisions of an incident, oldest first, for running them again.
+    fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>>;
+    /// Deletes closed incidents and decisions older than `horizon`; gives how many rows went.
+    fn prune(&self, horizon: Timestamp) -> Call<'_, u64>;
+    /// Whether a durable write works now; reopens a store that failed.
+    fn check(&self) -> Call<'_, ()>;
+}

@@ -1,0 +1,10 @@
+//! rearguard guards deployments. (The map of the flow comes here.)
+
+pub mod clock;
+pub mod config;
+pub mod decision;
+pub mod ids;
+pub mod journal;
+pub mod lab;
+pub mod platform;
+pub mod probe;
