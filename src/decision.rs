@@ -1,7 +1,125 @@
-//! placeholder
+//! The decision core: `decide(policy, state, observation)` says what to do and why, and does nothing itself.
+//!
+//! # Contract
+//!
+//! * Pure: no clock, chance, I/O or logging below this module. The same arguments give the same decision, for
+//!   ever; that is what makes crash recovery, simulation, `explain` and `backtest` one mechanism.
+//! * Level-triggered: it decides from the whole picture (active, in-progress and pinned deployment, samples,
+//!   open call), never from "what changed". Calling it once more changes nothing; calling it late loses nothing.
+//! * At most one [`Effect`] a decision and one open call an app. While a call is owed and unanswered the incident
+//!   stands still. A call whose answer is not conclusive is looked for on the platform before anything is sent.
+//! * Three values. What was not measured is Unknown, and Unknown moves an app neither toward a rollback nor
+//!   toward a commit.
+//! * A person wins: a foreign pin, commit, revert or newer deployment ends the incident without a write.
+//!
+//! # The course of things
+//!
+//! ```text
+//! Learning ──> Steady ──> Watching ──rule Bad──> Incident ──> closed ──> Steady | Learning
+//!                ^            │                     │
+//!                └──passed────┘                     └──> Held ──a person acts──> Learning
+//!
+//! Incident: (AwaitingApproval) ─> Validating ─> Creating ─> RollingBack ─> Soaking ─> Committing | Reverting
+//! ```
+
 pub mod effect;
+pub mod fleet;
+pub mod incident;
+pub mod limits;
 pub mod observation;
 pub mod policy;
+pub mod quiet;
 pub mod rule;
 pub mod sample;
 pub mod state;
+pub mod story;
+pub mod target;
+
+use crate::clock::Moment;
+use crate::ids::IncidentId;
+use effect::{Effect, Reason, Verb};
+use observation::Observation;
+use policy::Policy;
+use state::{Incident, Outcome, Situation, State};
+use story::Event;
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Decision {
+    /// The new state with all that belongs to it; `None` when nothing changes.
+    pub change: Option<Box<Change>>,
+    /// When time alone makes it worth deciding again.
+    pub wake_at: Option<Moment>,
+    /// What the app waits for, when it waits for something in particular.
+    pub waiting: Option<Reason>,
+}
+
+/// A new state, to be journalled whole before its effect is performed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The state.
+    pub state: State,
+    /// The call that is owed from now on.
+    pub effect: Option<Effect>,
+    /// What was decided, for the log, the metrics and the journal.
+    pub ruling: Option<Ruling>,
+    /// The incident that this change closes.
+    pub closed: Option<Closed>,
+    /// What it adds to the incident's timeline.
+    pub story: Vec<Event>,
+}
+
+/// A decision in two words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// What.
+    pub verb: Verb,
+    /// Why.
+    pub reason: Reason,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+}
+
+/// An incident at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    /// As it last was.
+    pub incident: Incident,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Says what to do about one app. See the module's contract.
+pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
+    match &state.situation {
+        Situation::Incident(open) => incident::decide(policy, state, open, seen),
+        Situation::Held(hold) => quiet::held(policy, state, hold, seen),
+        Situation::Learning { .. } | Situation::Steady { .. } | Situation::Watching(_) => {
+            quiet::decide(policy, state, seen)
+        }
+    }
+}
+
+impl Decision {
+    /// Nothing changes.
+    fn stay(wake_at: Option<Moment>) -> Self {
+        Self { change: None, wake_at, waiting: None }
+    }
+
+    /// Nothing changes, for this reason.
+    fn wait(reason: Reason, wake_at: Option<Moment>) -> Self {
+        Self { change: None, wake_at, waiting: Some(reason) }
+    }
+
+    /// The state changes and nothing else.
+    fn become_state(state: State) -> Self {
+        Self::change(Change { state, effect: None, ruling: None, closed: None, story: Vec::new() })
+    }
+
+    fn change(change: Change) -> Self {
+        Self { change: Some(Box::new(change)), wake_at: None, waiting: None }
+    }
+}

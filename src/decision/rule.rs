@@ -93,6 +93,17 @@ pub fn read_all(policy: &Policy, windows: &[Window], live_since: Moment, now: Mo
         .collect()
 }
 
+/// How many samples that say something the probe with the fewest has on the deployment live since `live_since`.
+pub fn fewest_samples(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> u32 {
+    let counts = policy.probes.iter().enumerate().map(|(n, probe)| {
+        let count = windows.get(n).map_or(0, |window| {
+            window.between(live_since + probe.settle, now).filter(|sample| is_known(sample)).count()
+        });
+        u32::try_from(count).unwrap_or(u32::MAX)
+    });
+    counts.min().unwrap_or(u32::MAX)
+}
+
 impl Span {
     /// The last `length` of this span.
     fn last(self, length: Duration) -> Self {

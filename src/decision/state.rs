@@ -132,8 +132,14 @@ pub struct Incident {
     pub accused: Deployment,
     /// When the accused deployment went live, for us.
     pub live: Live,
-    /// Targets that were tried and not accepted.
-    pub tried: Vec<DeploymentId>,
+    /// Targets that were tried and not accepted, and why.
+    pub tried: Vec<(DeploymentId, Reason)>,
+    /// The deployments that existed before the rollback was first asked for: whatever is not among them is new.
+    pub before: BTreeSet<DeploymentId>,
+    /// How often the rollback was asked for.
+    pub asked: u32,
+    /// A person approved it, or none had to.
+    pub approved: bool,
     /// What is being done.
     pub stage: Stage,
 }
@@ -162,8 +168,6 @@ pub enum Stage {
     Creating {
         /// What is gone back to.
         target: Deployment,
-        /// The deployments that existed before: whatever is not among them is new.
-        before: BTreeSet<DeploymentId>,
         /// The request.
         call: Call,
     },
@@ -172,7 +176,7 @@ pub enum Stage {
         /// What is gone back to.
         target: Deployment,
         /// The deployment that does it.
-        rollback: DeploymentId,
+        rollback: Deployment,
         /// What is known of its pin.
         pin: PinSight,
         /// When this ends in a hold.
@@ -180,6 +184,8 @@ pub enum Stage {
     },
     /// The rolled-back app is watched.
     Soaking {
+        /// What was gone back to.
+        target: DeploymentId,
         /// The rollback deployment, live.
         rollback: Deployment,
         /// Since when it is live.
@@ -195,6 +201,8 @@ pub enum Stage {
     },
     /// The commit is asked for.
     Committing {
+        /// What was gone back to.
+        target: DeploymentId,
         /// The rollback deployment.
         rollback: Deployment,
         /// Since when it is live.
@@ -204,6 +212,8 @@ pub enum Stage {
     },
     /// The revert is asked for.
     Reverting {
+        /// What was gone back to.
+        target: DeploymentId,
         /// The rollback deployment.
         rollback: Deployment,
         /// Since when it is live.
@@ -237,14 +247,27 @@ impl Stage {
         }
     }
 
-    /// The call that is owed or unanswered.
-    pub fn call_mut(&mut self) -> Option<&mut Call> {
+    /// What is, or would be, gone back to.
+    pub fn target(&self) -> Option<&DeploymentId> {
         match self {
-            Self::Validating { call, .. } => call.as_mut(),
-            Self::Creating { call, .. } | Self::Committing { call, .. } | Self::Reverting { call, .. } => {
-                Some(call)
-            }
-            Self::AwaitingApproval { .. } | Self::RollingBack { .. } | Self::Soaking { .. } => None,
+            Self::Validating { target, .. } => target.as_ref().map(|target| &target.id),
+            Self::AwaitingApproval { target, .. }
+            | Self::Creating { target, .. }
+            | Self::RollingBack { target, .. } => Some(&target.id),
+            Self::Soaking { target, .. }
+            | Self::Committing { target, .. }
+            | Self::Reverting { target, .. } => Some(target),
+        }
+    }
+
+    /// The rollback deployment, once there is one.
+    pub fn rollback(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::AwaitingApproval { .. } | Self::Validating { .. } | Self::Creating { .. } => None,
+            Self::RollingBack { rollback, .. }
+            | Self::Soaking { rollback, .. }
+            | Self::Committing { rollback, .. }
+            | Self::Reverting { rollback, .. } => Some(&rollback.id),
         }
     }
 }
@@ -270,6 +293,8 @@ pub enum CallStatus {
     Backoff {
         /// When.
         until: Moment,
+        /// What is waited for meanwhile.
+        why: Reason,
     },
     /// It may have been applied. The platform is read until it is known.
     Unresolved {

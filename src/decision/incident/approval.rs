@@ -1,0 +1,38 @@
+//! AwaitingApproval: a person is asked before the first call of the incident. It keeps measuring meanwhile and
+//! withdraws by itself when the app heals or somebody else acts.
+
+use super::super::effect::{Reason, Verb};
+use super::super::observation::{Deployment, Observation, Request};
+use super::super::policy::Policy;
+use super::super::state::{Outcome, Stage};
+use super::{Decision, Draft, Obstacle, VALIDATE_WITHIN, obstacle};
+
+/// Asks.
+pub(super) fn ask(mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    draft.tell_target(&target);
+    let deadline = seen.at + VALIDATE_WITHIN;
+    draft.stage(Stage::AwaitingApproval { target, deadline });
+    draft.rule(Verb::Wait, Reason::AwaitingApproval);
+    draft.done(Some(deadline), Some(Reason::AwaitingApproval))
+}
+
+/// Waits for the answer.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::AwaitingApproval { target, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    if let Some(Obstacle::Close(outcome, reason)) = obstacle(policy, &draft.incident, seen) {
+        return draft.close(outcome, reason, seen);
+    }
+    if seen.operator.request == Some(Request::Approve) {
+        draft.incident.approved = true;
+        let deadline = seen.at + VALIDATE_WITHIN;
+        draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+        draft.rule(Verb::Rollback, Reason::RuleFired);
+        return super::validating::look(policy, draft, seen);
+    }
+    if seen.at >= deadline {
+        return draft.close(Outcome::Held, Reason::ApprovalExpired, seen);
+    }
+    draft.done(Some(deadline), Some(Reason::AwaitingApproval))
+}

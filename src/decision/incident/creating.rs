@@ -1,0 +1,207 @@
+//! Creating: the rollback is asked for, once. An answer that is not conclusive is resolved by reading.
+
+use std::collections::BTreeSet;
+
+use super::super::effect::{Answer, Effect, Guard, Reason, Rejection};
+use super::super::observation::{Deployment, Observation};
+use super::super::policy::{Mode, Policy};
+use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
+use super::super::story::Event;
+use super::{Decision, Draft, VALIDATE_WITHIN, not_applied, rolling_back, validating};
+use crate::clock::Moment;
+
+/// How often an incident asks for its rollback when earlier requests were surely lost.
+const MOST_ASKED: u32 = 3;
+
+/// Owes the request.
+pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    if policy.mode == Mode::Observe {
+        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
+    }
+    if draft.incident.asked >= MOST_ASKED {
+        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+    }
+    draft.incident.asked += 1;
+    if draft.incident.asked == 1 {
+        draft.incident.before = existing(&draft, &target, seen);
+    }
+    let accused = draft.incident.accused.id.clone();
+    let effect = Effect::CreateRollback { accused, target: target.id.clone() };
+    let attempt = draft.incident.asked;
+    let call = draft.owe(effect, attempt, seen.at);
+    draft.stage(Stage::Creating { target, call });
+    draft.done(None, None)
+}
+
+/// Takes the platform's answer.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    let Stage::Creating { target, call } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    match answer {
+        Answer::Created(rollback) => {
+            draft.created(rollback, seen.at);
+            rolling_back::begin(policy, draft, target, rollback.clone(), seen)
+        }
+        Answer::NotSent(Guard::Storm) => draft.close(Outcome::Refused, Reason::Storm, seen),
+        Answer::NotSent(Guard::Paused) => draft.close(Outcome::Refused, Reason::Paused, seen),
+        Answer::NotApplied { why: Rejection::NotFound, .. } => {
+            draft.strike(&target, Reason::NotValid, "not found".to_owned());
+            again(policy, draft, None, None, seen)
+        }
+        Answer::NotApplied { .. } | Answer::NotSent(_) => {
+            // Surely not applied: from the start again, with fresh eyes, after a while. Not counted as asked.
+            draft.incident.asked = draft.incident.asked.saturating_sub(1);
+            let status = not_applied(answer, call.attempt, seen.at).unwrap_or(CallStatus::Owed);
+            again(policy, draft, Some(target), Some(Call { status, ..call }), seen)
+        }
+        Answer::Refused { status, .. } => unresolved(policy, draft, target, call, Some(*status), seen),
+        _ => unresolved(policy, draft, target, call, None, seen),
+    }
+}
+
+/// Resolves a request whose answer was not conclusive.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Creating { target, mut call } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    let CallStatus::Unresolved { since, absent_since, absent_at, refused } = call.status else {
+        return draft.done(None, None);
+    };
+    let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
+        return draft.done(None, Some(Reason::Blind));
+    };
+    if let Some(rollback) = find_ours(&draft.incident, &target, seen) {
+        return adopt(policy, draft, target, rollback, seen);
+    }
+    if let Some(pin) = &view.pinned {
+        return foreign_pin(draft, pin, seen);
+    }
+    let superseded = view.active.as_ref().is_some_and(|active| {
+        active.id != draft.incident.accused.id && active.age_key() > draft.incident.accused.age_key()
+    });
+    if superseded {
+        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+    }
+    let read_at = seen.history.read_at().unwrap_or(seen.at);
+    let first = absent_since.unwrap_or(read_at);
+    if read_at > first && read_at.since(since) >= policy.reconcile {
+        return lost(policy, draft, target, refused, seen);
+    }
+    if absent_at != Some(read_at) && absent_since.is_none() {
+        let status =
+            CallStatus::Unresolved { since, absent_since: Some(first), absent_at: Some(read_at), refused };
+        call.status = status;
+        draft.stage(Stage::Creating { target, call });
+    }
+    draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+/// The platform shows our rollback: goes on as if it had answered.
+pub(super) fn adopt(
+    policy: &Policy,
+    mut draft: Draft,
+    target: Deployment,
+    rollback: Deployment,
+    seen: &Observation<'_>,
+) -> Decision {
+    draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(rollback.id.clone()) });
+    draft.created(&rollback, seen.at);
+    rolling_back::begin(policy, draft, target, rollback, seen)
+}
+
+/// The deployment that is the rollback this incident asked for: it did not exist before, and it repeats our
+/// target. Where the platform does not say what it repeats, it has to run what the target runs.
+pub(super) fn find_ours(
+    incident: &Incident,
+    target: &Deployment,
+    seen: &Observation<'_>,
+) -> Option<Deployment> {
+    let view = seen.app.value()?;
+    let listed = seen.history.value().into_iter().flatten();
+    let mut ours: Vec<&Deployment> =
+        listed.chain(&view.active).filter(|entry| is_ours(incident, target, entry)).collect();
+    ours.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+    let pinned = ours.iter().find(|entry| view.pinned.as_ref() == Some(&entry.id));
+    pinned.or(ours.last()).map(|entry| (*entry).clone())
+}
+
+/// See [`find_ours`].
+pub(super) fn is_ours(incident: &Incident, target: &Deployment, entry: &Deployment) -> bool {
+    !incident.before.contains(&entry.id)
+        && match &entry.cloned_from {
+            Some(source) => *source == target.id,
+            None => entry.artifact.same_as(&target.artifact),
+        }
+}
+
+/// A pin whose deployment is not ours. One that may be ours for all we can tell is a person's to settle.
+fn foreign_pin(draft: Draft, pin: &crate::ids::DeploymentId, seen: &Observation<'_>) -> Decision {
+    let entry = seen.history.value().into_iter().flatten().find(|entry| entry.id == *pin);
+    match entry {
+        Some(entry) if entry.cloned_from.is_none() && entry.artifact.code.is_empty() => {
+            draft.close(Outcome::Held, Reason::ForeignPin, seen)
+        }
+        Some(_) => draft.close(Outcome::Superseded, Reason::ForeignPin, seen),
+        // The list lags behind the app.
+        None => draft.done(None, Some(Reason::Blind)),
+    }
+}
+
+fn unresolved(
+    policy: &Policy,
+    mut draft: Draft,
+    target: Deployment,
+    call: Call,
+    refused: Option<u16>,
+    seen: &Observation<'_>,
+) -> Decision {
+    let status = CallStatus::Unresolved { since: seen.at, absent_since: None, absent_at: None, refused };
+    draft.stage(Stage::Creating { target, call: Call { status, ..call } });
+    look(policy, draft, seen)
+}
+
+/// The request left no trace on the platform.
+fn lost(
+    policy: &Policy,
+    mut draft: Draft,
+    target: Deployment,
+    refused: Option<u16>,
+    seen: &Observation<'_>,
+) -> Decision {
+    draft.tell(Event::NotApplied { call: "create_rollback".to_owned() });
+    if let Some(status) = refused {
+        draft.strike(&target, Reason::NotValid, format!("refused with status {status}"));
+        return again(policy, draft, None, None, seen);
+    }
+    again(policy, draft, Some(target), None, seen)
+}
+
+/// Back to validation.
+fn again(
+    policy: &Policy,
+    mut draft: Draft,
+    target: Option<Deployment>,
+    call: Option<Call>,
+    seen: &Observation<'_>,
+) -> Decision {
+    let deadline: Moment = draft.incident.opened_at + VALIDATE_WITHIN;
+    draft.stage(Stage::Validating { target, call, deadline: deadline.max(seen.at) });
+    validating::look(policy, draft, seen)
+}
+
+fn existing(
+    draft: &Draft,
+    target: &Deployment,
+    seen: &Observation<'_>,
+) -> BTreeSet<crate::ids::DeploymentId> {
+    let listed = seen.history.value().into_iter().flatten().map(|entry| entry.id.clone());
+    let good = draft.ledger.good.iter().map(|entry| entry.id.clone());
+    let known = [target.id.clone(), draft.incident.accused.id.clone()];
+    listed.chain(good).chain(known).collect()
+}

@@ -1,0 +1,158 @@
+//! RollingBack: the rollback deployment is followed to a terminal phase, and its pin with it.
+
+use std::time::Duration;
+
+use super::super::effect::Reason;
+use super::super::observation::{AppView, Deployment, Observation, Phase};
+use super::super::policy::Policy;
+use super::super::state::{Live, Outcome, PinSight, Stage};
+use super::super::story::Event;
+use super::{Decision, Draft, creating};
+use crate::clock::Moment;
+use crate::ids::DeploymentId;
+
+/// A rollback that is not live after this long needs a person. The longest one reported took two minutes;
+/// a static site that has to be rebuilt takes longer.
+const ROLL_BACK_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// How long a pin may stay unseen after the platform accepted the rollback: reads may lag behind writes.
+const PIN_WITHIN: Duration = Duration::from_secs(90);
+/// A pin that was seen has to be missing in two reads this far apart before a person is believed to have acted.
+const PIN_GONE_FOR: Duration = Duration::from_secs(3);
+/// A soak that is still Unknown this long after its time ends in a hold. At least this, else the soak's length.
+const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// The rollback exists.
+pub(super) fn begin(
+    policy: &Policy,
+    mut draft: Draft,
+    target: Deployment,
+    rollback: Deployment,
+    seen: &Observation<'_>,
+) -> Decision {
+    let pin = PinSight::Awaited { since: seen.at };
+    let deadline = seen.at + ROLL_BACK_WITHIN;
+    draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
+    look(policy, draft, seen)
+}
+
+/// Follows it.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::RollingBack { target, mut rollback, mut pin, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    if seen.at >= deadline {
+        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+    }
+    let Some(view) = seen.app.since(draft.incident.opened_at) else {
+        return draft.done(Some(deadline), Some(Reason::Blind));
+    };
+    if let Some(other) = another_of_ours(&draft, &target, &rollback.id, view, seen) {
+        // Two requests of ours were applied, the first one late: the one that is pinned counts.
+        draft.created(&other, seen.at);
+        rollback = other;
+    }
+    let before = pin;
+    match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
+        Sight::Kept => {}
+        Sight::Lost(reason) => return draft.close(Outcome::Superseded, reason, seen),
+    }
+    let current = current(&rollback, view, seen);
+    match current.phase {
+        Phase::Error | Phase::Canceled => {
+            return draft.close(Outcome::Failed, Reason::RollbackFailed, seen);
+        }
+        Phase::Superseded => return draft.close(Outcome::Superseded, Reason::Superseded, seen),
+        Phase::Active => return live(policy, draft, &target, current, pin, seen),
+        Phase::InProgress | Phase::Unknown => {}
+    }
+    if is_overtaken(&rollback, &draft, view) {
+        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+    }
+    if pin != before || draft.changed {
+        draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
+    }
+    draft.done(Some(deadline), None)
+}
+
+/// What a read says about a pin that should be ours.
+pub(super) enum Sight {
+    /// Nothing speaks against it.
+    Kept,
+    /// It is gone or another one is there.
+    Lost(Reason),
+}
+
+/// Takes the read of `view`, sent at `read_at`, into account.
+pub(super) fn sight(pin: &mut PinSight, rollback: &DeploymentId, view: &AppView, read_at: Moment) -> Sight {
+    match (&view.pinned, *pin) {
+        (Some(pinned), _) if pinned == rollback => *pin = PinSight::Seen,
+        (Some(_), _) => return Sight::Lost(Reason::ForeignPin),
+        (None, PinSight::Awaited { since }) if read_at.since(since) >= PIN_WITHIN => {
+            return Sight::Lost(Reason::Superseded);
+        }
+        (None, PinSight::Awaited { .. }) => {}
+        (None, PinSight::Seen) => *pin = PinSight::Missing { since: read_at },
+        (None, PinSight::Missing { since }) if read_at.since(since) >= PIN_GONE_FOR => {
+            return Sight::Lost(Reason::Superseded);
+        }
+        (None, PinSight::Missing { .. }) => {}
+    }
+    Sight::Kept
+}
+
+/// The rollback deployment as the freshest read shows it.
+fn current(rollback: &Deployment, view: &AppView, seen: &Observation<'_>) -> Deployment {
+    if let Some(active) = view.active.as_ref().filter(|active| active.id == rollback.id) {
+        return Deployment { phase: Phase::Active, ..active.clone() };
+    }
+    let listed = seen.history.value().into_iter().flatten().find(|entry| entry.id == rollback.id);
+    listed.unwrap_or(rollback).clone()
+}
+
+/// Whether something newer than our rollback is live.
+pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView) -> bool {
+    view.active.as_ref().is_some_and(|active| {
+        active.id != rollback.id
+            && active.id != draft.incident.accused.id
+            && active.age_key() > rollback.age_key()
+    })
+}
+
+fn another_of_ours(
+    draft: &Draft,
+    target: &Deployment,
+    rollback: &DeploymentId,
+    view: &AppView,
+    seen: &Observation<'_>,
+) -> Option<Deployment> {
+    let pinned = view.pinned.as_ref().filter(|pinned| *pinned != rollback)?;
+    let found = creating::find_ours(&draft.incident, target, seen)?;
+    (found.id == *pinned && draft.incident.asked > 1).then_some(found)
+}
+
+fn live(
+    policy: &Policy,
+    mut draft: Draft,
+    target: &Deployment,
+    rollback: Deployment,
+    pin: PinSight,
+    seen: &Observation<'_>,
+) -> Decision {
+    let live = Live { id: rollback.id.clone(), created_ms: rollback.created_ms, since: seen.at };
+    let until = seen.at + policy.soak.period;
+    draft.tell(Event::SoakBegan {
+        rollback: rollback.id.clone(),
+        seconds: policy.soak.period.as_secs(),
+        min_samples: policy.soak.min_samples,
+    });
+    draft.stage(Stage::Soaking {
+        target: target.id.clone(),
+        rollback,
+        live,
+        pin,
+        until,
+        give_up: until + policy.soak.period.max(SOAK_PATIENCE),
+        restored_at: None,
+    });
+    draft.done(Some(until), None)
+}

@@ -1,0 +1,223 @@
+//! Committing and Reverting: the pin is settled, with one request that is looked for before it is sent again.
+
+use super::super::effect::{Answer, Effect, Reason};
+use super::super::observation::{AppView, Observation};
+use super::super::policy::{Mode, Policy};
+use super::super::state::{Call, CallStatus, Ledger, Outcome, Stage};
+use super::super::story::Event;
+use super::{Decision, Draft, not_applied};
+
+/// How often a commit or revert that left no trace is sent.
+const MOST_SENT: u32 = 3;
+
+/// Owes the commit.
+pub(super) fn commit(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+    send(policy, draft, Kind::Commit, 1, seen)
+}
+
+/// Owes the revert.
+pub(super) fn revert(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+    send(policy, draft, Kind::Revert, 1, seen)
+}
+
+/// Takes the platform's answer.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    match answer {
+        Answer::Committed => return settled(draft, Kind::Commit, seen),
+        Answer::Reverted(made) => {
+            if let Some(id) = made {
+                Ledger::note(&mut draft.ledger.ours, id.clone());
+            }
+            return settled(draft, Kind::Revert, seen);
+        }
+        _ => {}
+    }
+    let refused = match answer {
+        Answer::Refused { status, .. } => Some(*status),
+        _ => None,
+    };
+    let attempt = draft.incident.stage.call().map_or(1, |call| call.attempt);
+    let status = not_applied(answer, attempt, seen.at).unwrap_or(CallStatus::Unresolved {
+        since: seen.at,
+        absent_since: None,
+        absent_at: None,
+        refused,
+    });
+    set_status(&mut draft, status);
+    look(policy, draft, seen)
+}
+
+/// Resolves a request whose answer was not conclusive, or sends it when its backoff is over.
+pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Some((kind, call)) = kind_and_call(&draft) else { return draft.done(None, None) };
+    match call.status {
+        CallStatus::Owed => draft.done(None, None),
+        CallStatus::Backoff { until, why } if seen.at < until => draft.done(Some(until), Some(why)),
+        CallStatus::Backoff { until, .. } => {
+            let Some(view) = seen.app.since(until) else {
+                let waiting = waiting(seen);
+                return draft.done(None, Some(waiting));
+            };
+            if is_ours(&draft, view) {
+                // Surely not applied, so the try does not count.
+                return send(policy, draft, kind, call.attempt + u32::from(call.attempt < MOST_SENT), seen);
+            }
+            gone(draft, kind, view, false, seen)
+        }
+        CallStatus::Unresolved { since, .. } => {
+            let Some(view) = seen.app.since(since) else {
+                let waiting = waiting(seen);
+                return draft.done(None, Some(waiting));
+            };
+            if is_ours(&draft, view) {
+                return still_pinned(policy, draft, kind, &call, seen);
+            }
+            gone(draft, kind, view, true, seen)
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Commit,
+    Revert,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Revert => "revert",
+        }
+    }
+
+    fn reason(self) -> Reason {
+        match self {
+            Self::Commit => Reason::SoakHealthy,
+            Self::Revert => Reason::SoakUnhealthy,
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Commit => Outcome::Committed,
+            Self::Revert => Outcome::Reverted,
+        }
+    }
+}
+
+fn kind_and_call(draft: &Draft) -> Option<(Kind, Call)> {
+    match &draft.incident.stage {
+        Stage::Committing { call, .. } => Some((Kind::Commit, call.clone())),
+        Stage::Reverting { call, .. } => Some((Kind::Revert, call.clone())),
+        _ => None,
+    }
+}
+
+fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Observation<'_>) -> Decision {
+    if policy.mode == Mode::Observe {
+        return draft.close(Outcome::Held, Reason::ObserveMode, seen);
+    }
+    if seen.operator.paused {
+        return draft.done(None, Some(Reason::Paused));
+    }
+    let (target, rollback, live) = match draft.incident.stage.clone() {
+        Stage::Soaking { target, rollback, live, .. }
+        | Stage::Committing { target, rollback, live, .. }
+        | Stage::Reverting { target, rollback, live, .. } => (target, rollback, live),
+        _ => return draft.done(None, None),
+    };
+    let id = rollback.id.clone();
+    let effect = match kind {
+        Kind::Commit => Effect::Commit { rollback: id },
+        Kind::Revert => Effect::Revert { rollback: id },
+    };
+    let call = draft.owe(effect, attempt, seen.at);
+    draft.stage(match kind {
+        Kind::Commit => Stage::Committing { target, rollback, live, call },
+        Kind::Revert => Stage::Reverting { target, rollback, live, call },
+    });
+    draft.done(None, None)
+}
+
+fn set_status(draft: &mut Draft, status: CallStatus) {
+    match &mut draft.incident.stage {
+        Stage::Committing { call, .. } | Stage::Reverting { call, .. } => call.status = status,
+        _ => return,
+    }
+    draft.changed = true;
+}
+
+fn is_ours(draft: &Draft, view: &AppView) -> bool {
+    draft.incident.stage.rollback().is_some_and(|rollback| view.pinned.as_ref() == Some(rollback))
+}
+
+fn waiting(seen: &Observation<'_>) -> Reason {
+    match seen.app.fault {
+        Some(super::super::observation::ReadFault::Denied) => Reason::Denied,
+        _ => Reason::Blind,
+    }
+}
+
+/// The pin is gone. If we asked for that it was us; if not, it was a person.
+fn gone(mut draft: Draft, kind: Kind, view: &AppView, asked: bool, seen: &Observation<'_>) -> Decision {
+    if view.pinned.is_some() || !asked {
+        let reason = if view.pinned.is_some() { Reason::ForeignPin } else { Reason::Superseded };
+        return draft.close(Outcome::Superseded, reason, seen);
+    }
+    let rollback = draft.incident.stage.rollback().cloned();
+    let is_live = view.active.as_ref().map(|active| &active.id) == rollback.as_ref();
+    let fits = match kind {
+        Kind::Commit => is_live,
+        // A revert puts another deployment on its way.
+        Kind::Revert => !is_live || view.in_progress.is_some(),
+    };
+    if !fits {
+        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+    }
+    draft.tell(Event::Adopted { call: kind.word().to_owned(), deployment: None });
+    settled(draft, kind, seen)
+}
+
+/// The pin is still there: after a while, and a second look, the request counts as not applied.
+fn still_pinned(
+    policy: &Policy,
+    mut draft: Draft,
+    kind: Kind,
+    call: &Call,
+    seen: &Observation<'_>,
+) -> Decision {
+    let CallStatus::Unresolved { since, absent_since, absent_at, refused } = call.status else {
+        return draft.done(None, None);
+    };
+    let read_at = seen.app.read_at().unwrap_or(seen.at);
+    let first = absent_since.unwrap_or(read_at);
+    if read_at > first && read_at.since(since) >= policy.reconcile {
+        draft.tell(Event::NotApplied { call: kind.word().to_owned() });
+        if call.attempt >= MOST_SENT || refused.is_some() {
+            return draft.close(Outcome::Held, kind.reason(), seen);
+        }
+        return send(policy, draft, kind, call.attempt + 1, seen);
+    }
+    if absent_at.is_none() {
+        let status =
+            CallStatus::Unresolved { since, absent_since: Some(first), absent_at: Some(read_at), refused };
+        set_status(&mut draft, status);
+    }
+    draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+/// The pin is settled the way we asked.
+fn settled(mut draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
+    if let (Kind::Commit, Stage::Committing { rollback, .. }) = (kind, &draft.incident.stage) {
+        // It was live and healthy for a whole soak: a target for the next incident.
+        let rollback = rollback.clone();
+        Ledger::note(&mut draft.ledger.good, rollback);
+    }
+    draft.close(kind.outcome(), kind.reason(), seen)
+}

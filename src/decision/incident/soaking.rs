@@ -1,0 +1,93 @@
+//! Soaking: the rolled-back app is watched for a time *and* over fresh samples, then committed, reverted or held.
+
+use super::super::effect::{Reason, Verb};
+use super::super::observation::Observation;
+use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
+use super::super::rule::{self, Verdict};
+use super::super::state::{Outcome, Stage};
+use super::super::story::Event;
+use super::rolling_back::{Sight, is_overtaken, sight};
+use super::{Decision, Draft, settling};
+
+/// Watches, and judges when the soak is over.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Soaking { target, rollback, live, mut pin, until, give_up, mut restored_at } =
+        draft.incident.stage.clone()
+    else {
+        return draft.done(None, None);
+    };
+    let before = (pin, restored_at);
+    if let Some(view) = seen.app.since(draft.incident.opened_at) {
+        let read_at = seen.app.read_at().unwrap_or(seen.at);
+        if let Sight::Lost(reason) = sight(&mut pin, &rollback.id, view, read_at) {
+            return draft.close(Outcome::Superseded, reason, seen);
+        }
+        if is_overtaken(&rollback, &draft, view) {
+            return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+        }
+    }
+    let readings = rule::read_all(policy, seen.windows, live.since, seen.at);
+    let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
+    let is_good = readings.iter().all(|reading| reading.verdict == Verdict::Good);
+    let fired_is_good = policy
+        .rules
+        .iter()
+        .zip(&readings)
+        .any(|(rule, reading)| rule.name == draft.incident.rule && reading.verdict == Verdict::Good);
+    if restored_at.is_none() && fired_is_good {
+        restored_at = Some(seen.at);
+        let after = seen.at.since(draft.incident.first_failure_at);
+        draft.tell(Event::Restored { after_seconds: after.as_secs_f64() });
+    }
+    if (pin, restored_at) != before {
+        draft.stage(Stage::Soaking {
+            target: target.clone(),
+            rollback: rollback.clone(),
+            live: live.clone(),
+            pin,
+            until,
+            give_up,
+            restored_at,
+        });
+    }
+    if readings.iter().any(|reading| reading.verdict == Verdict::Bad) {
+        return unhealthy(policy, draft, samples, seen);
+    }
+    if is_good && seen.at >= until && samples >= policy.soak.min_samples {
+        return healthy(policy, draft, samples, seen);
+    }
+    if seen.at >= give_up {
+        return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
+    }
+    let waiting = (seen.at >= until).then_some(Reason::Blind);
+    let wake_at = if seen.at < until { until } else { give_up };
+    draft.done(Some(wake_at), waiting)
+}
+
+fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
+    if seen.operator.paused {
+        return draft.done(None, Some(Reason::Paused));
+    }
+    draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
+    match policy.soak.on_healthy {
+        OnHealthy::Hold => draft.close(Outcome::Held, Reason::SoakHealthy, seen),
+        OnHealthy::Commit => {
+            draft.rule(Verb::Commit, Reason::SoakHealthy);
+            settling::commit(policy, draft, seen)
+        }
+    }
+}
+
+fn unhealthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
+    if seen.operator.paused {
+        return draft.done(None, Some(Reason::Paused));
+    }
+    draft.tell(Event::SoakJudged { reason: Reason::SoakUnhealthy, samples });
+    match policy.soak.on_unhealthy {
+        OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+        OnUnhealthy::Revert => {
+            draft.rule(Verb::Revert, Reason::SoakUnhealthy);
+            settling::revert(policy, draft, seen)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Validating: a target is chosen, and the platform asked whether it would go back to it.
+
+use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Validation};
+use super::super::observation::{Deployment, Observation};
+use super::super::policy::{OnMigrations, OnWarnings, Policy};
+use super::super::state::{Call, CallStatus, Outcome, Stage};
+use super::super::target::{self, Pick};
+use super::{Decision, Draft, Obstacle, approval, creating, not_applied, obstacle};
+use crate::clock::Moment;
+
+/// Chooses a target and owes the question, unless something is in the way.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Validating { target, call, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    if draft.incident.asked > 0
+        && let Some(target) = &target
+        && let Some(rollback) = creating::find_ours(&draft.incident, target, seen)
+    {
+        // An earlier request of this incident was applied late.
+        return creating::adopt(policy, draft, target.clone(), rollback, seen);
+    }
+    // A second question to the same target says which try it is.
+    let attempt = call.as_ref().map_or(1, |call| call.attempt + 1);
+    if let Some(Call { status: CallStatus::Backoff { until, why }, .. }) = call
+        && seen.at < until
+    {
+        return wait(draft, why, deadline, Some(until), seen);
+    }
+    match obstacle(policy, &draft.incident, seen) {
+        Some(Obstacle::Close(outcome, reason)) => return draft.close(outcome, reason, seen),
+        Some(Obstacle::Wait(reason)) => return wait(draft, reason, deadline, None, seen),
+        None => {}
+    }
+    let history = seen.history.value().map(Vec::as_slice);
+    // A target that was chosen stays chosen until it is struck out.
+    let chosen = match target.filter(|target| !is_tried(&draft, target)) {
+        Some(target) => Pick::Target(target),
+        None => target::pick(&draft.ledger, &draft.incident, history),
+    };
+    let target = match chosen {
+        Pick::Target(target) => target,
+        Pick::NeedHistory => return wait(draft, Reason::Blind, deadline, None, seen),
+        Pick::None => {
+            let reason = draft.incident.tried.last().map_or(Reason::NoTarget, |(_, why)| *why);
+            return draft.close(Outcome::Refused, reason, seen);
+        }
+    };
+    let changed_migrations = target.artifact.migrations != draft.incident.accused.artifact.migrations;
+    if changed_migrations && policy.rollback.migrations == OnMigrations::Hold {
+        draft.tell_target(&target);
+        draft.set_target(target);
+        return draft.close(Outcome::Held, Reason::Migration, seen);
+    }
+    if !draft.incident.approved {
+        return approval::ask(draft, target, seen);
+    }
+    if draft.incident.stage.target() != Some(&target.id) {
+        draft.tell_target(&target);
+    }
+    let effect = Effect::Validate { accused: draft.incident.accused.id.clone(), target: target.id.clone() };
+    let call = draft.owe(effect, attempt, seen.at);
+    draft.stage(Stage::Validating { target: Some(target), call: Some(call), deadline });
+    draft.done(Some(deadline), None)
+}
+
+/// Takes the platform's answer.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    let Stage::Validating { target: Some(target), call: Some(call), deadline } = draft.incident.stage.clone()
+    else {
+        return draft.done(None, None);
+    };
+    match answer {
+        Answer::Validated(validation) => match accept(policy, validation) {
+            Ok(()) => return proceed(policy, draft, target, seen),
+            Err((Reason::ForeignPin, _)) => {
+                return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
+            }
+            Err((reason, detail)) => draft.strike(&target, reason, detail),
+        },
+        Answer::Refused { status, message } => {
+            draft.strike(&target, Reason::NotValid, format!("status {status}: {message}"));
+        }
+        Answer::NotApplied { why: Rejection::NotFound, .. } => {
+            draft.strike(&target, Reason::NotValid, "not found".to_owned());
+        }
+        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
+        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
+        _ => {
+            // Asking is harmless: whatever became of it, ask again after a while.
+            let retry = Answer::NotSent(Guard::Unreadable);
+            let status = not_applied(answer, call.attempt, seen.at)
+                .or_else(|| not_applied(&retry, call.attempt, seen.at))
+                .unwrap_or(CallStatus::Backoff { until: seen.at, why: Reason::Blind });
+            let call = Call { status, ..call };
+            draft.stage(Stage::Validating { target: Some(target), call: Some(call), deadline });
+            return look(policy, draft, seen);
+        }
+    }
+    draft.stage(Stage::Validating { target: None, call: None, deadline });
+    look(policy, draft, seen)
+}
+
+/// Whether the policy accepts what the platform says.
+fn accept(policy: &Policy, validation: &Validation) -> Result<(), (Reason, String)> {
+    if !validation.valid {
+        let code = validation.error.as_ref().map_or("", |error| error.code.as_str());
+        return Err(match code {
+            "app_pinned" => (Reason::ForeignPin, code.to_owned()),
+            "" => (Reason::NotValid, "the platform gives no reason".to_owned()),
+            code => (Reason::NotValid, code.to_owned()),
+        });
+    }
+    if !validation.warnings.is_empty() && policy.rollback.warnings == OnWarnings::Refuse {
+        let codes: Vec<&str> = validation.warnings.iter().map(|warning| warning.code.as_str()).collect();
+        return Err((Reason::Warnings, codes.join(", ")));
+    }
+    Ok(())
+}
+
+/// The target is valid: asks for the rollback if nothing came in the way meanwhile.
+fn proceed(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
+    match obstacle(policy, &draft.incident, seen) {
+        Some(Obstacle::Close(outcome, reason)) => draft.close(outcome, reason, seen),
+        Some(Obstacle::Wait(reason)) => {
+            draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+            wait(draft, reason, deadline, None, seen)
+        }
+        None if seen.history.value().is_none() => {
+            // Without the list of what exists, a rollback of ours could not be told from a colleague's.
+            draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+            wait(draft, Reason::Blind, deadline, None, seen)
+        }
+        None => creating::ask(policy, draft, target, seen),
+    }
+}
+
+fn is_tried(draft: &Draft, target: &Deployment) -> bool {
+    draft.incident.tried.iter().any(|(tried, _)| *tried == target.id)
+}
+
+/// Waits, but not for ever.
+fn wait(
+    draft: Draft,
+    reason: Reason,
+    deadline: Moment,
+    until: Option<Moment>,
+    seen: &Observation<'_>,
+) -> Decision {
+    if seen.at >= deadline {
+        return draft.close(Outcome::Refused, reason, seen);
+    }
+    let reason = match seen.app.fault.or(seen.history.fault) {
+        Some(super::super::observation::ReadFault::Denied) => Reason::Denied,
+        _ => reason,
+    };
+    draft.done(Some(until.unwrap_or(deadline).min(deadline)), Some(reason))
+}

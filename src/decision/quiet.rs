@@ -1,0 +1,185 @@
+//! Outside incidents: noticing what goes live, watching a candidate, learning what is good, ending a hold.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Decision;
+use super::incident;
+use super::observation::{AppView, Cause, Deployment, Observation, Request};
+use super::policy::Policy;
+use super::rule::{self, Verdict};
+use super::state::{Hold, Ledger, Live, Situation, State, Watch};
+use crate::clock::Moment;
+use crate::ids::{DeploymentId, RuleName};
+
+/// The platform's clock is read from a header with whole seconds: a deployment may have gone live this much
+/// later than computed. Samples from that second are nobody's.
+const DATE_GRAIN: Duration = Duration::from_secs(1);
+
+/// Decides for an app that is learning, steady or watching.
+pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
+    if let Some(situation) = newly_live(policy, state, seen) {
+        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+    }
+    match &state.situation {
+        Situation::Watching(watch) => under_watch(policy, state, watch, seen),
+        Situation::Learning { live: Some(live) } => learning(policy, state, live, seen),
+        _ => Decision::stay(None),
+    }
+}
+
+/// Decides for an app that is held: a person's word, a commit or revert at the platform, or a newer release ends
+/// the hold.
+pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -> Decision {
+    if let Some(hold) = own_rollback_went_live(state, hold, seen) {
+        return Decision::become_state(State {
+            situation: Situation::Held(hold),
+            ledger: state.ledger.clone(),
+        });
+    }
+    let resumed = seen.operator.request == Some(Request::Resume);
+    let settled = match (seen.app.since(hold.since), &hold.pin) {
+        (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
+        _ => false,
+    };
+    let situation = match newly_live(policy, state, seen) {
+        Some(situation) => situation,
+        None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
+        None => return Decision::wait(hold.why, None),
+    };
+    Decision::become_state(State { situation, ledger: state.ledger.clone() })
+}
+
+/// A rollback of ours that was given up on and went live after all: still a person's to settle.
+fn own_rollback_went_live(state: &State, hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
+    let view = seen.app.since(hold.since)?;
+    let active = view.active.as_ref().filter(|active| active.id != hold.live.id)?;
+    if view.pinned.as_ref() != Some(&active.id) || !contains(&state.ledger.ours, &active.id) {
+        return None;
+    }
+    let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
+    Some(Hold { live, pin: Some(active.id.clone()), ..hold.clone() })
+}
+
+/// The situation that follows when another deployment is live than the one we know, or the first one is seen.
+fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Situation> {
+    let (read_at, view) = seen.app.last.as_ref()?;
+    let active = view.active.as_ref()?;
+    let known = state.live();
+    if known.is_some_and(|live| live.id == active.id || is_stale(active, live)) {
+        return None;
+    }
+    let age = view.active_age_ms.map(Duration::from_millis);
+    let since = match (known, age) {
+        (Some(_), Some(age)) => (*read_at - age + DATE_GRAIN).min(seen.at),
+        // The first sight, or a platform that does not say: it is live from now on.
+        _ => seen.at,
+    };
+    let live = Live { id: active.id.clone(), created_ms: active.created_ms, since };
+    if let Situation::Watching(watch) = &state.situation
+        && !active.cause.is_release()
+        && active.artifact.same_as(&watch.candidate.artifact)
+    {
+        // A restart of the candidate: the same release, so its watch goes on.
+        let watch = Watch { live, candidate: active.clone(), ..watch.clone() };
+        return Some(Situation::Watching(watch));
+    }
+    if !is_candidate(&state.ledger, view, active) {
+        return Some(Situation::Learning { live: Some(live) });
+    }
+    // How much of the watch is over: by the platform's clock at a first sight, by ours later.
+    let gone = if known.is_some() { seen.at.since(since) } else { age.unwrap_or(policy.watch) };
+    if gone >= policy.watch {
+        return Some(Situation::Learning { live: Some(live) });
+    }
+    let bad_before = known.map(|old| bad_rules(policy, seen, old.since, since)).unwrap_or_default();
+    let until = seen.at + (policy.watch - gone);
+    Some(Situation::Watching(Watch { live, candidate: active.clone(), until, bad_before }))
+}
+
+/// Whether this is an old answer: a newer deployment was live already.
+fn is_stale(active: &Deployment, live: &Live) -> bool {
+    active.created_ms != 0 && active.age_key() < (live.created_ms, &live.id)
+}
+
+/// Whether the live deployment is a release to judge that has not had its judgement.
+fn is_candidate(ledger: &Ledger, view: &AppView, active: &Deployment) -> bool {
+    let is_rollback = active.cause == Cause::Rollback || view.pinned.as_ref() == Some(&active.id);
+    active.cause.is_release()
+        && !is_rollback
+        && !contains(&ledger.ours, &active.id)
+        && !contains(&ledger.accused, &active.id)
+        && !ledger.good.iter().any(|good| good.id == active.id)
+}
+
+fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
+    list.iter().any(|entry| entry == id)
+}
+
+fn bad_rules(policy: &Policy, seen: &Observation<'_>, from: Moment, to: Moment) -> BTreeSet<RuleName> {
+    let readings = rule::read_all(policy, seen.windows, from, to);
+    let bad = policy.rules.iter().zip(readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
+    bad.map(|(rule, _)| rule.name.clone()).collect()
+}
+
+fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation<'_>) -> Decision {
+    let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at);
+    if seen.at >= watch.until {
+        return end_of_watch(state, watch, &readings);
+    }
+    let mut cleared = watch.bad_before.clone();
+    for (rule, reading) in policy.rules.iter().zip(&readings) {
+        match reading.verdict {
+            Verdict::Bad => {
+                return incident::open(policy, state, watch, rule, reading, seen);
+            }
+            Verdict::Good => {
+                cleared.remove(&rule.name);
+            }
+            Verdict::Unknown => {}
+        }
+    }
+    if cleared.len() < watch.bad_before.len() {
+        let watch = Watch { bad_before: cleared, ..watch.clone() };
+        let situation = Situation::Watching(watch);
+        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+    }
+    Decision::stay(Some(watch.until))
+}
+
+/// A candidate whose rules are all Good at the end of its watch is good. One that could not be judged goes on as
+/// something to be learnt: it never becomes good by the clock alone.
+fn end_of_watch(state: &State, watch: &Watch, readings: &[rule::Reading]) -> Decision {
+    let mut ledger = state.ledger.clone();
+    let live = watch.live.clone();
+    let situation = if readings.iter().all(|reading| reading.verdict == Verdict::Good) {
+        Ledger::note(&mut ledger.good, watch.candidate.clone());
+        Situation::Steady { live }
+    } else {
+        Situation::Learning { live: Some(live) }
+    };
+    Decision::become_state(State { situation, ledger })
+}
+
+/// A live deployment that is older than the watch and Good over enough samples is good.
+fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>) -> Decision {
+    let Some(view) = seen.app.value() else { return Decision::stay(None) };
+    let Some(active) = view.active.as_ref().filter(|active| active.id == live.id) else {
+        return Decision::stay(None);
+    };
+    let age = view.active_age_ms.map_or(Duration::ZERO, Duration::from_millis).max(seen.at.since(live.since));
+    if age < policy.watch
+        || rule::fewest_samples(policy, seen.windows, live.since, seen.at) < policy.soak.min_samples
+    {
+        return Decision::stay(None);
+    }
+    let readings = rule::read_all(policy, seen.windows, live.since, seen.at);
+    if readings.iter().any(|reading| reading.verdict != Verdict::Good) {
+        return Decision::stay(None);
+    }
+    let mut ledger = state.ledger.clone();
+    if !contains(&ledger.accused, &active.id) {
+        Ledger::note(&mut ledger.good, active.clone());
+    }
+    Decision::become_state(State { situation: Situation::Steady { live: live.clone() }, ledger })
+}
