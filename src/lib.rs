@@ -6,5 +6,6 @@ pub mod decision;
 pub mod ids;
 pub mod journal;
 pub mod lab;
+pub mod metrics;
 pub mod platform;
 pub mod probe;

@@ -1,0 +1,186 @@
+//! What Prometheus scrapes.
+//!
+//! Process-wide families live in a [`prometheus::Registry`] of our own. An app has some eighty series, and ten
+//! thousand apps would cost gigabytes as one library object a series, so an app's figures are a few hundred bytes
+//! of atomics ([`AppMetrics`]) that become the library's types only while they are rendered, a few hundred apps
+//! at a time. A scrape touches neither the journal nor a platform.
+
+mod app;
+mod process;
+mod render;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use tokio::sync::watch;
+
+use crate::ids::AppName;
+
+pub use app::{AppMetrics, DECISIONS, PROBE_RESULTS};
+pub use render::render;
+
+/// Operations of `platform_requests_total`.
+const OPERATIONS: [&str; 7] = [
+    "list_apps",
+    "get_app",
+    "list_deployments",
+    "validate_rollback",
+    "create_rollback",
+    "commit_rollback",
+    "revert_rollback",
+];
+/// The codes that are there from the start; others appear when they happen.
+const CODES: [&str; 9] = ["200", "401", "403", "404", "429", "500", "timeout", "connect", "decode"];
+/// Detection: from a burst's second to the end of a long watch.
+const DETECT_BUCKETS: [f64; 12] =
+    [1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0];
+/// Restoration: a rollback takes one to two minutes on the platform.
+const RESTORE_BUCKETS: [f64; 11] =
+    [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0];
+
+/// Every family that is not an app's.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests to platforms, by platform, operation and status or failure.
+    pub platform_requests: IntCounterVec,
+    /// Requests left in the platform's window.
+    pub rate_limit_remaining: GaugeVec,
+    /// From the first failing sample to the decision.
+    pub time_to_detect: Histogram,
+    /// From the first failing sample to the first Good verdict after the rollback.
+    pub time_to_restore: Histogram,
+    /// 1 while the configuration in force is the one in the file.
+    pub reload_successful: IntGauge,
+    /// The storm breaker is open.
+    pub storm: IntGauge,
+    /// The journal takes writes.
+    pub journal_writable: IntGauge,
+    last_tick: Gauge,
+    apps: watch::Sender<Arc<BTreeMap<AppName, Arc<AppMetrics>>>>,
+}
+
+impl Metrics {
+    /// All families, registered. `platforms` get their series at zero.
+    pub fn new(platforms: &[&str]) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let version = Opts::new("rearguard_build_info", "Always 1; the version that runs.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(version)?;
+        build.set(1);
+        let metrics = Self {
+            platform_requests: IntCounterVec::new(
+                Opts::new(
+                    "rearguard_platform_requests_total",
+                    "Requests to a platform by operation and HTTP status, or kind of failure.",
+                ),
+                &["platform", "operation", "code"],
+            )?,
+            rate_limit_remaining: GaugeVec::new(
+                Opts::new(
+                    "rearguard_platform_rate_limit_remaining",
+                    "Requests the platform still allows in its window, as of its last answer.",
+                ),
+                &["platform"],
+            )?,
+            time_to_detect: histogram(
+                "rearguard_time_to_detect_seconds",
+                "From the first failing sample of the accused deployment to the decision.",
+                &DETECT_BUCKETS,
+            )?,
+            time_to_restore: histogram(
+                "rearguard_time_to_restore_seconds",
+                "From the first failing sample to the first Good verdict after the rollback was live.",
+                &RESTORE_BUCKETS,
+            )?,
+            reload_successful: IntGauge::new(
+                "rearguard_config_last_reload_successful",
+                "1 when the last attempt to load the configuration succeeded.",
+            )?,
+            storm: IntGauge::new(
+                "rearguard_storm",
+                "1 while the storm breaker is open: no rollback is created until an operator resumes.",
+            )?,
+            journal_writable: IntGauge::new(
+                "rearguard_journal_writable",
+                "1 while the journal takes writes; nothing is done to a platform otherwise.",
+            )?,
+            last_tick: Gauge::new(
+                "rearguard_last_tick_timestamp_seconds",
+                "Unix time at which the slowest of all loops last came round.",
+            )?,
+            apps: watch::Sender::new(Arc::default()),
+            registry,
+        };
+        metrics.register(build)?;
+        for platform in platforms {
+            metrics.add_platform(platform);
+        }
+        Ok(metrics)
+    }
+
+    fn register(&self, build: IntGauge) -> Result<(), prometheus::Error> {
+        let registry = &self.registry;
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(self.platform_requests.clone()))?;
+        registry.register(Box::new(self.rate_limit_remaining.clone()))?;
+        registry.register(Box::new(self.time_to_detect.clone()))?;
+        registry.register(Box::new(self.time_to_restore.clone()))?;
+        registry.register(Box::new(self.reload_successful.clone()))?;
+        registry.register(Box::new(self.storm.clone()))?;
+        registry.register(Box::new(self.journal_writable.clone()))?;
+        registry.register(Box::new(self.last_tick.clone()))?;
+        registry.register(Box::new(process::Process::new()))
+    }
+
+    /// A platform's series at zero.
+    pub fn add_platform(&self, platform: &str) {
+        for operation in OPERATIONS {
+            for code in CODES {
+                self.platform_requests.with_label_values(&[platform, operation, code]);
+            }
+        }
+        self.rate_limit_remaining.with_label_values(&[platform]);
+    }
+
+    /// Shows `metrics` under its app's name. Series of the same app that were shown before are replaced.
+    pub fn show_app(&self, metrics: Arc<AppMetrics>) {
+        self.apps.send_modify(|apps| {
+            Arc::make_mut(apps).insert(metrics.app().clone(), metrics);
+        });
+    }
+
+    /// Forgets an app that left the configuration.
+    pub fn forget_app(&self, app: &AppName) {
+        self.apps.send_modify(|apps| {
+            Arc::make_mut(apps).remove(app);
+        });
+    }
+
+    /// Notes when the slowest loop last came round.
+    pub fn set_last_tick(&self, unix_seconds: f64) {
+        self.last_tick.set(unix_seconds);
+    }
+}
+
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+}
+
+/// A loop's sign of life: the steady clock's milliseconds at its last round.
+#[derive(Debug, Default)]
+pub struct Heartbeat(AtomicI64);
+
+impl Heartbeat {
+    /// The loop came round.
+    pub fn beat(&self, now: crate::clock::Moment) {
+        self.0.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When it last did.
+    pub fn last(&self) -> crate::clock::Moment {
+        crate::clock::Moment::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,207 @@
+//! One app's figures: a few hundred bytes of atomics, written by the app's own task and read by scrapes.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::decision::effect::{Reason, Verb};
+use crate::decision::policy::Policy;
+use crate::decision::rule::{Reading, Verdict};
+use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
+use crate::decision::state::{Outcome, State};
+use crate::ids::AppName;
+
+use super::Heartbeat;
+
+/// The `result` labels of `probes_total`.
+pub const PROBE_RESULTS: [&str; 10] =
+    ["good", "unknown", "dns", "connect", "tls", "timeout", "status", "body", "redirect", "protocol"];
+
+/// Upper bounds of `probe_duration_seconds`, in microseconds.
+pub(super) const DURATION_BUCKETS: [u32; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+
+/// Every decision there is, with every reason it can have: the series of `decisions_total`.
+pub const DECISIONS: &[(Verb, Reason)] = &[
+    (Verb::Rollback, Reason::RuleFired),
+    (Verb::Observe, Reason::ObserveMode),
+    (Verb::Refuse, Reason::Recovered),
+    (Verb::Refuse, Reason::BadBeforeDeployment),
+    (Verb::Refuse, Reason::Blind),
+    (Verb::Refuse, Reason::Paused),
+    (Verb::Refuse, Reason::Cooldown),
+    (Verb::Refuse, Reason::Budget),
+    (Verb::Refuse, Reason::Storm),
+    (Verb::Refuse, Reason::Warnings),
+    (Verb::Refuse, Reason::NotValid),
+    (Verb::Refuse, Reason::NoTarget),
+    (Verb::Refuse, Reason::ForeignPin),
+    (Verb::Refuse, Reason::InProgress),
+    (Verb::Refuse, Reason::Denied),
+    (Verb::Refuse, Reason::Rejected),
+    (Verb::Wait, Reason::InProgress),
+    (Verb::Wait, Reason::Blind),
+    (Verb::Wait, Reason::Denied),
+    (Verb::Wait, Reason::AwaitingApproval),
+    (Verb::Wait, Reason::Paused),
+    (Verb::Commit, Reason::SoakHealthy),
+    (Verb::Revert, Reason::SoakUnhealthy),
+    (Verb::Hold, Reason::Migration),
+    (Verb::Hold, Reason::ForeignPin),
+    (Verb::Hold, Reason::RollbackFailed),
+    (Verb::Hold, Reason::SoakHealthy),
+    (Verb::Hold, Reason::SoakUnhealthy),
+    (Verb::Hold, Reason::SoakUnknown),
+    (Verb::Hold, Reason::ApprovalExpired),
+    (Verb::Hold, Reason::ObserveMode),
+    (Verb::Yield, Reason::Superseded),
+    (Verb::Yield, Reason::ForeignPin),
+];
+
+/// One app's figures.
+pub struct AppMetrics {
+    app: AppName,
+    /// The app's loop.
+    pub heartbeat: Heartbeat,
+    pub(super) state: AtomicU8,
+    pub(super) rules: Vec<RuleMetrics>,
+    pub(super) probes: Vec<ProbeMetrics>,
+    pub(super) decisions: Vec<AtomicU32>,
+    pub(super) incidents: [AtomicU32; Outcome::ALL.len()],
+    pub(super) rollbacks: [AtomicU32; Outcome::ALL.len()],
+    pub(super) blind_ms: [AtomicU64; BlindCause::ALL.len()],
+    pub(super) pinned: AtomicBool,
+    pub(super) paused: AtomicBool,
+    pub(super) ready: AtomicBool,
+    /// When the soak ends, as steady milliseconds; zero outside soaks.
+    pub(super) soak_until: AtomicI64,
+}
+
+pub(super) struct RuleMetrics {
+    pub(super) name: String,
+    pub(super) threshold: f64,
+    pub(super) verdict: AtomicU8,
+    pub(super) value: AtomicU64,
+}
+
+pub(super) struct ProbeMetrics {
+    pub(super) name: String,
+    pub(super) results: [AtomicU32; PROBE_RESULTS.len()],
+    pub(super) buckets: [AtomicU32; DURATION_BUCKETS.len() + 1],
+    pub(super) sum_micros: AtomicU64,
+}
+
+impl AppMetrics {
+    /// All series of `policy`'s app, at zero.
+    pub fn new(policy: &Policy) -> Self {
+        let rules = policy.rules.iter().map(|rule| RuleMetrics {
+            name: rule.name.to_string(),
+            threshold: threshold(rule),
+            verdict: AtomicU8::new(index_of(&Verdict::ALL, &Verdict::Unknown)),
+            value: AtomicU64::new(f64::NAN.to_bits()),
+        });
+        let probes = policy.probes.iter().map(|probe| ProbeMetrics {
+            name: probe.name.to_string(),
+            results: Default::default(),
+            buckets: Default::default(),
+            sum_micros: AtomicU64::new(0),
+        });
+        Self {
+            app: policy.app.clone(),
+            heartbeat: Heartbeat::default(),
+            state: AtomicU8::new(0),
+            rules: rules.collect(),
+            probes: probes.collect(),
+            decisions: DECISIONS.iter().map(|_| AtomicU32::new(0)).collect(),
+            incidents: Default::default(),
+            rollbacks: Default::default(),
+            blind_ms: Default::default(),
+            pinned: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            soak_until: AtomicI64::new(0),
+        }
+    }
+
+    /// The app's name.
+    pub fn app(&self) -> &AppName {
+        &self.app
+    }
+
+    /// Counts a sample of the probe at `probe`.
+    pub fn sample(&self, probe: usize, sample: &Sample) {
+        let Some(metrics) = self.probes.get(probe) else { return };
+        let result = match sample.result {
+            SampleResult::Good => "good",
+            SampleResult::Unknown(_) => "unknown",
+            SampleResult::Bad(failure) => failure_word(failure),
+        };
+        if let Some(n) = PROBE_RESULTS.iter().position(|word| *word == result) {
+            metrics.results[n].fetch_add(1, Ordering::Relaxed);
+        }
+        let bucket = DURATION_BUCKETS.partition_point(|bound| *bound < sample.micros);
+        metrics.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        metrics.sum_micros.fetch_add(sample.micros.into(), Ordering::Relaxed);
+    }
+
+    /// Counts a decision.
+    pub fn decision(&self, verb: Verb, reason: Reason) {
+        if let Some(n) = DECISIONS.iter().position(|pair| *pair == (verb, reason)) {
+            self.decisions[n].fetch_add(1, Ordering::Relaxed);
+        } else {
+            tracing::error!(verb = verb.word(), reason = reason.word(), "a decision without a series");
+        }
+    }
+
+    /// Counts a closed incident, and its rollback if one was created.
+    pub fn closed(&self, outcome: Outcome, rolled_back: bool) {
+        let n = usize::from(index_of(&Outcome::ALL, &outcome));
+        self.incidents[n].fetch_add(1, Ordering::Relaxed);
+        if rolled_back {
+            self.rollbacks[n].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts time in which nobody could tell how the app is.
+    pub fn blind(&self, cause: BlindCause, span: Duration) {
+        let n = usize::from(index_of(&BlindCause::ALL, &cause));
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.blind_ms[n].fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Shows where the app stands.
+    pub fn show(
+        &self,
+        state: &State,
+        readings: &[Reading],
+        pinned: bool,
+        paused: bool,
+        soak_until: Option<Moment>,
+    ) {
+        self.state.store(index_of(&State::WORDS, &state.word()), Ordering::Relaxed);
+        for (metrics, reading) in self.rules.iter().zip(readings) {
+            metrics.verdict.store(index_of(&Verdict::ALL, &reading.verdict), Ordering::Relaxed);
+            metrics.value.store(reading.value.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);
+        }
+        self.pinned.store(pinned, Ordering::Relaxed);
+        self.paused.store(paused, Ordering::Relaxed);
+        self.soak_until.store(soak_until.map_or(0, Moment::as_millis), Ordering::Relaxed);
+    }
+}
+
+fn threshold(rule: &crate::decision::policy::Rule) -> f64 {
+    use crate::decision::policy::Condition;
+    match &rule.condition {
+        Condition::ConsecutiveFailures { count } => f64::from(*count),
+        Condition::FailureRatio { above, .. } => *above,
+        Condition::Latency { above, .. } => above.as_secs_f64(),
+    }
+}
+
+fn failure_word(failure: Failure) -> &'static str {
+    failure.word()
+}
+
+fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    all.iter().position(|entry| entry == one).and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
+}
