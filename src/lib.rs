@@ -9,3 +9,4 @@ pub mod lab;
 pub mod metrics;
 pub mod platform;
 pub mod probe;
+pub mod server;

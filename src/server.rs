@@ -1,0 +1,128 @@
+//! The HTTP surface: metrics, health, API. (Map of routes comes here.)
+
+use std::future::Future;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::observation::Request;
+use crate::decision::policy::Mode;
+use crate::ids::{AppName, DeploymentId, IncidentId, PlatformAppId, PlatformName, ProbeName, RuleName};
+
+/// What the server asks of the daemon behind it.
+pub trait Backend: Send + Sync + 'static {
+    /// Every app, by name. An app whose task does not answer within a second is shown with `state: unknown`.
+    fn apps(&self) -> Reply<'_, Vec<AppStatus>>;
+    /// One app.
+    fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>>;
+    /// Whether every loop ticked within its deadline; if not, which did not.
+    fn live(&self) -> Result<(), String>;
+    /// Whether the configuration is in force and the journal writable; if not, what is wrong.
+    fn ready(&self) -> Result<(), String>;
+    /// Pauses (true) or resumes (false) an app, or all of them; journalled before this returns. Resuming all also
+    /// closes the storm breaker; resuming an app also ends its hold.
+    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>>;
+    /// Hands a person's word on an open incident to its app.
+    fn request<'a>(
+        &'a self,
+        incident: &'a IncidentId,
+        request: Request,
+    ) -> Reply<'a, Result<(), ActionError>>;
+}
+
+/// The future of a call to the daemon.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a person's action was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    /// No such app or incident.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    /// It does not fit the incident's state.
+    #[error("{0}")]
+    Conflict(String),
+    /// It could not be journalled, so it was not done.
+    #[error("the journal does not take writes")]
+    Unavailable,
+}
+
+/// An app as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppStatus {
+    /// Its name.
+    pub name: AppName,
+    /// The account.
+    pub platform: PlatformName,
+    /// Its id there.
+    pub id: PlatformAppId,
+    /// How far rearguard may go.
+    pub mode: Mode,
+    /// `learning`, `steady`, `watching`, `incident`, `held`; `unknown` while the journal has not given it.
+    pub state: String,
+    /// The open incident, or the one a hold came from.
+    pub incident: Option<IncidentId>,
+    /// The open incident's stage.
+    pub stage: Option<String>,
+    /// What it waits for, a reason's word.
+    pub waiting: Option<String>,
+    /// A person paused it.
+    pub paused: bool,
+    /// The live deployment.
+    pub live_deployment: Option<DeploymentId>,
+    /// A deployment under way.
+    pub in_progress_deployment: Option<DeploymentId>,
+    /// The deployment the platform pins the app to.
+    pub pinned_deployment: Option<DeploymentId>,
+    /// The newest deployment that was seen to be good: where a rollback would go first.
+    pub last_good_deployment: Option<DeploymentId>,
+    /// Time left of the watch.
+    pub watch_remaining_seconds: Option<f64>,
+    /// Time left of the soak.
+    pub soak_remaining_seconds: Option<f64>,
+    /// When the platform last told about the app.
+    pub platform_read_at: Option<Timestamp>,
+    /// Why reads from the platform fail now: `unreachable`, `rate_limited`, `denied`, `not_found`.
+    pub platform_fault: Option<String>,
+    /// Why nobody can tell how the app is, a cause's word.
+    pub blind: Option<String>,
+    /// The rules, with what they read now.
+    pub rules: Vec<RuleStatus>,
+    /// The probes, with their newest sample.
+    pub probes: Vec<ProbeStatus>,
+}
+
+/// A rule as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Its name.
+    pub name: RuleName,
+    /// What makes it Bad, in words.
+    pub condition: String,
+    /// `good`, `bad`, `unknown`.
+    pub verdict: String,
+    /// What it measures, in the threshold's unit.
+    pub value: Option<f64>,
+    /// What the value is held against.
+    pub threshold: f64,
+    /// How many samples counted.
+    pub samples: u32,
+}
+
+/// A probe as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeStatus {
+    /// Its name.
+    pub name: ProbeName,
+    /// What it asks, without user information and query.
+    pub url: String,
+    /// The newest result: `good`, `unknown`, or how it failed.
+    pub result: Option<String>,
+    /// More about it: the status that was not expected, the cause of the unknown.
+    pub detail: Option<String>,
+    /// How long it took.
+    pub latency_seconds: Option<f64>,
+    /// When it was sent.
+    pub at: Option<Timestamp>,
+}
