@@ -1,12 +1,17 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
-//! A probe that fails is only believed after the control probes were heard: `control` answers "is it me?".
+//! `schedule` says when the next sample of a probe is due, `http` takes it, `expect` reads the answer. A sample
+//! that fails is only believed after somebody asked "is it me?": `control` asks places that are up whenever
+//! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::config::ProbeConfig;
 use crate::decision::sample::Sample;
+
+pub mod peers;
+pub mod schedule;
 
 /// Takes one sample.
 pub trait Probe: Send + Sync + 'static {

@@ -1,0 +1,368 @@
+//! "Is it me?" without control probes: the other apps and the platform's API stand in for them.
+//!
+//! The question put to them is always the same: *since this app began to fail, did anything else work over our
+//! network, and did anything else begin to fail with it?* Nothing can be asked again at once, as control probes can,
+//! so silence is not evidence: an app is only spared on positive evidence that others fail along with it. That is
+//! safe, because a network that is wholly down also fails the read that precedes every write; and a platform that
+//! cannot be reached can be sent no rollback, so being blind meanwhile costs nothing.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::decision::sample::{Sample, SampleResult};
+
+/// What worked this shortly before the first failure still speaks for the network: the same allowance that
+/// a control sample has.
+const ALLOWANCE: Duration = Duration::from_millis(500);
+
+/// So many periods without a sample and an app has no voice: the same patience after which rules call it silent.
+const PATIENCE: u32 = 3;
+
+/// So many other apps must have begun to fail together before they are believed over the app's own failure. One
+/// may share a release or a database with it; with one the platform decides.
+const QUORUM: usize = 2;
+
+/// Whose fault a failing sample is, as far as the peers can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerVerdict {
+    /// Everything fails together.
+    Ours,
+    /// Something else works, or nothing speaks against.
+    Theirs,
+}
+
+/// What is known of one app. Times are when samples were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerRecord {
+    /// Its newest good sample.
+    pub good: Option<Moment>,
+    /// Its newest failed sample.
+    pub bad: Option<Moment>,
+    /// The first failed sample since the newest good one.
+    pub failing_since: Option<Moment>,
+    /// Longest time between its samples.
+    pub period: Duration,
+}
+
+/// What is known of the platforms' APIs, all accounts together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlatformRecord {
+    /// When a call last got an answer, of whatever status: the network carried it.
+    pub answered: Option<Moment>,
+    /// When a call last failed below HTTP.
+    pub unreachable: Option<Moment>,
+}
+
+/// Whose fault it is that `failed` failed, where `own` is the record of its app, with that sample in it.
+///
+/// In this order:
+/// 1. the platform answered since the app began to fail: our network works, the app is at fault;
+/// 2. so it is if another app was good since then and still has a voice;
+/// 3. the platform cannot be reached: ours;
+/// 4. at least [`QUORUM`] other apps began to fail together with this one: ours. An app that was failing long
+///    before says nothing about now;
+/// 5. nothing speaks against: the app is at fault.
+pub fn whose(
+    failed: &Sample,
+    own: &PeerRecord,
+    platform: PlatformRecord,
+    others: impl Iterator<Item = PeerRecord>,
+) -> PeerVerdict {
+    let onset = own.failing_since.unwrap_or(failed.at).min(failed.at);
+    let bar = onset - ALLOWANCE;
+    if platform.answered.is_some_and(|at| at >= bar) {
+        return PeerVerdict::Theirs;
+    }
+    let mut together = 0_usize;
+    for other in others {
+        let voice = other.period * PATIENCE;
+        if other.good.is_some_and(|good| good >= bar && good + voice >= failed.at) {
+            return PeerVerdict::Theirs;
+        }
+        let speaks = other.bad.is_some_and(|bad| bad >= bar && bad + voice >= failed.at);
+        if speaks && other.failing_since.is_some_and(|since| since + voice >= onset) {
+            together += 1;
+        }
+    }
+    if platform.unreachable > platform.answered || together >= QUORUM {
+        return PeerVerdict::Ours;
+    }
+    PeerVerdict::Theirs
+}
+
+/// The shared record of all apps and platforms. Cheap to clone; every clone is the same record.
+///
+/// Numbers in it are written by one task each and read by all without a lock. A reader may see a sample half
+/// recorded, which is as if it had come a moment earlier or later.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    answered: Slot,
+    unreachable: Slot,
+    /// Written when an app comes or goes, and only then.
+    apps: RwLock<Vec<Weak<AppSlots>>>,
+}
+
+#[derive(Debug)]
+struct AppSlots {
+    good: Slot,
+    bad: Slot,
+    failing_since: Slot,
+    period: Duration,
+}
+
+/// One app's place in the record; it leaves when this is dropped.
+#[derive(Debug)]
+pub struct Peer {
+    slots: Arc<AppSlots>,
+    shared: Arc<Shared>,
+}
+
+impl Peers {
+    /// A record of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an app, the longest of whose probes' periods is `period`.
+    pub fn join(&self, period: Duration) -> Peer {
+        let slots = Arc::new(AppSlots {
+            good: Slot::default(),
+            bad: Slot::default(),
+            failing_since: Slot::default(),
+            period,
+        });
+        let mut apps = self.shared.apps.write().unwrap_or_else(PoisonError::into_inner);
+        apps.retain(|app| app.strong_count() > 0);
+        apps.push(Arc::downgrade(&slots));
+        Peer { slots, shared: Arc::clone(&self.shared) }
+    }
+
+    /// A platform answered a call that was sent at `sent`, with whatever status.
+    pub fn platform_answered(&self, sent: Moment) {
+        self.shared.answered.raise(sent);
+    }
+
+    /// A call sent at `sent` failed below HTTP: no connection, no answer, no TLS.
+    pub fn platform_unreachable(&self, sent: Moment) {
+        self.shared.unreachable.raise(sent);
+    }
+}
+
+impl Peer {
+    /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing.
+    pub fn record(&self, sample: &Sample) {
+        match sample.result {
+            SampleResult::Good => {
+                self.slots.failing_since.clear();
+                self.slots.good.raise(sample.at);
+            }
+            SampleResult::Bad(_) => {
+                if self.slots.failing_since.get().is_none() {
+                    self.slots.failing_since.raise(sample.at);
+                }
+                self.slots.bad.raise(sample.at);
+            }
+            SampleResult::Unknown(_) => {}
+        }
+    }
+
+    /// Whose fault a failed sample of this app is; see [`whose`]. The sample must have been recorded.
+    pub fn verdict(&self, failed: &Sample) -> PeerVerdict {
+        let platform = PlatformRecord {
+            answered: self.shared.answered.get(),
+            unreachable: self.shared.unreachable.get(),
+        };
+        let apps = self.shared.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let others = apps
+            .iter()
+            .filter(|app| !std::ptr::eq(app.as_ptr(), Arc::as_ptr(&self.slots)))
+            .filter_map(|app| app.upgrade().map(|slots| slots.record()));
+        whose(failed, &self.slots.record(), platform, others)
+    }
+}
+
+impl AppSlots {
+    fn record(&self) -> PeerRecord {
+        PeerRecord {
+            good: self.good.get(),
+            bad: self.bad.get(),
+            failing_since: self.failing_since.get(),
+            period: self.period,
+        }
+    }
+}
+
+/// A moment or none, read and written without a lock.
+#[derive(Debug)]
+struct Slot(AtomicI64);
+
+impl Slot {
+    const NONE: i64 = i64::MIN;
+
+    fn get(&self) -> Option<Moment> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|at| *at != Self::NONE).map(Moment::from_millis)
+    }
+
+    /// Sets it unless it is later already: calls of several accounts may end out of order.
+    fn raise(&self, at: Moment) {
+        self.0.fetch_max(at.as_millis(), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(Self::NONE, Ordering::Relaxed);
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self(AtomicI64::new(Self::NONE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::sample::{BlindCause, Failure};
+
+    const PERIOD: Duration = Duration::from_secs(15);
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_millis(seconds * 1_000)
+    }
+
+    fn sample(seconds: i64, result: SampleResult) -> Sample {
+        Sample { at: at(seconds), micros: 1_000, result }
+    }
+
+    fn bad(seconds: i64) -> Sample {
+        sample(seconds, SampleResult::Bad(Failure::Timeout))
+    }
+
+    /// An app with its newest good and failed samples and the start of its streak; 0 = none.
+    fn app(good: i64, newest_bad: i64, since: i64) -> PeerRecord {
+        let some = |seconds| (seconds != 0).then(|| at(seconds));
+        PeerRecord { good: some(good), bad: some(newest_bad), failing_since: some(since), period: PERIOD }
+    }
+
+    #[test]
+    fn an_app_is_spared_only_on_evidence_that_others_fail_with_it() {
+        use PeerVerdict::{Ours, Theirs};
+        // The app began to fail at 1000 s and failed again at 1010 s. (answered, unreachable), others, verdict.
+        type Case = (&'static str, (i64, i64), Vec<PeerRecord>, PeerVerdict);
+        let table: [Case; 17] = [
+            ("alone, and nothing is known", (0, 0), vec![], Theirs),
+            ("alone, the platform answered a while before", (990, 0), vec![], Theirs),
+            ("alone, the platform answered since", (1005, 0), vec![], Theirs),
+            ("alone, the platform cannot be reached", (990, 1005), vec![], Ours),
+            ("alone, the platform never could be reached", (0, 900), vec![], Ours),
+            ("the platform answered since, then failed", (1003, 1008), vec![], Theirs),
+            ("the platform is down, another app is good since", (900, 1005), vec![app(1004, 0, 0)], Theirs),
+            ("the platform is down, another was good before", (900, 1005), vec![app(998, 0, 0)], Ours),
+            ("one other fails as well", (990, 0), vec![app(990, 1004, 1004)], Theirs),
+            ("two others fail as well", (990, 0), vec![app(990, 1004, 1004), app(991, 1006, 1006)], Ours),
+            (
+                "two fail, a third is good since",
+                (990, 0),
+                vec![app(990, 1004, 1004), app(991, 1006, 1006), app(1001, 0, 0)],
+                Theirs,
+            ),
+            (
+                "two fail, a third was good before and is not heard yet",
+                (990, 0),
+                vec![app(990, 1004, 1004), app(991, 1006, 1006), app(996, 0, 0)],
+                Ours,
+            ),
+            (
+                "two fail, the platform answered since",
+                (1002, 0),
+                vec![app(990, 1004, 1004), app(991, 1006, 1006)],
+                Theirs,
+            ),
+            (
+                "two others have been down for hours",
+                (990, 0),
+                vec![app(0, 1004, 100), app(0, 1006, 200)],
+                Theirs,
+            ),
+            (
+                "two others began to fail shortly before",
+                (990, 0),
+                vec![app(960, 1004, 975), app(961, 1006, 976)],
+                Ours,
+            ),
+            (
+                "two others failed before and have been silent",
+                (990, 0),
+                vec![app(960, 975, 975), app(961, 976, 976)],
+                Theirs,
+            ),
+            ("two others were never heard", (990, 0), vec![app(0, 0, 0), app(0, 0, 0)], Theirs),
+        ];
+        for (what, (answered, unreachable), others, expected) in table {
+            let some = |seconds| (seconds != 0).then(|| at(seconds));
+            let platform = PlatformRecord { answered: some(answered), unreachable: some(unreachable) };
+            let own = app(995, 1010, 1000);
+            assert_eq!(whose(&bad(1010), &own, platform, others.into_iter()), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_good_sample_just_before_the_first_failure_still_speaks_for_the_network() {
+        let own = app(0, 1000, 1000);
+        let unreachable = PlatformRecord { answered: None, unreachable: Some(at(999)) };
+        for (millis, verdict) in [(999_500, PeerVerdict::Theirs), (999_499, PeerVerdict::Ours)] {
+            let other = PeerRecord { good: Some(Moment::from_millis(millis)), ..app(0, 0, 0) };
+            assert_eq!(whose(&bad(1000), &own, unreachable, [other].into_iter()), verdict);
+        }
+    }
+
+    #[test]
+    fn a_good_sample_too_old_has_no_voice() {
+        // Failing for ten minutes; the other app was good at the start and was not heard since.
+        let own = app(0, 1600, 1000);
+        let unreachable = PlatformRecord { answered: None, unreachable: Some(at(1500)) };
+        let verdict = whose(&bad(1600), &own, unreachable, [app(1001, 0, 0)].into_iter());
+        assert_eq!(verdict, PeerVerdict::Ours);
+    }
+
+    #[test]
+    fn apps_join_speak_and_leave() {
+        let peers = Peers::new();
+        let (mine, second, third) = (peers.join(PERIOD), peers.join(PERIOD), peers.join(PERIOD));
+        for peer in [&mine, &second, &third] {
+            peer.record(&sample(90, SampleResult::Good));
+        }
+        mine.record(&bad(100));
+        assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Theirs, "it fails alone");
+        second.record(&bad(101));
+        third.record(&sample(101, SampleResult::Unknown(BlindCause::Host)));
+        assert_eq!(mine.verdict(&bad(102)), PeerVerdict::Theirs, "an unknown sample is no voice");
+        third.record(&bad(102));
+        assert_eq!(mine.verdict(&bad(103)), PeerVerdict::Ours, "all fail together");
+        peers.platform_answered(at(104));
+        assert_eq!(mine.verdict(&bad(105)), PeerVerdict::Theirs, "the network carries the platform's API");
+        drop(third);
+        let late = peers.join(PERIOD);
+        late.record(&sample(106, SampleResult::Good));
+        assert_eq!(mine.shared.apps.read().expect("not poisoned").len(), 3, "who left is forgotten");
+    }
+
+    #[test]
+    fn a_good_sample_ends_the_streak() {
+        let peers = Peers::new();
+        let mine = peers.join(PERIOD);
+        peers.platform_answered(at(99));
+        mine.record(&bad(100));
+        mine.record(&sample(110, SampleResult::Good));
+        mine.record(&bad(120));
+        peers.platform_unreachable(at(115));
+        assert_eq!(mine.verdict(&bad(120)), PeerVerdict::Ours);
+    }
+}
