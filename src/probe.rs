@@ -10,7 +10,10 @@ use std::pin::Pin;
 use crate::config::ProbeConfig;
 use crate::decision::sample::Sample;
 
+mod expect;
+pub mod http;
 pub mod peers;
+mod resolve;
 pub mod schedule;
 
 /// Takes one sample.

@@ -1,0 +1,572 @@
+//! The probe against real sockets on loopback.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::PrivateKeyDer;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::clock::{Mark, Moment, SteadyClock};
+use crate::config::{Expect, ExpectJson, Header};
+
+const GOOD: SampleResult = SampleResult::Good;
+const HEAD_OK: &str = "HTTP/1.1 200 OK\r\n";
+
+fn bad(failure: Failure) -> SampleResult {
+    SampleResult::Bad(failure)
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SteadyClock::resume(None))
+}
+
+fn probe_of(url: &str) -> ProbeConfig {
+    ProbeConfig {
+        name: "home".into(),
+        url: url.parse().expect("a URL"),
+        headers: BTreeMap::new(),
+        period: Duration::from_secs(5),
+        watch_period: Duration::from_secs(2),
+        burst: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
+        settle: Duration::ZERO,
+        expect: Expect::default(),
+        window: 10,
+    }
+}
+
+fn containing(url: &str, text: &str) -> ProbeConfig {
+    ProbeConfig {
+        expect: Expect { body_contains: Some(text.to_owned()), ..Expect::default() },
+        ..probe_of(url)
+    }
+}
+
+fn short(mut probe: ProbeConfig) -> ProbeConfig {
+    probe.timeout = Duration::from_millis(200);
+    probe
+}
+
+/// Takes a sample, again when the machine that runs the tests was too busy to take one.
+async fn take(probe: &ProbeConfig) -> Sample {
+    let http = HttpProbe::new(clock()).expect("a client");
+    loop {
+        let sample = http.sample(probe).await;
+        if sample.result != SampleResult::Unknown(BlindCause::Overload) {
+            return sample;
+        }
+    }
+}
+
+async fn result(probe: &ProbeConfig) -> SampleResult {
+    take(probe).await.result
+}
+
+/// Hands every connection to `talk`, with the request's head, and gives the base URL.
+async fn server<F, T>(talk: F) -> String
+where
+    F: Fn(TcpStream, String) -> T + Send + Sync + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let talk = Arc::new(talk);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let talk = Arc::clone(&talk);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                talk(stream, String::from_utf8(head).expect("text")).await;
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Answers every request with these bytes and closes.
+async fn answering(bytes: impl Into<Vec<u8>>) -> String {
+    let bytes: Arc<[u8]> = bytes.into().into();
+    server(move |mut stream, _| {
+        let bytes = Arc::clone(&bytes);
+        async move {
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await
+}
+
+/// Sends the head, then `piece` for ever, and counts the bytes that were taken.
+async fn endless(head: &'static str, piece: &'static [u8], taken: Arc<AtomicUsize>) -> String {
+    server(move |mut stream, _| {
+        let taken = Arc::clone(&taken);
+        async move {
+            let _ = stream.write_all(head.as_bytes()).await;
+            while let Ok(written) = stream.write(piece).await {
+                taken.fetch_add(written, Ordering::SeqCst);
+            }
+        }
+    })
+    .await
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port")
+}
+
+#[tokio::test]
+async fn each_class_of_status_is_told_apart() {
+    for (status, expected) in [
+        (200, GOOD),
+        (204, GOOD),
+        (299, GOOD),
+        (304, bad(Failure::Status(304))),
+        (404, bad(Failure::Status(404))),
+        (429, bad(Failure::Status(429))),
+        (500, bad(Failure::Status(500))),
+        (503, bad(Failure::Status(503))),
+    ] {
+        let url = answering(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")).await;
+        assert_eq!(result(&probe_of(&url)).await, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_expected_status_is_good_and_another_2xx_is_not() {
+    let url = answering("HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n").await;
+    let mut probe = probe_of(&url);
+    probe.expect.status = vec![503];
+    assert_eq!(result(&probe).await, GOOD);
+    probe.expect.status = vec![204];
+    assert_eq!(result(&probe).await, bad(Failure::Status(503)));
+}
+
+#[tokio::test]
+async fn the_sample_says_when_it_was_sent_and_how_long_it_took() {
+    let url = answering(format!("{HEAD_OK}\r\n")).await;
+    let clock = clock();
+    let probe = HttpProbe::new(Arc::clone(&clock)).expect("a client");
+    let before = clock.now();
+    let sample = probe.sample(&probe_of(&url)).await;
+    assert!(sample.at >= before && sample.at <= clock.now());
+    assert!(sample.micros > 0 && sample.latency() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn the_request_is_a_get_with_our_name_and_the_configured_headers() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heads);
+    let url = server(move |mut stream, head| {
+        log.lock().expect("not poisoned").push(head);
+        async move {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let mut probe = probe_of(&format!("{url}/healthz?a=b"));
+    probe.headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
+    assert_eq!(result(&probe).await, GOOD);
+    let head = heads.lock().expect("not poisoned")[0].to_lowercase();
+    assert!(head.starts_with("get /healthz?a=b http/1.1\r\n"), "{head}");
+    for line in [format!("user-agent: {USER_AGENT}"), "x-api-key: s3cret".into(), "connection: close".into()]
+    {
+        assert!(head.contains(&line), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn each_probe_has_a_connection_of_its_own() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let url = server(move |mut stream, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            let _ = stream.read_u8().await;
+        }
+    })
+    .await;
+    let http = HttpProbe::new(clock()).expect("a client");
+    for _ in 0..5 {
+        assert_eq!(http.sample(&containing(&url, "ok")).await.result, GOOD);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_a_dns_failure() {
+    // Reserved by RFC 6761: no resolver gives it an address.
+    assert_eq!(result(&probe_of("http://nothing.invalid/")).await, bad(Failure::Dns));
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_a_connect_failure() {
+    let url = format!("http://{}/", nobody().await);
+    assert_eq!(result(&probe_of(&url)).await, bad(Failure::Connect));
+}
+
+#[tokio::test]
+async fn tls_against_a_plain_port_is_a_tls_failure() {
+    for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", "", "SSH-2.0-x\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.write_all(greeting.as_bytes()).await;
+        });
+        let probe = probe_of(&format!("https://{address}/"));
+        assert_eq!(result(&probe).await, bad(Failure::Tls), "{greeting:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_begins_times_out_within_the_timeout() {
+    let url = server(|stream, _| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let sample = take(&short(probe_of(&url))).await;
+    assert_eq!(sample.result, bad(Failure::Timeout));
+    assert!(sample.latency() >= Duration::from_millis(200) && sample.latency() < Duration::from_millis(450));
+}
+
+#[tokio::test]
+async fn a_head_that_drips_times_out() {
+    let url = server(|mut stream, _| async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        for byte in HEAD_OK.bytes().chain(std::iter::repeat(b'X')) {
+            tick.tick().await;
+            if stream.write_u8(byte).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    assert_eq!(result(&short(probe_of(&url))).await, bad(Failure::Timeout));
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_a_protocol_failure() {
+    let url =
+        endless(HEAD_OK, b"X-Fill: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", Arc::default())
+            .await;
+    assert_eq!(result(&probe_of(&url)).await, bad(Failure::Protocol));
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_expects_is_not_waited_for() {
+    let url = server(|mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(result(&probe_of(&url)).await, GOOD);
+    assert_eq!(result(&short(containing(&url, "ok"))).await, bad(Failure::Timeout));
+}
+
+#[tokio::test]
+async fn an_endless_body_costs_bounded_bytes_and_fails_only_what_expects_more() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let url = endless("HTTP/1.1 200 OK\r\n\r\n", &[b'.'; 8192], Arc::clone(&taken)).await;
+    assert_eq!(result(&probe_of(&url)).await, GOOD);
+    assert_eq!(result(&containing(&url, "...")).await, GOOD);
+    assert_eq!(result(&containing(&url, "ok")).await, bad(Failure::Body));
+    // What three connections buffered in the kernel before they were closed comes on top.
+    assert!(taken.load(Ordering::SeqCst) < 32 << 20, "{}", taken.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_body_of_100_mb_is_not_read_to_its_end() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let url =
+        endless("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n", &[b'.'; 8192], Arc::clone(&taken))
+            .await;
+    assert_eq!(result(&containing(&url, "ok")).await, bad(Failure::Body));
+    assert!(taken.load(Ordering::SeqCst) < 16 << 20, "{}", taken.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_protocol_failure_unless_what_counts_was_there() {
+    let table = [
+        ("length promised", "Content-Length: 100\r\n\r\nall ok so far"),
+        ("chunks promised", "Transfer-Encoding: chunked\r\n\r\nd\r\nall ok so far\r\n"),
+    ];
+    for (what, rest) in table {
+        let url = answering(format!("{HEAD_OK}{rest}")).await;
+        assert_eq!(result(&containing(&url, "absent")).await, bad(Failure::Protocol), "{what}");
+        assert_eq!(result(&containing(&url, "ok")).await, GOOD, "{what}");
+    }
+    // Without either, the end of the connection is the end of the body.
+    let url = answering(format!("{HEAD_OK}\r\nall ok so far")).await;
+    assert_eq!(result(&containing(&url, "absent")).await, bad(Failure::Body));
+}
+
+#[tokio::test]
+async fn an_error_page_with_status_200_is_a_body_failure() {
+    let url = answering(format!("{HEAD_OK}\r\n<h1>Something went wrong</h1>")).await;
+    assert_eq!(result(&probe_of(&url)).await, GOOD);
+    assert_eq!(result(&containing(&url, "healthy")).await, bad(Failure::Body));
+}
+
+#[tokio::test]
+async fn a_body_need_not_be_text() {
+    let mut bytes = format!("{HEAD_OK}\r\n").into_bytes();
+    bytes.extend(b"\xff\xfe\x00 healthy \x80");
+    let url = answering(bytes).await;
+    assert_eq!(result(&containing(&url, "healthy")).await, GOOD);
+    assert_eq!(result(&containing(&url, "absent")).await, bad(Failure::Body));
+}
+
+#[tokio::test]
+async fn json_is_judged_at_its_pointer() {
+    let url = answering(format!("{HEAD_OK}\r\n{{\"checks\":[{{\"db\":\"up\"}}]}}")).await;
+    for (pointer, equals, expected) in [
+        ("/checks/0/db", json!("up"), GOOD),
+        ("/checks/0/db", json!(true), bad(Failure::Body)),
+        ("/checks/1/db", json!("up"), bad(Failure::Body)),
+    ] {
+        let mut probe = probe_of(&url);
+        probe.expect.json = Some(ExpectJson { pointer: pointer.to_owned(), equals });
+        assert_eq!(result(&probe).await, expected, "{pointer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_a_protocol_failure() {
+    for answer in [
+        "",
+        "SSH-2.0-OpenSSH\r\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+        "\0\0\0\0\r\n\r\n",
+    ] {
+        assert_eq!(result(&probe_of(&answering(answer).await)).await, bad(Failure::Protocol), "{answer:?}");
+    }
+}
+
+/// Redirects each request `from` the table `to` where it says; anything else is 200.
+async fn redirecting(
+    to: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heads);
+    let url = server(move |mut stream, head| {
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        log.lock().expect("not poisoned").push(head.to_lowercase());
+        let answer = match to(&path) {
+            Some(location) => {
+                format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+            }
+            None => format!("{HEAD_OK}Content-Length: 2\r\n\r\nok"),
+        };
+        async move {
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    (url, heads)
+}
+
+#[tokio::test]
+async fn five_redirects_are_followed_and_six_are_not() {
+    // /5 leads to /4 and so on to /0, which answers.
+    let (url, heads) = redirecting(|path| {
+        let left: u32 = path[1..].parse().expect("a number");
+        left.checked_sub(1).map(|left| format!("/{left}"))
+    })
+    .await;
+    assert_eq!(result(&containing(&format!("{url}/5"), "ok")).await, GOOD);
+    assert_eq!(result(&probe_of(&format!("{url}/6"))).await, bad(Failure::Redirect));
+    assert_eq!(heads.lock().expect("not poisoned").len(), 12);
+}
+
+#[tokio::test]
+async fn a_redirect_loop_is_a_redirect_failure() {
+    let (url, heads) = redirecting(|path| Some(path.to_owned())).await;
+    assert_eq!(result(&probe_of(&url)).await, bad(Failure::Redirect));
+    assert_eq!(heads.lock().expect("not poisoned").len(), MAX_REDIRECTS + 1);
+}
+
+#[tokio::test]
+async fn a_redirect_to_nowhere_is_a_redirect_failure() {
+    let dead = nobody().await;
+    for location in
+        [format!("http://{dead}/"), "http://nothing.invalid/".into(), "ftp://x/".into(), "http://[".into()]
+    {
+        let to = location.clone();
+        let (url, _) = redirecting(move |_| Some(to.clone())).await;
+        assert_eq!(result(&probe_of(&url)).await, bad(Failure::Redirect), "{location}");
+    }
+    let url = answering("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(result(&probe_of(&url)).await, bad(Failure::Status(302)), "no Location");
+}
+
+#[tokio::test]
+async fn an_expected_redirect_is_the_answer() {
+    let (url, heads) = redirecting(|_| Some("http://nothing.invalid/".to_owned())).await;
+    let mut probe = probe_of(&url);
+    probe.expect.status = vec![302];
+    assert_eq!(result(&probe).await, GOOD);
+    assert_eq!(heads.lock().expect("not poisoned").len(), 1);
+}
+
+#[tokio::test]
+async fn configured_headers_do_not_follow_a_redirect_to_another_origin() {
+    let (other, elsewhere) = redirecting(|_| None).await;
+    let (url, here) = redirecting(move |path| match path {
+        "/" => Some("/again".to_owned()),
+        _ => Some(format!("{other}/")),
+    })
+    .await;
+    let mut probe = probe_of(&url);
+    probe.headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
+    assert_eq!(result(&probe).await, GOOD);
+    assert!(here.lock().expect("not poisoned").iter().all(|head| head.contains("s3cret")));
+    let elsewhere = elsewhere.lock().expect("not poisoned");
+    assert!(elsewhere.len() == 1 && !elsewhere[0].contains("s3cret"), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn https_is_not_left_for_http() {
+    let response = |location: &'static str| {
+        let answer = axum::http::Response::builder().status(302).header(LOCATION, location).body("");
+        Response::from(answer.expect("a response"))
+    };
+    let secure: Url = "https://shop.example/a".parse().expect("a URL");
+    let plain: Url = "http://shop.example/a".parse().expect("a URL");
+    let leads = |from: &Url, to| match follow(&response(to), from) {
+        Follow::To(next) => Some(next.to_string()),
+        Follow::Nowhere => None,
+        Follow::Answer => panic!("a redirect"),
+    };
+    assert_eq!(leads(&secure, "http://shop.example/b"), None);
+    assert_eq!(leads(&secure, "//cdn.example/b").as_deref(), Some("https://cdn.example/b"));
+    assert_eq!(leads(&plain, "https://shop.example/b").as_deref(), Some("https://shop.example/b"));
+    assert_eq!(leads(&plain, "b").as_deref(), Some("http://shop.example/b"));
+}
+
+/// A TLS server on a thread of its own, with a certificate for localhost that is valid until `year`.
+fn tls_server(year: i32) -> (u16, reqwest::Certificate) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let cert = params.self_signed(&key).expect("a certificate");
+    let trusted = reqwest::Certificate::from_der(cert.der()).expect("a certificate");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .expect("a certificate and its key");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for stream in listener.incoming().flatten() {
+            let session = rustls::ServerConnection::new(Arc::new(config.clone())).expect("a session");
+            let mut tls = rustls::StreamOwned::new(session, stream);
+            let mut request = [0; 1024];
+            if tls.read(&mut request).is_ok() {
+                let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        }
+    });
+    (port, trusted)
+}
+
+async fn result_trusting(port: u16, host: &str, trusted: reqwest::Certificate) -> SampleResult {
+    let http = HttpProbe::build(clock(), |builder| builder.tls_certs_only([trusted])).expect("a client");
+    http.sample(&containing(&format!("https://{host}:{port}/"), "ok")).await.result
+}
+
+#[tokio::test]
+async fn a_certificate_must_be_trusted_valid_and_for_the_name() {
+    let (port, trusted) = tls_server(4000);
+    assert_eq!(result_trusting(port, "localhost", trusted.clone()).await, GOOD);
+    assert_eq!(result_trusting(port, "127.0.0.1", trusted).await, bad(Failure::Tls), "another name");
+    assert_eq!(
+        result(&probe_of(&format!("https://localhost:{port}/"))).await,
+        bad(Failure::Tls),
+        "not trusted"
+    );
+    let (port, trusted) = tls_server(2020);
+    assert_eq!(result_trusting(port, "localhost", trusted).await, bad(Failure::Tls), "expired");
+}
+
+#[test]
+fn errors_of_this_host_are_nobody_elses_fault() {
+    for errno in HOST_AT_FAULT {
+        let error = io::Error::from_raw_os_error(errno.raw_os_error());
+        assert_eq!(blame_io(&error, false), Some(SampleResult::Unknown(BlindCause::Host)), "{error}");
+        let lookup = LookupError::Failed(Arc::new(error));
+        assert_eq!(blame_lookup(&lookup), SampleResult::Unknown(BlindCause::Host));
+    }
+    for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH] {
+        assert_eq!(blame_io(&io::Error::from_raw_os_error(errno.raw_os_error()), true), None);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_has_no_route_is_blind() {
+    // Multicast is no place for a connection: the kernel says "network unreachable" without sending anything.
+    assert_eq!(result(&probe_of("http://224.0.0.1/")).await, SampleResult::Unknown(BlindCause::Host));
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_sent_is_not_the_apps_fault() {
+    let mut probe = probe_of("http://127.0.0.1/");
+    probe.headers.insert("X".to_owned(), Header("line\nbreak".to_owned()));
+    assert_eq!(result(&probe).await, SampleResult::Unknown(BlindCause::Host));
+}
+
+#[test]
+fn a_process_that_was_held_up_accuses_nobody() {
+    let ms = Duration::from_millis;
+    let timeout = bad(Failure::Timeout);
+    for (what, result, elapsed, steady, expected) in [
+        ("in time", GOOD, 100, 100, false),
+        ("a timeout on time", timeout, 2_005, 2_006, false),
+        ("a timeout whose timer fired late", timeout, 2_400, 2_400, true),
+        ("a refusal a little late", bad(Failure::Connect), 2_400, 2_400, false),
+        ("far beyond the timeout", GOOD, 3_100, 3_100, true),
+        ("the machine slept", bad(Failure::Connect), 50, 600_050, true),
+        ("the machine slept shortly", timeout, 2_001, 2_500, true),
+        ("the steady clock stood still", GOOD, 1_500, 0, true),
+    ] {
+        assert_eq!(held_up(result, ms(2_000), ms(elapsed), ms(steady)), expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_suspend_during_the_probe_makes_its_sample_unknown() {
+    /// Jumps by ten minutes between any two readings.
+    struct Sleepy(AtomicUsize);
+    impl Clock for Sleepy {
+        fn now(&self) -> Moment {
+            let naps = u32::try_from(self.0.fetch_add(1, Ordering::SeqCst)).expect("a small number");
+            Moment::from_millis(0) + Duration::from_secs(600) * naps
+        }
+        fn wall(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+        fn mark(&self) -> Mark {
+            Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
+        }
+    }
+    let url = format!("http://{}/", nobody().await);
+    let http = HttpProbe::new(Arc::new(Sleepy(AtomicUsize::new(0)))).expect("a client");
+    assert_eq!(http.sample(&probe_of(&url)).await.result, SampleResult::Unknown(BlindCause::Overload));
+}

@@ -1,0 +1,160 @@
+//! Name resolution whose failures have a type, and which one dead name server cannot make costly for all.
+//!
+//! Names are resolved by getaddrinfo, so the operator's `hosts`, `resolv.conf` and `nsswitch.conf` count, and afresh
+//! for each probe: a name that stops resolving is a failure of the app too. It blocks a thread for up to tens of
+//! seconds where a name server does not answer, long after the probe gave up. Hence two bounds: a name is looked up
+//! once at a time, whoever asks, and at most [`LOOKUPS`] names are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+
+/// Names looked up at a time. A quarter of tokio's blocking threads, so that files can still be read.
+const LOOKUPS: usize = 128;
+
+/// How long a lookup waits for its turn. Longer than a healthy name server takes for a crowd, shorter than any
+/// sensible timeout of a probe, so that the wait shows as ours and not as the app's.
+const TURN: Duration = Duration::from_millis(500);
+
+/// Why a name has no address.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum LookupError {
+    /// The resolver said no, or could not ask.
+    #[error("look up the name")]
+    Failed(#[source] Arc<io::Error>),
+    /// Too many lookups hang already: our own trouble.
+    #[error("look up the name: too many lookups are under way")]
+    Busy,
+}
+
+type Lookup = Shared<BoxFuture<'static, Result<Arc<[SocketAddr]>, LookupError>>>;
+
+/// The resolver all probes share.
+#[derive(Clone)]
+pub(super) struct Resolver {
+    turns: Arc<Semaphore>,
+    /// Lookups under way, by name. Held for the length of a map access only.
+    under_way: Arc<Mutex<HashMap<String, Lookup>>>,
+}
+
+impl Resolver {
+    pub(super) fn new() -> Self {
+        Self { turns: Arc::new(Semaphore::new(LOOKUPS)), under_way: Arc::default() }
+    }
+
+    fn look_up(&self, name: &str) -> Lookup {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookup) = under_way.get(name) {
+            return lookup.clone();
+        }
+        let (resolver, owned) = (self.clone(), name.to_owned());
+        // A task of its own: whoever asked first may give up while others still wait, and the entry has to go
+        // even when nobody waits any more.
+        let task = tokio::spawn(async move {
+            let found = getaddrinfo(&resolver.turns, owned.clone()).await;
+            resolver.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&owned);
+            found
+        });
+        let lookup = async move { task.await.unwrap_or(Err(LookupError::Busy)) }.boxed().shared();
+        under_way.insert(name.to_owned(), lookup.clone());
+        lookup
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookup = self.look_up(name.as_str());
+        Box::pin(async move {
+            let found = lookup.await?;
+            let reachable = with_a_route(&found, has_route);
+            Ok(Box::new(reachable.into_iter()) as Addrs)
+        })
+    }
+}
+
+async fn getaddrinfo(turns: &Arc<Semaphore>, name: String) -> Result<Arc<[SocketAddr]>, LookupError> {
+    let turn = tokio::time::timeout(TURN, Arc::clone(turns).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(LookupError::Busy) };
+    let found = tokio::task::spawn_blocking(move || {
+        // Given back when the thread is, not when somebody stops waiting.
+        let _turn = turn;
+        // Port 0 stands for "the scheme's own" with reqwest.
+        (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+    });
+    match found.await {
+        Ok(Ok(found)) => Ok(found.into()),
+        Ok(Err(error)) => Err(LookupError::Failed(Arc::new(error))),
+        Err(_) => Err(LookupError::Busy),
+    }
+}
+
+/// The addresses this host has a route to, when the name has addresses of both families; all of them when it has a
+/// route to none.
+///
+/// Without this a host without IPv6 would never see an app with IPv6 addresses as down: happy eyeballs ends with the
+/// last family's error, "network unreachable", which is our own fault, and not with the app's "connection refused".
+fn with_a_route(found: &[SocketAddr], has_route: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
+    if found.iter().all(SocketAddr::is_ipv4) || found.iter().all(SocketAddr::is_ipv6) {
+        return found.to_vec();
+    }
+    let reachable: Vec<_> = found.iter().copied().filter(|address| has_route(*address)).collect();
+    if reachable.is_empty() { found.to_vec() } else { reachable }
+}
+
+/// Whether the kernel has a route: "connecting" a datagram socket sends nothing.
+fn has_route(address: SocketAddr) -> bool {
+    let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    // Any port will do, and zero is refused by some kernels.
+    let target = SocketAddr::new(address.ip(), 9);
+    UdpSocket::bind(any).and_then(|socket| socket.connect(target)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_without_a_route_are_left_out_when_others_have_one() {
+        let (four, six) = (address("192.0.2.1:0"), address("[2001:db8::1]:0"));
+        let only_four = |address: SocketAddr| address.is_ipv4();
+        assert_eq!(with_a_route(&[six, four], only_four), [four]);
+        assert_eq!(with_a_route(&[six, four], |_| true), [six, four]);
+        assert_eq!(with_a_route(&[six, four], |_| false), [six, four], "no route at all shows as such");
+        assert_eq!(with_a_route(&[six], only_four), [six]);
+        assert_eq!(with_a_route(&[four], |_| false), [four]);
+    }
+
+    #[test]
+    fn this_host_has_a_route_to_itself() {
+        assert!(has_route(address("127.0.0.1:0")));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_at_a_time() {
+        let resolver = Resolver::new();
+        let lookups: Vec<_> = (0..100).map(|_| resolver.look_up("localhost")).collect();
+        assert_eq!(resolver.under_way.lock().expect("not poisoned").len(), 1);
+        for lookup in lookups {
+            assert!(lookup.await.expect("localhost resolves").iter().all(|found| found.ip().is_loopback()));
+        }
+        assert!(resolver.under_way.lock().expect("not poisoned").is_empty(), "nothing is kept at rest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_never_gets_its_turn_is_our_own_trouble() {
+        let resolver = Resolver::new();
+        let _all = resolver.turns.acquire_many(128).await.expect("open");
+        assert!(matches!(resolver.look_up("localhost").await, Err(LookupError::Busy)));
+    }
+}
