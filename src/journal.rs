@@ -4,6 +4,10 @@
 //! the incident it belongs to and the effect it owes, in one transaction. An effect without an outcome is open;
 //! there is at most one open effect an app, and the store itself enforces that.
 
+#[cfg(test)]
+mod contract;
+mod sqlite;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -14,6 +18,8 @@ use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::state::{Outcome, State};
 use crate::ids::{AppName, DeploymentId, IncidentId, RuleName};
+
+pub use self::sqlite::SqliteJournal;
 
 /// Everything one decision leaves behind. Written whole or not at all.
 #[derive(Clone, Debug)]
@@ -111,7 +117,7 @@ pub struct OpenEffect {
 }
 
 /// What a start-up reads.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restored {
     /// Where the steady clock stood at the last write.
     pub mark: Option<Mark>,

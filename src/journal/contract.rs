@@ -1,0 +1,473 @@
+//! What every store of decisions must do, tried on the trait alone. A store is held to it by
+//! `contract::tests!(make)`, where `make()` gives a [`Bench`].
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
+    TimelineEntry,
+};
+use crate::clock::{Mark, Moment};
+use crate::decision::effect::{Answer, Effect, Reason, Verb};
+use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
+use crate::decision::rule::{Reading, Verdict};
+use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Situation, Stage, State};
+use crate::ids::{AppName, IncidentId};
+
+/// An empty store that can be opened again and again.
+pub(super) trait Bench {
+    /// Opens the store; the one opened before is dropped already.
+    fn open(&self) -> Arc<dyn Journal>;
+}
+
+macro_rules! tests {
+    ($make:expr; $($name:ident),* $(,)?) => {
+        $(#[tokio::test]
+        async fn $name() {
+            crate::journal::contract::$name(&$make).await;
+        })*
+    };
+    ($make:expr) => {
+        crate::journal::contract::tests!($make;
+            an_entry_comes_back_whole,
+            an_app_that_was_never_written_has_no_state,
+            a_restart_finds_the_open_effect,
+            an_answer_closes_the_effect_and_makes_room_for_the_next,
+            an_unresolved_call_counts_as_answered,
+            a_second_open_effect_is_illegal,
+            an_answer_to_nothing_is_illegal,
+            a_state_must_owe_what_is_open,
+            a_timeline_without_its_incident_is_illegal,
+            a_state_that_could_not_be_loaded_is_illegal,
+            an_illegal_entry_changes_nothing,
+            entries_of_one_app_are_kept_in_order,
+            many_apps_write_at_once,
+            the_mark_never_goes_back,
+            the_storm_and_pauses_survive_a_restart,
+            incidents_come_newest_first_and_no_more_than_asked_for,
+            an_incident_is_updated_in_place_and_its_timeline_grows,
+            prune_keeps_open_incidents_and_what_is_young,
+            prune_takes_more_than_one_step,
+            check_passes_on_a_store_that_works,
+        );
+    };
+}
+pub(super) use tests;
+
+/// Seconds after an arbitrary instant.
+pub(super) fn wall(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
+}
+
+fn moment(seconds: i64) -> Moment {
+    Moment::from_millis((1_800_000_000 + seconds) * 1000)
+}
+
+fn mark(seconds: i64) -> Mark {
+    Mark { at: moment(seconds), boottime_ms: seconds * 1000, boot_id: "boot".to_owned() }
+}
+
+fn deployment(id: &str) -> Deployment {
+    Deployment {
+        id: id.into(),
+        phase: Phase::Active,
+        cause: Cause::Release,
+        created_ms: 7,
+        complete: true,
+        artifact: Artifact {
+            code: vec![("web".to_owned(), "9a4df0b".to_owned())],
+            spec: "spec".to_owned(),
+            migrations: String::new(),
+        },
+        cloned_from: None,
+        title: "commit 9a4df0b pushed".to_owned(),
+    }
+}
+
+fn live(id: &str) -> Live {
+    Live { id: id.into(), created_ms: 7, since: moment(0) }
+}
+
+pub(super) fn steady() -> State {
+    State { situation: Situation::Steady { live: live("good") }, ..State::default() }
+}
+
+/// A state whose rollback is as far as `status` says.
+pub(super) fn creating(app: &AppName, status: CallStatus) -> State {
+    let incident = Incident {
+        id: IncidentId::of(app, &"bad".into()),
+        opened_at: moment(10),
+        first_failure_at: moment(5),
+        rule: "errors".into(),
+        evidence: Reading {
+            verdict: Verdict::Bad,
+            value: Some(0.5),
+            threshold: 0.25,
+            samples: 8,
+            first_failure_at: Some(moment(5)),
+        },
+        accused: deployment("bad"),
+        live: live("bad"),
+        tried: Vec::new(),
+        stage: Stage::Creating {
+            target: deployment("good"),
+            before: ["good".into(), "bad".into()].into(),
+            call: Call { attempt: 1, intended_at: moment(10), status },
+        },
+    };
+    State { situation: Situation::Incident(Box::new(incident)), ..State::default() }
+}
+
+fn rollback() -> Effect {
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
+}
+
+pub(super) fn entry(app: &AppName, seconds: i64, state: State) -> Entry {
+    Entry {
+        app: app.clone(),
+        mark: mark(seconds),
+        wall: wall(seconds),
+        state,
+        answered: None,
+        effect: None,
+        decision: None,
+        incident: None,
+        timeline: Vec::new(),
+    }
+}
+
+/// An entry that owes a rollback, with all that goes with it.
+pub(super) fn owing(app: &AppName, seconds: i64) -> Entry {
+    let state = creating(app, CallStatus::Owed);
+    Entry {
+        effect: Some(rollback()),
+        decision: Some(decision(app, &state)),
+        incident: Some(incident(app, "bad", seconds, None)),
+        timeline: vec![line(seconds, "fired"), line(seconds, "target")],
+        ..entry(app, seconds, state)
+    }
+}
+
+/// The entry after it: the answer is in, nothing is owed.
+fn answering(app: &AppName, seconds: i64) -> Entry {
+    Entry { answered: Some(Answer::Created(deployment("back"))), ..entry(app, seconds, steady()) }
+}
+
+fn decision(app: &AppName, after: &State) -> DecisionRecord {
+    DecisionRecord {
+        verb: Verb::Rollback,
+        reason: Reason::RuleFired,
+        incident: Some(IncidentId::of(app, &"bad".into())),
+        policy: r#"{"mode":"enforce"}"#.to_owned(),
+        before: serde_json::to_string(&steady()).expect("JSON"),
+        observation: r#"{"at":1}"#.to_owned(),
+        after: serde_json::to_string(after).expect("JSON"),
+    }
+}
+
+fn incident(app: &AppName, accused: &str, opened: i64, closed: Option<i64>) -> IncidentRecord {
+    IncidentRecord {
+        id: IncidentId::of(app, &accused.into()),
+        app: app.clone(),
+        state: if closed.is_some() { "closed" } else { "rolling_back" }.to_owned(),
+        outcome: closed.map(|_| Outcome::Committed),
+        reason: Reason::RuleFired,
+        rule: "errors".into(),
+        opened_at: wall(opened),
+        closed_at: closed.map(wall),
+        bad_deployment: accused.into(),
+        target_deployment: Some("good".into()),
+        rollback_deployment: None,
+        time_to_detect_seconds: Some(4.5),
+        time_to_restore_seconds: None,
+    }
+}
+
+fn line(seconds: i64, event: &str) -> TimelineEntry {
+    TimelineEntry {
+        at: wall(seconds),
+        event: event.to_owned(),
+        text: format!("5 of 8 failed, {event}"),
+        facts: json!({ "failed": 5, "samples": 8 }),
+    }
+}
+
+fn illegal(result: Result<(), JournalError>, app: &AppName) {
+    match result {
+        Err(JournalError::Illegal { app: named, .. }) => assert_eq!(&named, app),
+        other => panic!("{other:?} instead of Illegal"),
+    }
+}
+
+pub(super) async fn an_entry_comes_back_whole(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    let written = owing(&app, 10);
+    journal.record(written.clone()).await.expect("recorded");
+
+    let open = OpenEffect { effect: rollback(), opened_at: moment(10) };
+    assert_eq!(journal.load(&app).await, Ok((Some(written.state.clone()), Some(open))));
+    let record = written.incident.expect("an incident");
+    let id = record.id.clone();
+    assert_eq!(journal.incident(&id).await, Ok(Some((record.clone(), written.timeline))));
+    assert_eq!(journal.incidents(IncidentQuery::default()).await, Ok(vec![record]));
+    assert_eq!(journal.decisions(&id).await, Ok(vec![written.decision.expect("a decision")]));
+    assert_eq!(journal.restore().await.expect("restored").mark, Some(mark(10)));
+}
+
+pub(super) async fn an_app_that_was_never_written_has_no_state(bench: &dyn Bench) {
+    let journal = bench.open();
+    assert_eq!(journal.load(&"web".into()).await, Ok((None, None)));
+    assert_eq!(journal.incident(&"web-00000000".into()).await, Ok(None));
+    assert_eq!(journal.restore().await, Ok(Restored::default()));
+}
+
+pub(super) async fn a_restart_finds_the_open_effect(bench: &dyn Bench) {
+    let app = AppName::from("web");
+    let journal = bench.open();
+    journal.record(owing(&app, 10)).await.expect("recorded");
+    drop(journal);
+
+    let (state, open) = bench.open().load(&app).await.expect("loaded");
+    assert_eq!(state.and_then(|state| state.owed()), Some(rollback()));
+    assert_eq!(open, Some(OpenEffect { effect: rollback(), opened_at: moment(10) }));
+}
+
+pub(super) async fn an_answer_closes_the_effect_and_makes_room_for_the_next(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    journal.record(owing(&app, 10)).await.expect("recorded");
+    journal.record(answering(&app, 11)).await.expect("answered");
+    assert_eq!(journal.load(&app).await, Ok((Some(steady()), None)));
+
+    journal.record(owing(&app, 12)).await.expect("owed again");
+    // One entry may do both: the answer came, and the same call is owed again.
+    let answered = Some(Answer::NotSent(crate::decision::effect::Guard::Paused));
+    journal.record(Entry { answered, ..owing(&app, 13) }).await.expect("answered and owed");
+    let (_, open) = journal.load(&app).await.expect("loaded");
+    assert_eq!(open.map(|open| open.opened_at), Some(moment(13)));
+}
+
+pub(super) async fn an_unresolved_call_counts_as_answered(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    journal.record(owing(&app, 10)).await.expect("recorded");
+    let status =
+        CallStatus::Unresolved { since: moment(11), absent_since: None, absent_at: None, refused: None };
+    let state = creating(&app, status);
+    let after = Entry { answered: Some(Answer::Unresolved), ..entry(&app, 11, state.clone()) };
+    journal.record(after).await.expect("recorded");
+    assert_eq!(journal.load(&app).await, Ok((Some(state), None)));
+}
+
+pub(super) async fn a_second_open_effect_is_illegal(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    journal.record(owing(&app, 10)).await.expect("recorded");
+    illegal(journal.record(owing(&app, 11)).await, &app);
+    // Another app's effect is its own.
+    journal.record(owing(&"api".into(), 12)).await.expect("recorded");
+}
+
+pub(super) async fn an_answer_to_nothing_is_illegal(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    illegal(journal.record(answering(&app, 10)).await, &app);
+}
+
+pub(super) async fn a_state_must_owe_what_is_open(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    let owed = creating(&app, CallStatus::Owed);
+    illegal(journal.record(entry(&app, 1, owed.clone())).await, &app);
+    illegal(journal.record(Entry { effect: Some(rollback()), ..entry(&app, 2, steady()) }).await, &app);
+    let other = Effect::CreateRollback { accused: "bad".into(), target: "older".into() };
+    illegal(journal.record(Entry { effect: Some(other), ..entry(&app, 3, owed.clone()) }).await, &app);
+
+    // While the call is under way the state may be written again, but not forget it.
+    journal.record(owing(&app, 4)).await.expect("recorded");
+    journal.record(entry(&app, 5, owed)).await.expect("still owed");
+    illegal(journal.record(entry(&app, 6, steady())).await, &app);
+}
+
+pub(super) async fn a_timeline_without_its_incident_is_illegal(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    let timeline = vec![line(1, "fired")];
+    illegal(journal.record(Entry { timeline, ..entry(&app, 1, steady()) }).await, &app);
+    let foreign = Some(incident(&"api".into(), "bad", 1, None));
+    illegal(journal.record(Entry { incident: foreign, ..entry(&app, 1, steady()) }).await, &app);
+}
+
+pub(super) async fn a_state_that_could_not_be_loaded_is_illegal(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    let mut state = creating(&app, CallStatus::Backoff { until: moment(20) });
+    if let Situation::Incident(incident) = &mut state.situation {
+        incident.evidence.threshold = f64::INFINITY;
+    }
+    illegal(journal.record(entry(&app, 1, state)).await, &app);
+}
+
+pub(super) async fn an_illegal_entry_changes_nothing(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    journal.record(entry(&app, 1, steady())).await.expect("recorded");
+    // Its answer is the first thing wrong with it; its effect, the last.
+    illegal(journal.record(Entry { answered: Some(Answer::Committed), ..owing(&app, 2) }).await, &app);
+    illegal(journal.record(Entry { effect: None, ..owing(&app, 3) }).await, &app);
+
+    assert_eq!(journal.load(&app).await, Ok((Some(steady()), None)));
+    assert_eq!(journal.incidents(IncidentQuery::default()).await, Ok(vec![]));
+    assert_eq!(journal.decisions(&IncidentId::of(&app, &"bad".into())).await, Ok(vec![]));
+    assert_eq!(journal.restore().await.expect("restored").mark, Some(mark(1)));
+}
+
+/// Asks for all of them before any is answered, in this order.
+async fn all(journal: &Arc<dyn Journal>, entries: Vec<Entry>) -> Vec<Result<(), JournalError>> {
+    let calls: futures_util::stream::FuturesOrdered<_> =
+        entries.into_iter().map(|entry| journal.record(entry)).collect();
+    futures_util::StreamExt::collect(calls).await
+}
+
+pub(super) async fn entries_of_one_app_are_kept_in_order(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    // Out of order, each of these but the illegal ones would be refused.
+    let entries = (0..400).map(|i| match i % 4 {
+        0 => owing(&app, i),
+        1 => owing(&app, i),
+        2 => answering(&app, i),
+        _ => entry(&app, i, steady()),
+    });
+    for (i, result) in all(&journal, entries.collect()).await.into_iter().enumerate() {
+        match i % 4 {
+            1 => illegal(result, &app),
+            _ => assert_eq!(result, Ok(()), "entry {i}"),
+        }
+    }
+    let id = IncidentId::of(&app, &"bad".into());
+    let (_, timeline) = journal.incident(&id).await.expect("read").expect("there");
+    assert_eq!(timeline.len(), 200);
+    assert!(timeline.is_sorted_by_key(|line| line.at));
+}
+
+pub(super) async fn many_apps_write_at_once(bench: &dyn Bench) {
+    let journal = bench.open();
+    let tasks: Vec<_> = (0..500)
+        .map(|i| {
+            let (journal, app) = (journal.clone(), AppName::from(format!("app-{i}")));
+            tokio::spawn(async move {
+                journal.record(owing(&app, i)).await.expect("recorded");
+                let (_, open) = journal.load(&app).await.expect("loaded");
+                assert!(open.is_some(), "a load sees what was recorded before it");
+                journal.record(answering(&app, i)).await.expect("answered");
+                illegal(journal.record(answering(&app, i)).await, &app);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no task fails");
+    }
+    let all = journal.incidents(IncidentQuery { app: None, limit: 9_999 }).await.expect("read");
+    assert_eq!(all.len(), 500);
+}
+
+pub(super) async fn the_mark_never_goes_back(bench: &dyn Bench) {
+    let journal = bench.open();
+    journal.record(entry(&"web".into(), 20, steady())).await.expect("recorded");
+    journal.record(entry(&"api".into(), 10, steady())).await.expect("recorded");
+    assert_eq!(journal.restore().await.expect("restored").mark, Some(mark(20)));
+}
+
+pub(super) async fn the_storm_and_pauses_survive_a_restart(bench: &dyn Bench) {
+    let journal = bench.open();
+    journal.set_storm(Some(moment(3))).await.expect("storm");
+    for app in ["web", "*", "web"] {
+        journal.set_paused(app, true).await.expect("paused");
+    }
+    drop(journal);
+
+    let journal = bench.open();
+    let found = journal.restore().await.expect("restored");
+    assert_eq!(found.storm_since, Some(moment(3)));
+    assert_eq!(found.paused, ["*", "web"]);
+    journal.set_storm(None).await.expect("calm");
+    journal.set_paused("web", false).await.expect("resumed");
+    journal.set_paused("api", false).await.expect("resuming what is not paused is nothing");
+    let found = journal.restore().await.expect("restored");
+    assert_eq!((found.storm_since, found.paused), (None, vec!["*".to_owned()]));
+}
+
+pub(super) async fn incidents_come_newest_first_and_no_more_than_asked_for(bench: &dyn Bench) {
+    let journal = bench.open();
+    let (web, api) = (AppName::from("web"), AppName::from("api"));
+    let mut entries = Vec::new();
+    for i in 0..120 {
+        for app in [&web, &api] {
+            let incident = Some(incident(app, &format!("bad-{i}"), i, Some(i)));
+            entries.push(Entry { incident, ..entry(app, i, steady()) });
+        }
+    }
+    assert!(all(&journal, entries).await.iter().all(Result::is_ok));
+
+    let all = journal.incidents(IncidentQuery::default()).await.expect("read");
+    assert_eq!(all.len(), 100);
+    assert!(all.is_sorted_by(|newer, older| newer.opened_at >= older.opened_at));
+    let of_web = journal.incidents(IncidentQuery { app: Some(web.clone()), limit: 3 }).await.expect("read");
+    let bad: Vec<_> = of_web.iter().map(|record| (&record.app, record.bad_deployment.as_str())).collect();
+    assert_eq!(bad, [(&web, "bad-119"), (&web, "bad-118"), (&web, "bad-117")]);
+}
+
+pub(super) async fn an_incident_is_updated_in_place_and_its_timeline_grows(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    journal.record(owing(&app, 10)).await.expect("recorded");
+    let closed = incident(&app, "bad", 10, Some(20));
+    let last =
+        Entry { incident: Some(closed.clone()), timeline: vec![line(20, "outcome")], ..answering(&app, 20) };
+    journal.record(last).await.expect("recorded");
+
+    let (found, timeline) = journal.incident(&closed.id).await.expect("read").expect("there");
+    assert_eq!(found, closed);
+    let events: Vec<_> = timeline.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(events, ["fired", "target", "outcome"]);
+}
+
+pub(super) async fn prune_keeps_open_incidents_and_what_is_young(bench: &dyn Bench) {
+    let journal = bench.open();
+    let apps = ["closed", "young", "open"].map(AppName::from);
+    let [closed, young, open] = &apps;
+    for app in &apps {
+        journal.record(owing(app, 10)).await.expect("recorded");
+    }
+    for (app, at) in [(closed, 20), (young, 40)] {
+        let incident = Some(incident(app, "bad", 10, Some(at)));
+        journal.record(Entry { incident, ..answering(app, at) }).await.expect("recorded");
+    }
+    let loose = DecisionRecord { incident: None, ..decision(closed, &steady()) };
+    let loose = Entry { decision: Some(loose), ..entry(closed, 5, steady()) };
+    journal.record(loose).await.expect("recorded");
+
+    // One incident, its decision, its effect and two lines of timeline; the decision of no incident.
+    assert_eq!(journal.prune(wall(30)).await, Ok(6));
+    assert_eq!(journal.prune(wall(30)).await, Ok(0));
+    for (app, kept) in [(closed, false), (young, true), (open, true)] {
+        let id = IncidentId::of(app, &"bad".into());
+        assert_eq!(journal.incident(&id).await.expect("read").is_some(), kept, "{app}");
+        assert_eq!(journal.decisions(&id).await.expect("read").len(), usize::from(kept), "{app}");
+        let (state, effect) = journal.load(app).await.expect("loaded");
+        assert!(state.is_some(), "a state is never pruned");
+        assert_eq!(effect.is_some(), app == open, "an open effect is never pruned");
+    }
+}
+
+pub(super) async fn prune_takes_more_than_one_step(bench: &dyn Bench) {
+    let (journal, app) = (bench.open(), AppName::from("web"));
+    let entries = (0..1_200).map(|i| {
+        let decision = Some(DecisionRecord { incident: None, ..decision(&app, &steady()) });
+        Entry { decision, ..entry(&app, i, steady()) }
+    });
+    assert!(all(&journal, entries.collect()).await.iter().all(Result::is_ok));
+    // The policy goes with the last decision that was made by it.
+    assert_eq!(journal.prune(wall(1_199)).await, Ok(1_199));
+    assert_eq!(journal.prune(wall(5_000)).await, Ok(2));
+}
+
+pub(super) async fn check_passes_on_a_store_that_works(bench: &dyn Bench) {
+    let journal = bench.open();
+    assert_eq!(journal.check().await, Ok(()));
+    assert_eq!(journal.check().await, Ok(()));
+}

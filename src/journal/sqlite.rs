@@ -1,0 +1,187 @@
+//! The journal in one SQLite file: the default, with nothing to install and nothing to run.
+//!
+//! **What is in it.** `apps`: the state of each app. `effects`: the calls that were owed, each with its answer or
+//! open; a partial unique index allows one open effect an app. `decisions` and `policies`: what `decide` was given
+//! and answered, each policy's text once. `incidents` and `timeline`: what people are shown. `paused`: whom people
+//! paused. `meta`: the mark of the steady clock, the storm breaker. [`schema`] has the columns.
+//!
+//! **When `record` returns `Ok`** the entry survives a power cut: WAL with `synchronous=FULL`, answered after the
+//! commit. The entry is there whole, the app's open effect is exactly what [`State::owed`] says, and every load
+//! that is asked for later sees it. Writes are committed in the order in which they were asked for, as many at
+//! once as wait.
+//!
+//! **What an error means.** `Illegal`: nothing of the entry was written, nothing else was touched, and the same
+//! entry will be refused again. `Unavailable`: *it is not known whether the entry is there*: a commit can fail
+//! after its bytes are on the disk. Do not act on it; load the app again and decide from what is found. The
+//! connection that failed is never used again, the next request opens the file afresh, so a disk with room
+//! again or a lock that is gone heals without a restart. `Unusable`: a person has to look; the file is left as it
+//! is, and read again at the next request. A call that is dropped before it is answered is as ambiguous as
+//! `Unavailable`, and is skipped if it had not begun.
+
+mod fault;
+mod file;
+mod prune;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use self::fault::Fault;
+use self::file::Place;
+use self::thread::{Access, Request, Store};
+use super::{
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
+    TimelineEntry,
+};
+use crate::clock::Moment;
+use crate::decision::state::State;
+use crate::ids::{AppName, IncidentId};
+
+/// The journal in one SQLite file, owned by a thread of its own.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    place: Place,
+    /// Absent while it is dropped: that ends the thread.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal at `path` now, on the calling thread, and makes it if there is none. Blocks for as long
+    /// as the disk needs, and up to five seconds when another process holds the file.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
+        Self::at(Place::new(path.into()))
+    }
+
+    /// A journal that opens `path` at the first request and again after every failure. [`Journal::check`] tells
+    /// whether it works. An error only where no thread can be started.
+    pub fn lazy(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
+        let place = Place::new(path.into());
+        Self::start(Store::new(place.clone()), place)
+    }
+
+    fn at(place: Place) -> Result<Self, JournalError> {
+        let mut store = Store::new(place.clone());
+        store.open()?;
+        Self::start(store, place)
+    }
+
+    fn start(store: Store, place: Place) -> Result<Self, JournalError> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || store.serve(&receiver))
+            .map_err(|error| place.unavailable(format!("start its thread: {error}")))?;
+        Ok(Self { place, requests: Some(sender), thread: Some(thread) })
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Call<'_, T> {
+        Box::pin(self.ask(Access::Read, work))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Call<'_, T> {
+        Box::pin(self.ask(Access::Write, work))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        access: Access,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        // Where the thread is gone, either the request or its answer is dropped, and `answer` says so.
+        if let Some(requests) = &self.requests {
+            _ = requests.send(Request::new(access, work, reply));
+        }
+        answer.await.unwrap_or_else(|_| Err(self.place.unavailable("its thread has ended")))
+    }
+
+    async fn prune_steps(&self, horizon: Timestamp) -> Result<u64, JournalError> {
+        let horizon = horizon.as_millisecond();
+        let mut rows = 0;
+        for sql in prune::DELETIONS {
+            loop {
+                let (gone, more) = self.write(move |c| prune::delete(c, sql, horizon)).await?;
+                rows += gone;
+                if !more {
+                    break;
+                }
+            }
+        }
+        while self.write(prune::shrink).await? {}
+        self.read(prune::checkpoint).await?;
+        Ok(rows)
+    }
+}
+
+impl Drop for SqliteJournal {
+    /// Waits for the batch under way and for the last checkpoint, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn restore(&self) -> Call<'_, Restored> {
+        self.read(read::restore)
+    }
+
+    fn load<'a>(&'a self, app: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
+        let app = app.clone();
+        self.read(move |c| read::load(c, &app))
+    }
+
+    fn record(&self, entry: Entry) -> Call<'_, ()> {
+        self.write(move |c| write::record(c, &entry))
+    }
+
+    fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()> {
+        self.write(move |c| write::set_storm(c, since))
+    }
+
+    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()> {
+        let app = app.to_owned();
+        self.write(move |c| write::set_paused(c, &app, paused))
+    }
+
+    fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {
+        self.read(move |c| read::incidents(c, &query))
+    }
+
+    fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>> {
+        let id = id.clone();
+        self.read(move |c| read::incident(c, &id))
+    }
+
+    fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
+        let id = id.clone();
+        self.read(move |c| read::decisions(c, &id))
+    }
+
+    fn prune(&self, horizon: Timestamp) -> Call<'_, u64> {
+        Box::pin(self.prune_steps(horizon))
+    }
+
+    fn check(&self) -> Call<'_, ()> {
+        self.write(write::touch)
+    }
+}

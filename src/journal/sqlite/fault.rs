@@ -1,0 +1,75 @@
+//! What can go wrong in the store, and which answer it becomes.
+
+use rusqlite::ErrorCode;
+
+use super::super::JournalError;
+use super::file::Place;
+use crate::ids::AppName;
+
+/// Why one request failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite failed: the connection is not used again.
+    Sqlite(rusqlite::Error),
+    /// The entry breaks a rule of the journal: its own savepoint is rolled back, nothing else.
+    Rule {
+        /// Whose entry.
+        app: AppName,
+        /// Which rule.
+        detail: String,
+    },
+    /// A row is there but this version cannot read it: the connection is fine, the row is not.
+    Unreadable {
+        /// Which row.
+        what: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Fault {
+    /// Turns SQLite's refusal of this entry's own rows into a broken rule: the disk and the file are fine, and
+    /// the same entry would be refused again.
+    pub(super) fn blame(self, app: &AppName) -> Self {
+        match self {
+            Self::Sqlite(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+                ) =>
+            {
+                Self::Rule { app: app.clone(), detail: error.to_string() }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The answer to a request that broke a rule or met an unreadable row.
+pub(super) fn refusal(place: &Place, fault: Fault) -> Result<JournalError, rusqlite::Error> {
+    match fault {
+        Fault::Sqlite(error) => Err(error),
+        Fault::Rule { app, detail } => Ok(JournalError::Illegal { app, detail }),
+        Fault::Unreadable { what, source } => {
+            Ok(place.unusable(format!("{what} cannot be read ({source}); start the version that wrote it")))
+        }
+    }
+}
+
+/// What a failure of SQLite means for everybody who waits.
+pub(super) fn judge(place: &Place, error: &rusqlite::Error) -> JournalError {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => match code.code {
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => place.damaged(&error.to_string()),
+            _ => place.unavailable(format!("{error} (SQLite code {})", code.extended_code)),
+        },
+        // A column of another type, or no row where there must be one: the file says something it cannot say.
+        other => place.damaged(&other.to_string()),
+    }
+}

@@ -1,0 +1,234 @@
+//! The file: who may use it, whether it is ours and sound, how a new one comes about.
+//!
+//! A journal is made whole under another name and then renamed, so the file at the configured path is at every
+//! instant absent, or complete. Whether it is ours is read from its header before SQLite opens it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::super::JournalError;
+use super::{fault, schema};
+
+/// How long a write waits for another process, a backup for example, that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A write-ahead log that grew beyond this is cut back at its next reset.
+const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
+/// More statements than the journal has.
+const STATEMENTS: usize = 64;
+/// SQLite's file header, <https://sqlite.org/fileformat.html#the_database_header>.
+const HEADER_BYTES: usize = 100;
+const HEADER_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const HEADER_APPLICATION_ID: usize = 68;
+
+/// What helps against a damaged file: the platform knows what is live, and a pin nobody remembers is left alone.
+const START_ANEW: &str = "restore a backup, or move the file and its -wal aside and start again: rearguard then learns its apps anew";
+
+/// Where the journal is and how it is opened.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) busy_timeout: Duration,
+    /// A disk that is full at so many pages.
+    #[cfg(test)]
+    pub(super) page_limit: std::sync::Arc<std::sync::atomic::AtomicU32>,
+}
+
+/// Device and inode: which file a path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Place {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            busy_timeout: BUSY_TIMEOUT,
+            #[cfg(test)]
+            page_limit: std::sync::Arc::new(u32::MAX.into()),
+        }
+    }
+
+    pub(super) fn unavailable(&self, detail: impl Into<String>) -> JournalError {
+        JournalError::Unavailable { path: self.path.display().to_string(), detail: detail.into() }
+    }
+
+    pub(super) fn unusable(&self, detail: impl Into<String>) -> JournalError {
+        JournalError::Unusable { path: self.path.display().to_string(), detail: detail.into() }
+    }
+
+    pub(super) fn damaged(&self, detail: &str) -> JournalError {
+        self.unusable(format!("it is damaged ({detail}); {START_ANEW}"))
+    }
+
+    /// Makes sure that no other daemon uses the journal for as long as the lock is kept. Taken before anything
+    /// else: closing any descriptor of a file gives up the POSIX locks that SQLite holds on it.
+    pub(super) fn lock(&self) -> Result<File, JournalError> {
+        if self.path.is_dir() {
+            return Err(self.unusable("it is a directory; configure the path of a file in it"));
+        }
+        self.make_directory()?;
+        let path = self.beside(".lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(|error| self.blocked(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(self.unavailable("another rearguard uses it")),
+            Err(TryLockError::Error(error)) => Err(self.blocked(&path, &error)),
+        }
+    }
+
+    /// Opens the journal, making a new one where there is none.
+    pub(super) fn connect(&self) -> Result<(Connection, Identity), JournalError> {
+        if !self.inspect()? {
+            self.create()?;
+        }
+        let connection = self.open_existing()?;
+        let identity = self.identity().map_err(|error| self.blocked(&self.path, &error))?;
+        Ok((connection, identity))
+    }
+
+    /// Which file the path means now.
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        fs::metadata(&self.path).map(|found| Identity(found.dev(), found.ino()))
+    }
+
+    /// Whether there is a journal. An error where there is something else, which is then left as it is.
+    fn inspect(&self) -> Result<bool, JournalError> {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        match File::open(&self.path) {
+            Ok(file) => file.take(HEADER_BYTES as u64).read_to_end(&mut header).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| self.blocked(&self.path, &error))?;
+
+        if header.is_empty() {
+            // SQLite would apply a log that was left behind to the new file.
+            return match fs::metadata(self.beside("-wal")) {
+                Ok(log) if log.len() > 0 => Err(self.damaged("the file is gone and its -wal is still there")),
+                _ => Ok(false),
+            };
+        }
+        if !header.starts_with(HEADER_MAGIC) {
+            return Err(self.unusable(format!("it is not a rearguard journal, or damaged; {START_ANEW}")));
+        }
+        let id = header.get(HEADER_APPLICATION_ID..HEADER_APPLICATION_ID + 4);
+        match id {
+            None => Err(self.damaged("its header is cut off")),
+            Some(id) if id == schema::APPLICATION_ID.to_be_bytes() => Ok(true),
+            Some(_) => Err(self.unusable("it is the database of another program; configure another path")),
+        }
+    }
+
+    /// Makes a new journal whole, then gives it its name.
+    fn create(&self) -> Result<(), JournalError> {
+        let draft = self.beside(".new");
+        for stale in [draft.clone(), self.beside(".new-journal")] {
+            match fs::remove_file(&stale) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.blocked(&stale, &error));
+                }
+                _ => {}
+            }
+        }
+        // The mode is set here; SQLite gives its -wal and -shm files the mode of the database.
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        drop(options.open(&draft).map_err(|error| self.blocked(&draft, &error))?);
+        fill(&draft).map_err(|error| fault::judge(self, &error))?;
+        fs::rename(&draft, &self.path)
+            .and_then(|()| File::open(self.directory())?.sync_all())
+            .map_err(|error| self.blocked(&self.path, &error))
+    }
+
+    fn open_existing(&self) -> Result<Connection, JournalError> {
+        let failed = |error: rusqlite::Error| fault::judge(self, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+        // Until the file is known to be sound, closing it writes nothing either.
+        keep_log(&connection);
+        configure(&connection, self.busy_timeout).map_err(failed)?;
+        #[cfg(test)]
+        connection
+            .pragma_update(None, "max_page_count", self.page_limit.load(std::sync::atomic::Ordering::SeqCst))
+            .map_err(failed)?;
+
+        let version = schema::version(&connection).map_err(failed)?;
+        if version > schema::VERSION {
+            return Err(self.unusable(format!(
+                "a newer rearguard wrote it (schema {version}, this one knows {}); start that version again, or \
+                 restore the backup made before the upgrade",
+                schema::VERSION
+            )));
+        }
+        let verdict: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if verdict != "ok" {
+            return Err(self.damaged(&verdict));
+        }
+        let mode: String = connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+            .map_err(failed)?;
+        if mode != "wal" {
+            return Err(self.unusable("its file system has no write-ahead log; use a local disk"));
+        }
+        schema::migrate(&mut connection).map_err(failed)?;
+        // A journal that was copied into place may be readable by others. Where we do not own it, it stays so.
+        _ = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
+        Ok(connection)
+    }
+
+    /// Makes the journal's directory, but not the one above it: that would hide a volume that is not mounted.
+    fn make_directory(&self) -> Result<(), JournalError> {
+        match DirBuilder::new().mode(0o700).create(self.directory()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !self.directory().is_dir() => {
+                Err(self.blocked(self.directory(), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(suffix);
+        name.into()
+    }
+
+    fn blocked(&self, path: &Path, error: &io::Error) -> JournalError {
+        self.unavailable(format!("{}: {error}", path.display()))
+    }
+}
+
+/// From now on closing the connection leaves the write-ahead log as it is, for the next one to read.
+pub(super) fn keep_log(connection: &Connection) {
+    _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+}
+
+fn fill(draft: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(draft)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+    schema::migrate(&mut connection)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+fn configure(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)
+}

@@ -1,0 +1,456 @@
+//! The contract on SQLite, and what can happen to a file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+use super::super::contract::{self, Bench, creating, entry, owing, steady, wall};
+use super::super::{Entry, IncidentQuery, Journal, JournalError};
+use super::SqliteJournal;
+use super::file::Place;
+use super::thread::{Access, Request, Store};
+use crate::decision::state::CallStatus;
+use crate::ids::AppName;
+
+/// A directory of its own, with a journal in it as soon as one is opened.
+struct Disk(TempDir);
+
+impl Disk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("journal.db")
+    }
+
+    fn place(&self) -> Place {
+        Place { busy_timeout: Duration::from_millis(50), ..Place::new(self.path()) }
+    }
+
+    fn journal(&self) -> SqliteJournal {
+        SqliteJournal::at(self.place()).expect("opened")
+    }
+
+    fn lazy(&self) -> SqliteJournal {
+        SqliteJournal::start(Store::new(self.place()), self.place()).expect("started")
+    }
+
+    /// A journal that was written and closed.
+    async fn with_history() -> Self {
+        let disk = Self::new();
+        let journal = disk.journal();
+        for i in 0..50 {
+            journal.record(owing(&format!("app-{i}").into(), i)).await.expect("recorded");
+        }
+        disk
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).expect("read")
+    }
+
+    /// The error of opening what is there, which must leave it as it is.
+    fn refusal(&self) -> String {
+        let before = self.bytes();
+        let error = SqliteJournal::at(self.place()).expect_err("refused");
+        assert!(matches!(error, JournalError::Unusable { .. }), "{error:?}");
+        assert_eq!(before, self.bytes(), "a file that is refused is not written");
+        error.to_string()
+    }
+}
+
+impl Bench for Disk {
+    fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(self.journal())
+    }
+}
+
+contract::tests!(Disk::new());
+
+fn unavailable<T: std::fmt::Debug>(result: Result<T, JournalError>) -> String {
+    match result {
+        Err(JournalError::Unavailable { detail, .. }) => detail,
+        other => panic!("{other:?} instead of Unavailable"),
+    }
+}
+
+fn web() -> AppName {
+    "web".into()
+}
+
+fn other_process(path: &Path) -> Connection {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
+    connection.busy_timeout(Duration::ZERO).expect("set");
+    connection
+}
+
+#[test]
+fn a_new_journal_and_its_directory_are_for_the_owner_only() {
+    let disk = Disk::new();
+    let path = disk.0.path().join("rearguard").join("journal.db");
+    let _journal = SqliteJournal::open(&path).expect("opened");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().expect("a directory")), 0o700);
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"] {
+        assert_eq!(mode(&path.with_file_name(name)), 0o600, "{name}");
+    }
+    assert!(!path.with_file_name("journal.db.new").exists());
+}
+
+#[test]
+fn a_journal_that_others_could_read_is_closed_to_them() {
+    let disk = Disk::new();
+    drop(disk.journal());
+    fs::set_permissions(disk.path(), fs::Permissions::from_mode(0o644)).expect("set");
+    let _journal = disk.journal();
+    assert_eq!(fs::metadata(disk.path()).expect("there").permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_empty_file_and_a_draft_left_by_a_crash_become_a_journal() {
+    let disk = Disk::new();
+    fs::write(disk.path(), "").expect("written");
+    fs::write(disk.0.path().join("journal.db.new"), "half a dra").expect("written");
+    disk.journal().record(owing(&web(), 1)).await.expect("recorded");
+}
+
+#[test]
+fn every_write_is_flushed_before_it_is_answered() {
+    let disk = Disk::new();
+    let (connection, _) = disk.place().connect().expect("connected");
+    let pragma = |name: &str| -> i64 {
+        connection.pragma_query_value(None, name, |row| row.get(0)).expect("a pragma")
+    };
+    assert_eq!(pragma("synchronous"), 2);
+    assert_eq!(pragma("foreign_keys"), 1);
+    assert_eq!(pragma("trusted_schema"), 0);
+    assert_eq!(pragma("auto_vacuum"), 2);
+    let mode: String =
+        connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a pragma");
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
+async fn a_crash_image_is_sound_and_has_every_entry_that_was_answered() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    for i in 0..20 {
+        journal.record(owing(&format!("app-{i}").into(), i)).await.expect("recorded");
+        let image = Disk::new();
+        for name in ["journal.db", "journal.db-wal"] {
+            // Another process copies: closing a descriptor here would give up SQLite's locks.
+            let copy = Command::new("cp").arg(disk.0.path().join(name)).arg(image.0.path()).status();
+            assert!(copy.expect("cp runs").success());
+        }
+        let reopened = image.journal();
+        for j in 0..=i {
+            let (_, open) = reopened.load(&format!("app-{j}").into()).await.expect("loaded");
+            assert!(open.is_some(), "app-{j} after {i}");
+        }
+        let found: String = other_process(&image.path())
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .expect("checked");
+        assert_eq!(found, "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_until_there_is_room() {
+    let disk = Disk::new();
+    let place = disk.place();
+    let journal = SqliteJournal::at(place.clone()).expect("opened");
+    journal.record(owing(&web(), 1)).await.expect("recorded");
+
+    place.page_limit.store(1, Ordering::SeqCst);
+    let journal = {
+        drop(journal);
+        SqliteJournal::at(place.clone()).expect("a full disk can still be read")
+    };
+    let large = || Entry { app: "api".into(), ..with_large_decision(10) };
+    assert!(unavailable(journal.record(large()).await).contains("full"));
+    assert!(unavailable(journal.record(large()).await).contains("full"));
+    let (state, open) = journal.load(&web()).await.expect("reads go on");
+    assert!(state.is_some() && open.is_some());
+    assert_eq!(journal.load(&"api".into()).await, Ok((None, None)));
+
+    place.page_limit.store(u32::MAX, Ordering::SeqCst);
+    // The connection that failed is gone, the next one has the new limit.
+    unavailable_or_fine(journal.record(large()).await);
+    journal.check().await.expect("healed");
+    assert!(journal.load(&"api".into()).await.expect("loaded").0.is_some());
+}
+
+fn unavailable_or_fine(result: Result<(), JournalError>) {
+    assert!(matches!(result, Ok(()) | Err(JournalError::Unavailable { .. })), "{result:?}");
+}
+
+fn with_large_decision(seconds: i64) -> Entry {
+    let owing = owing(&web(), seconds);
+    let decision =
+        owing.decision.map(|decision| super::DecisionRecord { observation: "x".repeat(100_000), ..decision });
+    Entry { decision, ..entry(&web(), seconds, steady()) }
+}
+
+#[tokio::test]
+async fn a_journal_that_another_process_holds_is_unavailable_until_it_lets_go() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    let other = other_process(&disk.path());
+    other.execute_batch("BEGIN IMMEDIATE").expect("held");
+
+    assert!(unavailable(journal.record(owing(&web(), 1)).await).contains("locked"));
+    assert!(unavailable(journal.check().await).contains("locked"));
+    assert_eq!(journal.load(&web()).await, Ok((None, None)), "reads go on");
+
+    other.execute_batch("ROLLBACK").expect("let go");
+    journal.check().await.expect("healed");
+    journal.record(owing(&web(), 1)).await.expect("recorded");
+}
+
+#[tokio::test]
+async fn those_who_wait_behind_a_held_file_fail_together() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    let other = other_process(&disk.path());
+    other.execute_batch("BEGIN IMMEDIATE").expect("held");
+
+    let began = tokio::time::Instant::now();
+    let calls: futures_util::stream::FuturesUnordered<_> =
+        (0..5_000).map(|i| journal.record(owing(&format!("app-{i}").into(), i))).collect();
+    let failed: Vec<_> = futures_util::StreamExt::collect(calls).await;
+    assert!(failed.iter().all(|result| matches!(result, Err(JournalError::Unavailable { .. }))));
+    // 5,000 are twenty batches; one after the other they would wait twenty times.
+    assert!(began.elapsed() < Duration::from_millis(50) * 15, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_turned_away_until_the_first_ends() {
+    let disk = Disk::new();
+    let first = disk.journal();
+    let detail = unavailable(SqliteJournal::at(disk.place()).map(drop));
+    assert_eq!(detail, "another rearguard uses it");
+    let second = disk.lazy();
+    unavailable(second.check().await);
+    first.record(owing(&web(), 1)).await.expect("the first one is not disturbed");
+
+    drop(first);
+    second.check().await.expect("healed");
+    assert!(second.load(&web()).await.expect("loaded").1.is_some());
+}
+
+#[tokio::test]
+async fn a_directory_that_comes_later_is_waited_for() {
+    let disk = Disk::new();
+    let volume = disk.0.path().join("volume");
+    let path = volume.join("rearguard").join("journal.db");
+    let journal = SqliteJournal::lazy(&path).expect("started");
+    assert!(unavailable(journal.check().await).contains("No such file or directory"));
+    unavailable(journal.record(owing(&web(), 1)).await);
+
+    fs::create_dir(&volume).expect("mounted");
+    journal.check().await.expect("healed");
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_unavailable_until_it_can() {
+    let disk = Disk::new();
+    let set = |mode| fs::set_permissions(disk.0.path(), fs::Permissions::from_mode(mode)).expect("set");
+    set(0o500);
+    // Nothing is forbidden to root.
+    if fs::write(disk.0.path().join("probe"), "").is_ok() {
+        return;
+    }
+    let journal = disk.lazy();
+    assert!(unavailable(journal.check().await).contains("Permission denied"));
+    set(0o700);
+    journal.check().await.expect("healed");
+}
+
+#[tokio::test]
+async fn a_directory_in_the_place_of_the_file_is_unusable_until_it_is_gone() {
+    let disk = Disk::new();
+    fs::create_dir(disk.path()).expect("made");
+    let journal = disk.lazy();
+    let error = journal.check().await.expect_err("refused");
+    assert!(matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("directory")));
+    fs::remove_dir(disk.path()).expect("removed");
+    journal.check().await.expect("healed");
+}
+
+#[test]
+fn a_text_file_is_refused_and_left_alone() {
+    let disk = Disk::new();
+    for text in ["apps:\n  - name: web\n", "x", &"x".repeat(9_000)] {
+        fs::write(disk.path(), text).expect("written");
+        assert!(disk.refusal().contains("not a rearguard journal"));
+    }
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    let disk = Disk::new();
+    let other = Connection::open(disk.path()).expect("opened");
+    other.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x)").expect("written");
+    drop(other);
+    assert!(disk.refusal().contains("another program"));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let disk = Disk::with_history().await;
+    other_process(&disk.path()).pragma_update(None, "user_version", 99).expect("set");
+    assert!(disk.refusal().contains("a newer rearguard wrote it (schema 99"));
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_is_only_in_the_log_yet_is_refused_too() {
+    let disk = Disk::with_history().await;
+    let other = other_process(&disk.path());
+    super::file::keep_log(&other);
+    other.pragma_update(None, "user_version", 99).expect("set");
+    drop(other);
+    assert!(disk.refusal().contains("schema 99"));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_left_alone() {
+    let healthy = Disk::with_history().await.bytes();
+    let disk = Disk::new();
+    let page = 4096;
+    for (what, from, to) in [
+        ("magic", 0, 16),
+        ("header", 16, 60),
+        ("schema", 100, page),
+        ("first table", page, 2 * page),
+        ("middle", healthy.len() / 2, healthy.len() / 2 + page),
+        ("all but the header", 100, healthy.len()),
+    ] {
+        let mut bytes = healthy.clone();
+        bytes[from..to].fill(0xa5);
+        fs::write(disk.path(), bytes).expect("written");
+        let error = disk.refusal();
+        assert!(error.contains("damaged"), "{what}: {error}");
+        assert!(error.contains("start again"), "{what}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_refused_and_left_alone() {
+    let healthy = Disk::with_history().await.bytes();
+    let disk = Disk::new();
+    for length in [1, 50, 99, 100, 4096, healthy.len() / 2, healthy.len() - 4096, healthy.len() - 1] {
+        fs::write(disk.path(), &healthy[..length]).expect("written");
+        assert!(disk.refusal().contains("damaged"), "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_log_without_its_file_is_not_given_to_a_new_one() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    journal.record(owing(&web(), 1)).await.expect("recorded");
+    let image = Disk::new();
+    fs::copy(disk.0.path().join("journal.db-wal"), image.0.path().join("journal.db-wal")).expect("copied");
+    let error = SqliteJournal::at(image.place()).expect_err("refused");
+    assert!(error.to_string().contains("its -wal is still there"));
+    assert!(!image.path().exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_is_noticed_at_the_next_request() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    journal.record(owing(&web(), 1)).await.expect("recorded");
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        fs::remove_file(disk.0.path().join(name)).expect("removed");
+    }
+    assert!(unavailable(journal.record(entry(&web(), 2, steady())).await).contains("removed"));
+    // A fresh journal, which knows nothing: the caller loads again and finds that out.
+    assert_eq!(journal.load(&web()).await, Ok((None, None)));
+    journal.check().await.expect("healed");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_concerns_its_app_only() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    for app in ["web", "api"] {
+        journal.record(entry(&app.into(), 1, steady())).await.expect("recorded");
+    }
+    let other = other_process(&disk.path());
+    other.execute("UPDATE apps SET state = '{\"later\":1}' WHERE app = 'web'", []).expect("changed");
+    let error = journal.load(&web()).await.expect_err("unreadable");
+    assert!(matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("the state of web")));
+    assert!(journal.load(&"api".into()).await.expect("loaded").0.is_some());
+}
+
+#[tokio::test]
+async fn the_store_itself_allows_one_open_effect_an_app() {
+    let disk = Disk::new();
+    disk.journal().record(owing(&web(), 1)).await.expect("recorded");
+    let again = "INSERT INTO effects (app, effect, opened_moment, opened_at) VALUES ('web', '{}', 1, 1)";
+    assert!(other_process(&disk.path()).execute(again, []).is_err());
+}
+
+#[tokio::test]
+async fn a_policy_is_stored_once() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    for i in 0..10 {
+        journal.record(owing(&format!("app-{i}").into(), i)).await.expect("recorded");
+    }
+    let count = other_process(&disk.path())
+        .query_row("SELECT count(*) FROM policies", [], |row| row.get::<_, i64>(0))
+        .expect("counted");
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_pruned_file_becomes_smaller() {
+    let disk = Disk::new();
+    let journal = disk.journal();
+    for i in 0..50 {
+        journal.record(with_large_decision(i)).await.expect("recorded");
+    }
+    let size = || fs::metadata(disk.path()).expect("there").len();
+    assert!(size() > 4_000_000);
+    journal.prune(wall(1_000)).await.expect("pruned");
+    assert!(size() < 400_000, "{}", size());
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_is_skipped() {
+    let disk = Disk::new();
+    let (sender, requests) = std::sync::mpsc::channel();
+    let ask = |app: &'static str| {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let work = move |c: &Connection| super::write::set_paused(c, app, true);
+        sender.send(Request::new(Access::Write, work, reply)).expect("sent");
+        answer
+    };
+    drop(ask("gave-up"));
+    let kept = ask("kept");
+    drop(sender);
+    Store::new(disk.place()).serve(&requests);
+    assert_eq!(kept.await, Ok(Ok(())));
+    assert_eq!(disk.journal().restore().await.expect("restored").paused, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_state_that_backs_off_owes_nothing() {
+    let disk = Disk::new();
+    let until = crate::clock::Moment::from_millis(1);
+    let state = creating(&web(), CallStatus::Backoff { until });
+    disk.journal().record(entry(&web(), 1, state)).await.expect("recorded");
+    let open = disk.journal().incidents(IncidentQuery::default()).await;
+    assert_eq!(open, Ok(vec![]));
+}

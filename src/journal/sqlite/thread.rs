@@ -1,0 +1,201 @@
+//! The thread that owns the connection: it takes what waits, writes it in one transaction, then answers.
+
+use std::fs::File;
+use std::sync::mpsc::Receiver;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::super::JournalError;
+use super::fault::{self, Fault};
+use super::file::{self, Identity, Place};
+
+/// The most requests one transaction takes: few enough that the first of them is answered within milliseconds,
+/// many enough that an fsync is shared by a whole fleet's start.
+const BATCH: usize = 256;
+
+/// One request, and where its answer goes.
+pub(super) struct Request {
+    access: Access,
+    job: Box<dyn Job>,
+}
+
+/// Whether a request changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Runs outside a transaction, before the writes that wait with it.
+    Read,
+    /// Runs in a savepoint of the batch's transaction.
+    Write,
+}
+
+impl Request {
+    pub(super) fn new<T, F>(access: Access, work: F, reply: oneshot::Sender<Result<T, JournalError>>) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        Self { access, job: Box::new(Task { work: Some(work), result: None, reply }) }
+    }
+}
+
+/// What a request's work came to.
+enum Ran {
+    /// Its changes stay.
+    Kept,
+    /// Its changes are undone, the others' stay.
+    Undone,
+    /// The connection cannot be trusted any more.
+    Broken(rusqlite::Error),
+}
+
+trait Job: Send {
+    fn run(&mut self, place: &Place, connection: &Connection) -> Ran;
+    /// Answers with what `run` gave, or with the failure of all.
+    fn answer(self: Box<Self>, failure: Option<&JournalError>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, JournalError>>,
+    reply: oneshot::Sender<Result<T, JournalError>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+{
+    fn run(&mut self, place: &Place, connection: &Connection) -> Ran {
+        let Some(work) = self.work.take() else { return Ran::Undone };
+        // Nobody waits any more, so somebody may load already: a write that came after that load would be lost
+        // on them.
+        if self.reply.is_closed() {
+            return Ran::Undone;
+        }
+        match work(connection).map_err(|fault| fault::refusal(place, fault)) {
+            Ok(value) => {
+                self.result = Some(Ok(value));
+                Ran::Kept
+            }
+            Err(Ok(refusal)) => {
+                self.result = Some(Err(refusal));
+                Ran::Undone
+            }
+            Err(Err(error)) => Ran::Broken(error),
+        }
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&JournalError>) {
+        let result = match failure {
+            Some(failure) => Some(Err(failure.clone())),
+            None => self.result,
+        };
+        if let Some(result) = result {
+            _ = self.reply.send(result);
+        }
+    }
+}
+
+/// The journal as its thread holds it.
+pub(super) struct Store {
+    place: Place,
+    /// Once taken it is kept until the end, through every reopening.
+    lock: Option<File>,
+    open: Option<(Connection, Identity)>,
+}
+
+impl Store {
+    /// Nothing is opened before the first request.
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, lock: None, open: None }
+    }
+
+    /// Opens the file if it is not open, and notices when it was taken away.
+    pub(super) fn open(&mut self) -> Result<(), JournalError> {
+        if let Some((_, opened)) = &self.open {
+            if self.place.identity().is_ok_and(|found| found == *opened) {
+                return Ok(());
+            }
+            self.abandon();
+            return Err(self.place.unavailable("the file was removed or replaced while it was in use"));
+        }
+        if self.lock.is_none() {
+            self.lock = Some(self.place.lock()?);
+        }
+        self.open = Some(self.place.connect()?);
+        Ok(())
+    }
+
+    /// Serves requests until nobody can send any more.
+    pub(super) fn serve(mut self, requests: &Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let batch = std::iter::once(first).chain(requests.try_iter()).take(BATCH).collect();
+            if let Err(failure) = self.batch(batch) {
+                // Those who waited meanwhile would only wait for the same failure, one time-out after the other.
+                requests.try_iter().for_each(|request| request.job.answer(Some(&failure)));
+            }
+        }
+    }
+
+    /// Runs a batch and answers it: reads first, since those who sent them do not wait for a write.
+    fn batch(&mut self, batch: Vec<Request>) -> Result<(), JournalError> {
+        let (reads, writes): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|request| request.access == Access::Read);
+        let mut outcome = self.open();
+        for mut requests in [reads, writes].into_iter().filter(|requests| !requests.is_empty()) {
+            outcome = outcome.and_then(|()| self.run(&mut requests));
+            let failure = outcome.as_ref().err();
+            requests.into_iter().for_each(|request| request.job.answer(failure));
+        }
+        outcome
+    }
+
+    /// Runs requests of one kind. After a failure it is not known what is on the disk, and the connection may
+    /// hold pages the disk does not: it is closed, and the next request reads the file afresh.
+    fn run(&mut self, requests: &mut [Request]) -> Result<(), JournalError> {
+        let Some((connection, _)) = &self.open else { return Ok(()) };
+        let ran = match requests.first().map(|request| request.access) {
+            Some(Access::Write) => write(&self.place, connection, requests),
+            _ => read(&self.place, connection, requests),
+        };
+        ran.map_err(|error| {
+            let failure = fault::judge(&self.place, &error);
+            self.abandon();
+            failure
+        })
+    }
+
+    /// Closes the connection without writing anything through it.
+    fn abandon(&mut self) {
+        if let Some((connection, _)) = self.open.take() {
+            file::keep_log(&connection);
+        }
+    }
+}
+
+fn read(place: &Place, connection: &Connection, requests: &mut [Request]) -> rusqlite::Result<()> {
+    for request in requests {
+        if let Ran::Broken(error) = request.job.run(place, connection) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// One transaction for all, one savepoint for each. IMMEDIATE: a transaction that begins as a reader would be
+/// refused at once when it turns into a writer, without waiting for whoever holds the file.
+fn write(place: &Place, connection: &Connection, requests: &mut [Request]) -> rusqlite::Result<()> {
+    let step = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
+    step("BEGIN IMMEDIATE")?;
+    for request in requests {
+        step("SAVEPOINT entry")?;
+        match request.job.run(place, connection) {
+            Ran::Kept => {}
+            Ran::Undone => step("ROLLBACK TO entry")?,
+            Ran::Broken(error) => return Err(error),
+        }
+        step("RELEASE entry")?;
+    }
+    step("COMMIT")
+}
