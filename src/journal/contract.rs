@@ -96,7 +96,7 @@ pub(super) fn steady() -> State {
 }
 
 /// A state whose rollback is as far as `status` says.
-pub(super) fn creating(app: &AppName, status: CallStatus) -> State {
+fn creating(app: &AppName, status: CallStatus) -> State {
     let incident = Incident {
         id: IncidentId::of(app, &"bad".into()),
         opened_at: moment(10),

@@ -25,6 +25,8 @@ const STATEMENTS: usize = 64;
 const HEADER_BYTES: usize = 100;
 const HEADER_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_APPLICATION_ID: usize = 68;
+/// What [`fill`] sets.
+const PAGE_BYTES: u64 = 4096;
 
 /// What helps against a damaged file: the platform knows what is live, and a pin nobody remembers is left alone.
 const START_ANEW: &str = "restore a backup, or move the file and its -wal aside and start again: rearguard then learns its apps anew";
@@ -100,20 +102,16 @@ impl Place {
 
     /// Whether there is a journal. An error where there is something else, which is then left as it is.
     fn inspect(&self) -> Result<bool, JournalError> {
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        match File::open(&self.path) {
-            Ok(file) => file.take(HEADER_BYTES as u64).read_to_end(&mut header).map(drop),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| self.blocked(&self.path, &error))?;
-
-        if header.is_empty() {
-            // SQLite would apply a log that was left behind to the new file.
-            return match fs::metadata(self.beside("-wal")) {
-                Ok(log) if log.len() > 0 => Err(self.damaged("the file is gone and its -wal is still there")),
-                _ => Ok(false),
-            };
+        let (header, length) = match head(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 0),
+            read => read.map_err(|error| self.blocked(&self.path, &error))?,
+        };
+        let log = fs::metadata(self.beside("-wal")).map_or(0, |log| log.len());
+        match (header.is_empty(), log) {
+            (true, 0) => return Ok(false),
+            // SQLite would apply the log that was left behind to the new file.
+            (true, _) => return Err(self.damaged("the file is gone and its -wal is still there")),
+            (false, _) => {}
         }
         if !header.starts_with(HEADER_MAGIC) {
             return Err(self.unusable(format!("it is not a rearguard journal, or damaged; {START_ANEW}")));
@@ -121,8 +119,12 @@ impl Place {
         let id = header.get(HEADER_APPLICATION_ID..HEADER_APPLICATION_ID + 4);
         match id {
             None => Err(self.damaged("its header is cut off")),
-            Some(id) if id == schema::APPLICATION_ID.to_be_bytes() => Ok(true),
-            Some(_) => Err(self.unusable("it is the database of another program; configure another path")),
+            Some(id) if id != schema::APPLICATION_ID.to_be_bytes() => {
+                Err(self.unusable("it is the database of another program; configure another path"))
+            }
+            // SQLite notices a missing page, not a missing part of one. While there is a log, the part is in it.
+            Some(_) if log == 0 && length % PAGE_BYTES != 0 => Err(self.damaged("its last page is cut off")),
+            Some(_) => Ok(true),
         }
     }
 
@@ -215,8 +217,18 @@ pub(super) fn keep_log(connection: &Connection) {
     _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
+/// A file's header and its length. The descriptor is closed again before SQLite opens the file.
+fn head(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    file.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
+    Ok((header, length))
+}
+
 fn fill(draft: &Path) -> rusqlite::Result<()> {
     let mut connection = Connection::open(draft)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;

@@ -11,12 +11,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::super::contract::{self, Bench, creating, entry, owing, steady, wall};
-use super::super::{Entry, IncidentQuery, Journal, JournalError};
+use super::super::contract::{self, Bench, entry, owing, steady, wall};
+use super::super::{Entry, Journal, JournalError};
 use super::SqliteJournal;
 use super::file::Place;
 use super::thread::{Access, Request, Store};
-use crate::decision::state::CallStatus;
 use crate::ids::AppName;
 
 /// A directory of its own, with a journal in it as soon as one is opened.
@@ -170,10 +169,8 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
     journal.record(owing(&web(), 1)).await.expect("recorded");
 
     place.page_limit.store(1, Ordering::SeqCst);
-    let journal = {
-        drop(journal);
-        SqliteJournal::at(place.clone()).expect("a full disk can still be read")
-    };
+    drop(journal);
+    let journal = SqliteJournal::at(place.clone()).expect("a full disk can still be read");
     let large = || Entry { app: "api".into(), ..with_large_decision(10) };
     assert!(unavailable(journal.record(large()).await).contains("full"));
     assert!(unavailable(journal.record(large()).await).contains("full"));
@@ -182,14 +179,10 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
     assert_eq!(journal.load(&"api".into()).await, Ok((None, None)));
 
     place.page_limit.store(u32::MAX, Ordering::SeqCst);
-    // The connection that failed is gone, the next one has the new limit.
-    unavailable_or_fine(journal.record(large()).await);
-    journal.check().await.expect("healed");
+    // Unlike a disk, the connection that was opened for reading still has the old limit.
+    unavailable(journal.record(large()).await);
+    journal.record(large()).await.expect("healed");
     assert!(journal.load(&"api".into()).await.expect("loaded").0.is_some());
-}
-
-fn unavailable_or_fine(result: Result<(), JournalError>) {
-    assert!(matches!(result, Ok(()) | Err(JournalError::Unavailable { .. })), "{result:?}");
 }
 
 fn with_large_decision(seconds: i64) -> Entry {
@@ -218,7 +211,8 @@ async fn a_journal_that_another_process_holds_is_unavailable_until_it_lets_go() 
 #[tokio::test]
 async fn those_who_wait_behind_a_held_file_fail_together() {
     let disk = Disk::new();
-    let journal = disk.journal();
+    let timeout = Duration::from_millis(300);
+    let journal = SqliteJournal::at(Place { busy_timeout: timeout, ..disk.place() }).expect("opened");
     let other = other_process(&disk.path());
     other.execute_batch("BEGIN IMMEDIATE").expect("held");
 
@@ -228,7 +222,7 @@ async fn those_who_wait_behind_a_held_file_fail_together() {
     let failed: Vec<_> = futures_util::StreamExt::collect(calls).await;
     assert!(failed.iter().all(|result| matches!(result, Err(JournalError::Unavailable { .. }))));
     // 5,000 are twenty batches; one after the other they would wait twenty times.
-    assert!(began.elapsed() < Duration::from_millis(50) * 15, "{:?}", began.elapsed());
+    assert!(began.elapsed() < timeout * 10, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -422,7 +416,7 @@ async fn a_pruned_file_becomes_smaller() {
         journal.record(with_large_decision(i)).await.expect("recorded");
     }
     let size = || fs::metadata(disk.path()).expect("there").len();
-    assert!(size() > 4_000_000);
+    assert!(size() > 2_000_000);
     journal.prune(wall(1_000)).await.expect("pruned");
     assert!(size() < 400_000, "{}", size());
 }
@@ -443,14 +437,4 @@ async fn a_write_that_nobody_waits_for_is_skipped() {
     Store::new(disk.place()).serve(&requests);
     assert_eq!(kept.await, Ok(Ok(())));
     assert_eq!(disk.journal().restore().await.expect("restored").paused, ["kept"]);
-}
-
-#[tokio::test]
-async fn a_state_that_backs_off_owes_nothing() {
-    let disk = Disk::new();
-    let until = crate::clock::Moment::from_millis(1);
-    let state = creating(&web(), CallStatus::Backoff { until });
-    disk.journal().record(entry(&web(), 1, state)).await.expect("recorded");
-    let open = disk.journal().incidents(IncidentQuery::default()).await;
-    assert_eq!(open, Ok(vec![]));
 }

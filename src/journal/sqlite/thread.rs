@@ -130,34 +130,32 @@ impl Store {
     /// Serves requests until nobody can send any more.
     pub(super) fn serve(mut self, requests: &Receiver<Request>) {
         while let Ok(first) = requests.recv() {
-            let batch = std::iter::once(first).chain(requests.try_iter()).take(BATCH).collect();
-            if let Err(failure) = self.batch(batch) {
-                // Those who waited meanwhile would only wait for the same failure, one time-out after the other.
-                requests.try_iter().for_each(|request| request.job.answer(Some(&failure)));
+            let batch = std::iter::once(first).chain(requests.try_iter()).take(BATCH);
+            // Reads first: those who sent them do not wait for a write.
+            let (reads, writes): (Vec<_>, Vec<_>) = batch.partition(|request| request.access == Access::Read);
+            let mut groups = [reads, writes].into_iter();
+            while let Some(mut group) = groups.next() {
+                let failure = self.run(&mut group).err();
+                if failure.is_some() {
+                    // Those who wait would only wait for the same failure, one time-out after the other. They
+                    // are taken before anybody is answered: whoever asks after that finds the file afresh.
+                    group.extend(groups.by_ref().flatten());
+                    group.extend(requests.try_iter());
+                }
+                group.into_iter().for_each(|request| request.job.answer(failure.as_ref()));
             }
         }
-    }
-
-    /// Runs a batch and answers it: reads first, since those who sent them do not wait for a write.
-    fn batch(&mut self, batch: Vec<Request>) -> Result<(), JournalError> {
-        let (reads, writes): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|request| request.access == Access::Read);
-        let mut outcome = self.open();
-        for mut requests in [reads, writes].into_iter().filter(|requests| !requests.is_empty()) {
-            outcome = outcome.and_then(|()| self.run(&mut requests));
-            let failure = outcome.as_ref().err();
-            requests.into_iter().for_each(|request| request.job.answer(failure));
-        }
-        outcome
     }
 
     /// Runs requests of one kind. After a failure it is not known what is on the disk, and the connection may
     /// hold pages the disk does not: it is closed, and the next request reads the file afresh.
     fn run(&mut self, requests: &mut [Request]) -> Result<(), JournalError> {
+        let Some(access) = requests.first().map(|request| request.access) else { return Ok(()) };
+        self.open()?;
         let Some((connection, _)) = &self.open else { return Ok(()) };
-        let ran = match requests.first().map(|request| request.access) {
-            Some(Access::Write) => write(&self.place, connection, requests),
-            _ => read(&self.place, connection, requests),
+        let ran = match access {
+            Access::Read => read(&self.place, connection, requests),
+            Access::Write => write(&self.place, connection, requests),
         };
         ran.map_err(|error| {
             let failure = fault::judge(&self.place, &error);
