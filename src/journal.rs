@@ -132,7 +132,7 @@ pub struct Restored {
 pub struct IncidentQuery {
     /// Only this app's.
     pub app: Option<AppName>,
-    /// At most so many, newest first.
+    /// At most so many, newest first. Zero means 100; never more than 1000 are given.
     pub limit: usize,
 }
 
@@ -156,7 +156,8 @@ pub enum JournalError {
         /// What is wrong and what helps.
         detail: String,
     },
-    /// The store refused a second open effect for an app, or an answer to none.
+    /// The entry contradicts itself or the journal: a second open effect for an app, an answer to none, a state
+    /// that owes another call than the one that is open. Nothing of it was written; trying again changes nothing.
     #[error("record a decision for {app}: {detail}")]
     Illegal {
         /// The app.
@@ -175,7 +176,9 @@ pub trait Journal: Send + Sync + 'static {
     fn restore(&self) -> Call<'_, Restored>;
     /// The app's state, and its open effect if there is one.
     fn load<'a>(&'a self, app: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
-    /// Writes an entry durably: when this returns, it survives a power cut.
+    /// Writes an entry durably: when this returns, it survives a power cut. After `Unavailable`, and after a call
+    /// that was dropped unanswered, it is not known whether the entry is there: load the app again. The app's
+    /// open effect is then exactly what [`State::owed`] says; an entry that would part them is `Illegal`.
     fn record(&self, entry: Entry) -> Call<'_, ()>;
     /// Opens or closes the storm breaker durably.
     fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()>;
@@ -187,7 +190,8 @@ pub trait Journal: Send + Sync + 'static {
     fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>>;
     /// The decisions of an incident, oldest first, for running them again.
     fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>>;
-    /// Deletes closed incidents and decisions older than `horizon`; gives how many rows went.
+    /// Deletes what belongs to incidents closed before `horizon`, and decisions of no incident made before it;
+    /// gives how many rows went. In small steps: writes that are asked for meanwhile are not held up.
     fn prune(&self, horizon: Timestamp) -> Call<'_, u64>;
     /// Whether a durable write works now; reopens a store that failed.
     fn check(&self) -> Call<'_, ()>;

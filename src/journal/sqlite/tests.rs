@@ -202,6 +202,8 @@ async fn a_journal_that_another_process_holds_is_unavailable_until_it_lets_go() 
     assert!(unavailable(journal.record(owing(&web(), 1)).await).contains("locked"));
     assert!(unavailable(journal.check().await).contains("locked"));
     assert_eq!(journal.load(&web()).await, Ok((None, None)), "reads go on");
+    let second = unavailable(SqliteJournal::at(disk.place()).map(drop));
+    assert_eq!(second, "another rearguard uses it", "a failure does not give up the lock");
 
     other.execute_batch("ROLLBACK").expect("let go");
     journal.check().await.expect("healed");
@@ -393,6 +395,48 @@ async fn the_store_itself_allows_one_open_effect_an_app() {
     disk.journal().record(owing(&web(), 1)).await.expect("recorded");
     let again = "INSERT INTO effects (app, effect, opened_moment, opened_at) VALUES ('web', '{}', 1, 1)";
     assert!(other_process(&disk.path()).execute(again, []).is_err());
+}
+
+#[tokio::test]
+async fn an_illegal_entry_leaves_the_others_of_its_transaction_alone() {
+    let disk = Disk::new();
+    let (sender, requests) = std::sync::mpsc::channel();
+    let ask = |entry: Entry| {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let work = move |c: &Connection| super::write::record(c, &entry);
+        sender.send(Request::new(Access::Write, work, reply)).expect("sent");
+        answer
+    };
+    let (first, illegal, last) = (ask(owing(&web(), 1)), ask(owing(&web(), 2)), ask(owing(&"api".into(), 3)));
+    drop(sender);
+    Store::new(disk.place()).serve(&requests);
+    assert!(matches!(first.await, Ok(Ok(_))));
+    assert!(matches!(illegal.await, Ok(Err(JournalError::Illegal { .. }))));
+    assert!(matches!(last.await, Ok(Ok(_))));
+    let journal = disk.journal();
+    for (app, opened) in [("web", 1), ("api", 3)] {
+        let (_, open) = journal.load(&app.into()).await.expect("loaded");
+        assert_eq!(open.map(|open| open.opened_at.as_millis()), Some(wall(opened).as_millisecond()), "{app}");
+    }
+}
+
+#[tokio::test]
+async fn all_that_waits_is_one_transaction_which_fails_as_one() {
+    let disk = Disk::new();
+    let (sender, requests) = std::sync::mpsc::channel();
+    let ask = |sql: &'static str| {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let work = move |c: &Connection| Ok(c.execute_batch(sql)?);
+        sender.send(Request::new(Access::Write, work, reply)).expect("sent");
+        answer
+    };
+    let fine = ask("INSERT INTO paused (app) VALUES ('web')");
+    let broken = ask("INSERT INTO no_such_table VALUES (1)");
+    drop(sender);
+    Store::new(disk.place()).serve(&requests);
+    unavailable(fine.await.expect("answered"));
+    unavailable(broken.await.expect("answered"));
+    assert!(disk.journal().restore().await.expect("restored").paused.is_empty());
 }
 
 #[tokio::test]

@@ -103,10 +103,10 @@ fn policy_id(connection: &Connection, text: &str) -> Result<i64, Fault> {
 
 fn write_incident(connection: &Connection, entry: &Entry) -> Written {
     let Some(incident) = &entry.incident else {
-        return match entry.timeline.is_empty() {
-            true => Ok(()),
-            false => Err(broken(&entry.app, "a timeline without its incident")),
-        };
+        if entry.timeline.is_empty() {
+            return Ok(());
+        }
+        return Err(broken(&entry.app, "a timeline without its incident"));
     };
     if incident.app != entry.app {
         return Err(broken(&entry.app, format!("the incident {} of {}", incident.id, incident.app)));
@@ -189,9 +189,10 @@ pub(super) fn set_storm(connection: &Connection, since: Option<Moment>) -> Writt
 }
 
 pub(super) fn set_paused(connection: &Connection, app: &str, paused: bool) -> Written {
-    let sql = match paused {
-        true => "INSERT OR IGNORE INTO paused (app) VALUES (?1)",
-        false => "DELETE FROM paused WHERE app = ?1",
+    let sql = if paused {
+        "INSERT OR IGNORE INTO paused (app) VALUES (?1)"
+    } else {
+        "DELETE FROM paused WHERE app = ?1"
     };
     connection.prepare_cached(sql)?.execute([app])?;
     Ok(())
