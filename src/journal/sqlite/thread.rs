@@ -100,7 +100,7 @@ where
 /// The journal as its thread holds it.
 pub(super) struct Store {
     place: Place,
-    /// Once taken it is kept until the end, through every reopening.
+    /// Kept through every reopening of the same file.
     lock: Option<File>,
     open: Option<(Connection, Identity)>,
 }
@@ -118,6 +118,8 @@ impl Store {
                 return Ok(());
             }
             self.abandon();
+            // The lock was beside the old file, perhaps on a volume that is not mounted any more.
+            self.lock = None;
             return Err(self.place.unavailable("the file was removed or replaced while it was in use"));
         }
         if self.lock.is_none() {
