@@ -4,6 +4,8 @@
 //! whatever is not surely known comes back as [`PlatformError::Ambiguous`], and the core reads before it acts.
 
 pub mod digitalocean;
+pub mod http;
+pub mod pace;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +27,35 @@ pub struct Answered<T> {
     pub status: u16,
     /// The platform's id of the request, for its support.
     pub request_id: Option<String>,
+}
+
+/// The calls of a platform, as fixed words for metrics.
+pub mod operation {
+    /// [`list_apps`](super::Platform::list_apps); one request a page.
+    pub const LIST_APPS: &str = "list_apps";
+    /// [`app`](super::Platform::app).
+    pub const GET_APP: &str = "get_app";
+    /// [`deployments`](super::Platform::deployments).
+    pub const LIST_DEPLOYMENTS: &str = "list_deployments";
+    /// [`validate_rollback`](super::Platform::validate_rollback).
+    pub const VALIDATE_ROLLBACK: &str = "validate_rollback";
+    /// [`create_rollback`](super::Platform::create_rollback).
+    pub const CREATE_ROLLBACK: &str = "create_rollback";
+    /// [`commit_rollback`](super::Platform::commit_rollback).
+    pub const COMMIT_ROLLBACK: &str = "commit_rollback";
+    /// [`revert_rollback`](super::Platform::revert_rollback).
+    pub const REVERT_ROLLBACK: &str = "revert_rollback";
+
+    /// Every operation.
+    pub const ALL: [&str; 7] = [
+        LIST_APPS,
+        GET_APP,
+        LIST_DEPLOYMENTS,
+        VALIDATE_ROLLBACK,
+        CREATE_ROLLBACK,
+        COMMIT_ROLLBACK,
+        REVERT_ROLLBACK,
+    ];
 }
 
 /// One account on a platform that runs apps.

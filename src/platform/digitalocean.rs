@@ -1,1 +1,279 @@
-//! stub
+//! DigitalOcean App Platform.
+//!
+//! Every path and body here is fixed by the OpenAPI description at <https://github.com/digitalocean/openapi>
+//! (`specification/resources/apps`), and the four rollback calls by what it says of `apps_rollback_app_request`.
+
+mod canonical;
+mod wire;
+
+use std::collections::HashSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::http::{
+    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Method, Observer, Reply, StartError, TokenReader, Unreadable, Want,
+};
+use super::{Answered, Budget, Call, Platform, PlatformError, operation};
+use crate::config::PlatformConfig;
+use crate::decision::effect::Validation;
+use crate::decision::observation::{AppView, Deployment};
+use crate::ids::{DeploymentId, PlatformAppId};
+
+/// Apps a page: the API's maximum (`parameters.yml`, `per_page`).
+const APPS_A_PAGE: &str = "200";
+/// Deployments looked at: the platform goes back at most ten successful ones, and failed ones lie between.
+const DEPLOYMENTS: &str = "30";
+/// Pages read at most, 40,000 apps: an end to a list that has none.
+const PAGES: usize = 200;
+/// The most of a validation's text that is kept.
+const CONDITION_TEXT: usize = 200;
+
+/// An account on DigitalOcean.
+#[derive(Debug)]
+pub struct DigitalOcean {
+    http: Http,
+}
+
+impl DigitalOcean {
+    /// The account of `config`. Reads the token once, from `tokens`; tells `observer` of every request.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be read or sent, the API's URL cannot be used, or TLS cannot be set up.
+    pub fn new(config: &PlatformConfig, tokens: TokenReader, observer: Observer) -> Result<Self, StartError> {
+        Ok(Self { http: Http::new(config, tokens, observer)? })
+    }
+
+    async fn every_app(&self) -> Result<Answered<Vec<(PlatformAppId, AppView)>>, PlatformError> {
+        let mut known = HashSet::new();
+        let mut all = Vec::new();
+        for number in 1..=PAGES {
+            let query = [("per_page", APPS_A_PAGE.to_owned()), ("page", number.to_string())];
+            let ask = Ask {
+                operation: operation::LIST_APPS,
+                method: Method::Get,
+                path: &["v2", "apps"],
+                query: &query,
+                want: Want::Body(LIST_LIMIT),
+            };
+            let page = self.http.call(ask, apps).await?;
+            let Answered { value: Page { apps, size, last }, status, request_id } = page;
+            // A page shifts when an app is made or deleted meanwhile: what was seen first is kept.
+            all.extend(apps.into_iter().filter(|(id, _)| known.insert(id.clone())));
+            if last || size == 0 {
+                return Ok(Answered { value: all, status, request_id });
+            }
+        }
+        Err(PlatformError::Ambiguous(format!("the list of apps goes on after {PAGES} pages")))
+    }
+
+    async fn one_app(&self, app: &PlatformAppId) -> Result<Answered<AppView>, PlatformError> {
+        let ask = Ask {
+            operation: operation::GET_APP,
+            method: Method::Get,
+            path: &["v2", "apps", app.as_str()],
+            query: &[],
+            want: Want::Body(ANSWER_LIMIT),
+        };
+        self.http
+            .call(ask, |reply| {
+                let answer: wire::AppAnswer = parse(reply)?;
+                let (id, view) =
+                    answer.app.0.seen(reply.date_ms).ok_or_else(|| missing("an app with an id"))?;
+                if id != *app {
+                    return Err(missing("the app asked for"));
+                }
+                Ok(view)
+            })
+            .await
+    }
+
+    async fn newest(&self, app: &PlatformAppId) -> Result<Answered<Vec<Deployment>>, PlatformError> {
+        let ask = Ask {
+            operation: operation::LIST_DEPLOYMENTS,
+            method: Method::Get,
+            path: &["v2", "apps", app.as_str(), "deployments"],
+            query: &[("per_page", DEPLOYMENTS.to_owned())],
+            want: Want::Body(LIST_LIMIT),
+        };
+        self.http.call(ask, deployments).await
+    }
+
+    /// A call that changes something, or would: sent once.
+    fn write<'a>(
+        operation: &'static str,
+        path: &'a [&'a str],
+        body: Option<serde_json::Value>,
+        want: Want,
+    ) -> Ask<'a> {
+        Ask { operation, method: Method::Post(body), path, query: &[], want }
+    }
+
+    async fn validate(
+        &self,
+        app: &PlatformAppId,
+        target: &DeploymentId,
+    ) -> Result<Answered<Validation>, PlatformError> {
+        let path = ["v2", "apps", app.as_str(), "rollback", "validate"];
+        let body = Some(rollback_to(target));
+        let ask = Self::write(operation::VALIDATE_ROLLBACK, &path, body, Want::Body(ANSWER_LIMIT));
+        self.http
+            .call(ask, |reply| {
+                let answer: wire::Validation = parse(reply)?;
+                Ok(answer.seen(|text| self.http.words(text, CONDITION_TEXT)))
+            })
+            .await
+    }
+
+    async fn create(
+        &self,
+        app: &PlatformAppId,
+        target: &DeploymentId,
+    ) -> Result<Answered<Deployment>, PlatformError> {
+        let path = ["v2", "apps", app.as_str(), "rollback"];
+        let body = Some(rollback_to(target));
+        let ask = Self::write(operation::CREATE_ROLLBACK, &path, body, Want::Body(ANSWER_LIMIT));
+        self.http.call(ask, new_deployment).await
+    }
+
+    async fn commit(&self, app: &PlatformAppId) -> Result<Answered<()>, PlatformError> {
+        let path = ["v2", "apps", app.as_str(), "rollback", "commit"];
+        // "The action was successful and the response body is empty."
+        let ask = Self::write(operation::COMMIT_ROLLBACK, &path, None, Want::Status);
+        self.http.call(ask, |_| Ok(())).await
+    }
+
+    async fn revert(&self, app: &PlatformAppId) -> Result<Answered<Option<DeploymentId>>, PlatformError> {
+        let path = ["v2", "apps", app.as_str(), "rollback", "revert"];
+        let ask = Self::write(operation::REVERT_ROLLBACK, &path, None, Want::Extra(ANSWER_LIMIT));
+        // The status says that it was done. Which deployment it made can be read from the app.
+        self.http.call(ask, |reply| Ok(new_deployment(reply).ok().map(|made| made.id))).await
+    }
+}
+
+impl Platform for DigitalOcean {
+    fn list_apps(&self) -> Call<'_, Vec<(PlatformAppId, AppView)>> {
+        Box::pin(self.every_app())
+    }
+
+    fn app<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, AppView> {
+        Box::pin(self.one_app(app))
+    }
+
+    fn deployments<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Vec<Deployment>> {
+        Box::pin(self.newest(app))
+    }
+
+    fn validate_rollback<'a>(
+        &'a self,
+        app: &'a PlatformAppId,
+        target: &'a DeploymentId,
+    ) -> Call<'a, Validation> {
+        Box::pin(self.validate(app, target))
+    }
+
+    fn create_rollback<'a>(
+        &'a self,
+        app: &'a PlatformAppId,
+        target: &'a DeploymentId,
+    ) -> Call<'a, Deployment> {
+        Box::pin(self.create(app, target))
+    }
+
+    fn commit_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()> {
+        Box::pin(self.commit(app))
+    }
+
+    fn revert_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>> {
+        Box::pin(self.revert(app))
+    }
+
+    fn budget(&self) -> Budget {
+        self.http.budget()
+    }
+
+    fn reload_token(&self) {
+        self.http.reload_token();
+    }
+}
+
+/// The body of validate and create. Without the pin the rollback would be committed at once, and the next push
+/// would bring the bad release back before anybody has looked: `skip_pin` is false, always, and always said.
+fn rollback_to(target: &DeploymentId) -> serde_json::Value {
+    json!({ "deployment_id": target.as_str(), "skip_pin": false })
+}
+
+/// A page of apps.
+struct Page {
+    apps: Vec<(PlatformAppId, AppView)>,
+    /// How many it had, readable or not.
+    size: usize,
+    last: bool,
+}
+
+fn apps(reply: &Reply) -> Result<Page, Unreadable> {
+    let page: wire::AppsPage = parse(reply)?;
+    let last = !page.has_next();
+    let size = page.apps.len();
+    let apps = each(&page.apps, "app", |app: wire::App| app.seen(reply.date_ms));
+    Ok(Page { apps, size, last })
+}
+
+/// Newest first by creation, never by position in the list.
+fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
+    let page: wire::DeploymentsPage = parse(reply)?;
+    let mut list = each(&page.deployments, "deployment", wire::Deployment::seen);
+    let mut known = HashSet::new();
+    list.retain(|deployment| known.insert(deployment.id.clone()));
+    list.sort_by(|one, other| other.age_key().cmp(&one.age_key()));
+    Ok(list)
+}
+
+fn new_deployment(reply: &Reply) -> Result<Deployment, Unreadable> {
+    let answer: wire::DeploymentAnswer = parse(reply)?;
+    answer.deployment.0.seen().ok_or_else(|| missing("a deployment with an id"))
+}
+
+/// What can be read of a list. The rest is skipped, so that one strange thing does not hide the others.
+fn each<W: DeserializeOwned, T>(
+    items: &[Box<RawValue>],
+    what: &str,
+    seen: impl Fn(W) -> Option<T>,
+) -> Vec<T> {
+    let read =
+        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|wire::Object(item)| seen(item));
+    let readable = items.iter().filter_map(|item| read(item));
+    let readable: Vec<T> = readable.collect();
+    if readable.len() < items.len() {
+        tracing::debug!(what, skipped = items.len() - readable.len(), "unreadable or without an id");
+    }
+    readable
+}
+
+/// The body as JSON. The error says where it went wrong, never what stood there.
+fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, Unreadable> {
+    if reply.body.is_empty() {
+        return Err(missing("a body"));
+    }
+    let text = std::str::from_utf8(&reply.body).map_err(|_| Unreadable("not UTF-8".to_owned()))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(Unreadable("not a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let kind = match error.classify() {
+            serde_json::error::Category::Data => "not the shape documented",
+            serde_json::error::Category::Eof => "JSON that breaks off",
+            _ => "not JSON",
+        };
+        Unreadable(format!("{kind}, at line {} column {}", error.line(), error.column()))
+    })
+}
+
+fn missing(what: &str) -> Unreadable {
+    Unreadable(format!("it lacks {what}"))
+}
+
+#[cfg(test)]
+mod tests;

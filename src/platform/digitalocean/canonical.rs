@@ -1,0 +1,133 @@
+//! An app spec's identity: a digest that does not depend on the order of keys or on white space.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in hex, each empty when there is nothing to digest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Digests {
+    /// Of the whole spec.
+    pub(super) whole: String,
+    /// Of its jobs that run with every deployment, sorted by name.
+    pub(super) migrations: String,
+}
+
+/// The digests of a spec, given as JSON. What is not an object counts as no spec.
+pub(super) fn spec(json: &str) -> Digests {
+    match serde_json::from_str::<Value>(json) {
+        Ok(spec @ Value::Object(_)) => {
+            Digests { whole: hex(&canonical(&spec)), migrations: migrations(&spec).unwrap_or_default() }
+        }
+        Ok(_) => Digests::default(),
+        // Nested too deep. It is a spec all the same, and perhaps one with a migration: unlike any other.
+        Err(_) => Digests { whole: hex(json), migrations: hex(json) },
+    }
+}
+
+fn migrations(spec: &Value) -> Option<String> {
+    let mut jobs: Vec<&Value> = spec.get("jobs")?.as_array()?.iter().filter(|job| deploys(job)).collect();
+    if jobs.is_empty() {
+        return None;
+    }
+    jobs.sort_by_cached_key(|job| {
+        (job.get("name").and_then(Value::as_str).map(str::to_owned), canonical(job))
+    });
+    let list: Vec<String> = jobs.into_iter().map(canonical).collect();
+    Some(hex(&format!("[{}]", list.join(","))))
+}
+
+/// Whether the job runs with every deployment. Without a kind it does: "UNSPECIFIED: Default job type, will
+/// auto-complete to POST_DEPLOY kind" (OpenAPI, `app_job_spec.kind`).
+fn deploys(job: &Value) -> bool {
+    match job.get("kind") {
+        None | Some(Value::Null) => job.is_object(),
+        Some(kind) => matches!(kind.as_str(), Some("PRE_DEPLOY" | "POST_DEPLOY" | "UNSPECIFIED" | "")),
+    }
+}
+
+/// JSON without white space, with the keys of every object in order. Whether serde_json keeps them in order by
+/// itself depends on what other crates ask of it.
+fn canonical(value: &Value) -> String {
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (place, (key, field)) in fields.into_iter().enumerate() {
+                if place > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write(field, out);
+            }
+            out.push('}');
+        }
+        plain => out.push_str(&plain.to_string()),
+    }
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_and_white_space_do_not_matter_and_everything_else_does() {
+        let one = spec(r#"{"name":"a","services":[{"name":"w","envs":[{"key":"K","value":"1"}]}]}"#);
+        let same = spec(
+            "{ \"services\": [{\"envs\":[{\"value\":\"1\",\"key\":\"K\"}],\"name\":\"w\"}],\n\"name\":\"a\"}",
+        );
+        let other = spec(r#"{"name":"a","services":[{"name":"w","envs":[{"key":"K","value":"2"}]}]}"#);
+        assert_eq!(one, same);
+        assert_ne!(one.whole, other.whole);
+        assert_eq!(one.whole.len(), 64);
+        // printf '{"name":"a"}' | sha256sum
+        assert_eq!(spec(r#" { "name" : "a" } "#).whole, hex(r#"{"name":"a"}"#));
+    }
+
+    #[test]
+    fn migrations_are_the_jobs_that_run_with_a_deployment_in_whatever_order() {
+        let digest = |jobs: &str| spec(&format!(r#"{{"name":"a","jobs":{jobs}}}"#)).migrations;
+        let migrate = r#"{"name":"migrate","kind":"PRE_DEPLOY","run_command":"up"}"#;
+        let seed = r#"{"name":"seed","kind":"POST_DEPLOY"}"#;
+        let failed = r#"{"name":"tell","kind":"FAILED_DEPLOY"}"#;
+        assert_eq!(digest("[]"), "");
+        assert_eq!(digest("null"), "");
+        assert_eq!(digest("7"), "");
+        assert_eq!(digest(&format!("[{failed}]")), "");
+        assert_eq!(digest(&format!("[{migrate},{seed}]")), digest(&format!("[{seed},{failed},{migrate}]")));
+        assert_ne!(digest(&format!("[{migrate}]")), digest(&format!("[{migrate},{seed}]")));
+        assert_ne!(digest(r#"[{"name":"seed"}]"#), "", "no kind means after the deployment");
+        assert_ne!(digest(&format!("[{}]", migrate.replace("up", "down"))), digest(&format!("[{migrate}]")));
+    }
+
+    #[test]
+    fn what_is_no_spec_has_no_digest_and_one_too_deep_is_like_no_other() {
+        for nothing in ["null", "\"x\"", "[]", "7"] {
+            assert_eq!(spec(nothing), Digests::default());
+        }
+        let deep = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_ne!(spec(&deep(5000)).whole, spec(&deep(5001)).whole);
+        assert_ne!(spec(&deep(5000)).migrations, "");
+    }
+}

@@ -1,0 +1,387 @@
+//! The one HTTP client of every adapter: sends a request once, bounds what comes back, and classes what went wrong.
+//!
+//! Two clients, because reqwest re-sends and re-uses connections by default. Reads pool their connections. A write
+//! gets a connection of its own and exactly one attempt: on a pooled connection that dies while the request is
+//! under way nobody can tell whether it arrived. Neither follows a redirect, since the token would travel along.
+
+mod fault;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{Client, ClientBuilder, Response, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+pub use fault::{CODES, one_line};
+use fault::{Fault, Refusal, code};
+
+use super::{Answered, Budget, PlatformError, pace};
+use crate::config::PlatformConfig;
+
+/// The largest answer to a list: 200 apps with four deployments each, every one with its spec, fit many times over.
+pub const LIST_LIMIT: usize = 32 << 20;
+/// The largest answer to anything else, and the most of an error's body that is read.
+pub const ANSWER_LIMIT: usize = 1 << 20;
+
+/// Names rearguard to the platform.
+const AGENT: &str = concat!("rearguard/", env!("CARGO_PKG_VERSION"));
+/// The longest time a connection may take, TLS handshake included. Also never more than half of the request's
+/// limit, so that a connection that was not made is told apart from an answer that did not come.
+const CONNECT_LONGEST: Duration = Duration::from_secs(10);
+
+/// Reads the account's token. The error names the source of the token, never its content.
+pub type TokenReader = Box<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// Told of every request once, when its outcome is known: the operation (one of [`super::operation::ALL`]), and the
+/// HTTP status or, where there is no conclusive one, one of [`CODES`].
+pub type Observer = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
+
+/// Why an adapter could not be made. Display reads after "failed to" and never carries the token.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system has no certificate authorities, as in a container made from scratch.
+    #[error("load any CA certificate: install ca-certificates or set SSL_CERT_FILE")]
+    NoCertificates,
+    /// The client could not be made for another reason.
+    #[error("set up the HTTP client: {0}")]
+    Client(String),
+    /// The API's URL cannot be used.
+    #[error("use the API's URL: {0}")]
+    Api(&'static str),
+    /// The token cannot be read.
+    #[error("read the token: {0}")]
+    Token(String),
+    /// The token cannot stand in a header.
+    #[error("use the token: it is empty, or has characters a header cannot carry")]
+    TokenShape,
+}
+
+/// Chooses ring for every TLS connection of the process. To be called before the first client is made, by main and
+/// by tests; calling it again changes nothing.
+pub fn install_tls() {
+    // An error means that a provider is installed already, which is what was wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// What is asked of the platform.
+pub(super) struct Ask<'a> {
+    /// One of [`super::operation::ALL`].
+    pub(super) operation: &'static str,
+    /// How it is sent.
+    pub(super) method: Method,
+    /// Path below the API's base, one element a segment; each is percent-encoded.
+    pub(super) path: &'a [&'a str],
+    /// Query parameters.
+    pub(super) query: &'a [(&'a str, String)],
+    /// What of the answer is needed.
+    pub(super) want: Want,
+}
+
+/// How something is asked.
+pub(super) enum Method {
+    /// A read: pooled, and held back while the platform asks for it.
+    Get,
+    /// A write: sent once on a connection of its own, with a JSON body where there is one.
+    Post(Option<serde_json::Value>),
+}
+
+/// What of a successful answer is needed.
+#[derive(Clone, Copy)]
+pub(super) enum Want {
+    /// All of it, in so many bytes at most: without it nothing is known.
+    Body(usize),
+    /// The status says it was done; the body is welcome but may be missing, broken or late.
+    Extra(usize),
+    /// The status says it was done; the body is not even read.
+    Status,
+}
+
+/// A 2xx answer.
+pub(super) struct Reply {
+    /// The body, as far as it was wanted.
+    pub(super) body: Vec<u8>,
+    /// The platform's own clock, in milliseconds since the Unix epoch, from the `Date` header.
+    pub(super) date_ms: Option<i64>,
+    status: u16,
+    request_id: Option<String>,
+}
+
+/// What about an answer could not be read; never a part of it.
+pub(super) struct Unreadable(pub(super) String);
+
+/// A token as it is sent.
+struct Token {
+    secret: SecretString,
+    header: HeaderValue,
+}
+
+impl Token {
+    fn new(secret: SecretString) -> Result<Self, StartError> {
+        if secret.expose_secret().is_empty() {
+            return Err(StartError::TokenShape);
+        }
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()))
+            .map_err(|_| StartError::TokenShape)?;
+        header.set_sensitive(true);
+        Ok(Self { secret, header })
+    }
+}
+
+/// What the platform last said of its rate limit.
+#[derive(Default)]
+struct Meter {
+    limit: Option<u32>,
+    remaining: Option<u32>,
+    held_until: Option<Instant>,
+}
+
+/// The client of one account.
+pub(super) struct Http {
+    platform: String,
+    base: Url,
+    timeout: Duration,
+    reads: Client,
+    writes: Client,
+    tokens: TokenReader,
+    token: RwLock<Arc<Token>>,
+    meter: Mutex<Meter>,
+    observer: Observer,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("platform", &self.platform).finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    /// A client for the account, with its token read for the first time.
+    pub(super) fn new(
+        config: &PlatformConfig,
+        tokens: TokenReader,
+        observer: Observer,
+    ) -> Result<Self, StartError> {
+        install_tls();
+        let base = base_of(&config.api)?;
+        let token = Token::new(tokens().map_err(StartError::Token)?)?;
+        let built = |builder: ClientBuilder| builder.build().map_err(|error| fault::start(&error));
+        Ok(Self {
+            platform: config.name.to_string(),
+            reads: built(client(&base, config.timeout))?,
+            writes: built(client(&base, config.timeout).pool_max_idle_per_host(0))?,
+            base,
+            timeout: config.timeout,
+            tokens,
+            token: RwLock::new(Arc::new(token)),
+            meter: Mutex::default(),
+            observer,
+        })
+    }
+
+    /// Asks once, and gives what `decode` makes of a 2xx answer.
+    ///
+    /// Sends nothing and gives [`PlatformError::RateLimited`] for a read while the platform wants none.
+    pub(super) async fn call<T>(
+        &self,
+        ask: Ask<'_>,
+        decode: impl FnOnce(&Reply) -> Result<T, Unreadable>,
+    ) -> Result<Answered<T>, PlatformError> {
+        if matches!(ask.method, Method::Get)
+            && let Some(left) = self.budget().hold_reads
+        {
+            return Err(PlatformError::RateLimited { retry_after: Some(left) });
+        }
+        let url = self.url(&ask)?;
+        let token = self.token();
+        let outcome = self.exchange(&ask, url, &token).await.and_then(|reply| match decode(&reply) {
+            Ok(value) => Ok(Answered { value, status: reply.status, request_id: reply.request_id }),
+            Err(Unreadable(what)) => Err(Fault::lost(code::DECODE, format!("unreadable answer: {what}"))),
+        });
+        match outcome {
+            Ok(answered) => {
+                (self.observer)(ask.operation, status_label(answered.status).as_str());
+                Ok(answered)
+            }
+            Err(fault) => {
+                (self.observer)(ask.operation, &fault.code());
+                Err(fault.class(token.secret.expose_secret()))
+            }
+        }
+    }
+
+    /// What is left of the rate limit.
+    pub(super) fn budget(&self) -> Budget {
+        let meter = self.meter();
+        let left = meter.held_until.map(|until| until.saturating_duration_since(Instant::now()));
+        Budget {
+            remaining: meter.remaining,
+            limit: meter.limit,
+            hold_reads: left.filter(|left| !left.is_zero()),
+        }
+    }
+
+    /// Reads the token again. One that cannot be read or sent leaves the old one in place.
+    pub(super) fn reload_token(&self) {
+        let read = (self.tokens)().map_err(StartError::Token).and_then(Token::new);
+        match read {
+            Ok(token) => *self.token.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(token),
+            Err(error) => {
+                tracing::warn!(platform = self.platform, "keeping the old token: failed to {error}");
+            }
+        }
+    }
+
+    /// One line of the platform's words, without control characters or the token, and not longer than `limit`.
+    pub(super) fn words(&self, text: &str, limit: usize) -> String {
+        fault::words(text, self.token().secret.expose_secret(), limit)
+    }
+
+    async fn exchange(&self, ask: &Ask<'_>, url: Url, token: &Token) -> Result<Reply, Fault> {
+        let deadline = Instant::now() + self.timeout;
+        let late = || Fault::lost(code::TIMEOUT, format!("no answer within {:?}", self.timeout));
+        let request = match &ask.method {
+            Method::Get => self.reads.get(url),
+            Method::Post(None) => self.writes.post(url),
+            Method::Post(Some(body)) => self.writes.post(url).json(body),
+        }
+        .header(AUTHORIZATION, token.header.clone())
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, AGENT);
+        let response = timeout_at(deadline, request.send())
+            .await
+            .map_err(|_| late())?
+            .map_err(|e| Fault::sending(&e))?;
+
+        let mut reply = Reply {
+            body: Vec::new(),
+            date_ms: header(response.headers(), "date").and_then(pace::http_date_ms),
+            status: response.status().as_u16(),
+            request_id: header(response.headers(), "x-request-id").and_then(fault::request_id),
+        };
+        let retry_after = self.note(&response, reply.date_ms);
+        let within = |limit| async move {
+            timeout_at(deadline, body(response, limit)).await.map_err(|_| late()).and_then(|done| done)
+        };
+        if (200..300).contains(&reply.status) {
+            match ask.want {
+                Want::Body(limit) => reply.body = within(limit).await?,
+                Want::Extra(limit) => reply.body = within(limit).await.unwrap_or_default(),
+                Want::Status => {}
+            }
+            return Ok(reply);
+        }
+        let Reply { status, request_id, .. } = reply;
+        let body = within(ANSWER_LIMIT).await.ok();
+        Err(Fault::Status(Refusal { status, request_id, retry_after, body }))
+    }
+
+    /// Keeps what the answer says of the rate limit; gives how long a 429 wants us to wait.
+    fn note(&self, response: &Response, date_ms: Option<i64>) -> Option<Duration> {
+        let headers = response.headers();
+        let count = |name| header(headers, name).and_then(|value| value.trim().parse::<u32>().ok());
+        let wait = (response.status().as_u16() == 429)
+            .then(|| {
+                let asked =
+                    header(headers, "retry-after").and_then(|value| pace::retry_after(value, date_ms));
+                // Sent only with the limit of the minute. That of the hour says when its oldest request expires.
+                asked.or_else(|| {
+                    header(headers, "ratelimit-reset").and_then(|value| pace::until_reset(value, date_ms))
+                })
+            })
+            .flatten();
+        let mut meter = self.meter();
+        meter.limit = count("ratelimit-limit").or(meter.limit);
+        meter.remaining = count("ratelimit-remaining").or(meter.remaining);
+        meter.held_until = wait.map(|wait| Instant::now() + wait).or(meter.held_until);
+        wait
+    }
+
+    fn url(&self, ask: &Ask<'_>) -> Result<Url, PlatformError> {
+        // `url` drops dot segments, and the request would go somewhere else. There is nothing of such a name.
+        if ask.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
+            return Err(PlatformError::NotFound);
+        }
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(ask.path);
+        }
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(ask.query);
+        }
+        Ok(url)
+    }
+
+    fn token(&self) -> Arc<Token> {
+        Arc::clone(&self.token.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The API's base, without what must not reach an error or a header: userinfo would be sent as credentials.
+fn base_of(api: &Url) -> Result<Url, StartError> {
+    if !matches!(api.scheme(), "http" | "https") || api.host_str().is_none_or(str::is_empty) {
+        return Err(StartError::Api("it is not an http or https URL"));
+    }
+    if !api.username().is_empty() || api.password().is_some() {
+        return Err(StartError::Api("it carries a user name or password"));
+    }
+    let mut base = api.clone();
+    base.set_query(None);
+    base.set_fragment(None);
+    Ok(base)
+}
+
+fn client(base: &Url, timeout: Duration) -> ClientBuilder {
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .connect_timeout((timeout / 2).min(CONNECT_LONGEST));
+    if base.scheme() == "http" {
+        // No certificates are needed, so an image without any can still run the built-in platform.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    builder
+}
+
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The body, chunk by chunk, so that what is kept never exceeds `limit` whatever the headers say.
+async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+    let too_large = || Fault::lost(code::TOO_LARGE, format!("answer of more than {limit} bytes"));
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Fault::receiving(&error))? {
+        if chunk.len() > limit - body.len() {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn status_label(status: u16) -> reqwest::StatusCode {
+    reqwest::StatusCode::from_u16(status).unwrap_or_default()
+}
