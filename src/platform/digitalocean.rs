@@ -4,6 +4,8 @@
 //! (`specification/resources/apps`), and the four rollback calls by what it says of `apps_rollback_app_request`.
 
 mod canonical;
+mod proto3;
+mod validation;
 mod wire;
 
 use std::collections::HashSet;
@@ -121,7 +123,7 @@ impl DigitalOcean {
         let ask = Self::write(operation::VALIDATE_ROLLBACK, &path, body, Want::Body(ANSWER_LIMIT));
         self.http
             .call(ask, |reply| {
-                let answer: wire::Validation = parse(reply)?;
+                let answer: validation::Validation = parse(reply)?;
                 Ok(answer.seen(|text| self.http.words(text, CONDITION_TEXT)))
             })
             .await
@@ -243,7 +245,7 @@ fn each<W: DeserializeOwned, T>(
     seen: impl Fn(W) -> Option<T>,
 ) -> Vec<T> {
     let read =
-        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|wire::Object(item)| seen(item));
+        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|proto3::Object(item)| seen(item));
     let readable = items.iter().filter_map(|item| read(item));
     let readable: Vec<T> = readable.collect();
     if readable.len() < items.len() {

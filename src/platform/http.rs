@@ -5,19 +5,22 @@
 //! under way nobody can tell whether it arrived. Neither follows a redirect, since the token would travel along.
 
 mod fault;
+mod setup;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Client, ClientBuilder, Response, redirect, retry};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, USER_AGENT};
+use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub use fault::{CODES, one_line};
 use fault::{Fault, Refusal, code};
+use setup::Token;
+pub use setup::{StartError, install_tls};
 
 use super::{Answered, Budget, PlatformError, pace};
 use crate::config::PlatformConfig;
@@ -29,43 +32,12 @@ pub const ANSWER_LIMIT: usize = 1 << 20;
 
 /// Names rearguard to the platform.
 const AGENT: &str = concat!("rearguard/", env!("CARGO_PKG_VERSION"));
-/// The longest time a connection may take, TLS handshake included. Also never more than half of the request's
-/// limit, so that a connection that was not made is told apart from an answer that did not come.
-const CONNECT_LONGEST: Duration = Duration::from_secs(10);
-
 /// Reads the account's token. The error names the source of the token, never its content.
 pub type TokenReader = Box<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
 
 /// Told of every request once, when its outcome is known: the operation (one of [`super::operation::ALL`]), and the
 /// HTTP status or, where there is no conclusive one, one of [`CODES`].
 pub type Observer = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
-
-/// Why an adapter could not be made. Display reads after "failed to" and never carries the token.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The system has no certificate authorities, as in a container made from scratch.
-    #[error("load any CA certificate: install ca-certificates or set SSL_CERT_FILE")]
-    NoCertificates,
-    /// The client could not be made for another reason.
-    #[error("set up the HTTP client: {0}")]
-    Client(String),
-    /// The API's URL cannot be used.
-    #[error("use the API's URL: {0}")]
-    Api(&'static str),
-    /// The token cannot be read.
-    #[error("read the token: {0}")]
-    Token(String),
-    /// The token cannot stand in a header.
-    #[error("use the token: it is empty, or has characters a header cannot carry")]
-    TokenShape,
-}
-
-/// Chooses ring for every TLS connection of the process. To be called before the first client is made, by main and
-/// by tests; calling it again changes nothing.
-pub fn install_tls() {
-    // An error means that a provider is installed already, which is what was wanted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// What is asked of the platform.
 pub(super) struct Ask<'a> {
@@ -113,24 +85,6 @@ pub(super) struct Reply {
 /// What about an answer could not be read; never a part of it.
 pub(super) struct Unreadable(pub(super) String);
 
-/// A token as it is sent.
-struct Token {
-    secret: SecretString,
-    header: HeaderValue,
-}
-
-impl Token {
-    fn new(secret: SecretString) -> Result<Self, StartError> {
-        if secret.expose_secret().is_empty() {
-            return Err(StartError::TokenShape);
-        }
-        let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()))
-            .map_err(|_| StartError::TokenShape)?;
-        header.set_sensitive(true);
-        Ok(Self { secret, header })
-    }
-}
-
 /// What the platform last said of its rate limit.
 #[derive(Default)]
 struct Meter {
@@ -166,15 +120,15 @@ impl Http {
         observer: Observer,
     ) -> Result<Self, StartError> {
         install_tls();
-        let base = base_of(&config.api)?;
+        let base = setup::base_of(&config.api)?;
         let token = Token::new(tokens().map_err(StartError::Token)?)?;
-        let built = |builder: ClientBuilder| builder.build().map_err(|error| fault::start(&error));
+        let (reads, writes) = setup::clients(&base, config.timeout)?;
         Ok(Self {
             platform: config.name.to_string(),
-            reads: built(client(&base, config.timeout))?,
-            writes: built(client(&base, config.timeout).pool_max_idle_per_host(0))?,
             base,
             timeout: config.timeout,
+            reads,
+            writes,
             tokens,
             token: RwLock::new(Arc::new(token)),
             meter: Mutex::default(),
@@ -321,44 +275,6 @@ impl Http {
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The API's base, without what must not reach an error or a header: userinfo would be sent as credentials.
-fn base_of(api: &Url) -> Result<Url, StartError> {
-    if !matches!(api.scheme(), "http" | "https") || api.host_str().is_none_or(str::is_empty) {
-        return Err(StartError::Api("it is not an http or https URL"));
-    }
-    if !api.username().is_empty() || api.password().is_some() {
-        return Err(StartError::Api("it carries a user name or password"));
-    }
-    let mut base = api.clone();
-    base.set_query(None);
-    base.set_fragment(None);
-    Ok(base)
-}
-
-fn client(base: &Url, timeout: Duration) -> ClientBuilder {
-    let mut builder = Client::builder()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .connect_timeout((timeout / 2).min(CONNECT_LONGEST));
-    if base.scheme() == "http" {
-        // No certificates are needed, so an image without any can still run the built-in platform.
-        builder = builder.tls_certs_only([]);
-    }
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-    }
-    builder
-}
-
-fn is_loopback(base: &Url) -> bool {
-    match base.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

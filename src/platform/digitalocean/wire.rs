@@ -7,12 +7,11 @@
 //! <https://github.com/digitalocean/openapi>, and for `cause_details` and `last_deployment_active_at`, which it
 //! lacks, <https://github.com/digitalocean/godo/blob/main/apps.gen.go>.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::canonical;
-use crate::decision::effect;
+use super::proto3::{Count, Object, detail, lenient, millis, or_empty};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
 use crate::ids::{DeploymentId, PlatformAppId};
 use crate::platform::http::one_line;
@@ -25,7 +24,7 @@ const TITLE: usize = 120;
 pub(super) struct AppsPage {
     #[serde(deserialize_with = "or_empty")]
     pub(super) apps: Vec<Box<RawValue>>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "detail")]
     links: Links,
 }
 
@@ -58,7 +57,7 @@ pub(super) struct DeploymentAnswer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Links {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "detail")]
     pages: Pages,
 }
 
@@ -134,11 +133,11 @@ pub(super) struct Deployment {
     created_at: String,
     #[serde(deserialize_with = "lenient")]
     cause: String,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "detail")]
     cause_details: CauseDetails,
     #[serde(deserialize_with = "lenient")]
     cloned_from: String,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "detail")]
     progress: Progress,
     #[serde(deserialize_with = "lenient")]
     services: Vec<Component>,
@@ -216,24 +215,12 @@ impl Progress {
     }
 }
 
-/// An int64, which proto3 JSON writes as a number or as a string.
-#[derive(Default, PartialEq)]
-struct Count(i64);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let count = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
-        count.map(Self).ok_or_else(|| D::Error::custom("not an integer"))
-    }
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct CauseDetails {
     #[serde(rename = "type", deserialize_with = "lenient")]
     kind: String,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "detail")]
     digitalocean_user_action: UserAction,
 }
 
@@ -258,50 +245,6 @@ impl CauseDetails {
     }
 }
 
-/// The answer to `rollback/validate`. Strict: a warning that is overlooked is a rollback that should not be.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Validation {
-    valid: Option<bool>,
-    error: Option<Object<Condition>>,
-    warnings: Option<Vec<Object<Condition>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Condition {
-    code: Option<String>,
-    message: Option<String>,
-}
-
-impl Validation {
-    /// The validation, its texts cleaned by `words`. An error beside `valid: true` is an error.
-    pub(super) fn seen(self, words: impl Fn(&str) -> String) -> effect::Validation {
-        let condition = |Object(condition): Object<Condition>| effect::Condition {
-            code: words(&condition.code.unwrap_or_default()),
-            message: words(&condition.message.unwrap_or_default()),
-        };
-        effect::Validation {
-            valid: self.valid.unwrap_or(false) && self.error.is_none(),
-            error: self.error.map(condition),
-            warnings: self.warnings.unwrap_or_default().into_iter().map(condition).collect(),
-        }
-    }
-}
-
-/// A JSON object. By itself serde would also fill a struct from a list, in the order of its fields.
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        if !raw.get().starts_with('{') {
-            return Err(D::Error::custom("not an object"));
-        }
-        serde_json::from_str(raw.get()).map(Self).map_err(D::Error::custom)
-    }
-}
-
 fn named(id: &str) -> Option<DeploymentId> {
     (!id.is_empty()).then(|| DeploymentId::from(id))
 }
@@ -321,19 +264,178 @@ fn is_terminal(phase: Phase) -> bool {
     !matches!(phase, Phase::InProgress | Phase::Unknown)
 }
 
-/// RFC 3339 in milliseconds since the Unix epoch. "Never" is absent or the year 1.
-fn millis(text: &str) -> Option<i64> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    Some(at.as_millisecond()).filter(|millis| *millis > 0)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The zero value for null and for a wrong type, so that a detail cannot break what it is a detail of.
-fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
-}
+    fn deployment(json: &str) -> observation::Deployment {
+        serde_json::from_str::<Deployment>(json).unwrap().seen().unwrap()
+    }
 
-/// The empty list for null; a wrong type and a missing field are errors.
-fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    fn app(json: &str) -> AppView {
+        // 2026-11-21T12:00:00Z
+        serde_json::from_str::<App>(json).unwrap().seen(Some(1_795_262_400_000)).unwrap().1
+    }
+
+    #[test]
+    fn a_cause_is_told_by_its_type_and_the_persons_action_never_by_its_text() {
+        let table = [
+            (r#"{}"#, Cause::Release),
+            (r#"{"cause":"rollback"}"#, Cause::Release),
+            (r#"{"cause_details":null}"#, Cause::Release),
+            (r#"{"cause_details":"MANUAL_ROLLBACK"}"#, Cause::Release),
+            (r#"{"cause_details":{"type":"SOMETHING_NEW"}}"#, Cause::Release),
+            (r#"{"cause_details":{"type":"MANUAL"}}"#, Cause::Release),
+            (r#"{"cause_details":{"type":"DEPLOY_ON_PUSH","git_push":7}}"#, Cause::Release),
+            (r#"{"cause_details":{"digitalocean_user_action":{"name":"UPDATE_SPEC"}}}"#, Cause::Release),
+            (
+                r#"{"cause_details":{"digitalocean_user_action":{"name":"UPGRADE_BUILDPACK"}}}"#,
+                Cause::Release,
+            ),
+            (r#"{"cause_details":{"type":"MANUAL_ROLLBACK"}}"#, Cause::Rollback),
+            (r#"{"cause_details":{"type":"AUTO_ROLLBACK"}}"#, Cause::Rollback),
+            (r#"{"cause_details":{"digitalocean_user_action":{"name":"ROLLBACK_APP"}}}"#, Cause::Rollback),
+            (
+                r#"{"cause_details":{"type":"MANUAL_ROLLBACK","digitalocean_user_action":{"name":"REVERT_APP_ROLLBACK"}}}"#,
+                Cause::Revert,
+            ),
+            (
+                r#"{"cause_details":{"type":"MANUAL","digitalocean_user_action":{"name":"RESTART"}}}"#,
+                Cause::Restart,
+            ),
+            (r#"{"cause_details":{"type":"MAINTENANCE"}}"#, Cause::Platform),
+            (r#"{"cause_details":{"type":"AUTOSCALED","autoscaler":{"autoscaled":true}}}"#, Cause::Platform),
+            (r#"{"cause_details":{"type":"UPDATE_DATABASE_TRUSTED_SOURCES"}}"#, Cause::Platform),
+            (
+                r#"{"cause_details":{"digitalocean_user_action":{"name":"RESET_DATABASE_PASSWORD"}}}"#,
+                Cause::Platform,
+            ),
+        ];
+        for (json, cause) in table {
+            let named = json.replacen('{', if json == "{}" { r#"{"id":"d""# } else { r#"{"id":"d","# }, 1);
+            assert_eq!(deployment(&named).cause, cause, "{json}");
+        }
+    }
+
+    #[test]
+    fn phases_are_an_open_set() {
+        let table = [
+            ("PENDING_BUILD", Phase::InProgress),
+            ("BUILDING", Phase::InProgress),
+            ("PENDING_DEPLOY", Phase::InProgress),
+            ("DEPLOYING", Phase::InProgress),
+            ("ACTIVE", Phase::Active),
+            ("SUPERSEDED", Phase::Superseded),
+            ("ERROR", Phase::Error),
+            ("CANCELED", Phase::Canceled),
+            ("UNKNOWN", Phase::Unknown),
+            ("HIBERNATED", Phase::Unknown),
+            ("", Phase::Unknown),
+        ];
+        for (word, phase) in table {
+            assert_eq!(deployment(&format!(r#"{{"id":"d","phase":"{word}"}}"#)).phase, phase);
+        }
+        for odd in [r#"{"id":"d"}"#, r#"{"id":"d","phase":null}"#, r#"{"id":"d","phase":5}"#] {
+            assert_eq!(deployment(odd).phase, Phase::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_complete_when_all_its_steps_succeeded() {
+        let table = [
+            (r#""phase":"ACTIVE""#, true),
+            (r#""phase":"ACTIVE","progress":{"total_steps":6}"#, true),
+            (r#""phase":"SUPERSEDED""#, false),
+            (r#""phase":"SUPERSEDED","progress":{}"#, false),
+            (r#""phase":"SUPERSEDED","progress":{"total_steps":6,"success_steps":6}"#, true),
+            (
+                r#""phase":"SUPERSEDED","progress":{"total_steps":"6","success_steps":6,"error_steps":null}"#,
+                true,
+            ),
+            (r#""phase":"SUPERSEDED","progress":{"total_steps":6,"success_steps":6,"error_steps":1}"#, false),
+            (r#""phase":"SUPERSEDED","progress":{"total_steps":6,"success_steps":5}"#, false),
+            (r#""phase":"SUPERSEDED","progress":{"total_steps":"x","success_steps":"x"}"#, false),
+            (r#""phase":"SUPERSEDED","progress":[6,6,0]"#, false),
+            (r#""phase":"CANCELED","progress":{"total_steps":10,"success_steps":2}"#, false),
+        ];
+        for (json, complete) in table {
+            assert_eq!(deployment(&format!(r#"{{"id":"d",{json}}}"#)).complete, complete, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_a_deployment_is_its_components_with_a_hash_in_order() {
+        let seen = deployment(
+            r#"{"id":"d","cloned_from":"","workers":[{"name":"z","source_commit_hash":"c2"},"odd"],
+                "services":[{"name":"web","source_commit_hash":"c1","buildpacks":[]},{"name":"no-hash"}],
+                "static_sites":null,"jobs":[{"name":"a","source_image_digest":"sha256:d"}],
+                "functions":[{"name":"f","source_commit_hash":"c3","namespace":"n"}],
+                "spec":{"name":"app","jobs":[{"name":"a","kind":"PRE_DEPLOY"}]}}"#,
+        );
+        let code = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect()
+        };
+        // The list with a wrong element reads as missing; the others stand.
+        assert_eq!(seen.artifact.code, code(&[("a", "sha256:d"), ("f", "c3"), ("web", "c1")]));
+        assert_eq!((seen.artifact.spec.len(), seen.artifact.migrations.len()), (64, 64));
+        assert_eq!(seen.cloned_from, None);
+        let bare = deployment(r#"{"id":"d","cloned_from":"c","spec":null}"#);
+        assert_eq!((bare.artifact, bare.cloned_from), (Artifact::default(), Some("c".into())));
+    }
+
+    #[test]
+    fn the_age_of_the_live_deployment_is_counted_on_the_platforms_clock() {
+        let age = |json: &str| app(&format!(r#"{{"id":"a",{json}}}"#)).active_age_ms;
+        let live = r#""active_deployment":{"id":"d","phase":"ACTIVE","phase_last_updated_at":"2026-11-21T11:59:00Z"}"#;
+        assert_eq!(age(live), Some(60_000));
+        let at = |since: &str| age(&format!(r#"{live},"last_deployment_active_at":"{since}""#));
+        assert_eq!(at("2026-11-21T11:59:50Z"), Some(10_000));
+        assert_eq!(at("2026-11-21T12:00:00.9Z"), Some(0));
+        assert_eq!(at("0001-01-01T00:00:00Z"), Some(60_000));
+        assert_eq!(age(&live.replace("ACTIVE", "ERROR")), None);
+        assert_eq!(age(r#""last_deployment_active_at":"2026-11-21T11:59:50Z""#), None, "nothing is live");
+        let undated = serde_json::from_str::<App>(&format!(r#"{{"id":"a",{live}}}"#)).unwrap();
+        assert_eq!(undated.seen(None).unwrap().1.active_age_ms, None);
+    }
+
+    #[test]
+    fn what_is_under_way_is_neither_finished_nor_the_live_one() {
+        let under_way = |json: &str| {
+            app(&format!(r#"{{"id":"a","active_deployment":{{"id":"live"}},{json}}}"#)).in_progress
+        };
+        let table = [
+            (r#""in_progress_deployment":null"#, None),
+            (r#""in_progress_deployment":{}"#, None),
+            (r#""in_progress_deployment":{"id":"n","phase":"BUILDING"}"#, Some("n")),
+            (r#""in_progress_deployment":{"id":"n"}"#, Some("n")),
+            (r#""in_progress_deployment":{"id":"n","phase":"ERROR"}"#, None),
+            (r#""in_progress_deployment":{"id":"live","phase":"DEPLOYING"}"#, None),
+            (r#""pending_deployment":{"id":"p","phase":"PENDING_BUILD"}"#, Some("p")),
+            (r#""pending_deployment":{"id":"p","phase":"SUPERSEDED"}"#, None),
+            (
+                r#""in_progress_deployment":{"id":"n","phase":"CANCELED"},"pending_deployment":{"id":"p"}"#,
+                Some("p"),
+            ),
+        ];
+        for (json, expected) in table {
+            assert_eq!(under_way(json), expected.map(DeploymentId::from), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_pin_or_a_busy_deployment_of_a_wrong_type_is_not_read_as_none() {
+        for field in ["active", "in_progress", "pending", "pinned"] {
+            for odd in ["7", "\"x\"", "[]", "true"] {
+                let json = format!(r#"{{"id":"a","{field}_deployment":{odd}}}"#);
+                assert!(serde_json::from_str::<App>(&json).is_err(), "{json}");
+            }
+        }
+        assert!(serde_json::from_str::<App>(r#"{"name":"x"}"#).unwrap().seen(None).is_none());
+    }
+
+    #[test]
+    fn a_title_is_one_short_line() {
+        let seen = deployment(&format!(r#"{{"id":"d","cause":"a\nb\u001b{}"}}"#, "x".repeat(500)));
+        assert!(seen.title.starts_with("a bx") && seen.title.chars().count() == 120, "{}", seen.title);
+    }
 }

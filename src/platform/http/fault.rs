@@ -200,12 +200,12 @@ fn root(error: &reqwest::Error) -> String {
     }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    chain(error).any(|cause| {
-        // An io::Error hides what it wraps from the chain.
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
-    })
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    // An io::Error leaves out of the chain what it wraps, and TLS errors come wrapped twice.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|wrapped| is_tls(wrapped))
+        || error.source().is_some_and(is_tls)
 }
 
 #[cfg(test)]

@@ -1,0 +1,103 @@
+//! What the client is made of: TLS, certificates, connections, the token.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::{Client, ClientBuilder, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::fault;
+
+/// The longest time a connection may take, TLS handshake included. Also never more than half of the request's
+/// limit, so that a connection that was not made is told apart from an answer that did not come.
+const CONNECT_LONGEST: Duration = Duration::from_secs(10);
+
+/// Why an adapter could not be made. Display reads after "failed to" and never carries the token.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system has no certificate authorities, as in a container made from scratch.
+    #[error("load any CA certificate: install ca-certificates or set SSL_CERT_FILE")]
+    NoCertificates,
+    /// The client could not be made for another reason.
+    #[error("set up the HTTP client: {0}")]
+    Client(String),
+    /// The API's URL cannot be used.
+    #[error("use the API's URL: {0}")]
+    Api(&'static str),
+    /// The token cannot be read.
+    #[error("read the token: {0}")]
+    Token(String),
+    /// The token cannot stand in a header.
+    #[error("use the token: it is empty, or has characters a header cannot carry")]
+    TokenShape,
+}
+
+/// Chooses ring for every TLS connection of the process. To be called before the first client is made, by main and
+/// by tests; calling it again changes nothing.
+pub fn install_tls() {
+    // An error means that a provider is installed already, which is what was wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A token as it is sent.
+pub(super) struct Token {
+    pub(super) secret: SecretString,
+    pub(super) header: HeaderValue,
+}
+
+impl Token {
+    pub(super) fn new(secret: SecretString) -> Result<Self, StartError> {
+        if secret.expose_secret().is_empty() {
+            return Err(StartError::TokenShape);
+        }
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()))
+            .map_err(|_| StartError::TokenShape)?;
+        header.set_sensitive(true);
+        Ok(Self { secret, header })
+    }
+}
+
+/// The API's base, without what must not reach an error or a header: userinfo would be sent as credentials.
+pub(super) fn base_of(api: &Url) -> Result<Url, StartError> {
+    if !matches!(api.scheme(), "http" | "https") || api.host_str().is_none_or(str::is_empty) {
+        return Err(StartError::Api("it is not an http or https URL"));
+    }
+    if !api.username().is_empty() || api.password().is_some() {
+        return Err(StartError::Api("it carries a user name or password"));
+    }
+    let mut base = api.clone();
+    base.set_query(None);
+    base.set_fragment(None);
+    Ok(base)
+}
+
+/// The client for reads and the client for writes.
+pub(super) fn clients(base: &Url, timeout: Duration) -> Result<(Client, Client), StartError> {
+    let built = |builder: ClientBuilder| builder.build().map_err(|error| fault::start(&error));
+    Ok((built(client(base, timeout))?, built(client(base, timeout).pool_max_idle_per_host(0))?))
+}
+
+fn client(base: &Url, timeout: Duration) -> ClientBuilder {
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .connect_timeout((timeout / 2).min(CONNECT_LONGEST));
+    if base.scheme() == "http" {
+        // No certificates are needed, so an image without any can still run the built-in platform.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    builder
+}
+
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
