@@ -214,7 +214,9 @@ impl Http {
             body: Vec::new(),
             date_ms: header(response.headers(), "date").and_then(pace::http_date_ms),
             status: response.status().as_u16(),
-            request_id: header(response.headers(), "x-request-id").and_then(fault::request_id),
+            request_id: header(response.headers(), "x-request-id")
+                .and_then(fault::request_id)
+                .filter(|id| !id.contains(token.secret.expose_secret())),
         };
         let retry_after = self.note(&response, reply.date_ms);
         let within = |limit| async move {

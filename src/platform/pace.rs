@@ -229,6 +229,14 @@ mod tests {
         }
 
         #[test]
+        fn whatever_a_header_says_the_wait_is_within_reason(value in ".*", number in any::<f64>(), date in any::<i64>()) {
+            for text in [value, number.to_string()] {
+                prop_assert!(retry_after(&text, Some(date)).is_none_or(|wait| wait <= LONGEST));
+                prop_assert!(until_reset(&text, Some(date)).is_none_or(|wait| wait <= LONGEST));
+            }
+        }
+
+        #[test]
         fn fewer_requests_left_never_make_the_poll_faster(limit in 100_u32..10_000, a in 0_u32..10_000, b in 0_u32..10_000) {
             let of = |remaining| Budget { remaining: Some(remaining), limit: Some(limit), hold_reads: None };
             let (few, many) = (a.min(b), a.max(b));

@@ -345,6 +345,20 @@ async fn a_connection_that_is_not_made_means_that_nothing_was_sent() {
 }
 
 #[tokio::test]
+async fn every_write_has_a_connection_of_its_own() {
+    // The server offers to keep the connection, and reads one request on each.
+    let body = r#"{"valid":true,"deployment":{"id":"new"}}"#;
+    let kept = Act::Stall([head("200 OK", body.len()), body.as_bytes().to_vec()].concat());
+    let server = Server::start(vec![kept]).await;
+    let (platform, _) = at(&server, AMPLE);
+    let writes = &operation::ALL[3..];
+    for name in writes.iter().chain(writes) {
+        assert_eq!(call(&platform, name).await, Ok(()), "{name}");
+    }
+    assert_eq!(server.requests().len(), 2 * writes.len());
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_the_token_stays_here() {
     for name in operation::ALL {
         let elsewhere = Server::start(vec![ok("{}")]).await;

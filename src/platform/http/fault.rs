@@ -284,4 +284,21 @@ mod tests {
         assert_eq!(one_line("", 3), "");
         assert_eq!(one_line("\u{7} \u{7}", 3), "");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_server_says_neither_the_token_nor_a_control_character_gets_through(
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+            place in 0_usize..300,
+            status in 300_u16..600,
+        ) {
+            let mut body = body;
+            let place = place.min(body.len());
+            body.splice(place..place, TOKEN.bytes());
+            let error = Fault::Status(Refusal { status, request_id: None, retry_after: None, body: Some(body) })
+                .class(TOKEN)
+                .to_string();
+            proptest::prop_assert!(!error.contains(TOKEN) && !error.chars().any(char::is_control), "{error:?}");
+        }
+    }
 }
