@@ -102,7 +102,10 @@ mod tests {
         assert_ne!(one.whole, other.whole);
         assert_eq!(one.whole.len(), 64);
         // printf '{"name":"a"}' | sha256sum
-        assert_eq!(spec(r#" { "name" : "a" } "#).whole, hex(r#"{"name":"a"}"#));
+        assert_eq!(
+            spec(r#" { "name" : "a" } "#).whole,
+            "d9d719b27480b55cd4918020e7473e716ed3569c8adafe926cf9b10b4f8ef064"
+        );
     }
 
     #[test]
