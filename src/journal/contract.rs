@@ -112,9 +112,11 @@ fn creating(app: &AppName, status: CallStatus) -> State {
         accused: deployment("bad"),
         live: live("bad"),
         tried: Vec::new(),
+        before: ["good".into(), "bad".into()].into(),
+        asked: 1,
+        approved: true,
         stage: Stage::Creating {
             target: deployment("good"),
-            before: ["good".into(), "bad".into()].into(),
             call: Call { attempt: 1, intended_at: moment(10), status },
         },
     };
@@ -297,7 +299,7 @@ pub(super) async fn a_timeline_without_its_incident_is_illegal(bench: &dyn Bench
 
 pub(super) async fn a_state_that_could_not_be_loaded_is_illegal(bench: &dyn Bench) {
     let (journal, app) = (bench.open(), AppName::from("web"));
-    let mut state = creating(&app, CallStatus::Backoff { until: moment(20) });
+    let mut state = creating(&app, CallStatus::Backoff { until: moment(20), why: Reason::Blind });
     if let Situation::Incident(incident) = &mut state.situation {
         incident.evidence.threshold = f64::INFINITY;
     }

@@ -77,7 +77,8 @@ impl DigitalOcean {
             method: Method::Get,
             path: &["v2", "apps", app.as_str()],
             query: &[],
-            want: Want::Body(ANSWER_LIMIT),
+            // Up to four deployments, each with its spec.
+            want: Want::Body(LIST_LIMIT),
         };
         self.http
             .call(ask, |reply| {

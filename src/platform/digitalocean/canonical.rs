@@ -25,15 +25,29 @@ pub(super) fn spec(json: &str) -> Digests {
 }
 
 fn migrations(spec: &Value) -> Option<String> {
-    let mut jobs: Vec<&Value> = spec.get("jobs")?.as_array()?.iter().filter(|job| deploys(job)).collect();
+    let jobs: Vec<&Value> = spec.get("jobs")?.as_array()?.iter().filter(|job| deploys(job)).collect();
     if jobs.is_empty() {
         return None;
     }
+    // Encrypted values may be encrypted anew with every update: a migration is what is run, not with which secret.
+    let mut jobs: Vec<Value> = jobs.into_iter().cloned().collect();
+    jobs.iter_mut().for_each(hide_secrets);
+    let mut jobs: Vec<&Value> = jobs.iter().collect();
     jobs.sort_by_cached_key(|job| {
         (job.get("name").and_then(Value::as_str).map(str::to_owned), canonical(job))
     });
     let list: Vec<String> = jobs.into_iter().map(canonical).collect();
     Some(hex(&format!("[{}]", list.join(","))))
+}
+
+/// Third parties and the control panel show encrypted values as `EV[...]`.
+fn hide_secrets(value: &mut Value) {
+    match value {
+        Value::String(text) if text.starts_with("EV[") => text.truncate(2),
+        Value::Array(items) => items.iter_mut().for_each(hide_secrets),
+        Value::Object(fields) => fields.values_mut().for_each(hide_secrets),
+        _ => {}
+    }
 }
 
 /// Whether the job runs with every deployment. Without a kind it does: "UNSPECIFIED: Default job type, will

@@ -1,0 +1,96 @@
+//! Reads of one app, and how a new read joins what is known.
+
+use std::sync::Arc;
+
+use super::poll::read_fault;
+use crate::clock::Clock;
+use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
+use crate::ids::PlatformAppId;
+use crate::platform::{Answered, Platform, PlatformError};
+
+/// What is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// The deployments only.
+    History,
+    /// The app and its deployments, at the same time.
+    AppAndHistory,
+}
+
+/// What was read.
+pub(super) struct Looked {
+    pub(super) view: Option<Reading<AppView>>,
+    pub(super) history: Option<Reading<Vec<Deployment>>>,
+}
+
+impl Looked {
+    /// The platform refused our token.
+    pub(super) fn is_denied(&self) -> bool {
+        let view = self.view.as_ref().and_then(|reading| reading.fault);
+        let history = self.history.as_ref().and_then(|reading| reading.fault);
+        [view, history].contains(&Some(ReadFault::Denied))
+    }
+}
+
+/// Reads.
+pub(super) async fn look(
+    platform: Arc<dyn Platform>,
+    app: PlatformAppId,
+    clock: Arc<dyn Clock>,
+    wants: Wants,
+) -> Looked {
+    let sent = clock.now();
+    let read = |value| Some(reading(sent, value));
+    match wants {
+        Wants::History => {
+            let history = platform.deployments(&app).await;
+            Looked { view: None, history: Some(reading(sent, history)) }
+        }
+        Wants::AppAndHistory => {
+            let (view, history) = tokio::join!(platform.app(&app), platform.deployments(&app));
+            Looked { view: read(view), history: Some(reading(sent, history)) }
+        }
+    }
+}
+
+fn reading<T>(sent: crate::clock::Moment, got: Result<Answered<T>, PlatformError>) -> Reading<T> {
+    match got {
+        Ok(answered) => Reading::known(sent, answered.value),
+        Err(error) => {
+            tracing::debug!("failed to {error}");
+            Reading { last: None, fault: Some(read_fault(&error)) }
+        }
+    }
+}
+
+/// Takes a new read into what is known: the read that was sent later wins, and a fault never erases a value.
+pub(super) fn merge<T>(known: &mut Reading<T>, new: Reading<T>) {
+    let is_newer = match (known.read_at(), new.read_at()) {
+        (Some(known), Some(new)) => new > known,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    known.fault = new.fault;
+    if is_newer {
+        known.last = new.last;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+
+    #[test]
+    fn a_later_read_wins_and_a_fault_keeps_the_value() {
+        let at = Moment::from_millis;
+        let mut known = Reading::never();
+        merge(&mut known, Reading::known(at(2), 'b'));
+        merge(&mut known, Reading::known(at(1), 'a'));
+        assert_eq!(known, Reading::known(at(2), 'b'));
+        merge(&mut known, Reading { last: None, fault: Some(ReadFault::Unreachable) });
+        assert_eq!(known, Reading { last: Some((at(2), 'b')), fault: Some(ReadFault::Unreachable) });
+        merge(&mut known, Reading::known(at(3), 'c'));
+        assert_eq!(known, Reading::known(at(3), 'c'));
+    }
+}

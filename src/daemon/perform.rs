@@ -1,0 +1,165 @@
+//! Performs one effect: guards, one fresh read, at most one write, and an answer that is never a guess.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fleet::FleetLine;
+use super::pause::Paused;
+use crate::clock::{Clock, Moment};
+use crate::decision::effect::{Answer, Effect, Guard, Rejection};
+use crate::decision::fleet::Permit;
+use crate::decision::observation::AppView;
+use crate::ids::{AppName, PlatformAppId};
+use crate::platform::{Answered, Platform, PlatformError};
+
+/// What an effect needs to be performed.
+pub(super) struct Order {
+    pub(super) app: AppName,
+    pub(super) id: PlatformAppId,
+    pub(super) effect: Effect,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) fleet: FleetLine,
+    pub(super) paused: Paused,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The longest all of it may take; beyond, the answer is unresolved.
+    pub(super) limit: Duration,
+}
+
+/// What came of it.
+pub(super) struct Performed {
+    pub(super) answer: Answer,
+    /// The fresh read before the write.
+    pub(super) view: Option<(Moment, AppView)>,
+    /// The calls made, for the incident's timeline.
+    pub(super) calls: Vec<serde_json::Value>,
+}
+
+/// Performs `order`. Ends within its limit.
+pub(super) async fn perform(order: Order) -> Performed {
+    let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
+    let limit = order.limit;
+    let answer = tokio::time::timeout(limit, steps(&order, &mut done)).await;
+    // Out of time somewhere between the read and the answer: whether it was sent is not known.
+    done.answer = answer.unwrap_or(Answer::Unresolved);
+    done
+}
+
+async fn steps(order: &Order, done: &mut Performed) -> Answer {
+    let sent = order.clock.now();
+    let fresh = order.platform.app(&order.id).await;
+    note(done, "get_app", sent, order, &fresh);
+    let view = match fresh {
+        Ok(answered) => answered.value,
+        Err(error) => {
+            if matches!(error, PlatformError::Denied { .. }) {
+                order.platform.reload_token();
+                return Answer::NotApplied { why: Rejection::Denied, retry_after: None };
+            }
+            return Answer::NotSent(Guard::Unreadable);
+        }
+    };
+    let fits = fits(&order.effect, &view);
+    done.view = Some((sent, view));
+    if !fits {
+        return Answer::NotSent(Guard::Changed);
+    }
+    if !matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. })
+        && order.fleet.want(&order.app).await == Permit::Storm
+    {
+        return Answer::NotSent(Guard::Storm);
+    }
+    // The last look before the wire.
+    if order.paused.is_paused(&order.app) {
+        return Answer::NotSent(Guard::Paused);
+    }
+    send(order, done).await
+}
+
+async fn send(order: &Order, done: &mut Performed) -> Answer {
+    let sent = order.clock.now();
+    let (app, platform) = (&order.id, &order.platform);
+    match &order.effect {
+        Effect::Validate { target, .. } => {
+            let got = platform.validate_rollback(app, target).await;
+            note(done, "validate_rollback", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |got| Answer::Validated(got.value))
+        }
+        Effect::CreateRollback { target, .. } => {
+            let got = platform.create_rollback(app, target).await;
+            note(done, "create_rollback", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |got| Answer::Created(got.value))
+        }
+        Effect::Commit { .. } => {
+            let got = platform.commit_rollback(app).await;
+            note(done, "commit_rollback", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |_| Answer::Committed)
+        }
+        Effect::Revert { .. } => {
+            let got = platform.revert_rollback(app).await;
+            note(done, "revert_rollback", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |got| Answer::Reverted(got.value))
+        }
+    }
+}
+
+/// Whether the fresh picture is the one the decision was made for.
+fn fits(effect: &Effect, view: &AppView) -> bool {
+    match effect {
+        Effect::Validate { accused, .. } | Effect::CreateRollback { accused, .. } => {
+            view.active.as_ref().is_some_and(|active| active.id == *accused)
+                && view.pinned.is_none()
+                && view.in_progress.is_none()
+        }
+        Effect::Commit { rollback } | Effect::Revert { rollback } => {
+            view.pinned.as_ref() == Some(rollback)
+                && view.active.as_ref().is_some_and(|active| active.id == *rollback)
+        }
+    }
+}
+
+fn failed(order: &Order, error: &PlatformError) -> Answer {
+    tracing::warn!(app = %order.app, call = order.effect.word(), "failed to {error}");
+    match error {
+        PlatformError::NotConnected(_) => {
+            Answer::NotApplied { why: Rejection::NotConnected, retry_after: None }
+        }
+        PlatformError::RateLimited { retry_after } => {
+            Answer::NotApplied { why: Rejection::RateLimited, retry_after: *retry_after }
+        }
+        PlatformError::Denied { .. } => {
+            order.platform.reload_token();
+            Answer::NotApplied { why: Rejection::Denied, retry_after: None }
+        }
+        PlatformError::NotFound => Answer::NotApplied { why: Rejection::NotFound, retry_after: None },
+        PlatformError::Refused { status, message } => {
+            Answer::Refused { status: *status, message: message.clone() }
+        }
+        PlatformError::Ambiguous(_) => Answer::Unresolved,
+    }
+}
+
+fn note<T>(
+    done: &mut Performed,
+    operation: &str,
+    sent: Moment,
+    order: &Order,
+    got: &Result<Answered<T>, PlatformError>,
+) {
+    let seconds = order.clock.now().since(sent).as_secs_f64();
+    done.calls.push(match got {
+        Ok(answered) => json!({
+            "operation": operation,
+            "status": answered.status,
+            "request_id": answered.request_id,
+            "seconds": seconds,
+        }),
+        Err(error) => json!({
+            "operation": operation,
+            "status": error.status(),
+            "error": format!("failed to {error}"),
+            "seconds": seconds,
+        }),
+    });
+}

@@ -1,0 +1,174 @@
+//! One poller an account: asks for all apps at once and hands each app its own slice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Moment};
+use crate::config::PlatformConfig;
+use crate::decision::observation::{AppView, ReadFault, Reading};
+use crate::ids::PlatformAppId;
+use crate::metrics::{Heartbeat, Metrics};
+use crate::platform::pace::next_poll;
+use crate::platform::{Platform, PlatformError};
+use crate::probe::peers::Peers;
+
+/// While a deployment is on its way somewhere in the account, the next release is expected: the poll is this
+/// fast then, as far as the rate limit allows, since what is not yet known to be live cannot be accused.
+const EXPECTING: Duration = Duration::from_secs(3);
+/// The loop comes round at least this often, however long the poll is held back.
+const LONGEST_NAP: Duration = Duration::from_secs(10);
+
+/// An account on a platform, as apps use it.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) config: PlatformConfig,
+    pub(super) slices: Slices,
+}
+
+/// The newest picture of each app that somebody asked for.
+#[derive(Clone, Default)]
+pub(super) struct Slices(Arc<watch::Sender<HashMap<PlatformAppId, watch::Sender<Reading<AppView>>>>>);
+
+impl Slices {
+    /// Subscribes to an app's picture.
+    pub(super) fn of(&self, app: &PlatformAppId) -> watch::Receiver<Reading<AppView>> {
+        let mut receiver = None;
+        self.0.send_modify(|slices| {
+            let sender = slices.entry(app.clone()).or_insert_with(|| watch::Sender::new(Reading::never()));
+            receiver = Some(sender.subscribe());
+        });
+        receiver.unwrap_or_else(|| watch::Sender::new(Reading::never()).subscribe())
+    }
+
+    /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist.
+    fn hand_out(&self, sent: Moment, list: Vec<(PlatformAppId, AppView)>) -> bool {
+        let mut views: HashMap<PlatformAppId, AppView> = list.into_iter().collect();
+        let mut is_expecting = false;
+        self.0.send_modify(|slices| {
+            slices.retain(|_, sender| sender.receiver_count() > 0);
+            for (id, sender) in slices {
+                match views.remove(id) {
+                    Some(view) => {
+                        is_expecting |= view.in_progress.is_some();
+                        sender.send_replace(Reading::known(sent, view));
+                    }
+                    None => sender.send_modify(|reading| reading.fault = Some(ReadFault::NotFound)),
+                }
+            }
+        });
+        is_expecting
+    }
+
+    fn fault(&self, fault: ReadFault) {
+        for sender in self.0.borrow().values() {
+            sender.send_modify(|reading| reading.fault = Some(fault));
+        }
+    }
+}
+
+/// What a poller needs.
+pub(super) struct Poller {
+    pub(super) account: Account,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
+    pub(super) peers: Peers,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Poller {
+    /// Polls until stopped.
+    pub(super) async fn run(self) {
+        let mut faults = 0_u32;
+        let mut is_expecting = false;
+        loop {
+            let polled = tokio::select! {
+                () = self.stop.cancelled() => return,
+                polled = self.poll() => polled,
+            };
+            match polled {
+                Ok(expecting) => {
+                    if faults > 0 {
+                        tracing::info!(platform = %self.account.config.name, "the platform answers again");
+                    }
+                    (faults, is_expecting) = (0, expecting);
+                }
+                Err(error) => {
+                    faults = faults.saturating_add(1);
+                    self.report(&error, faults);
+                }
+            }
+            let poll = self.account.config.poll;
+            let configured = if is_expecting { poll.min(EXPECTING) } else { poll };
+            let wait = next_poll(configured, self.account.platform.budget(), faults, fastrand::f64());
+            if self.nap(wait).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn poll(&self) -> Result<bool, PlatformError> {
+        let sent = self.clock.now();
+        let listed = self.account.platform.list_apps().await;
+        let budget = self.account.platform.budget();
+        if let Some(left) = budget.remaining {
+            let name = self.account.config.name.as_str();
+            self.metrics.rate_limit_remaining.with_label_values(&[name]).set(f64::from(left));
+        }
+        match &listed {
+            Err(PlatformError::NotConnected(_)) => self.peers.platform_unreachable(sent),
+            Err(PlatformError::Ambiguous(_)) => {}
+            _ => self.peers.platform_answered(sent),
+        }
+        let list = listed?.value;
+        Ok(self.account.slices.hand_out(sent, list))
+    }
+
+    fn report(&self, error: &PlatformError, faults: u32) {
+        let fault = read_fault(error);
+        if fault == ReadFault::Denied {
+            self.account.platform.reload_token();
+        }
+        self.account.slices.fault(fault);
+        let platform = &self.account.config.name;
+        // Once loudly, then quietly: the metric counts each.
+        if faults == 1 {
+            tracing::warn!(%platform, "failed to {error}");
+        } else {
+            tracing::debug!(%platform, faults, "failed to {error}");
+        }
+    }
+
+    /// Sleeps, coming round often enough to show that the loop is alive.
+    async fn nap(&self, wait: Duration) -> Result<(), ()> {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            self.heartbeat.beat(self.clock.now());
+            let next = until.min(tokio::time::Instant::now() + LONGEST_NAP);
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(()),
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if next == until {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The class of a failed read.
+pub(super) fn read_fault(error: &PlatformError) -> ReadFault {
+    match error {
+        PlatformError::NotConnected(_) | PlatformError::Ambiguous(_) | PlatformError::Refused { .. } => {
+            ReadFault::Unreachable
+        }
+        PlatformError::RateLimited { .. } => ReadFault::RateLimited,
+        PlatformError::Denied { .. } => ReadFault::Denied,
+        PlatformError::NotFound => ReadFault::NotFound,
+    }
+}

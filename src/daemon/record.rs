@@ -1,0 +1,195 @@
+//! Turns a change into a journal entry, and tells the world about it once it is written.
+
+use serde_json::json;
+
+use super::Shell;
+use crate::config::AppConfig;
+use crate::decision::effect::{Reason, Verb};
+use crate::decision::observation::{Observation, RecordedObservation};
+use crate::decision::policy::Policy;
+use crate::decision::state::{Incident, State};
+use crate::decision::story::Event;
+use crate::decision::{Change, Closed};
+use crate::ids::AppName;
+use crate::journal::{DecisionRecord, Entry, IncidentRecord, JournalError, TimelineEntry};
+use crate::metrics::AppMetrics;
+
+/// What an app's task keeps between decisions for the sake of the record.
+#[derive(Default)]
+pub(super) struct Recorder {
+    /// The open incident as the journal shows it.
+    incident: Option<IncidentRecord>,
+    /// The calls behind the answer that is decided on next.
+    pub(super) calls: Vec<serde_json::Value>,
+}
+
+impl Recorder {
+    /// Reads an app's state, and its open incident's record.
+    pub(super) async fn restore(&mut self, shell: &Shell, app: &AppName) -> Result<State, JournalError> {
+        let (state, _open) = shell.journal.load(app).await?;
+        let state = state.unwrap_or_default();
+        self.incident = match state.incident() {
+            Some(incident) => shell.journal.incident(&incident.id).await?.map(|(record, _)| record),
+            None => None,
+        };
+        Ok(state)
+    }
+
+    /// Writes `change`, which `decide` made of `before` and `seen`.
+    pub(super) async fn record(
+        &mut self,
+        shell: &Shell,
+        config: &AppConfig,
+        before: &State,
+        seen: &Observation<'_>,
+        change: &Change,
+    ) -> Result<(), JournalError> {
+        let wall = shell.clock.wall();
+        let incident = incident_of(change).map(|(incident, closed)| {
+            self.incident_record(config, incident, closed, change, wall)
+        });
+        let timeline = change.story.iter().map(|event| self.timeline_entry(event, wall)).collect();
+        let entry = Entry {
+            app: config.name.clone(),
+            mark: shell.clock.mark(),
+            wall,
+            state: change.state.clone(),
+            answered: seen.answer.cloned().filter(|_| before.owed().is_some()),
+            effect: change.effect.clone(),
+            decision: decision_record(&config.policy, before, seen, change),
+            incident: incident.clone(),
+            timeline,
+        };
+        shell.journal.record(entry).await?;
+        self.calls.clear();
+        self.incident = incident.filter(|record| record.closed_at.is_none());
+        Ok(())
+    }
+
+    fn incident_record(
+        &self,
+        config: &AppConfig,
+        incident: &Incident,
+        closed: Option<&Closed>,
+        change: &Change,
+        wall: jiff::Timestamp,
+    ) -> IncidentRecord {
+        let last = self.incident.as_ref().filter(|record| record.id == incident.id);
+        let detect = incident.opened_at.since(incident.first_failure_at).as_secs_f64();
+        let restored = change.story.iter().find_map(|event| match event {
+            Event::Restored { after_seconds } => Some(*after_seconds),
+            _ => None,
+        });
+        let ruled = change.ruling.as_ref().map(|ruling| ruling.reason);
+        IncidentRecord {
+            id: incident.id.clone(),
+            app: config.name.clone(),
+            state: closed.map_or(incident.stage.word(), |_| "closed").to_owned(),
+            outcome: closed.map(|closed| closed.outcome),
+            reason: closed
+                .map(|closed| closed.reason)
+                .or(ruled)
+                .or(last.map(|record| record.reason))
+                .unwrap_or(Reason::RuleFired),
+            rule: incident.rule.clone(),
+            opened_at: last.map_or(wall, |record| record.opened_at),
+            closed_at: closed.map(|_| wall),
+            bad_deployment: incident.accused.id.clone(),
+            target_deployment: incident.stage.target().cloned(),
+            rollback_deployment: incident.stage.rollback().cloned(),
+            time_to_detect_seconds: Some(detect),
+            time_to_restore_seconds: restored.or(last.and_then(|record| record.time_to_restore_seconds)),
+        }
+    }
+
+    fn timeline_entry(&self, event: &Event, wall: jiff::Timestamp) -> TimelineEntry {
+        let mut facts = serde_json::to_value(event).unwrap_or_default();
+        if let (Event::Answered { .. }, Some(facts)) = (event, facts.as_object_mut()) {
+            facts.insert("calls".to_owned(), json!(self.calls));
+        }
+        TimelineEntry { at: wall, event: event.word().to_owned(), text: event.text(), facts }
+    }
+
+    /// Logs and counts a change that is written.
+    pub(super) fn announce(
+        &self,
+        shell: &Shell,
+        config: &AppConfig,
+        metrics: &AppMetrics,
+        before: &State,
+        change: &Change,
+    ) {
+        if let Some(ruling) = &change.ruling {
+            metrics.decision(ruling.verb, ruling.reason);
+        }
+        if let Some(closed) = &change.closed {
+            metrics.closed(closed.outcome, closed.incident.stage.rollback().is_some());
+        }
+        let incident = incident_of(change).map(|(incident, _)| incident);
+        for event in &change.story {
+            match event {
+                Event::Fired { .. } => {
+                    if let Some(incident) = incident {
+                        let detect = incident.opened_at.since(incident.first_failure_at);
+                        shell.metrics.time_to_detect.observe(detect.as_secs_f64());
+                    }
+                }
+                Event::Restored { after_seconds } => shell.metrics.time_to_restore.observe(*after_seconds),
+                _ => {}
+            }
+        }
+        log(config, before, change, incident);
+    }
+}
+
+/// Waits that `decisions_total` counts.
+pub(super) fn is_counted_wait(reason: Reason) -> bool {
+    crate::metrics::DECISIONS.contains(&(Verb::Wait, reason))
+        // Counted as a ruling when the question is put.
+        && reason != Reason::AwaitingApproval
+}
+
+fn incident_of(change: &Change) -> Option<(&Incident, Option<&Closed>)> {
+    match &change.closed {
+        Some(closed) => Some((&closed.incident, Some(closed))),
+        None => change.state.incident().map(|incident| (incident, None)),
+    }
+}
+
+/// What is needed to make the decision again. Kept for what was decided, not for what was merely learnt.
+fn decision_record(
+    policy: &Policy,
+    before: &State,
+    seen: &Observation<'_>,
+    change: &Change,
+) -> Option<DecisionRecord> {
+    let ruling = change.ruling.as_ref()?;
+    let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
+    Some(DecisionRecord {
+        verb: ruling.verb,
+        reason: ruling.reason,
+        incident: ruling.incident.clone(),
+        policy: json(serde_json::to_string(policy)),
+        before: json(serde_json::to_string(before)),
+        observation: json(serde_json::to_string(&RecordedObservation::from(seen))),
+        after: json(serde_json::to_string(&change.state)),
+    })
+}
+
+/// One line a transition.
+fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&Incident>) {
+    let stage = |state: &State| {
+        state.incident().map_or(state.word(), |incident| incident.stage.word()).to_owned()
+    };
+    let (from, to) = (stage(before), stage(&change.state));
+    if from == to && change.ruling.is_none() && change.effect.is_none() {
+        return;
+    }
+    let reason = change.ruling.as_ref().map_or("", |ruling| ruling.reason.word());
+    let incident = incident.map_or("", |incident| incident.id.as_str());
+    let live = change.state.live().map_or("", |live| live.id.as_str());
+    tracing::info!(app = %config.name, incident, from, to, reason, live, "transition");
+    for event in &change.story {
+        tracing::info!(app = %config.name, incident, event = event.word(), "{}", event.text());
+    }
+}

@@ -1,0 +1,115 @@
+//! An app's task as the API shows it.
+
+use jiff::Timestamp;
+
+use super::app::App;
+use crate::clock::Moment;
+use crate::config::ProbeConfig;
+use crate::decision::observation::ReadFault;
+use crate::decision::rule;
+use crate::decision::sample::{SampleResult, Window};
+use crate::decision::state::{Situation, Stage};
+use crate::decision::story::condition_in_words;
+use crate::server::{AppStatus, ProbeStatus, RuleStatus};
+
+/// How `app` is now.
+pub(super) fn of(app: &App) -> AppStatus {
+    let now = app.shell.clock.now();
+    let config = &app.config;
+    let state = app.state.as_ref();
+    let view = app.view.value();
+    let incident = state.and_then(|state| state.incident());
+    let situation = state.map(|state| &state.situation);
+    let wall = |moment: Moment| wall(app, moment);
+    AppStatus {
+        name: config.name.clone(),
+        platform: config.platform.clone(),
+        id: config.id.clone(),
+        mode: config.policy.mode,
+        state: state.map_or("unknown", |state| state.word()).to_owned(),
+        incident: match situation {
+            Some(Situation::Held(hold)) => Some(hold.incident.clone()),
+            _ => incident.map(|incident| incident.id.clone()),
+        },
+        stage: incident.map(|incident| incident.stage.word().to_owned()),
+        waiting: app.waiting.map(|reason| reason.word().to_owned()),
+        paused: app.shell.paused.is_paused(&config.name),
+        live_deployment: view.and_then(|view| Some(view.active.as_ref()?.id.clone())),
+        in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
+        pinned_deployment: view.and_then(|view| view.pinned.clone()),
+        last_good_deployment: state.and_then(|state| Some(state.ledger.good.last()?.id.clone())),
+        watch_remaining_seconds: match situation {
+            Some(Situation::Watching(watch)) => Some(watch.until.since(now).as_secs_f64()),
+            _ => None,
+        },
+        soak_remaining_seconds: match incident.map(|incident| &incident.stage) {
+            Some(Stage::Soaking { until, .. }) => Some(until.since(now).as_secs_f64()),
+            _ => None,
+        },
+        platform_read_at: app.view.read_at().map(wall),
+        platform_fault: app.view.fault.map(|fault| fault_word(fault).to_owned()),
+        blind: app.blindness().map(|cause| cause.word().to_owned()),
+        rules: rules(app, now),
+        probes: config.probes.iter().zip(&app.windows).map(|(probe, window)| probed(app, probe, window)).collect(),
+    }
+}
+
+fn rules(app: &App, now: Moment) -> Vec<RuleStatus> {
+    let policy = &app.config.policy;
+    let since = app.state.as_ref().and_then(|state| Some(state.live()?.since)).unwrap_or(now);
+    let readings = rule::read_all(policy, &app.windows, since, now);
+    let rules = policy.rules.iter().zip(readings);
+    rules
+        .map(|(rule, reading)| RuleStatus {
+            name: rule.name.clone(),
+            condition: condition_in_words(rule),
+            verdict: reading.verdict.word().to_owned(),
+            value: reading.value,
+            threshold: reading.threshold,
+            samples: reading.samples,
+        })
+        .collect()
+}
+
+fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
+    let last = window.last();
+    let (result, detail) = match last.map(|sample| sample.result) {
+        None => (None, None),
+        Some(SampleResult::Good) => (Some("good"), None),
+        Some(SampleResult::Unknown(cause)) => (Some("unknown"), Some(cause.word().to_owned())),
+        Some(SampleResult::Bad(failure)) => (
+            Some(failure.word()),
+            match failure {
+                crate::decision::sample::Failure::Status(status) => Some(status.to_string()),
+                _ => None,
+            },
+        ),
+    };
+    let mut url = probe.url.clone();
+    url.set_query(None);
+    // Neither can fail for an http URL, which the configuration makes sure of.
+    let _ = (url.set_username(""), url.set_password(None));
+    ProbeStatus {
+        name: probe.name.clone(),
+        url: url.to_string(),
+        result: result.map(str::to_owned),
+        detail,
+        latency_seconds: last.map(|sample| sample.latency().as_secs_f64()),
+        at: last.map(|sample| wall(app, sample.at)),
+    }
+}
+
+/// A moment as people read it: so long ago by the wall clock.
+fn wall(app: &App, moment: Moment) -> Timestamp {
+    let ago = app.shell.clock.now().since(moment);
+    app.shell.clock.wall().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn fault_word(fault: ReadFault) -> &'static str {
+    match fault {
+        ReadFault::Unreachable => "unreachable",
+        ReadFault::RateLimited => "rate_limited",
+        ReadFault::Denied => "denied",
+        ReadFault::NotFound => "not_found",
+    }
+}
