@@ -23,7 +23,7 @@ use crate::decision::rule;
 use crate::decision::sample::{BlindCause, Sample, SampleResult, Window};
 use crate::decision::state::{Attention, Situation, Stage, State};
 use crate::ids::IncidentId;
-use crate::metrics::AppMetrics;
+use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::believed;
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule, Wake};
@@ -58,6 +58,7 @@ pub(super) struct App {
     pub(super) config: Arc<AppConfig>,
     pub(super) account: Account,
     pub(super) metrics: Arc<AppMetrics>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     slice: watch::Receiver<Reading<AppView>>,
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
@@ -109,13 +110,15 @@ impl App {
         let now = shell.clock.now();
         let metrics = Arc::new(AppMetrics::new(&config.policy));
         shell.metrics.show_app(Arc::clone(&metrics));
-        metrics.heartbeat.beat(now);
+        let heartbeat = Arc::new(Heartbeat::default());
+        heartbeat.beat(now);
         let longest = config.probes.iter().map(|probe| probe.period).max().unwrap_or_default();
         let peer = Arc::new(shell.peers.join(longest));
         let slice = account.slices.of(&config.id);
         let mut app = Self {
             recorder: Recorder::default(),
             slice,
+            heartbeat,
             commands,
             stop,
             peer,
@@ -148,7 +151,7 @@ impl App {
     pub(super) async fn run(mut self) {
         loop {
             let now = self.shell.clock.now();
-            self.metrics.heartbeat.beat(now);
+            self.heartbeat.beat(now);
             self.count_blindness(now);
             self.round().await;
             if self.is_retiring && self.is_idle() {
@@ -453,7 +456,6 @@ impl App {
         let old = std::mem::replace(&mut self.config, config);
         if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
             self.metrics = Arc::new(AppMetrics::new(&self.config.policy));
-            self.metrics.heartbeat.beat(now);
             self.shell.metrics.show_app(Arc::clone(&self.metrics));
         }
         if old.probes != self.config.probes || !is_same_app {

@@ -11,7 +11,6 @@ use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
 use crate::decision::state::{Outcome, State};
 use crate::ids::AppName;
 
-use super::Heartbeat;
 
 /// The `result` labels of `probes_total`.
 pub const PROBE_RESULTS: [&str; 10] =
@@ -61,8 +60,6 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
 /// One app's figures.
 pub struct AppMetrics {
     app: AppName,
-    /// The app's loop.
-    pub heartbeat: Heartbeat,
     pub(super) state: AtomicU8,
     pub(super) rules: Vec<RuleMetrics>,
     pub(super) probes: Vec<ProbeMetrics>,
@@ -108,7 +105,6 @@ impl AppMetrics {
         });
         Self {
             app: policy.app.clone(),
-            heartbeat: Heartbeat::default(),
             state: AtomicU8::new(0),
             rules: rules.collect(),
             probes: probes.collect(),

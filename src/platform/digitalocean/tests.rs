@@ -283,7 +283,7 @@ async fn a_body_without_end_is_cut_at_the_limit() {
         let (platform, codes) = at(&server, AMPLE);
         assert!(is_ambiguous(&call(&platform, name).await));
         assert_eq!(*codes.lock().unwrap(), [(name, "too_large".to_owned())]);
-        let limit = if name == operation::LIST_APPS { LIST_LIMIT } else { ANSWER_LIMIT };
+        let limit = if name == operation::CREATE_ROLLBACK { ANSWER_LIMIT } else { LIST_LIMIT };
         let flooded = server.seen.lock().unwrap().flooded;
         // What the sockets hold comes on top.
         assert!(flooded < limit + (16 << 20), "{name} took {flooded} bytes");

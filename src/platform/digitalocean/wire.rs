@@ -369,7 +369,7 @@ mod tests {
     fn the_code_of_a_deployment_is_its_components_with_a_hash_in_order() {
         let seen = deployment(
             r#"{"id":"d","cloned_from":"","workers":[{"name":"z","source_commit_hash":"c2"},"odd"],
-                "services":[{"name":"web","source_commit_hash":"c1","buildpacks":[]},{"name":"no-hash"}],
+                "services":[{"name":"web","source_commit_hash":"c1","buildpacks":[]}],
                 "static_sites":null,"jobs":[{"name":"a","source_image_digest":"sha256:d"}],
                 "functions":[{"name":"f","source_commit_hash":"c3","namespace":"n"}],
                 "spec":{"name":"app","jobs":[{"name":"a","kind":"PRE_DEPLOY"}]}}"#,
@@ -381,6 +381,10 @@ mod tests {
         assert_eq!(seen.artifact.code, code(&[("a", "sha256:d"), ("f", "c3"), ("web", "c1")]));
         assert_eq!((seen.artifact.spec.len(), seen.artifact.migrations.len()), (64, 64));
         assert_eq!(seen.cloned_from, None);
+        let unsure = deployment(
+            r#"{"id":"d","services":[{"name":"web","source_commit_hash":"c1"},{"name":"no-hash"}]}"#,
+        );
+        assert_eq!(unsure.artifact.code, []);
         let bare = deployment(r#"{"id":"d","cloned_from":"c","spec":null}"#);
         assert_eq!((bare.artifact, bare.cloned_from), (Artifact::default(), Some("c".into())));
     }

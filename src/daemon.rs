@@ -1,0 +1,425 @@
+//! The shell around the core: it observes, records, then acts.
+//!
+//! One poller an account hands every app its slice (`poll`). One task an app owns that app's state: it takes
+//! samples, decides, writes the decision to the journal, and only then performs what it owes (`app`, `record`,
+//! `perform`, `look`). One task owns the storm breaker (`fleet`). Tasks talk through channels; nothing is shared
+//! but figures and the set of paused apps. A restart is a start: every state and every call that was not answered
+//! is in the journal, and a call that was not answered is looked for on the platform before anything else.
+
+mod app;
+mod backend;
+mod fleet;
+mod look;
+mod pause;
+mod perform;
+mod poll;
+mod record;
+mod status;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, SteadyClock};
+use crate::config::{AppConfig, Config, PlatformConfig, PlatformKind};
+use crate::ids::{AppName, PlatformName};
+use crate::journal::{Journal, JournalError, SqliteJournal};
+use crate::metrics::{Heartbeat, Metrics};
+use crate::platform::digitalocean::DigitalOcean;
+use crate::platform::http::StartError as PlatformStartError;
+use crate::platform::Platform;
+use crate::probe::Probe;
+use crate::probe::control::Controls;
+use crate::probe::http::{HttpProbe, HttpProbeError};
+use crate::probe::peers::Peers;
+use crate::server::{self, Surface};
+
+use app::{App, Command};
+use fleet::FleetLine;
+use pause::Paused;
+use poll::{Account, Poller, Slices};
+
+/// How many commands wait for an app's task at most.
+const INBOX: usize = 4;
+/// How often the journal is pruned and its health looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often old incidents are looked for.
+const PRUNE_EVERY: u32 = 720;
+/// A drain is over after this long, whatever still runs.
+const DRAIN_WITHIN: Duration = Duration::from_millis(4_800);
+
+/// What every task needs.
+pub(crate) struct Shell {
+    clock: Arc<dyn Clock>,
+    journal: Arc<dyn Journal>,
+    metrics: Metrics,
+    probe: Arc<dyn Probe>,
+    controls: watch::Sender<Arc<Controls>>,
+    peers: Peers,
+    fleet: FleetLine,
+    paused: Paused,
+    is_journal_working: AtomicBool,
+}
+
+impl Shell {
+    /// Notes whether the journal works; says whether that is news.
+    fn journal_works(&self, works: bool) -> bool {
+        self.metrics.journal_writable.set(i64::from(works));
+        self.is_journal_working.swap(works, Ordering::Relaxed) != works
+    }
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal needs a person.
+    #[error("use the journal")]
+    Journal(#[source] JournalError),
+    /// A platform cannot be spoken to at all.
+    #[error("set up platform {name}")]
+    Platform {
+        /// Its name in the configuration.
+        name: PlatformName,
+        /// Why.
+        #[source]
+        source: PlatformStartError,
+    },
+    /// Probes cannot be sent at all.
+    #[error("set up probes")]
+    Probe(#[source] HttpProbeError),
+    /// The address cannot be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// From the configuration.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A metric is defined twice: a defect.
+    #[error("set up metrics")]
+    Metrics(#[source] prometheus::Error),
+}
+
+/// A running daemon.
+pub struct Daemon {
+    shell: Arc<Shell>,
+    config: Config,
+    address: SocketAddr,
+    apps: watch::Sender<Arc<BTreeMap<AppName, AppHandle>>>,
+    accounts: BTreeMap<PlatformName, (Account, CancellationToken)>,
+    loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
+    most_rollbacks: watch::Sender<usize>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    stop_server: CancellationToken,
+}
+
+/// How an app's task is reached.
+#[derive(Clone)]
+pub(crate) struct AppHandle {
+    commands: mpsc::Sender<Command>,
+    heartbeat: Arc<Heartbeat>,
+}
+
+impl Daemon {
+    /// Starts everything that `config` asks for. When this returns, the address is listened on.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let stop = CancellationToken::new();
+        let stop_server = CancellationToken::new();
+        let metrics = Metrics::new(&[]).map_err(StartError::Metrics)?;
+        let journal = open_journal(&config.state).await?;
+        let restored = journal.restore().await.unwrap_or_default();
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(restored.mark.as_ref()));
+        let probe: Arc<dyn Probe> =
+            Arc::new(HttpProbe::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
+        let listener = tokio::net::TcpListener::bind(config.listen).await;
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = listener.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
+        let fleet = fleet::start(
+            restored.storm_since,
+            most,
+            Arc::clone(&journal),
+            Arc::clone(&clock),
+            metrics.clone(),
+            stop.clone(),
+        );
+        let controls =
+            Controls::start(config.control_probes.clone(), Arc::clone(&probe), Arc::clone(&clock));
+        let shell = Arc::new(Shell {
+            clock: Arc::clone(&clock),
+            journal: Arc::clone(&journal),
+            metrics: metrics.clone(),
+            probe,
+            controls: watch::Sender::new(Arc::new(controls)),
+            peers: Peers::new(),
+            fleet,
+            paused: Paused::new(restored.paused),
+            is_journal_working: AtomicBool::new(true),
+        });
+        let mut daemon = Self {
+            shell,
+            address,
+            apps: watch::Sender::new(Arc::default()),
+            accounts: BTreeMap::new(),
+            loops: watch::Sender::new(Arc::default()),
+            most_rollbacks,
+            tasks: TaskTracker::new(),
+            stop,
+            stop_server,
+            config: Config { platforms: Vec::new(), apps: Vec::new(), ..config.clone() },
+        };
+        let built = build_accounts(&daemon, &config)?;
+        daemon.take_accounts(&config, built);
+        daemon.take_apps(&config);
+        daemon.config = config;
+        daemon.shell.metrics.reload_successful.set(1);
+        daemon.keep_house();
+        daemon.serve(listener);
+        Ok(daemon)
+    }
+
+    /// The address that is listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes a new configuration into force; on an error the old one stays in force whole.
+    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let built = match build_accounts(self, &config) {
+            Ok(built) => built,
+            Err(error) => {
+                self.shell.metrics.reload_successful.set(0);
+                return Err(error);
+            }
+        };
+        if config.listen != self.config.listen || config.state != self.config.state {
+            tracing::warn!("listen and state are taken from the new configuration at the next start");
+        }
+        if config.control_probes != self.config.control_probes {
+            let probe = Arc::clone(&self.shell.probe);
+            let controls =
+                Controls::start(config.control_probes.clone(), probe, Arc::clone(&self.shell.clock));
+            self.shell.controls.send_replace(Arc::new(controls));
+        }
+        self.most_rollbacks.send_replace(config.concurrent_rollbacks);
+        self.take_accounts(&config, built);
+        self.take_apps(&config);
+        self.config = config;
+        self.shell.metrics.reload_successful.set(1);
+        tracing::info!(apps = self.config.apps.len(), "configuration in force");
+        Ok(())
+    }
+
+    /// Notes that a new configuration was refused.
+    pub fn reload_failed(&self) {
+        self.shell.metrics.reload_successful.set(0);
+    }
+
+    /// Whether every loop ticked in time; for the watchdog.
+    pub fn live(&self) -> Result<(), String> {
+        self.backend().live_now()
+    }
+
+    /// Stops in order: nothing new is begun, a call that was sent gets its answer recorded, the server goes last.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN_WITHIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time; the next start resolves what they left open");
+        }
+        self.stop_server.cancel();
+    }
+
+    fn backend(&self) -> backend::ShellBackend {
+        backend::ShellBackend {
+            shell: Arc::clone(&self.shell),
+            apps: self.apps.subscribe(),
+            loops: self.loops.subscribe(),
+        }
+    }
+
+    fn serve(&self, listener: tokio::net::TcpListener) {
+        let admin_token = self.config.admin_token_file.clone();
+        let surface = Surface {
+            backend: Arc::new(self.backend()),
+            journal: Arc::clone(&self.shell.journal),
+            metrics: self.shell.metrics.clone(),
+            clock: Arc::clone(&self.shell.clock),
+            admin_token: backend::admin_token(admin_token),
+        };
+        tokio::spawn(server::serve(listener, surface, self.stop_server.clone()));
+    }
+
+    /// Starts pollers for accounts that are new or changed, and stops those that are gone.
+    fn take_accounts(&mut self, config: &Config, built: BTreeMap<PlatformName, Account>) {
+        let kept: Vec<PlatformName> = config.platforms.iter().map(|platform| platform.name.clone()).collect();
+        self.accounts.retain(|name, (_, stop)| {
+            let stays = kept.contains(name) && !built.contains_key(name);
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
+        for (name, account) in built {
+            let stop = self.stop.child_token();
+            let heartbeat = Arc::new(Heartbeat::default());
+            heartbeat.beat(self.shell.clock.now());
+            self.shell.metrics.add_platform(name.as_str());
+            let poller = Poller {
+                account: account.clone(),
+                clock: Arc::clone(&self.shell.clock),
+                metrics: self.shell.metrics.clone(),
+                peers: self.shell.peers.clone(),
+                heartbeat: Arc::clone(&heartbeat),
+                stop: stop.clone(),
+            };
+            self.loops.send_modify(|loops| {
+                Arc::make_mut(loops).insert(format!("poll of {name}"), heartbeat);
+            });
+            self.tasks.spawn(poller.run());
+            self.accounts.insert(name, (account, stop));
+        }
+        self.loops.send_modify(|loops| {
+            let accounts = &self.accounts;
+            Arc::make_mut(loops).retain(|name, _| {
+                name.strip_prefix("poll of ").is_none_or(|platform| accounts.contains_key(platform))
+            });
+        });
+    }
+
+    /// Starts, reconfigures and retires apps. An app that left with an open incident ends once it is closed.
+    fn take_apps(&mut self, config: &Config) {
+        let mut handles = BTreeMap::clone(&self.apps.borrow());
+        handles.retain(|_, handle| !handle.commands.is_closed());
+        let names: Vec<&AppName> = config.apps.iter().map(|app| &app.name).collect();
+        for (name, handle) in &handles {
+            if !names.contains(&name) {
+                self.tell(handle, Command::Retire);
+            }
+        }
+        for app in &config.apps {
+            let Some((account, _)) = self.accounts.get(&app.platform) else { continue };
+            let new = Arc::new(app.clone());
+            match handles.get(&app.name) {
+                Some(handle) => {
+                    self.tell(handle, Command::Reconfigure(Box::new((new, account.clone()))));
+                }
+                None => {
+                    handles.insert(app.name.clone(), self.start_app(new, account.clone()));
+                }
+            }
+        }
+        self.apps.send_replace(Arc::new(handles));
+    }
+
+    fn start_app(&self, config: Arc<AppConfig>, account: Account) -> AppHandle {
+        let (commands, inbox) = mpsc::channel(INBOX);
+        let (shell, stop) = (Arc::clone(&self.shell), self.stop.clone());
+        let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
+        let handle = AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat) };
+        let (shell, apps) = (Arc::clone(&self.shell), self.apps.clone());
+        self.tasks.spawn(async move {
+            app.run().await;
+            shell.metrics.forget_app(&config.name);
+            apps.send_modify(|apps| {
+                Arc::make_mut(apps).retain(|_, handle| !handle.commands.is_closed());
+            });
+        });
+        handle
+    }
+
+    fn tell(&self, handle: &AppHandle, command: Command) {
+        let commands = handle.commands.clone();
+        self.tasks.spawn(async move {
+            // A closed inbox is an app that has ended, which is what most commands would bring about.
+            let _ = commands.send(command).await;
+        });
+    }
+
+    /// Prunes the journal, tries it again after it failed, and shows the slowest loop.
+    fn keep_house(&self) {
+        let (shell, stop, backend) = (Arc::clone(&self.shell), self.stop.clone(), self.backend());
+        let retention = self.config.retention;
+        self.tasks.spawn(async move {
+            let mut round = 0_u32;
+            loop {
+                backend.show_slowest();
+                if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
+                    tracing::info!("the journal works again");
+                    shell.journal_works(true);
+                }
+                if round.is_multiple_of(PRUNE_EVERY) {
+                    prune(&shell, retention).await;
+                }
+                round = round.wrapping_add(1);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(HOUSEKEEPING) => {}
+                }
+            }
+        });
+    }
+}
+
+async fn prune(shell: &Shell, retention: Duration) {
+    let Ok(horizon) = shell.clock.wall().checked_sub(retention) else { return };
+    match shell.journal.prune(horizon).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "old incidents and decisions are deleted"),
+        Err(error) => tracing::warn!("failed to {error}"),
+    }
+}
+
+/// Opens the journal. One that cannot be used now is tried again later; one that a person has to look at stops the
+/// start.
+async fn open_journal(path: &PathBuf) -> Result<Arc<dyn Journal>, StartError> {
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::lazy(path).map_err(StartError::Journal)?);
+    match journal.check().await {
+        Err(error @ JournalError::Unusable { .. }) => Err(StartError::Journal(error)),
+        Err(error) => {
+            tracing::error!("failed to {error}; nothing is done until it works");
+            Ok(journal)
+        }
+        Ok(()) => Ok(journal),
+    }
+}
+
+/// Builds the accounts that are new or changed.
+fn build_accounts(
+    daemon: &Daemon,
+    config: &Config,
+) -> Result<BTreeMap<PlatformName, Account>, StartError> {
+    let mut built = BTreeMap::new();
+    for platform in &config.platforms {
+        let same = daemon.accounts.get(&platform.name).filter(|(account, _)| account.config == *platform);
+        if same.is_none() {
+            let account = build_account(platform, &daemon.shell.metrics)
+                .map_err(|source| StartError::Platform { name: platform.name.clone(), source })?;
+            built.insert(platform.name.clone(), account);
+        }
+    }
+    Ok(built)
+}
+
+fn build_account(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, PlatformStartError> {
+    let source = config.token.clone();
+    let tokens = Box::new(move || source.read().map_err(|error| error.to_string()));
+    let (requests, name) = (metrics.platform_requests.clone(), config.name.clone());
+    let observer = Arc::new(move |operation: &'static str, code: &str| {
+        requests.with_label_values(&[name.as_str(), operation, code]).inc();
+    });
+    let platform: Arc<dyn Platform> = match config.kind {
+        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
+    };
+    Ok(Account { platform, config: config.clone(), slices: Slices::default() })
+}

@@ -1,0 +1,192 @@
+//! The daemon as the HTTP surface sees it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use secrecy::SecretString;
+use tokio::sync::{oneshot, watch};
+
+use super::app::Command;
+use super::{AppHandle, Shell, pause};
+use crate::clock::Moment;
+use crate::config::TokenSource;
+use crate::decision::observation::Request;
+use crate::ids::{AppName, IncidentId};
+use crate::journal::JournalError;
+use crate::metrics::Heartbeat;
+use crate::server::{ActionError, AppStatus, Backend, Reply};
+
+/// A loop that has not come round for this long is stuck. Loops come round every ten seconds at the latest, and a
+/// journal that is locked may cost one round of five.
+const LOOP_WITHIN: Duration = Duration::from_secs(60);
+/// An app's task that does not say how it is within this time is shown as unknown.
+const STATUS_WITHIN: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct ShellBackend {
+    pub(super) shell: Arc<Shell>,
+    pub(super) apps: watch::Receiver<Arc<BTreeMap<AppName, AppHandle>>>,
+    pub(super) loops: watch::Receiver<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
+}
+
+impl ShellBackend {
+    fn handles(&self) -> Arc<BTreeMap<AppName, AppHandle>> {
+        Arc::clone(&self.apps.borrow())
+    }
+
+    /// The loop that came round longest ago, and when.
+    fn slowest(&self) -> Option<(String, Moment)> {
+        let loops = Arc::clone(&self.loops.borrow());
+        let named = loops.iter().map(|(name, beat)| (name.clone(), beat.last()));
+        let handles = self.handles();
+        let apps = handles.iter().map(|(name, app)| (name, app.heartbeat.last()));
+        let slowest_app = apps.min_by_key(|(_, at)| *at).map(|(name, at)| (format!("app {name}"), at));
+        named.chain(slowest_app).min_by_key(|(_, at)| *at)
+    }
+
+    /// Shows when the slowest loop last came round.
+    pub(super) fn show_slowest(&self) {
+        let ago = self.slowest().map_or(Duration::ZERO, |(_, at)| self.shell.clock.now().since(at));
+        let wall = self.shell.clock.wall().as_millisecond() as f64 / 1e3;
+        self.shell.metrics.set_last_tick(wall - ago.as_secs_f64());
+    }
+
+    /// Whether every loop came round in time.
+    pub(super) fn live_now(&self) -> Result<(), String> {
+        if !self.shell.controls.borrow().is_running() {
+            return Err("the loop of the control probes has ended".to_owned());
+        }
+        match self.slowest() {
+            Some((name, at)) if self.shell.clock.now().since(at) > LOOP_WITHIN => {
+                let ago = self.shell.clock.now().since(at).as_secs();
+                Err(format!("the loop of {name} last came round {ago} s ago"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn statuses(&self) -> Vec<AppStatus> {
+        let handles = self.handles();
+        let all = join_all(handles.values().map(status)).await;
+        all.into_iter().flatten().collect()
+    }
+
+    async fn set_paused(&self, app: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
+        let handles = self.handles();
+        if app.is_some_and(|app| !handles.contains_key(app)) {
+            return Err(ActionError::Unknown("app"));
+        }
+        if paused {
+            // In force before it is durable: the safe way round.
+            self.shell.paused.set(app, true);
+        }
+        self.write_pause(app, paused).await.map_err(|error| {
+            tracing::error!("failed to {error}");
+            ActionError::Unavailable
+        })?;
+        self.shell.paused.set(app, paused);
+        tracing::warn!(app = app.map_or("all apps", AppName::as_str), paused, "an operator's word");
+        if !paused {
+            if app.is_none() {
+                self.shell.fleet.resume().await;
+            }
+            let chosen = handles.iter().filter(|(name, _)| app.is_none_or(|app| app == *name));
+            join_all(chosen.map(|(_, handle)| resume(handle))).await;
+        }
+        Ok(())
+    }
+
+    async fn write_pause(&self, app: Option<&AppName>, paused: bool) -> Result<(), JournalError> {
+        let journal = &self.shell.journal;
+        match app {
+            Some(app) => journal.set_paused(app.as_str(), paused).await,
+            None if paused => journal.set_paused(pause::ALL, true).await,
+            None => {
+                for name in self.shell.paused.names() {
+                    journal.set_paused(&name, false).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn ask(&self, incident: &IncidentId, request: Request) -> Result<(), ActionError> {
+        let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
+        let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
+        let handles = self.handles();
+        let Some(handle) = handles.get(&record.app) else { return Err(ActionError::Unknown("app")) };
+        let (reply, answer) = oneshot::channel();
+        let asked = Command::Request(Box::new((Some(incident.clone()), request, reply)));
+        handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
+        answer.await.unwrap_or(Err(ActionError::Unavailable))
+    }
+}
+
+impl Backend for ShellBackend {
+    fn apps(&self) -> Reply<'_, Vec<AppStatus>> {
+        Box::pin(self.statuses())
+    }
+
+    fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
+        Box::pin(async move {
+            let handles = self.handles();
+            status(handles.get(name)?).await
+        })
+    }
+
+    fn live(&self) -> Result<(), String> {
+        self.live_now()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.shell.is_journal_working.load(std::sync::atomic::Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err("the journal does not take writes".to_owned())
+        }
+    }
+
+    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
+        Box::pin(self.set_paused(app, paused))
+    }
+
+    fn request<'a>(
+        &'a self,
+        incident: &'a IncidentId,
+        request: Request,
+    ) -> Reply<'a, Result<(), ActionError>> {
+        Box::pin(self.ask(incident, request))
+    }
+}
+
+async fn status(handle: &AppHandle) -> Option<AppStatus> {
+    let (reply, answer) = oneshot::channel();
+    handle.commands.send(Command::Status(reply)).await.ok()?;
+    let status = tokio::time::timeout(STATUS_WITHIN, answer).await;
+    status.ok()?.ok().map(|status| *status)
+}
+
+async fn resume(handle: &AppHandle) {
+    let (reply, answer) = oneshot::channel();
+    let asked = Command::Request(Box::new((None, Request::Resume, reply)));
+    if handle.commands.send(asked).await.is_ok() {
+        // An app that is not held has nothing to resume.
+        let _ = tokio::time::timeout(STATUS_WITHIN, answer).await;
+    }
+}
+
+/// Reads the admin token afresh at each use, so that it can be replaced; `None` when none is configured.
+pub(super) fn admin_token(file: Option<PathBuf>) -> Option<Arc<dyn Fn() -> Option<SecretString> + Send + Sync>> {
+    let source = TokenSource::File(file?);
+    Some(Arc::new(move || match source.read() {
+        Ok(token) => Some(token),
+        Err(error) => {
+            tracing::error!("failed to {error}");
+            None
+        }
+    }))
+}
