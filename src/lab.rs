@@ -1,1 +1,413 @@
-//! stub
+//! The lab: a built-in App Platform behind `rearguard demo`, `rearguard lab` and the tests.
+//!
+//! A stateful model, not a script of expected calls: apps whose deployments move through their phases in time,
+//! the rollback verbs with their pin, the apps' own sites, faults between platform and caller, people who
+//! interfere, and a ledger of every write as it was received and whether it was carried out. What DigitalOcean
+//! leaves undocumented is a switch in [`Unknowns`].
+//!
+//! ```text
+//! HTTP /v2/*  ─ digitalocean ┐                       ┌ model   (pure, explicit time)
+//! HTTP /sites/*, /up ─ site  ├─ lock ─ world ────────┼ faults, rate limits
+//! HTTP /lab/* ─ control      │  (never across await) └ ledger  (the oracle)
+//! Lab's own methods          ┘
+//! ```
+//!
+//! One mutex holds it all, unlike in the daemon: there is one model, every operation on it is short and
+//! synchronous, and tests want to look at all of it at one instant. Time is tokio's, so paused tests pass.
+
+mod app;
+mod control;
+mod deliver;
+mod digitalocean;
+mod fault;
+mod ledger;
+mod model;
+mod rate;
+mod release;
+mod site;
+mod unknowns;
+mod world;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use app::{AppState, Cause, Deployment, Phase, STEPS, Who};
+pub use control::Action;
+pub use fault::{Fault, Kind, Target, When};
+pub use ledger::{Entry, Ledger, Operation};
+pub use model::Durations;
+pub use rate::RateLimit;
+pub use release::{Fate, Health, Image, Release};
+pub use unknowns::{
+    Allowed, Busy, Pin, Replaced, RevertCause, RevertTo, Shown, Unknowns, WhilePinned, Zeros,
+};
+use world::{Network, World};
+
+/// The guard's token: may read and write.
+pub const GUARD_TOKEN: &str = "dop_v1_lab_guard";
+/// A read-only token, still the guard's.
+pub const READ_TOKEN: &str = "dop_v1_lab_read";
+/// A colleague's token: what it does is in the ledger as a person's.
+pub const PERSON_TOKEN: &str = "dop_v1_lab_person";
+
+/// What the lab starts with.
+#[derive(Clone, Debug)]
+pub struct LabConfig {
+    /// Where to listen; a loopback address, port 0 for any.
+    pub listen: SocketAddr,
+    /// Ids follow from it.
+    pub seed: u64,
+    /// How long things take.
+    pub durations: Durations,
+    /// The open questions, answered.
+    pub unknowns: Unknowns,
+    /// How many successful deployments one can roll back to.
+    pub revision_limit: usize,
+    /// What each token may call.
+    pub rate_limit: RateLimit,
+    /// Who may call.
+    pub tokens: Vec<Token>,
+    /// The lab's clock at the start; the wall clock's time when absent.
+    pub epoch: Option<jiff::Timestamp>,
+}
+
+impl Default for LabConfig {
+    fn default() -> Self {
+        let token = |value: &str, scope, who| Token { value: value.to_owned(), scope, who };
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            seed: 1,
+            durations: Durations::default(),
+            unknowns: Unknowns::default(),
+            revision_limit: 10,
+            rate_limit: RateLimit::default(),
+            tokens: vec![
+                token(GUARD_TOKEN, Scope::Update, Who::Guard),
+                token(READ_TOKEN, Scope::Read, Who::Guard),
+                token(PERSON_TOKEN, Scope::Update, Who::Person),
+            ],
+            epoch: None,
+        }
+    }
+}
+
+/// A token the lab knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// What comes after `Bearer`.
+    pub value: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// Whose it is.
+    pub who: Who,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// `app:read`.
+    Read,
+    /// `app:read` and `app:update`.
+    Update,
+}
+
+/// Why the lab did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The lab has no authentication of its own.
+    #[error("listen on {0}: the lab listens on a loopback address only")]
+    NotLoopback(SocketAddr),
+    /// The listener could not be opened.
+    #[error("listen")]
+    Listen(#[from] std::io::Error),
+    /// The listener's address makes no URL.
+    #[error("name the lab's address")]
+    Address(#[from] url::ParseError),
+    /// An app of that name exists, or did.
+    #[error("create app {0}: the name is taken")]
+    NameTaken(String),
+    /// Letters, digits and dashes only.
+    #[error("create app {0:?}: a name is made of letters, digits and dashes")]
+    BadName(String),
+    /// No app of that name.
+    #[error("find app {0}")]
+    NoSuchApp(String),
+    /// No deployment of that id or version.
+    #[error("find deployment {0}")]
+    NoSuchDeployment(String),
+    /// The platform refused what a person asked.
+    #[error("do what was asked (status {status}): {message}")]
+    Refused {
+        /// The status an API call would have been given.
+        status: u16,
+        /// The platform's words.
+        message: String,
+    },
+}
+
+/// A handle on a lab. Its methods mirror the control API and are not async: each takes the lock once.
+#[derive(Clone)]
+pub struct Lab {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    /// The lab's clock at `started`, in milliseconds since the Unix epoch.
+    epoch_ms: i64,
+    started: Instant,
+    base: String,
+    stop: CancellationToken,
+}
+
+/// A lab that serves. Dropping it closes the lab without waiting for its connections.
+pub struct RunningLab {
+    /// Where its HTTP is: `http://127.0.0.1:PORT/`.
+    pub base_url: Url,
+    /// The address it listens on.
+    pub addr: SocketAddr,
+    lab: Lab,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Lab {
+    /// Opens the listener and serves.
+    ///
+    /// # Errors
+    /// If the address is not a loopback one or cannot be listened on.
+    pub async fn start(config: LabConfig) -> Result<RunningLab, LabError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(LabError::NotLoopback(config.listen));
+        }
+        let listener = TcpListener::bind(config.listen).await?;
+        let addr = listener.local_addr()?;
+        let base = format!("http://{addr}");
+        let epoch_ms = config.epoch.unwrap_or_else(jiff::Timestamp::now).as_millisecond();
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            world: Mutex::new(World::new(&config, epoch_ms)),
+            epoch_ms,
+            started: Instant::now(),
+            base: base.clone(),
+            stop: stop.clone(),
+        };
+        let lab = Self { shared: Arc::new(shared) };
+        let router = site::router(&lab);
+        let serving = tokio::spawn(async move {
+            let stopped = stop.cancelled_owned();
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+                tracing::warn!(%error, "the lab stopped serving");
+            }
+        });
+        Ok(RunningLab { base_url: Url::parse(&base)?, addr, lab, serving: Some(serving) })
+    }
+
+    /// Everything, brought to now.
+    fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.shared.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = i64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        world.advance(self.shared.epoch_ms.saturating_add(elapsed));
+        look(&mut world)
+    }
+
+    /// A new app, live with this release from the start.
+    ///
+    /// # Errors
+    /// If the name is taken or not fit for a URL.
+    pub fn create_app(&self, name: &str, release: Release) -> Result<AppState, LabError> {
+        self.world(|world| world.create_app(name, release))
+    }
+
+    /// That many healthy apps, `{prefix}-00000` and on.
+    ///
+    /// # Errors
+    /// If a name is taken.
+    pub fn create_apps(&self, prefix: &str, count: usize) -> Result<(), LabError> {
+        self.world(|world| {
+            (0..count).try_for_each(|nth| {
+                world.create_app(&format!("{prefix}-{nth:05}"), Release::good("v1")).map(drop)
+            })
+        })
+    }
+
+    /// Deletes an app: the platform does not find it any more.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn delete_app(&self, name: &str) -> Result<(), LabError> {
+        self.world(|world| world.place(name).map(|place| world.model.delete_app(place)))
+    }
+
+    /// A person pushes a release. Gives the new deployment's id, or none if the push waits for the pin to go.
+    ///
+    /// # Errors
+    /// If there is no such app, or it is pinned.
+    pub fn push(&self, app: &str, release: Release) -> Result<Option<String>, LabError> {
+        self.person(app, Action::Push { release })
+    }
+
+    /// A person, or the platform itself, does something. Gives the id of the deployment concerned.
+    ///
+    /// # Errors
+    /// If there is no such app or deployment, or the platform refuses.
+    pub fn person(&self, app: &str, action: Action) -> Result<Option<String>, LabError> {
+        self.world(|world| control::act(world, app, action))
+    }
+
+    /// Imposes a health on whatever is live, until the next deployment goes live.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn set_health(&self, app: &str, health: Health) -> Result<(), LabError> {
+        self.world(|world| world.impose_health(app, health))
+    }
+
+    /// What comes of the rollback deployments made from now on.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn set_rollback_fate(&self, app: &str, fate: Fate) -> Result<(), LabError> {
+        self.world(|world| world.set_rollback_fate(app, fate))
+    }
+
+    /// Moves an app to another region: its older deployments can then not be rolled back to.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn set_region(&self, app: &str, region: &str) -> Result<(), LabError> {
+        self.world(|world| world.change(app, |app, _| region.clone_into(&mut app.region)))
+    }
+
+    /// Answers the open questions otherwise from now on.
+    pub fn set_unknowns(&self, change: impl FnOnce(&mut Unknowns)) {
+        self.world(|world| {
+            let mut unknowns = world.model.unknowns;
+            change(&mut unknowns);
+            world.set_unknowns(unknowns);
+        });
+    }
+
+    /// Changes who may call: revokes, rotates, narrows.
+    pub fn set_tokens(&self, tokens: Vec<Token>) {
+        self.world(|world| world.tokens = tokens);
+    }
+
+    /// Changes what each token may call.
+    pub fn set_rate_limit(&self, limit: RateLimit) {
+        self.world(|world| world.rate_limit = limit);
+    }
+
+    /// Adds a fault. Gives its id.
+    pub fn fault(&self, fault: Fault) -> u64 {
+        self.world(|world| world.faults.add(fault))
+    }
+
+    /// Removes a fault; whether there was one of that id.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.world(|world| world.faults.remove(id))
+    }
+
+    /// Removes every fault.
+    pub fn clear_faults(&self) {
+        self.world(|world| world.faults.clear());
+    }
+
+    /// Takes the network away from the API, the sites and `/up` alike, or brings it back. The control API stays.
+    pub fn set_network(&self, up: bool) {
+        self.world(|world| world.network = if up { Network::Up } else { Network::Down });
+    }
+
+    /// What was asked and what was done so far.
+    pub fn ledger(&self) -> Ledger {
+        self.world(|world| world.ledger.clone())
+    }
+
+    /// The app as it is, not as a lagging read shows it.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn app(&self, name: &str) -> Result<AppState, LabError> {
+        self.world(|world| world.place(name).map(|place| AppState::from(&world.model.apps[place])))
+    }
+
+    /// The lab's clock, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.world(|world| world.now())
+    }
+
+    /// The version that is live.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn live_version(&self, app: &str) -> Result<Option<String>, LabError> {
+        Ok(self.app(app)?.version)
+    }
+
+    /// Waits until nothing moves in the app any more: every deployment has ended, or is stuck.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub async fn settled(&self, app: &str) -> Result<AppState, LabError> {
+        while let Some(wait) = self.world(|world| {
+            let place = world.place(app)?;
+            Ok::<_, LabError>(world.model.next_step(place).map(|due| due - world.now()))
+        })? {
+            tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0).max(1))).await;
+        }
+        self.app(app)
+    }
+}
+
+impl RunningLab {
+    /// The handle, to keep or give away.
+    pub fn handle(&self) -> Lab {
+        self.lab.clone()
+    }
+
+    /// Where the app's site is, with a slash at its end.
+    ///
+    /// # Errors
+    /// If the name makes no URL.
+    pub fn site(&self, app: &str) -> Result<Url, LabError> {
+        Ok(self.base_url.join(&format!("sites/{app}/"))?)
+    }
+
+    /// Ends what hangs, lets the rest finish, and closes.
+    pub async fn stop(mut self) {
+        self.lab.shared.stop.cancel();
+        if let Some(mut serving) = self.serving.take() {
+            // A caller that never reads its answer must not keep the lab from stopping.
+            if tokio::time::timeout(Duration::from_secs(1), &mut serving).await.is_err() {
+                serving.abort();
+            }
+        }
+    }
+}
+
+impl Deref for RunningLab {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl Drop for RunningLab {
+    fn drop(&mut self) {
+        self.lab.shared.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The dialect, without a network: requests in, answers out.
+
+use super::*;
+use crate::lab::release::Release;
+use crate::lab::unknowns::{Shown, Unknowns, Zeros};
+use crate::lab::{GUARD_TOKEN, LabConfig, READ_TOKEN, RateLimit};
+
+const BASE: &str = "http://127.0.0.1:1";
+
+fn world(config: LabConfig) -> World {
+    let mut world = World::new(&config, 1_700_000_000_123);
+    world.create_app("shop", Release::good("v1")).expect("a free name");
+    world
+}
+
+fn ask(world: &mut World, token: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let request = Request { method, path, query, host: "127.0.0.1:1", token, body: body.as_bytes() };
+    answer(world, BASE, &request).0
+}
+
+fn get(world: &mut World, path: &str) -> Value {
+    let answer = ask(world, Some(GUARD_TOKEN), "GET", path, "");
+    assert_eq!(answer.status, 200, "{path}");
+    serde_json::from_slice(&answer.body).expect("JSON")
+}
+
+fn post(world: &mut World, path: &str, body: &str) -> (u16, Value) {
+    let answer = ask(world, Some(GUARD_TOKEN), "POST", path, body);
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+}
+
+fn header(answer: &Answer, name: &str) -> Option<String> {
+    answer.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+}
+
+/// The shop after v2 went live, with its path and the id of v1.
+fn shop_with_v2(unknowns: Unknowns) -> (World, String, String) {
+    let mut world = world(LabConfig { unknowns, ..LabConfig::default() });
+    let place = world.place("shop").expect("shop");
+    let v1 = world.model.apps[place].deployments[0].id.clone();
+    let write = Write::Push(Release::bad("v2"));
+    world.write(Asked { place, who: Who::Person, operation: Operation::Push, write }, None).expect("a push");
+    world.advance(world.now() + 60_000);
+    let path = format!("/v2/apps/{}", world.model.apps[place].id);
+    (world, path, v1)
+}
+
+#[test]
+fn tokens_are_checked_and_a_read_only_one_may_not_even_validate() {
+    let (mut world, path, _) = shop_with_v2(Unknowns::default());
+    let nobody = ask(&mut world, None, "GET", &path, "");
+    let error: Value = serde_json::from_slice(&nobody.body).expect("JSON");
+    assert_eq!((nobody.status, &error["id"]), (401, &json!("unauthorized")));
+    assert_eq!(error["request_id"].as_str().map(str::to_owned), header(&nobody, "x-request-id"));
+    assert_eq!(ask(&mut world, Some("dop_v1_wrong"), "GET", &path, "").status, 401);
+    assert_eq!(ask(&mut world, Some(READ_TOKEN), "GET", &path, "").status, 200);
+    for verb in ["/rollback/validate", "/rollback", "/rollback/commit", "/rollback/revert", "/restart"] {
+        let denied = ask(&mut world, Some(READ_TOKEN), "POST", &format!("{path}{verb}"), "{}");
+        assert_eq!(denied.status, 403, "{verb}");
+    }
+    assert!(world.ledger.by(Who::Guard).iter().all(|entry| !entry.applied()));
+    assert_eq!(world.ledger.by(Who::Guard).len(), 4, "all but validate are writes");
+}
+
+#[test]
+fn a_whole_rollback_leaves_its_trace_in_the_answers_and_the_ledger() {
+    let (mut world, path, v1) = shop_with_v2(Unknowns::default());
+    let body = json!({ "deployment_id": v1, "skip_pin": false }).to_string();
+    let (status, validation) = post(&mut world, &format!("{path}/rollback/validate"), &body);
+    assert_eq!((status, validation), (200, json!({ "valid": true })));
+
+    let (status, made) = post(&mut world, &format!("{path}/rollback"), &body);
+    let made = &made["deployment"];
+    assert_eq!((status, &made["cloned_from"], &made["phase"]), (200, &json!(v1), &json!("PENDING_BUILD")));
+    assert_eq!(made["cause_details"]["type"], "MANUAL_ROLLBACK");
+    assert_eq!(made["cause_details"]["digitalocean_user_action"]["name"], "ROLLBACK_APP");
+    assert_eq!(made["progress"].get("success_steps"), None, "zero values are left out");
+    let app = get(&mut world, &path)["app"].clone();
+    assert_eq!(app["pinned_deployment"]["id"], made["id"]);
+    assert_eq!(app["in_progress_deployment"]["id"], made["id"]);
+
+    world.advance(world.now() + 60_000);
+    assert_eq!(get(&mut world, &path)["app"]["active_deployment"]["id"], made["id"]);
+    let commit = ask(&mut world, Some(GUARD_TOKEN), "POST", &format!("{path}/rollback/commit"), "");
+    assert_eq!((commit.status, commit.body.len()), (200, 0));
+    assert_eq!(get(&mut world, &path)["app"].get("pinned_deployment"), None);
+    assert_eq!(post(&mut world, &format!("{path}/rollback/commit"), "").0, 409);
+
+    let ledger = &world.ledger;
+    let created = ledger.applied(Operation::CreateRollback, "shop");
+    assert_eq!(created.len(), 1);
+    assert_eq!((created[0].target.as_ref(), created[0].who), (Some(&v1), Who::Guard));
+    assert_eq!(created[0].pinned_before, None);
+    assert_eq!(ledger.applied(Operation::CommitRollback, "shop").len(), 1);
+    assert_eq!(ledger.received(Operation::CommitRollback, "shop").len(), 2);
+    assert_eq!(ledger.calls(Operation::ValidateRollback), 1);
+}
+
+#[test]
+fn an_invalid_rollback_is_a_200_that_says_so_in_either_spelling() {
+    for (zeros, spelled) in [(Zeros::Omitted, None), (Zeros::Written, Some(&json!(false)))] {
+        let (mut world, path, v1) = shop_with_v2(Unknowns { zeros, ..Unknowns::default() });
+        let body = json!({ "deployment_id": v1 }).to_string();
+        assert_eq!(post(&mut world, &format!("{path}/rollback"), &body).0, 200);
+        let (status, no) = post(&mut world, &format!("{path}/rollback/validate"), &body);
+        assert_eq!((status, no.get("valid")), (200, spelled));
+        assert_eq!(no["error"]["code"], "app_pinned");
+    }
+}
+
+#[test]
+fn what_the_documents_leave_out_can_be_left_out() {
+    let unknowns = Unknowns {
+        cloned_from: Shown::Omitted,
+        cause_details: Shown::Omitted,
+        previous_deployment: Shown::Omitted,
+        ..Unknowns::default()
+    };
+    let (mut world, path, v1) = shop_with_v2(unknowns);
+    let body = json!({ "deployment_id": v1 }).to_string();
+    let (_, made) = post(&mut world, &format!("{path}/rollback"), &body);
+    for field in ["cloned_from", "cause_details", "previous_deployment_id"] {
+        assert_eq!(made["deployment"].get(field), None, "{field}");
+    }
+}
+
+#[test]
+fn deployments_come_newest_first_in_pages_and_by_type() {
+    let (mut world, path, v1) = shop_with_v2(Unknowns::default());
+    let all = get(&mut world, &format!("{path}/deployments"));
+    assert_eq!(all["meta"]["total"], 2);
+    assert_eq!(all["links"], json!({ "pages": {} }));
+    assert_eq!(all["deployments"][1]["id"], json!(v1));
+    let page = get(&mut world, &format!("{path}/deployments?per_page=1&page=2"));
+    assert_eq!(page["deployments"][0]["id"], json!(v1));
+    assert_eq!(page["links"]["pages"]["prev"], json!(format!("{BASE}{path}/deployments?page=1&per_page=1")));
+    let pushed = get(&mut world, &format!("{path}/deployments?deployment_types=DEPLOY_ON_PUSH"));
+    assert_eq!(pushed["meta"]["total"], 1);
+    let one = get(&mut world, &format!("{path}/deployments/{v1}"));
+    assert_eq!((&one["deployment"]["phase"], &one["deployment"]["id"]), (&json!("SUPERSEDED"), &json!(v1)));
+}
+
+#[test]
+fn times_are_those_of_the_labs_clock_with_nine_digits() {
+    let mut world = world(LabConfig::default());
+    let answer = ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps?per_page=200", "");
+    assert_eq!(header(&answer, "date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 GMT"));
+    let list: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(list["apps"][0]["last_deployment_active_at"], "2023-11-14T22:13:20.123000000Z");
+    assert_eq!(list["apps"][0]["spec"]["name"], "shop");
+}
+
+#[test]
+fn the_rate_limit_is_announced_and_enforced() {
+    let rate_limit = RateLimit { per_hour: 3, per_minute: 2 };
+    let mut world = world(LabConfig { rate_limit, ..LabConfig::default() });
+    let first = ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "");
+    assert_eq!(header(&first, "ratelimit-limit").as_deref(), Some("3"));
+    assert_eq!(header(&first, "ratelimit-remaining").as_deref(), Some("2"));
+    assert_eq!(header(&first, "ratelimit-reset").as_deref(), Some("1700003600"));
+    ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "");
+    let burst = ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "");
+    assert_eq!((burst.status, header(&burst, "retry-after").as_deref()), (429, Some("61")));
+    world.advance(world.now() + 120_000);
+    assert_eq!(ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "").status, 200);
+    world.advance(world.now() + 120_000);
+    let spent = ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "");
+    assert_eq!((spent.status, header(&spent, "retry-after")), (429, None));
+    assert_eq!(world.ledger.calls(Operation::ListApps), 5);
+}
+
+#[test]
+fn bad_ids_and_bodies_are_a_400_and_unknown_ones_a_404() {
+    let (mut world, path, _) = shop_with_v2(Unknowns::default());
+    let other = super::super::app::uuid(9, "other", 0);
+    for (path, body, status) in [
+        (format!("/v2/apps/{other}/rollback"), "{}".to_owned(), 404),
+        ("/v2/apps/shop/rollback".to_owned(), "{}".to_owned(), 400),
+        (format!("{path}/rollback"), "{".to_owned(), 400),
+        (format!("{path}/rollback"), r#"{"deployment_id":"v1"}"#.to_owned(), 400),
+        (format!("{path}/rollback"), json!({ "deployment_id": other }).to_string(), 404),
+    ] {
+        assert_eq!(post(&mut world, &path, &body).0, status, "{path} {body}");
+    }
+}
+
+#[test]
+fn one_seed_gives_the_same_ids_in_every_run() {
+    let ids = |seed| {
+        let world = world(LabConfig { seed, ..LabConfig::default() });
+        let app = &world.model.apps[0];
+        (app.id.clone(), app.deployments[0].id.clone())
+    };
+    assert_eq!(ids(3), ids(3));
+    assert_ne!(ids(3), ids(4));
+    assert!(route::is_uuid(&ids(3).0) && route::is_uuid(&ids(3).1));
+    assert_ne!(ids(3).0, ids(3).1);
+}
+
+#[test]
+fn ten_thousand_apps_are_listed_from_what_is_already_rendered() {
+    let mut world = World::new(&LabConfig::default(), 0);
+    for nth in 0..10_000 {
+        world.create_app(&format!("app-{nth:05}"), Release::good("v1")).expect("a free name");
+    }
+    let page = get(&mut world, "/v2/apps?per_page=200&page=50");
+    assert_eq!(page["meta"]["total"], 10_000);
+    assert_eq!(page["apps"].as_array().map(Vec::len), Some(200));
+    assert_eq!(page["links"]["pages"].get("next"), None);
+    assert_eq!(page["apps"][199]["spec"]["name"], "app-09999");
+    let rendered = world.model.apps.iter().filter(|app| app.rendered.is_some()).count();
+    assert_eq!(rendered, 200);
+}

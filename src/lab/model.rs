@@ -1,0 +1,408 @@
+//! The platform as a state machine over explicit time: milliseconds come in, nothing here reads a clock.
+//!
+//! What is known of App Platform is marked with its source, what we infer with [inferred], and what nobody says
+//! is a switch in [`Unknowns`].
+
+mod rollback;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::app::{App, Cause, Deployment, Phase, Who, uuid};
+use super::release::{Fate, Release};
+use super::unknowns::{Replaced, Unknowns, WhilePinned};
+pub(crate) use rollback::{Condition, Validation};
+
+/// How long things take, in milliseconds. Real rollbacks were seen to take 104 s; these are for demonstrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Durations {
+    /// In each of PENDING_BUILD and PENDING_DEPLOY.
+    pub pending_ms: u64,
+    /// In BUILDING, where the release does not say.
+    pub build_ms: u64,
+    /// In DEPLOYING, where the release does not say.
+    pub deploy_ms: u64,
+    /// In DEPLOYING, for rollbacks, reverts of the same build and restarts.
+    pub rollback_ms: u64,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self { pending_ms: 100, build_ms: 3000, deploy_ms: 2000, rollback_ms: 2000 }
+    }
+}
+
+/// A write, by whomever.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Write {
+    Push(Release),
+    Deploy,
+    Cancel { deployment: Option<String> },
+    Restart,
+    Rollback { target: String, skip_pin: bool },
+    Commit,
+    Revert,
+    Maintenance,
+    Autoscale,
+    AutoRollback { target: String },
+}
+
+/// Why a write did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+/// What a write made: the id of a deployment, where it made one.
+pub(crate) type Written = Result<Option<String>, Refusal>;
+
+/// Every app of the account.
+pub(crate) struct Model {
+    pub(crate) apps: Vec<App>,
+    pub(crate) unknowns: Unknowns,
+    /// Successful deployments one can roll back to [docs: "the ten most recent successful deployments"].
+    pub(crate) revision_limit: usize,
+    durations: Durations,
+    seed: u64,
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    /// The next step of every app that has one, so that ten thousand idle apps cost nothing.
+    due: BTreeSet<(i64, usize)>,
+}
+
+impl Model {
+    pub(crate) fn new(seed: u64, durations: Durations, unknowns: Unknowns, revision_limit: usize) -> Self {
+        Self {
+            apps: Vec::new(),
+            unknowns,
+            revision_limit,
+            durations,
+            seed,
+            by_id: HashMap::new(),
+            by_name: HashMap::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn by_id(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied().filter(|place| !self.apps[*place].deleted)
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied().filter(|place| !self.apps[*place].deleted)
+    }
+
+    /// A new app whose first deployment is live already. None if the name is taken.
+    pub(crate) fn create_app(&mut self, now: i64, name: &str, release: Release) -> Option<usize> {
+        if self.by_name.contains_key(name) {
+            return None;
+        }
+        let (place, release) = (self.apps.len(), Arc::new(release));
+        let id = uuid(self.seed, name, 0);
+        self.by_id.insert(id.clone(), place);
+        self.by_name.insert(name.to_owned(), place);
+        self.apps.push(App {
+            id,
+            name: name.to_owned(),
+            region: "ams".to_owned(),
+            created_ms: now,
+            deployments: Vec::new(),
+            active: None,
+            in_progress: None,
+            pending: None,
+            pinned: None,
+            spec: Arc::clone(&release),
+            head: Arc::clone(&release),
+            waiting_push: None,
+            rollback_fate: Fate::Works,
+            imposed: None,
+            job_runs: Vec::new(),
+            deleted: false,
+            served: 0,
+            due: None,
+            rendered: None,
+            stale: Vec::new(),
+        });
+        let first = self.make(now, place, release, Cause::Manual, Who::Person);
+        let app = &mut self.apps[place];
+        app.deployments[first].enter(Phase::Active, now);
+        app.deployments[first].live_ms = Some(now);
+        app.active = Some(first);
+        Some(place)
+    }
+
+    /// Forgets an app: from now on it is not found. Its name stays taken.
+    pub(crate) fn delete_app(&mut self, place: usize) {
+        self.schedule(place, None);
+        self.apps[place].deleted = true;
+    }
+
+    /// Brings every app to `now`, each step at its own time.
+    pub(crate) fn advance(&mut self, now: i64) {
+        while let Some((at, place)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.schedule(place, None);
+            self.step(at, place);
+        }
+    }
+
+    /// When something will happen next to the app at `place`.
+    pub(crate) fn next_step(&self, place: usize) -> Option<i64> {
+        self.apps[place].due
+    }
+
+    /// Does what a write asks, or says why not. `now` must not be before the last `advance`.
+    pub(crate) fn write(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {
+        let lag = self.unknowns.reads_lag_ms;
+        let before = (lag > 0).then(|| {
+            let mut view = self.apps[place].clone();
+            view.stale.clear();
+            Arc::new(view)
+        });
+        let written = self.carry_out(now, place, who, write);
+        if let (Some(view), true) = (before, written.is_ok()) {
+            self.apps[place].stale.push((now.saturating_add_unsigned(lag), view));
+        }
+        self.apps[place].rendered = None;
+        written
+    }
+
+    fn carry_out(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {
+        match write {
+            Write::Push(release) => self.push(now, place, who, release),
+            Write::Deploy => {
+                let head = Arc::clone(&self.apps[place].head);
+                self.release(now, place, head, Cause::Manual, who)
+            }
+            Write::Cancel { deployment } => self.cancel(now, place, deployment),
+            Write::Restart => {
+                self.same_again(now, place, Cause::Restart, who, self.unknowns.restart_while_pinned)
+            }
+            Write::Maintenance => {
+                self.same_again(now, place, Cause::Maintenance, who, self.unknowns.platform_while_pinned)
+            }
+            Write::Autoscale => {
+                self.same_again(now, place, Cause::Autoscaled, who, self.unknowns.platform_while_pinned)
+            }
+            Write::Rollback { target, skip_pin } => self.roll_back(now, place, who, &target, skip_pin),
+            Write::Commit => self.commit(now, place),
+            Write::Revert => self.revert(now, place, who),
+            Write::AutoRollback { target } => self.auto_rollback(now, place, &target),
+        }
+    }
+
+    fn push(&mut self, now: i64, place: usize, who: Who, release: Release) -> Written {
+        let release = Arc::new(release);
+        self.apps[place].head = Arc::clone(&release);
+        self.release(now, place, release, Cause::Push, who)
+    }
+
+    /// A new release goes its way, unless the pin is in it [OAS: "preventing any new deployments from being
+    /// created, either manually or through Auto Deploy on Push webhooks"; how is unknown: switch].
+    fn release(&mut self, now: i64, place: usize, release: Arc<Release>, cause: Cause, who: Who) -> Written {
+        if self.apps[place].pinned.is_some() {
+            if self.unknowns.push_while_pinned == WhilePinned::Queued {
+                self.apps[place].waiting_push = Some((release, who));
+                return Ok(None);
+            }
+            return Err(self.refusal("the app is pinned by a rollback: commit or revert it to deploy again"));
+        }
+        self.apps[place].spec = Arc::clone(&release);
+        let made = self.make(now, place, release, cause, who);
+        Ok(Some(self.enqueue(now, place, made)))
+    }
+
+    fn same_again(
+        &mut self,
+        now: i64,
+        place: usize,
+        cause: Cause,
+        who: Who,
+        while_pinned: super::unknowns::Allowed,
+    ) -> Written {
+        if self.apps[place].pinned.is_some() && while_pinned == super::unknowns::Allowed::Refuses {
+            return Err(self.refusal("the app is pinned by a rollback"));
+        }
+        let Some(live) = self.apps[place].active() else {
+            return Err(self.refusal("the app has no active deployment"));
+        };
+        let release = Arc::clone(&live.release);
+        let made = self.make(now, place, release, cause, who);
+        Ok(Some(self.enqueue(now, place, made)))
+    }
+
+    /// "Immediately cancel an in-progress deployment." [OAS]
+    fn cancel(&mut self, now: i64, place: usize, deployment: Option<String>) -> Written {
+        let app = &self.apps[place];
+        let which = match &deployment {
+            Some(id) => Some(app.place_of(id).ok_or_else(|| Refusal::new(404, "deployment does not exist"))?),
+            None => app.in_progress.or(app.pending),
+        };
+        match which {
+            Some(which) if app.in_progress == Some(which) || app.pending == Some(which) => {
+                let id = app.deployments[which].id.clone();
+                self.end(now, place, which, Phase::Canceled);
+                Ok(Some(id))
+            }
+            _ => Err(Refusal::new(400, "deployment is not in progress")),
+        }
+    }
+
+    /// A deployment that has been created and waits for its turn.
+    fn make(&mut self, now: i64, place: usize, release: Arc<Release>, cause: Cause, who: Who) -> usize {
+        let (durations, app) = (self.durations, &mut self.apps[place]);
+        let builds = match cause {
+            Cause::Push | Cause::Manual => true,
+            Cause::Revert => self.unknowns.revert_to == super::unknowns::RevertTo::BranchHead,
+            _ => false,
+        };
+        let build = builds.then(|| (release.build_ms.unwrap_or(durations.build_ms), release.build));
+        let rollout = match cause {
+            Cause::Rollback { .. } => (durations.rollback_ms, app.rollback_fate),
+            _ if builds => (release.deploy_ms.unwrap_or(durations.deploy_ms), release.rollout),
+            _ => (durations.rollback_ms, Fate::Works),
+        };
+        app.deployments.push(Deployment {
+            id: uuid(self.seed, &app.name, app.deployments.len() + 1),
+            release,
+            cause,
+            who,
+            phase: Phase::PendingBuild,
+            created_ms: now,
+            updated_ms: now,
+            live_ms: None,
+            previous: app.id_at(app.active),
+            region: app.region.clone(),
+            steps_done: 0,
+            build,
+            rollout,
+        });
+        app.deployments.len() - 1
+    }
+
+    /// Starts a deployment, or lets it wait in the place of the one that waited before: one in progress at a
+    /// time, and of those waiting only the newest is ever built [inferred: `pending_deployment` is one].
+    fn enqueue(&mut self, now: i64, place: usize, made: usize) -> String {
+        let id = self.apps[place].deployments[made].id.clone();
+        if self.apps[place].in_progress.is_none() {
+            self.start(now, place, made);
+            return id;
+        }
+        if let Some(waited) = self.apps[place].pending.replace(made) {
+            let last = match self.unknowns.pending_replaced {
+                Replaced::Superseded => Phase::Superseded,
+                Replaced::Canceled => Phase::Canceled,
+            };
+            self.apps[place].deployments[waited].enter(last, now);
+            self.unpin_failed(place, waited);
+        }
+        id
+    }
+
+    fn start(&mut self, now: i64, place: usize, which: usize) {
+        self.apps[place].in_progress = Some(which);
+        self.schedule_from(now, place);
+    }
+
+    /// The deployment in progress takes its next step.
+    fn step(&mut self, at: i64, place: usize) {
+        let Some(which) = self.apps[place].in_progress else { return };
+        let Some((_, next)) = self.ahead(place, which) else { return };
+        self.apps[place].rendered = None;
+        if next.is_terminal() {
+            self.end(at, place, which, next);
+            return;
+        }
+        self.apps[place].deployments[which].enter(next, at);
+        if next == Phase::Deploying {
+            self.run_jobs(place, which);
+        }
+        self.schedule_from(at, place);
+    }
+
+    /// How long the deployment stays in its phase, and what follows. None: for ever.
+    fn ahead(&self, place: usize, which: usize) -> Option<(u64, Phase)> {
+        let deployment = &self.apps[place].deployments[which];
+        let after = |(span, fate): (u64, Fate), next| match fate {
+            Fate::Works => Some((span, next)),
+            Fate::Fails => Some((span, Phase::Error)),
+            Fate::Sticks => None,
+        };
+        let pending = self.durations.pending_ms;
+        match (deployment.phase, deployment.build) {
+            (Phase::PendingBuild, Some(_)) => Some((pending, Phase::Building)),
+            (Phase::Building, Some(build)) => after(build, Phase::PendingDeploy),
+            // The build is reused [reported: "reuses the already-built container"].
+            (Phase::PendingBuild | Phase::Building, None) => Some((pending, Phase::PendingDeploy)),
+            (Phase::PendingDeploy, _) => Some((pending, Phase::Deploying)),
+            (Phase::Deploying, _) => after(deployment.rollout, Phase::Active),
+            (Phase::Active | Phase::Superseded | Phase::Error | Phase::Canceled, _) => None,
+        }
+    }
+
+    fn run_jobs(&mut self, place: usize, which: usize) {
+        let again = self.unknowns.jobs_run_again;
+        let app = &mut self.apps[place];
+        let deployment = &app.deployments[which];
+        if !deployment.release.migrations.is_empty() && (again || deployment.build.is_some()) {
+            app.job_runs.push(deployment.id.clone());
+        }
+    }
+
+    /// A deployment ends, and the one that waits starts.
+    fn end(&mut self, at: i64, place: usize, which: usize, last: Phase) {
+        let app = &mut self.apps[place];
+        app.deployments[which].enter(last, at);
+        if last == Phase::Active {
+            if let Some(before) = app.active.replace(which) {
+                app.deployments[before].enter(Phase::Superseded, at);
+            }
+            app.deployments[which].live_ms = Some(at);
+            app.imposed = None;
+        } else {
+            self.unpin_failed(place, which);
+        }
+        let app = &mut self.apps[place];
+        if app.pending == Some(which) {
+            app.pending = None;
+        }
+        if app.in_progress == Some(which) {
+            app.in_progress = None;
+            let waiting = app.pending.take();
+            self.schedule(place, None);
+            if let Some(waiting) = waiting {
+                self.start(at, place, waiting);
+            }
+        }
+    }
+
+    fn schedule_from(&mut self, at: i64, place: usize) {
+        let next = self.apps[place].in_progress.and_then(|which| self.ahead(place, which));
+        self.schedule(place, next.map(|(span, _)| at.saturating_add_unsigned(span)));
+    }
+
+    fn schedule(&mut self, place: usize, due: Option<i64>) {
+        if let Some(before) = std::mem::replace(&mut self.apps[place].due, due) {
+            self.due.remove(&(before, place));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, place));
+        }
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        Refusal::new(self.unknowns.refusal_status, message)
+    }
+}
+
+#[cfg(test)]
+mod tests;

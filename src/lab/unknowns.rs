@@ -1,0 +1,175 @@
+//! What DigitalOcean's documents leave open, each a switch, so that the tests can pass under every answer.
+//!
+//! Nothing here may be relied upon: a guard that is right under one setting only is wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer to a question "does it, or is it refused".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowed {
+    /// It does it.
+    Accepts,
+    /// A 4xx, and nothing happens.
+    Refuses,
+}
+
+/// Whether a field appears in answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// The field is there.
+    Shown,
+    /// The field is left out.
+    Omitted,
+}
+
+/// What a rollback does to a deployment that is in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Busy {
+    /// The rollback waits for it to end.
+    Queues,
+    /// The rollback cancels it.
+    Cancels,
+    /// The rollback is refused.
+    Refuses,
+}
+
+/// What becomes of a push, or a manual deployment, while the app is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhilePinned {
+    /// It is refused with a 4xx (a hook sees the refusal).
+    Refused,
+    /// It is deployed once the app is unpinned.
+    Queued,
+    /// It is lost: a hook hears nothing, an API call is refused.
+    Dropped,
+}
+
+/// The last phase of a deployment that another one replaced before its turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replaced {
+    /// SUPERSEDED, though it never was live.
+    Superseded,
+    /// CANCELED.
+    Canceled,
+}
+
+/// The pin once the rollback deployment ended in ERROR or CANCELED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pin {
+    /// The app stays pinned.
+    Kept,
+    /// The app is unpinned.
+    Released,
+}
+
+/// What a revert deploys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertTo {
+    /// The release the app ran before the rollback, its build reused.
+    SameBuild,
+    /// The newest commit of the branch, built anew.
+    BranchHead,
+}
+
+/// The `cause_details.type` of a revert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevertCause {
+    /// MANUAL.
+    Manual,
+    /// MANUAL_ROLLBACK.
+    ManualRollback,
+}
+
+/// How zero values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zeros {
+    /// Left out, as one recorded real answer does.
+    Omitted,
+    /// Written, as the API's own examples do.
+    Written,
+}
+
+/// Every open question, answered. The default is what we hold most likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Unknowns {
+    /// A rollback of a pinned app. (Validate says `app_pinned`; whether create refuses is not documented.)
+    pub create_when_pinned: Allowed,
+    /// A rollback that validate would call invalid for another reason.
+    pub create_when_invalid: Allowed,
+    /// A rollback while a deployment is in progress.
+    pub create_when_busy: Busy,
+    /// A commit when the app is not pinned: also the second of two commits.
+    pub commit_when_unpinned: Allowed,
+    /// A revert when the app is not pinned: also the second of two reverts.
+    pub revert_when_unpinned: Allowed,
+    /// A commit or revert before the rollback deployment has ended.
+    pub settle_before_terminal: Allowed,
+    /// Pushes and manual deployments of a pinned app.
+    pub push_while_pinned: WhilePinned,
+    /// A restart of a pinned app.
+    pub restart_while_pinned: Allowed,
+    /// Maintenance and autoscaling of a pinned app.
+    pub platform_while_pinned: Allowed,
+    /// The pin after a failed rollback deployment.
+    pub pin_after_failure: Pin,
+    /// What a revert deploys.
+    pub revert_to: RevertTo,
+    /// How a revert names its cause.
+    pub revert_cause: RevertCause,
+    /// PRE_DEPLOY jobs of the target run again on a rollback.
+    pub jobs_run_again: bool,
+    /// What becomes of a pending deployment that a newer one replaces.
+    pub pending_replaced: Replaced,
+    /// `cloned_from` of a rollback deployment.
+    pub cloned_from: Shown,
+    /// `cause_details` (it is not in the OpenAPI document).
+    pub cause_details: Shown,
+    /// `previous_deployment_id` (it is not in the OpenAPI document).
+    pub previous_deployment: Shown,
+    /// Zero values, `"valid": false` among them.
+    pub zeros: Zeros,
+    /// Reads show the view of before a write for this long after it.
+    pub reads_lag_ms: u64,
+    /// A `create_rollback` gets no answer and is applied this much later.
+    pub late_apply_ms: Option<u64>,
+    /// The status of a refusal for the app's state: 409, 412, 422 and 400 have all been guessed.
+    pub refusal_status: u16,
+}
+
+impl Default for Unknowns {
+    fn default() -> Self {
+        Self {
+            create_when_pinned: Allowed::Refuses,
+            create_when_invalid: Allowed::Refuses,
+            create_when_busy: Busy::Queues,
+            commit_when_unpinned: Allowed::Refuses,
+            revert_when_unpinned: Allowed::Refuses,
+            settle_before_terminal: Allowed::Refuses,
+            push_while_pinned: WhilePinned::Dropped,
+            restart_while_pinned: Allowed::Refuses,
+            platform_while_pinned: Allowed::Refuses,
+            pin_after_failure: Pin::Kept,
+            revert_to: RevertTo::SameBuild,
+            revert_cause: RevertCause::Manual,
+            jobs_run_again: true,
+            pending_replaced: Replaced::Superseded,
+            cloned_from: Shown::Shown,
+            cause_details: Shown::Shown,
+            previous_deployment: Shown::Shown,
+            zeros: Zeros::Omitted,
+            reads_lag_ms: 0,
+            late_apply_ms: None,
+            refusal_status: 409,
+        }
+    }
+}
