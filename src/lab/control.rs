@@ -1,6 +1,8 @@
 //! The control API under `/lab`: how a person, a script or the demonstration arranges things. No token: the lab
 //! listens on loopback only. It goes on working when the lab's network is "down".
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -69,7 +71,7 @@ pub(super) fn act(world: &mut World, name: &str, action: Action) -> Result<Optio
     let place = world.place(name)?;
     let app = &world.model.apps[place];
     let (operation, who, write) = match action {
-        Action::Push { release } => (Operation::Push, Who::Person, Write::Push(release)),
+        Action::Push { release } => (Operation::Push, Who::Person, Write::Push(Arc::new(release))),
         Action::Deploy => (Operation::CreateDeployment, Who::Person, Write::Deploy),
         Action::Restart => (Operation::Restart, Who::Person, Write::Restart),
         Action::Cancel { deployment } => {

@@ -54,36 +54,41 @@ fn admitted(
     request_id: &str,
 ) -> Outgoing {
     world.ledger.count(call.operation);
-    if standing.verdict != Verdict::Passed {
-        let mut answer = Answer::error(429, "API Rate limit exceeded.", request_id);
-        if let Verdict::Burst(seconds) = standing.verdict {
-            answer.headers.push(("retry-after", seconds.to_string()));
-        }
-        return (answer, None);
-    }
     let place = call.app.as_deref().map(|id| world.model.by_id(id));
     let name = place.flatten().map(|place| world.model.apps[place].name.clone());
-    let app = name.clone().or_else(|| call.app.clone()).unwrap_or_default();
-    let fault = world.strike(Met::Call(call.operation), name.as_deref());
-    let outcome = permitted(token, call.operation).and_then(|who| match place {
-        Some(None) => Err((who, Refusal::new(404, "The resource you requested could not be found."))),
-        Some(Some(place)) => Ok((who, Some(place))),
-        None => Ok((who, None)),
-    });
-    match outcome {
+    let limited = standing.verdict != Verdict::Passed;
+    let fault = if limited { None } else { world.strike(Met::Call(call.operation), name.as_deref()) };
+    let outcome =
+        within(standing, token).and_then(|()| permitted(token, call.operation)).and_then(|who| match place {
+            Some(None) => Err((who, Refusal::new(404, "The resource you requested could not be found."))),
+            Some(Some(place)) => Ok((who, Some(place))),
+            None => Ok((who, None)),
+        });
+    let answered = match outcome {
         Err((who, refusal)) => {
             if !call.operation.is_read() {
+                let app = name.or_else(|| call.app.clone()).unwrap_or_default();
                 world.refuse(&app, call.operation, who, &refusal);
             }
-            (Answer::error(refusal.status, &refusal.message, request_id), fault)
+            Err(refusal)
         }
-        Ok((_, None)) => (render::list_apps(world, base, request.host, call.page), fault),
-        Ok((who, Some(place))) => {
-            let body = perform(world, base, request, call, (place, who), fault.as_ref());
-            let answer =
-                body.unwrap_or_else(|refusal| Answer::error(refusal.status, &refusal.message, request_id));
-            (answer, fault)
-        }
+        Ok((_, None)) => Ok(render::list_apps(world, base, request.host, call.page)),
+        Ok((who, Some(place))) => perform(world, base, request, call, (place, who), fault.as_ref()),
+    };
+    let refused = |refusal: Refusal| Answer::error(refusal.status, &refusal.message, request_id);
+    let mut answer = answered.unwrap_or_else(refused);
+    if let Verdict::Burst(seconds) = standing.verdict {
+        answer.headers.push(("retry-after", seconds.to_string()));
+    }
+    (answer, fault)
+}
+
+/// 429 over a limit.
+fn within(standing: Standing, token: Option<&Token>) -> Result<(), (Who, Refusal)> {
+    let who = token.map_or(Who::Person, |token| token.who);
+    match standing.verdict {
+        Verdict::Passed => Ok(()),
+        Verdict::Burst(_) | Verdict::Spent => Err((who, Refusal::new(429, "API Rate limit exceeded."))),
     }
 }
 
@@ -129,7 +134,11 @@ fn perform(
         }
         _ => {}
     }
-    let asked = Asked { place, who, operation: call.operation, write: write(call, request.body)? };
+    let write = write(call, request.body).inspect_err(|refusal| {
+        let name = world.model.apps[place].name.clone();
+        world.refuse(&name, call.operation, who, refusal);
+    })?;
+    let asked = Asked { place, who, operation: call.operation, write };
     let made = world.write(asked, fault)?;
     Ok(written(world, place, call.operation, made.as_deref()))
 }

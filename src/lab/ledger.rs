@@ -9,18 +9,28 @@ use super::app::Who;
 /// What can be asked of the platform, and what happens to it without being asked through the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // each is the call of its name
 pub enum Operation {
+    /// `GET /v2/apps`.
     ListApps,
+    /// `GET /v2/apps/{id}`.
     GetApp,
+    /// `GET .../deployments`.
     ListDeployments,
+    /// `GET .../deployments/{id}`.
     GetDeployment,
+    /// `POST .../rollback/validate`.
     ValidateRollback,
+    /// `POST .../deployments`.
     CreateDeployment,
+    /// `POST .../deployments/{id}/cancel`.
     CancelDeployment,
+    /// `POST .../restart`.
     Restart,
+    /// `POST .../rollback`.
     CreateRollback,
+    /// `POST .../rollback/commit`.
     CommitRollback,
+    /// `POST .../rollback/revert`.
     RevertRollback,
     /// A push to the branch: not an API call.
     Push,

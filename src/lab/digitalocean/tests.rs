@@ -39,7 +39,7 @@ fn shop_with_v2(unknowns: Unknowns) -> (World, String, String) {
     let mut world = world(LabConfig { unknowns, ..LabConfig::default() });
     let place = world.place("shop").expect("shop");
     let v1 = world.model.apps[place].deployments[0].id.clone();
-    let write = Write::Push(Release::bad("v2"));
+    let write = Write::Push(Release::bad("v2").into());
     world.write(Asked { place, who: Who::Person, operation: Operation::Push, write }, None).expect("a push");
     world.advance(world.now() + 60_000);
     let path = format!("/v2/apps/{}", world.model.apps[place].id);
@@ -211,4 +211,60 @@ fn ten_thousand_apps_are_listed_from_what_is_already_rendered() {
     assert_eq!(page["apps"][199]["spec"]["name"], "app-09999");
     let rendered = world.model.apps.iter().filter(|app| app.rendered.is_some()).count();
     assert_eq!(rendered, 200);
+}
+
+/// What the ledger says was done is what the model shows was done, under every fault.
+mod the_ledger_is_an_oracle {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lab::app::Cause;
+    use crate::lab::fault::{Fault, Target, When};
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            any::<bool>().prop_map(|applied| Kind::Status { code: 502, applied }),
+            any::<bool>().prop_map(|applied| Kind::Hang { applied }),
+            any::<bool>().prop_map(|applied| Kind::Reset { applied }),
+            (0..4000u64).prop_map(|after_ms| Kind::AppliedLate { after_ms }),
+            Just(Kind::Truncated),
+            Just(Kind::TooManyRequests { retry_after: None }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn of_every_rollback(
+            calls in prop::collection::vec((0..5usize, 0..3000i64), 1..40),
+            faults in prop::collection::vec((kinds(), 1..4u64), 0..3),
+        ) {
+            let (mut world, path, v1) = shop_with_v2(Unknowns::default());
+            for (kind, every) in faults {
+                world.faults.add(Fault::on(Target::Writes, kind).when(When::Every(every)));
+            }
+            let body = json!({ "deployment_id": v1 }).to_string();
+            let verbs = ["rollback", "rollback/commit", "rollback/revert", "restart", "deployments"];
+            for (verb, wait) in &calls {
+                post(&mut world, &format!("{path}/{}", verbs[*verb]), &body);
+                world.advance(world.now() + wait);
+            }
+            world.advance(world.now() + 60_000);
+
+            let app = &world.model.apps[0];
+            let made = |wanted: fn(&Cause) -> bool| app.deployments.iter().filter(|d| wanted(&d.cause)).count();
+            let applied = |operation| world.ledger.applied(operation, "shop").len();
+            prop_assert_eq!(applied(Operation::CreateRollback), made(|c| matches!(c, Cause::Rollback { .. })));
+            prop_assert_eq!(applied(Operation::RevertRollback), made(|c| *c == Cause::Revert));
+            prop_assert_eq!(applied(Operation::Restart), made(|c| *c == Cause::Restart));
+            let settled = applied(Operation::CommitRollback) + applied(Operation::RevertRollback);
+            prop_assert_eq!(applied(Operation::CreateRollback) - settled, usize::from(app.pinned.is_some()));
+            prop_assert_eq!(world.ledger.entries.len(), calls.len() + 1, "every write is in it once");
+            for entry in world.ledger.entries.iter().filter(|entry| entry.applied()) {
+                prop_assert!(entry.deployment.as_ref().is_none_or(|id| app.place_of(id).is_some()));
+                prop_assert_eq!(&entry.refused, &None);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::lab::app::AppState;
 use crate::lab::release::Image;
-use crate::lab::unknowns::{Allowed, Busy, Pin, RevertTo};
+use crate::lab::unknowns::{Busy, Pin, Replaced, RevertTo};
 
 /// One app, `shop`, live with v1 at time 0, and the steps to move it.
 struct Shop {
@@ -32,12 +32,12 @@ impl Shop {
     }
 
     fn push(&mut self, version: &str) -> String {
-        self.write(Write::Push(Release::good(version))).expect("a push").expect("a deployment")
+        self.write(Write::Push(Release::good(version).into())).expect("a push").expect("a deployment")
     }
 
     /// Pushes a release and waits until it has ended.
     fn released(&mut self, release: Release) -> String {
-        let id = self.write(Write::Push(release)).expect("a push").expect("a deployment");
+        let id = self.write(Write::Push(release.into())).expect("a push").expect("a deployment");
         self.wait(1000);
         id
     }
@@ -233,7 +233,7 @@ fn a_pinned_app_takes_pushes_as_the_switch_says() {
     {
         let (mut shop, _) = rolled_back(Unknowns { push_while_pinned: switch, ..Unknowns::default() });
         shop.wait(1000);
-        let pushed = shop.write(Write::Push(Release::good("v3")));
+        let pushed = shop.write(Write::Push(Release::good("v3").into()));
         assert_eq!(pushed.is_ok(), switch == WhilePinned::Queued);
         assert_eq!(shop.wait(1000).version(), "v1", "{switch:?}");
         shop.write(Write::Commit).expect("a commit");
@@ -311,7 +311,7 @@ fn a_failed_rollback_keeps_or_loses_its_pin() {
 fn a_revert_takes_the_old_build_or_the_head_of_the_branch() {
     for (switch, version) in [(RevertTo::SameBuild, "v2"), (RevertTo::BranchHead, "v3")] {
         let (mut shop, _) = rolled_back(Unknowns { revert_to: switch, ..Unknowns::default() });
-        shop.wait(1000).write(Write::Push(Release::good("v3"))).expect_err("pinned");
+        shop.wait(1000).write(Write::Push(Release::good("v3").into())).expect_err("pinned");
         shop.write(Write::Revert).expect("a revert");
         assert_eq!(shop.wait(1000).version(), version);
     }
@@ -384,7 +384,7 @@ enum Move {
 fn moves() -> impl Strategy<Value = Move> {
     let fate = || prop_oneof![4 => Just(Fate::Works), 1 => Just(Fate::Fails), 1 => Just(Fate::Sticks)];
     let push = (0..5u32, fate(), fate()).prop_map(|(version, build, rollout)| {
-        Move::Do(Write::Push(Release { build, rollout, ..Release::good(&format!("v{version}")) }))
+        Move::Do(Write::Push(Release { build, rollout, ..Release::good(&format!("v{version}")) }.into()))
     });
     prop_oneof![
         4 => (0..300i64).prop_map(Move::Wait),
