@@ -128,7 +128,7 @@ async fn a_reset_or_a_hang_may_come_before_or_after_it_was_done() {
     for applied in [false, true] {
         for kind in [Kind::Reset { applied }, Kind::Hang { applied }] {
             let mut http = started(Unknowns::default()).await;
-            http.client = client(Duration::from_millis(200));
+            http.client = client(Duration::from_millis(600));
             http.lab.fault(Fault::on(Target::Writes, kind.clone()).of_app("shop"));
             let error = http.roll_back().await.expect_err("no answer");
             assert_eq!(error.is_timeout(), matches!(kind, Kind::Hang { .. }), "{error:?}");
@@ -142,15 +142,16 @@ async fn a_reset_or_a_hang_may_come_before_or_after_it_was_done() {
 
 #[tokio::test]
 async fn a_rollback_can_be_applied_after_its_caller_gave_up() {
-    let mut http = started(Unknowns { late_apply_ms: Some(300), ..Unknowns::default() }).await;
+    let mut http = started(Unknowns { late_apply_ms: Some(1500), ..Unknowns::default() }).await;
     http.client = client(Duration::from_millis(100));
     http.roll_back().await.expect_err("no answer");
     assert_eq!((http.applied(), http.lab.app("shop").expect("shop").pinned), (0, None));
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(http.lab.app("shop").expect("shop").pinned.is_some());
+    while http.lab.app("shop").expect("shop").pinned.is_none() {
+        tokio::task::yield_now().await;
+    }
     let ledger = http.lab.ledger();
     let entry = ledger.applied(Operation::CreateRollback, "shop")[0];
-    assert_eq!(entry.applied_ms, Some(entry.at_ms + 300));
+    assert_eq!(entry.applied_ms, Some(entry.at_ms + 1500));
 }
 
 #[tokio::test]
@@ -206,12 +207,12 @@ async fn the_json_can_be_twisted() {
 #[tokio::test]
 async fn a_slow_loris_outlasts_its_callers_patience() {
     let mut http = started(Unknowns::default()).await;
-    http.client = client(Duration::from_millis(200));
-    http.lab.fault(Fault::on(Target::Site, Kind::SlowLoris { every_ms: 100 }));
+    http.client = client(Duration::from_millis(500));
+    http.lab.fault(Fault::on(Target::Site, Kind::SlowLoris { every_ms: 200 }));
     let sent = http.client.get(http.url("sites/shop/healthz")).send().await.expect("a head");
     assert_eq!(sent.status(), 200);
     assert!(sent.text().await.is_err_and(|error| error.is_timeout()));
-    http.lab.fault(Fault::on(Target::Up, Kind::Delay { ms: 400 }));
+    http.lab.fault(Fault::on(Target::Up, Kind::Delay { ms: 2000 }));
     let late = http.client.get(http.url("up")).send().await;
     assert!(late.is_err_and(|error| error.is_timeout()));
     http.lab.stop().await;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -131,7 +132,8 @@ pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Va
             (unknowns.cause_details == Shown::Shown).then(|| cause_details(app, made, unknowns)),
         "progress": progress(made),
         "tier_slug": "basic",
-        "timing": { "pending": "0.1s", "build_total": made.build.map(|(ms, _)| format!("{}ms", ms)) },
+        "timing": { "pending": "0.1s", "build_total": made.build.map(|(ms, _)| seconds(ms)),
+                    "deploying": seconds(made.rollout.0) },
     });
     shown(value, unknowns)
 }
@@ -279,6 +281,11 @@ fn shown(value: Value, unknowns: Unknowns) -> Value {
         Value::Array(list) => Value::Array(list.into_iter().map(|value| shown(value, unknowns)).collect()),
         other => other,
     }
+}
+
+/// A duration as in `timing` [real: `"3.67s"`]; what was planned, whether or not it came to that.
+fn seconds(ms: u64) -> String {
+    format!("{}s", Duration::from_millis(ms).as_secs_f64())
 }
 
 /// RFC 3339 with nine fractional digits.
