@@ -42,7 +42,7 @@ use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
 
 use app::{App, Command};
-use fleet::FleetLine;
+use fleet::{FleetLine, FleetOwner};
 use pause::Paused;
 use poll::{Account, Poller, Slices};
 
@@ -145,14 +145,14 @@ impl Daemon {
         let listener = listener.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
-        let fleet = fleet::start(
-            restored.storm_since,
+        let fleet = FleetOwner {
+            since: restored.storm_since,
             most,
-            Arc::clone(&journal),
-            Arc::clone(&clock),
-            metrics.clone(),
-            stop.clone(),
-        );
+            journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        };
         let controls =
             Controls::start(config.control_probes.clone(), Arc::clone(&probe), Arc::clone(&clock));
         let shell = Arc::new(Shell {
@@ -162,7 +162,7 @@ impl Daemon {
             probe,
             controls: watch::Sender::new(Arc::new(controls)),
             peers: Peers::new(),
-            fleet,
+            fleet: fleet.start(),
             paused: Paused::new(restored.paused),
             is_journal_working: AtomicBool::new(true),
         });

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod decision;
 pub mod ids;
 pub mod journal;

@@ -11,88 +11,91 @@ use crate::ids::AppName;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 
-/// How apps reach the breaker.
+/// How the breaker is reached.
 #[derive(Clone)]
-pub(super) struct FleetLine {
-    asks: mpsc::Sender<Ask>,
-    storm: watch::Receiver<Option<Moment>>,
-}
+pub(super) struct FleetLine(mpsc::Sender<Ask>);
 
 enum Ask {
     Want(AppName, oneshot::Sender<Permit>),
-    Resume(oneshot::Sender<()>),
+    Resume(oneshot::Sender<Permit>),
 }
 
-/// Starts the owner. `most` apps may want a rollback at once.
-pub(super) fn start(
-    since: Option<Moment>,
-    most: watch::Receiver<usize>,
-    journal: Arc<dyn Journal>,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
-    stop: CancellationToken,
-) -> FleetLine {
-    let (asks, mut inbox) = mpsc::channel(64);
-    let (told, storm) = watch::channel(since);
-    tokio::spawn(async move {
-        let mut fleet = Fleet::new(since);
-        metrics.storm.set(i64::from(since.is_some()));
+/// What the owner needs.
+pub(super) struct FleetOwner {
+    /// The breaker is open since then, by the journal.
+    pub(super) since: Option<Moment>,
+    /// How many apps may want a rollback at once.
+    pub(super) most: watch::Receiver<usize>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
+    pub(super) stop: CancellationToken,
+}
+
+impl FleetOwner {
+    /// Starts the owner.
+    pub(super) fn start(self) -> FleetLine {
+        let (asks, inbox) = mpsc::channel(64);
+        tokio::spawn(self.run(inbox));
+        FleetLine(asks)
+    }
+
+    async fn run(self, mut inbox: mpsc::Receiver<Ask>) {
+        let mut fleet = Fleet::new(self.since);
+        self.metrics.storm.set(i64::from(self.since.is_some()));
         loop {
             let ask = tokio::select! {
-                () = stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 ask = inbox.recv() => ask,
             };
             let before = fleet.storm_since();
-            let reply: Box<dyn FnOnce() + Send> = match ask {
+            let reply = match ask {
                 None => return,
                 Some(Ask::Want(app, reply)) => {
-                    let permit = fleet.want(&app, clock.now(), *most.borrow());
-                    Box::new(move || drop(reply.send(permit)))
+                    fleet.want(&app, self.clock.now(), *self.most.borrow());
+                    reply
                 }
                 Some(Ask::Resume(reply)) => {
                     fleet.resume();
-                    Box::new(move || drop(reply.send(())))
+                    reply
                 }
             };
-            let now = fleet.storm_since();
-            if now != before {
-                if now.is_some() {
-                    tracing::error!("storm: more apps want a rollback at once than allowed; nobody acts until resumed");
-                }
-                // In force at once; what the journal does not take is only lost over a restart.
-                if let Err(error) = journal.set_storm(now).await {
-                    tracing::error!(%error, "the storm breaker is not in the journal");
-                }
-                metrics.storm.set(i64::from(now.is_some()));
-                told.send_replace(now);
+            if fleet.storm_since() != before {
+                self.note(fleet.storm_since()).await;
             }
-            reply();
+            // Whoever asked may have given up waiting.
+            let _ = reply.send(fleet.permit());
         }
-    });
-    FleetLine { asks, storm }
+    }
+
+    async fn note(&self, since: Option<Moment>) {
+        if since.is_some() {
+            tracing::error!("storm: more apps want a rollback at once than allowed; nobody acts until resumed");
+        }
+        self.metrics.storm.set(i64::from(since.is_some()));
+        // In force all the same; what the journal does not take is lost only over a restart.
+        if let Err(error) = self.journal.set_storm(since).await {
+            tracing::error!("failed to {error}");
+        }
+    }
 }
 
 impl FleetLine {
     /// `app` wants a rollback. A breaker that does not answer does not permit.
     pub(super) async fn want(&self, app: &AppName) -> Permit {
-        let (reply, answer) = oneshot::channel();
-        if self.asks.send(Ask::Want(app.clone(), reply)).await.is_err() {
-            return Permit::Storm;
-        }
-        answer.await.unwrap_or(Permit::Storm)
+        self.ask(|reply| Ask::Want(app.clone(), reply)).await
     }
 
     /// A person closes the breaker.
-    pub(super) async fn resume(&self) {
-        let (reply, answer) = oneshot::channel();
-        if self.asks.send(Ask::Resume(reply)).await.is_ok() {
-            // The owner is gone only while the daemon stops.
-            let _ = answer.await;
-        }
+    pub(super) async fn resume(&self) -> Permit {
+        self.ask(Ask::Resume).await
     }
 
-    /// Since when the breaker is open.
-    pub(super) fn storm_since(&self) -> Option<Moment> {
-        *self.storm.borrow()
+    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<Permit>) -> Ask) -> Permit {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(ask(reply)).await.is_err() {
+            return Permit::Storm;
+        }
+        answer.await.unwrap_or(Permit::Storm)
     }
 }

@@ -182,7 +182,7 @@ fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&In
         state.incident().map_or(state.word(), |incident| incident.stage.word()).to_owned()
     };
     let (from, to) = (stage(before), stage(&change.state));
-    if from == to && change.ruling.is_none() && change.effect.is_none() {
+    if from == to && change.ruling.is_none() && change.story.is_empty() {
         return;
     }
     let reason = change.ruling.as_ref().map_or("", |ruling| ruling.reason.word());
