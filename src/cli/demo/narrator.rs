@@ -1,0 +1,150 @@
+//! Tells the demo's story: asks the daemon's API like anybody would, and says what is new.
+#![expect(clippy::print_stdout, reason = "the story is this command's output")]
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{APP, DemoError, GLANCE};
+use crate::journal::{IncidentRecord, TimelineEntry};
+use crate::lab::{AppState, Lab, Ledger};
+use crate::server::AppStatus;
+
+/// The one who tells.
+pub(super) struct Narrator {
+    start: Instant,
+    lab: Lab,
+    base: String,
+    client: reqwest::Client,
+    last_line: String,
+    told: usize,
+}
+
+/// What the API says of an incident.
+#[derive(Deserialize)]
+struct Incident {
+    #[serde(flatten)]
+    record: IncidentRecord,
+    timeline: Vec<TimelineEntry>,
+}
+
+impl Narrator {
+    pub(super) fn new(start: Instant, lab: Lab, daemon: SocketAddr) -> Self {
+        let base = format!("http://{daemon}");
+        let client = reqwest::Client::new();
+        Self { start, lab, base, client, last_line: String::new(), told: 0 }
+    }
+
+    pub(super) fn opening(&self, configuration: &str) {
+        println!("rearguard demo: the real daemon, guarding an app on a platform that is built in.");
+        println!("Everything stays on this machine. It takes half a minute.\n");
+        println!("The configuration it runs with:\n");
+        for line in configuration.lines() {
+            println!("    {line}");
+        }
+        println!("\nThe daemon serves {}: try {}/metrics while it runs.", self.base, self.base);
+    }
+
+    pub(super) fn chapter(&self, title: &str) {
+        println!("\n== {title}");
+    }
+
+    /// Follows the app until `is_there`.
+    pub(super) async fn until(
+        &mut self,
+        what: &'static str,
+        is_there: impl Fn(&AppStatus) -> bool,
+    ) -> Result<AppStatus, DemoError> {
+        let deadline = self.start + super::WITHIN;
+        while Instant::now() < deadline {
+            let app: AppStatus = self.get(&format!("/api/v1/apps/{APP}")).await?;
+            self.glance(&app);
+            if is_there(&app) {
+                return Ok(app);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Err(DemoError::TimedOut(what))
+    }
+
+    /// Follows the newest incident to its end.
+    pub(super) async fn until_closed(&mut self) -> Result<(), DemoError> {
+        #[derive(Deserialize)]
+        struct List {
+            incidents: Vec<IncidentRecord>,
+        }
+        let list: List = self.get("/api/v1/incidents").await?;
+        let Some(newest) = list.incidents.first() else { return Err(DemoError::TimedOut("an incident")) };
+        let path = format!("/api/v1/incidents/{}", newest.id);
+        loop {
+            let incident: Incident = self.get(&path).await?;
+            for entry in incident.timeline.iter().skip(self.told) {
+                self.say(&self.with_versions(&entry.text));
+            }
+            self.told = incident.timeline.len();
+            if incident.record.closed_at.is_some() {
+                self.sum_up(&incident.record);
+                return Ok(());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// One line when something about the app changed.
+    fn glance(&mut self, app: &AppStatus) {
+        let live = app.live_deployment.as_ref().map_or("nothing".to_owned(), |id| self.version(id.as_str()));
+        let under_way = app.in_progress_deployment.as_ref();
+        let under_way = under_way.map(|id| format!("; {} is on its way", self.version(id.as_str())));
+        let line = format!("{APP} is {}: {live} is live{}", app.state, under_way.unwrap_or_default());
+        if line != self.last_line {
+            self.say(&line);
+            self.last_line = line;
+        }
+    }
+
+    fn sum_up(&self, record: &IncidentRecord) {
+        let seconds = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1} s"));
+        println!("\n== incident {}: {}", record.id, record.outcome.map_or("open", |outcome| outcome.word()));
+        println!("   from the first failing sample to the decision     {}", seconds(record.time_to_detect_seconds));
+        println!("   from the first failing sample to a healthy app    {}", seconds(record.time_to_restore_seconds));
+    }
+
+    pub(super) fn closing(&self, app: &AppState, ledger: &Ledger) {
+        println!("\n== what the platform wrote down");
+        for entry in &ledger.entries {
+            let what = entry.operation.word();
+            let who = if entry.who == crate::lab::Who::Guard { "rearguard" } else { "somebody" };
+            let target = entry.target.as_ref().map(|id| format!(" to {}", self.version(id)));
+            println!("   {who:<10} {what}{}", target.unwrap_or_default());
+        }
+        let version = app.version.as_deref().unwrap_or("nothing");
+        let pin = if app.pinned.is_some() { "pinned" } else { "not pinned: the next push deploys as usual" };
+        println!("\n{APP} runs {version} and is {pin}.");
+    }
+
+    fn say(&self, line: &str) {
+        println!("{:>6.1} s  {line}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// What people call a deployment, with the first part of its id.
+    fn version(&self, id: &str) -> String {
+        let app = self.lab.app(APP).ok();
+        let version = app.and_then(|app| Some(app.deployment(id)?.release.version.clone()));
+        let short = id.split('-').next().unwrap_or(id);
+        version.map_or(short.to_owned(), |version| format!("{version} ({short})"))
+    }
+
+    /// A line of the timeline, which names deployments by their ids, with versions in their place.
+    fn with_versions(&self, text: &str) -> String {
+        let Ok(app) = self.lab.app(APP) else { return text.to_owned() };
+        app.deployments.iter().fold(text.to_owned(), |text, deployment| {
+            text.replace(&deployment.id, &self.version(&deployment.id))
+        })
+    }
+
+    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, DemoError> {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(DemoError::Api)?;
+        answer.error_for_status().map_err(DemoError::Api)?.json().await.map_err(DemoError::Api)
+    }
+}
