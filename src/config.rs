@@ -1,7 +1,23 @@
 //! The operator's configuration: parsed, checked whole, and turned into types that cannot be wrong.
 //!
-//! `raw` mirrors the file, `problem` finds every problem and its place at once, `validate` turns the mirror into
-//! [`Config`], `secret` reads tokens, `reload` notices a changed file.
+//! `raw` mirrors the file, `mirror` fills it, `position` knows where everything stands, `validate` turns the
+//! mirror into [`Config`], `problem` collects what is wrong on the way. [`secret`] reads tokens, [`reload`]
+//! notices a changed file, `summary` says what was understood.
+
+mod defaults;
+mod leaf;
+mod load;
+mod mirror;
+mod position;
+mod problem;
+mod raw;
+pub mod reload;
+mod schema;
+pub mod secret;
+mod span;
+mod suggest;
+mod summary;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +28,12 @@ use url::Url;
 
 use crate::decision::policy::Policy;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
+
+pub use load::{load, parse, read};
+pub use position::Position;
+pub use problem::{Problem, Problems};
+pub use schema::schema;
+pub use summary::summary;
 
 /// A configuration in which everything refers to something that exists and every value is possible.
 #[derive(Clone, Debug, PartialEq)]

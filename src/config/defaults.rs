@@ -1,0 +1,117 @@
+//! What holds where the file says nothing, and the ranges of what it may say, each with its reason.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::decision::sample::Window;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// This machine only: the API can act, and Prometheus is usually near.
+pub(super) const LISTEN: &str = "127.0.0.1:9797";
+/// Where systemd's `StateDirectory=rearguard` is.
+pub(super) const STATE: &str = "/var/lib/rearguard/rearguard.db";
+/// A quarter of a year: long enough to look back at an incident in the next review.
+pub(super) const RETENTION: Duration = Duration::from_secs(90 * 86_400);
+/// More than a handful of apps failing at once is the platform or the network, not their releases.
+pub(super) const CONCURRENT_ROLLBACKS: u32 = 3;
+
+/// The platform's public API, <https://docs.digitalocean.com/reference/api/>.
+pub(super) const DIGITALOCEAN_API: &str = "https://api.digitalocean.com";
+/// 240 polls an hour of the 5000 requests DigitalOcean allows, and a release is noticed well within its watch.
+pub(super) const POLL: Duration = Duration::from_secs(15);
+/// Lists of deployments take up to a few seconds; beyond ten nobody answers any more.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A write that was applied is visible within seconds; two polls make sure.
+pub(super) const RECONCILE: Duration = Duration::from_secs(30);
+
+/// A failed sample counts only beside a control sample, which is asked for at once, so this need not be short.
+pub(super) const CONTROL_PERIOD: Duration = Duration::from_secs(5);
+/// As for a probe.
+pub(super) const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most bad releases show in the first minutes; half an hour covers caches that expire and jobs that start.
+pub(super) const WATCH: Duration = Duration::from_secs(30 * 60);
+/// Cheap for the app, and quick enough that steady trouble is known before a release.
+pub(super) const PERIOD: Duration = Duration::from_secs(5);
+/// Three failures in a row are seen in six seconds.
+pub(super) const WATCH_PERIOD: Duration = Duration::from_secs(2);
+/// Doubt is settled at one request a second, which no app minds.
+pub(super) const BURST: Duration = Duration::from_secs(1);
+/// A health endpoint that takes longer is as good as down for its users.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// App Platform sends traffic only to what passed its own health check.
+pub(super) const SETTLE: Duration = Duration::ZERO;
+
+/// A minute's samples at the pace of a watch, twice.
+pub(super) const OVER: Duration = Duration::from_secs(120);
+/// With fewer, one unlucky sample weighs more than 5 %.
+pub(super) const MIN_SAMPLES: u32 = 20;
+
+/// Long enough for caches and connections to settle after the rollback, short enough that the pin goes soon.
+pub(super) const SOAK: Duration = Duration::from_secs(10 * 60);
+/// A minute's samples at the pace of a watch.
+pub(super) const SOAK_SAMPLES: u32 = 30;
+
+/// As long as a watch: what fails again within it was not cured by a rollback.
+pub(super) const COOLDOWN: Duration = Duration::from_secs(30 * 60);
+/// A third rollback within [`PER`] needs a person.
+pub(super) const MAX_ROLLBACKS: u32 = 2;
+/// A day, in which somebody looks.
+pub(super) const PER: Duration = Duration::from_secs(86_400);
+
+/// Times that are allowed.
+pub(super) type Times = RangeInclusive<Duration>;
+
+/// Below a second nothing is worth keeping; ten years are for ever.
+pub(super) const RETENTION_RANGE: Times = HOUR..=Duration::from_secs(3_650 * 86_400);
+/// Below 100 ms a platform's rate limit is gone in minutes; above an hour a watch could pass unseen.
+pub(super) const POLL_RANGE: Times = Duration::from_millis(100)..=HOUR;
+/// A request that may take minutes would hold up every app of its account.
+pub(super) const REQUEST_TIMEOUT_RANGE: Times = Duration::from_millis(100)..=Duration::from_secs(120);
+/// Long enough for a slow answer, at most an hour with the app's automation waiting.
+pub(super) const RECONCILE_RANGE: Times = Duration::from_millis(100)..=HOUR;
+/// More than ten requests a second to one URL is a load test.
+pub(super) const PACE_RANGE: Times = Duration::from_millis(100)..=HOUR;
+/// A sample keeps its latency in 32 bits of microseconds, a little over an hour; a minute is patient enough.
+pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE;
+/// A watch of days keeps accusing releases of what came after them.
+pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
+/// None, up to the longest watch.
+pub(super) const SETTLE_RANGE: Times = Duration::ZERO..=DAY;
+/// From one fast sample up to the longest watch.
+pub(super) const OVER_RANGE: Times = Duration::from_millis(100)..=Duration::from_secs(7 * 86_400);
+/// A latency below a millisecond is noise.
+pub(super) const LATENCY_RANGE: Times = MS..=MINUTE;
+/// A rollback has to show something, and a pin must not last for ever.
+pub(super) const SOAK_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
+/// None is allowed: `max_rollbacks` is there as well.
+pub(super) const COOLDOWN_RANGE: Times = Duration::ZERO..=Duration::from_secs(30 * 86_400);
+/// From a second (for trying out) to as long as anybody remembers.
+pub(super) const PER_RANGE: Times = SECOND..=Duration::from_secs(365 * 86_400);
+
+/// Numbers that are allowed.
+pub(super) type Counts = RangeInclusive<u64>;
+
+/// A thousand samples in a row are hours of outage.
+pub(super) const CONSECUTIVE_RANGE: Counts = 1..=1_000;
+/// No more than half of what a window can hold, so that samples that say nothing do not push the others out.
+pub(super) const SAMPLES_RANGE: Counts = 1..=(Window::MAX / 2) as u64;
+/// Zero would be mode observe.
+pub(super) const MAX_ROLLBACKS_RANGE: Counts = 1..=1_000;
+/// Zero would be mode observe for everything.
+pub(super) const CONCURRENT_RANGE: Counts = 1..=10_000;
+/// HTTP's three digits.
+pub(super) const STATUS_RANGE: Counts = 100..=599;
+
+/// Samples that are kept even when no rule needs them, so that people see how an app was.
+pub(super) const WINDOW_FLOOR: usize = 32;
+/// A streak passes over samples that say nothing: room for as many of those as of the others, and for a few more.
+pub(super) const STREAK_SLACK: usize = 16;
+/// A deployment is noticed a poll after it went live, and a poll may be missed: the samples from before it are
+/// still there then.
+pub(super) const POLLS_BACK: u32 = 2;

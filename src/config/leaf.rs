@@ -1,0 +1,278 @@
+//! The values a configuration is written in. Each says of itself what is allowed, in the words of a problem's
+//! line: what comes after "is not".
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
+
+use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+
+/// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
+const DURATION_PATTERN: &str = r"^\s*\d+\s*[a-zA-Zµ]+(\s*\d+\s*[a-zA-Zµ]+)*\s*$";
+
+/// Text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Text(pub(super) String);
+
+/// A humantime duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+/// A whole number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) u64);
+
+/// A share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Share(pub(super) f64);
+
+/// One of a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word<T>(pub(super) T);
+
+/// A list. An item is `None` where the file has nothing, or something wrong that was taken out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct List<T>(pub(super) Vec<Option<T>>);
+
+/// Something that is not looked at, because the key alone is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unread;
+
+/// A JSON value, null too.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Json(pub(super) serde_json::Value);
+
+/// A closed set of words.
+pub(super) trait Wording: Copy + Sized + 'static {
+    /// What a word of the set is, and which words there are.
+    const EXPECTED: &'static str;
+    /// The words.
+    const WORDS: &'static [(&'static str, Self)];
+    /// How many of the words are offered; those after them are known only to be refused by name.
+    const OFFERED: usize = Self::WORDS.len();
+}
+
+/// What a platform speaks, as far as the name is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    DigitalOcean,
+    Sevalla,
+}
+
+impl Wording for Kind {
+    const EXPECTED: &'static str = "a kind of platform; allowed is digitalocean";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("digitalocean", Self::DigitalOcean), ("sevalla", Self::Sevalla)];
+    const OFFERED: usize = 1;
+}
+
+impl Wording for Mode {
+    const EXPECTED: &'static str = "a mode; allowed are observe, approve and enforce";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("observe", Self::Observe), ("approve", Self::Approve), ("enforce", Self::Enforce)];
+}
+
+impl Wording for OnWarnings {
+    const EXPECTED: &'static str = "a policy for warnings; allowed are refuse and accept";
+    const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("accept", Self::Accept)];
+}
+
+impl Wording for OnMigrations {
+    const EXPECTED: &'static str = "a policy for migrations; allowed are hold and allow";
+    const WORDS: &'static [(&'static str, Self)] = &[("hold", Self::Hold), ("allow", Self::Allow)];
+}
+
+impl Wording for OnHealthy {
+    const EXPECTED: &'static str = "an end of a healthy soak; allowed are commit and hold";
+    const WORDS: &'static [(&'static str, Self)] = &[("commit", Self::Commit), ("hold", Self::Hold)];
+}
+
+impl Wording for OnUnhealthy {
+    const EXPECTED: &'static str = "an end of an unhealthy soak; allowed are revert and hold";
+    const WORDS: &'static [(&'static str, Self)] = &[("revert", Self::Revert), ("hold", Self::Hold)];
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "text; allowed is text, in quotes where it looks like something else";
+        deserializer.deserialize_any(Scalar { expected, read: |text: &str| Some(Self(text.into())) })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m";
+        let read = |text: &str| humantime::parse_duration(text).ok().map(Self);
+        deserializer.deserialize_any(Scalar { expected, read })
+    }
+}
+
+impl<'de, T: Wording> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let find = |word: &str| T::WORDS.iter().find(|known| known.0 == word).map(|known| Self(known.1));
+        deserializer.deserialize_any(Scalar { expected: T::EXPECTED, read: find })
+    }
+}
+
+/// Reads what is written as text.
+struct Scalar<F> {
+    expected: &'static str,
+    read: F,
+}
+
+impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for Scalar<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        let expected = self.expected;
+        (self.read)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &expected))
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Whole).map(Self)
+    }
+}
+
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count; allowed is a whole number without quotes")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Fraction).map(Self)
+    }
+}
+
+struct Fraction;
+
+impl Visitor<'_> for Fraction {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a share; allowed is a number such as 0.2")
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+        Ok(number)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are near anything allowed")]
+    fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are near anything allowed")]
+    fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Items(PhantomData))
+    }
+}
+
+struct Items<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list; allowed is a list, each item after a dash")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(List(list))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IgnoredAny).map(|_| Self)
+    }
+}
+
+impl Json {
+    /// For an `Option` that is `Some(null)` when null is written.
+    pub(super) fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        serde_json::Value::deserialize(deserializer).map(|value| Some(Self(value)))
+    }
+}
+
+macro_rules! schema {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+schema!(Text, "Text", { "type": "string" });
+schema!(Span, "Duration", { "type": "string", "pattern": DURATION_PATTERN });
+schema!(Count, "Count", { "type": "integer", "minimum": 0 });
+schema!(Share, "Share", { "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
+schema!(Json, "Json", {});
+
+impl<T: Wording> JsonSchema for Word<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Word".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<&str> = T::WORDS.iter().take(T::OFFERED).map(|word| word.0).collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("List_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<T>() })
+    }
+}

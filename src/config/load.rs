@@ -1,0 +1,80 @@
+//! From a file to a [`Config`], or to everything that is wrong with it.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::position::{self, Position};
+use super::problem::{Findings, Problems};
+use super::validate::validate;
+use super::{Config, mirror};
+
+/// The largest file that is read. Ten thousand apps need less; a file that is larger was not meant.
+pub(super) const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Every problem of the file at once, each with its place.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    parse(&path.display().to_string(), &read(path)?)
+}
+
+/// Reads a configuration file without looking at what it says.
+///
+/// # Errors
+/// One problem when the file cannot be read, is larger than 1 MiB or is not UTF-8.
+pub fn read(path: &Path) -> Result<String, Problems> {
+    let file = path.display().to_string();
+    let refused = |what: String| Problems::whole(&file, Position::START, what);
+    let bytes = bytes(path)
+        .map_err(|error| refused(format!("cannot be read ({error}); allowed is a file that can be read")))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(refused("is larger than 1 MiB; allowed is up to 1 MiB".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let last = valid.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let column = String::from_utf8_lossy(last).chars().count() + 1;
+        Problems::whole(&file, Position { line, column }, "is not UTF-8 here; allowed is text in UTF-8")
+    })
+}
+
+/// At most a byte more than allowed. A pipe or device would never end, or never begin.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Checks a configuration. `file` is how the file is named in problems.
+///
+/// # Errors
+/// Every problem at once, each with its place.
+pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
+    // Editors of another system begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Problems::whole(file, Position::START, "is larger than 1 MiB; allowed is up to 1 MiB"));
+    }
+    let mut findings = Findings::default();
+    let places = position::locate(file, text, &mut findings)?;
+    let document = mirror::document(file, text)?;
+    let file_as_written = mirror::fill(document, &mut findings);
+    let findings = RefCell::new(findings);
+    let config = file_as_written.and_then(|raw| validate(&raw, &findings));
+    match (findings.into_inner().into_problems(file, &places), config) {
+        (None, Some(config)) => Ok(config),
+        (Some(problems), _) => Err(problems),
+        // Cannot happen while every rejection is recorded; refusing is the safe answer.
+        (None, None) => Err(Problems::whole(file, Position::START, "cannot be understood")),
+    }
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,304 @@
+//! The file as it is written. The comments on the fields are the operator's documentation: they stand in the
+//! schema that `rearguard schema` prints.
+//!
+//! Nothing is required here and ranges are not checked: `validate` does both, so that one mistake does not hide
+//! the next. Keys of type [`Unread`] are known only to be refused by name.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::leaf::{Count, Json, Kind, List, Share, Span, Text, Unread, Word};
+use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+
+/// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
+/// Durations are written as 30s, 10m or 1h 30m.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping; allowed is a mapping with the keys platforms and apps")]
+#[schemars(extend("required" = ["platforms", "apps"]))]
+pub(super) struct File {
+    /// Address and port of metrics, health, API and dashboard. Default: 127.0.0.1:9797, this machine only.
+    pub(super) listen: Option<Text>,
+    /// File of the journal, a SQLite database. It is created; its directory has to exist. Default:
+    /// /var/lib/rearguard/rearguard.db
+    pub(super) state: Option<Text>,
+    /// How long incidents and decisions are kept in the journal; at least as long as every app's limits.per.
+    /// Default: 90d
+    pub(super) retention: Option<Span>,
+    /// File with the bearer token for API calls that change something. Without it those calls are refused. A
+    /// relative name is looked for in $CREDENTIALS_DIRECTORY first.
+    pub(super) admin_token_file: Option<Text>,
+    /// The platform accounts the apps run in.
+    pub(super) platforms: Option<List<Platform>>,
+    /// Places that are up whenever this machine's own network is. A failed sample of an app counts only while
+    /// they answer. Default: none
+    pub(super) control_probes: Option<List<Control>>,
+    /// The apps that are guarded.
+    pub(super) apps: Option<List<App>>,
+    /// Limits across all apps.
+    pub(super) limits: Option<FleetLimits>,
+    #[schemars(skip)]
+    pub(super) notify: Option<Unread>,
+    #[schemars(skip)]
+    pub(super) freeze: Option<Unread>,
+    #[schemars(skip)]
+    pub(super) admin_token: Option<Unread>,
+}
+
+/// An account on a platform.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a platform; allowed is a mapping with name, kind and token_file")]
+#[schemars(extend(
+    "required" = ["name", "kind"],
+    "oneOf" = [{ "required": ["token_file"] }, { "required": ["token_env"] }]
+))]
+pub(super) struct Platform {
+    /// Name by which apps refer to the account: letters, digits, - and _, at most 63.
+    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
+    pub(super) name: Option<Text>,
+    /// What the platform speaks.
+    pub(super) kind: Option<Word<Kind>>,
+    /// File with the API token, read again when the platform refuses it. A relative name is looked for in
+    /// $CREDENTIALS_DIRECTORY first. Either this or token_env.
+    pub(super) token_file: Option<Text>,
+    /// Environment variable with the API token. Either this or token_file.
+    pub(super) token_env: Option<Text>,
+    /// Base URL of the API; https, or http on a loopback address. Default: https://api.digitalocean.com
+    pub(super) api: Option<Text>,
+    /// Time between polls of all apps' deployments. Default: 15s
+    pub(super) poll: Option<Span>,
+    /// Limit of one request. Default: 10s
+    pub(super) timeout: Option<Span>,
+    /// How long an unanswered write is looked for on the platform before it counts as not applied. Default: 30s
+    pub(super) reconcile: Option<Span>,
+    /// How often readiness to roll back is asked for outside incidents. Not available yet: allowed is only 0s,
+    /// never, the default.
+    pub(super) readiness: Option<Span>,
+    #[schemars(skip)]
+    pub(super) token: Option<Unread>,
+}
+
+/// A place that is up whenever this machine's own network is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a control probe; allowed is a mapping with url")]
+#[schemars(extend("required" = ["url"]))]
+pub(super) struct Control {
+    /// An http or https URL that does not depend on the guarded apps.
+    pub(super) url: Option<Text>,
+    /// Time between samples. Default: 5s
+    pub(super) period: Option<Span>,
+    /// Limit of one sample. Default: 2s
+    pub(super) timeout: Option<Span>,
+}
+
+/// An app that is guarded.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an app; allowed is a mapping with name, platform, id, probes and rules"
+)]
+#[schemars(extend("required" = ["name", "platform", "id", "probes"]))]
+pub(super) struct App {
+    /// Name in metrics, incidents and commands: letters, digits, - and _, at most 63.
+    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
+    pub(super) name: Option<Text>,
+    /// Name of the platform account it runs in.
+    pub(super) platform: Option<Text>,
+    /// The platform's id of the app.
+    #[schemars(extend("minLength" = 1))]
+    pub(super) id: Option<Text>,
+    /// How far rearguard may go: observe never writes, approve asks a person first, enforce acts. Default:
+    /// observe
+    pub(super) mode: Option<Word<Mode>>,
+    /// How long after a deployment goes live its rules may roll it back. Default: 30m
+    pub(super) watch: Option<Span>,
+    /// What is asked of the app to know how it is.
+    #[schemars(extend("minItems" = 1))]
+    pub(super) probes: Option<List<Probe>>,
+    /// What counts as a bad release. May be left out only in mode observe.
+    pub(super) rules: Option<List<Rule>>,
+    /// What a rollback needs to be acceptable.
+    pub(super) rollback: Option<Rollback>,
+    /// What follows a rollback.
+    pub(super) soak: Option<Soak>,
+    /// How often rearguard may act on the app.
+    pub(super) limits: Option<Limits>,
+    #[schemars(skip)]
+    pub(super) restart_first: Option<Unread>,
+    #[schemars(skip)]
+    pub(super) freeze: Option<Unread>,
+}
+
+/// A request that is sent again and again to know how an app is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a probe; allowed is a mapping with name and url")]
+#[schemars(extend("required" = ["name", "url"]))]
+pub(super) struct Probe {
+    /// Name by which rules refer to the probe: letters, digits, - and _, at most 63.
+    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
+    pub(super) name: Option<Text>,
+    /// The http or https URL that is asked.
+    pub(super) url: Option<Text>,
+    /// Extra request headers. Their values are never shown. Default: none
+    pub(super) headers: Option<BTreeMap<String, Text>>,
+    /// Time between samples at rest. Default: 5s
+    pub(super) period: Option<Span>,
+    /// Time between samples while a new deployment is under watch. Default: the shorter of period and 2s
+    pub(super) watch_period: Option<Span>,
+    /// Time between samples for a while after a first failed one in a watch. Default: the shorter of
+    /// watch_period and 1s
+    pub(super) burst: Option<Span>,
+    /// Limit of one sample; a sample that takes longer has failed. Default: 2s
+    pub(super) timeout: Option<Span>,
+    /// Samples this soon after a deployment goes live are set aside. Default: 0s
+    pub(super) settle: Option<Span>,
+    /// What a good answer looks like. Default: any status from 200 to 299
+    pub(super) expect: Option<Expect>,
+}
+
+/// What a good answer looks like: everything that is written here holds.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an expectation; allowed is a mapping with status, body_contains or json"
+)]
+pub(super) struct Expect {
+    /// The statuses that are good. Default: any from 200 to 299
+    #[schemars(extend("minItems" = 1))]
+    pub(super) status: Option<List<Count>>,
+    /// Text within the first 64 KiB of the body. Default: any body
+    #[schemars(extend("minLength" = 1))]
+    pub(super) body_contains: Option<Text>,
+    /// A value in a JSON body. Default: any body
+    pub(super) json: Option<ExpectJson>,
+}
+
+/// A value in a JSON body.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a JSON expectation; allowed is a mapping with pointer and equals")]
+#[schemars(extend("required" = ["pointer", "equals"]))]
+pub(super) struct ExpectJson {
+    /// Where, as an RFC 6901 pointer such as /status; empty for the whole body.
+    pub(super) pointer: Option<Text>,
+    /// The value that has to stand there.
+    #[serde(default, deserialize_with = "Json::written")]
+    pub(super) equals: Option<Json>,
+}
+
+/// A rule: one probe and exactly one condition under which a release counts as bad.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a rule; allowed is a mapping with name, probe and one condition")]
+#[schemars(extend(
+    "required" = ["name", "probe"],
+    "oneOf" = [
+        { "required": ["consecutive_failures"] },
+        { "required": ["failure_ratio"] },
+        { "required": ["latency"] }
+    ]
+))]
+pub(super) struct Rule {
+    /// Name in incidents and metrics: letters, digits, - and _, at most 63.
+    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
+    pub(super) name: Option<Text>,
+    /// Name of the probe, one of the same app.
+    pub(super) probe: Option<Text>,
+    /// Condition: this many failed samples in a row, from 1 to 1000.
+    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    pub(super) consecutive_failures: Option<Count>,
+    /// Condition: too large a share of the samples in a window failed.
+    pub(super) failure_ratio: Option<FailureRatio>,
+    /// Condition: good answers take too long.
+    pub(super) latency: Option<Latency>,
+    #[schemars(skip)]
+    pub(super) regression: Option<Unread>,
+}
+
+/// Too large a share of the samples in a window failed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a failure ratio; allowed is a mapping with above, over and min_samples"
+)]
+#[schemars(extend("required" = ["above"]))]
+pub(super) struct FailureRatio {
+    /// The share that has to be exceeded, from 0 to below 1.
+    pub(super) above: Option<Share>,
+    /// The window, not longer than the app's watch. Default: 2m
+    pub(super) over: Option<Span>,
+    /// With fewer samples than this in the window nothing is concluded. Default: 20
+    pub(super) min_samples: Option<Count>,
+}
+
+/// Good answers take too long.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a latency condition; allowed is a mapping with quantile, above, over and min_samples"
+)]
+#[schemars(extend("required" = ["quantile", "above"]))]
+pub(super) struct Latency {
+    /// Which of the answers' latencies, ordered by length: 0.5 is the median, 0.95 all but the slowest 5 %.
+    pub(super) quantile: Option<Share>,
+    /// The latency that has to be exceeded, shorter than the probe's timeout.
+    pub(super) above: Option<Span>,
+    /// The window, not longer than the app's watch. Default: 2m
+    pub(super) over: Option<Span>,
+    /// With fewer good samples than this in the window nothing is concluded. Default: 20
+    pub(super) min_samples: Option<Count>,
+}
+
+/// What a rollback needs to be acceptable.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a rollback policy; allowed is a mapping with warnings and migrations"
+)]
+pub(super) struct Rollback {
+    /// What warnings of the platform's validation do: refuse the rollback, or accept them. Default: refuse
+    pub(super) warnings: Option<Word<OnWarnings>>,
+    /// What to do when a PRE_DEPLOY or POST_DEPLOY job differs between the two releases: hold until a person
+    /// decides, or allow the rollback. Default: hold
+    pub(super) migrations: Option<Word<OnMigrations>>,
+}
+
+/// What follows a rollback.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a soak; allowed is a mapping with period, min_samples, on_healthy and on_unhealthy"
+)]
+pub(super) struct Soak {
+    /// How long the app is watched after the rollback is live. Default: 10m
+    pub(super) period: Option<Span>,
+    /// Fresh samples needed of each probe, besides the time. Default: 30
+    #[schemars(extend("minimum" = 1))]
+    pub(super) min_samples: Option<Count>,
+    /// When the app is well: commit the rollback, or hold until a person does. Default: commit
+    pub(super) on_healthy: Option<Word<OnHealthy>>,
+    /// When the app is still unwell: revert the rollback, since the release was not the cause, or hold until a
+    /// person decides. Default: revert
+    pub(super) on_unhealthy: Option<Word<OnUnhealthy>>,
+}
+
+/// How often rearguard may act on an app.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "limits; allowed is a mapping with cooldown, max_rollbacks and per")]
+pub(super) struct Limits {
+    /// No new rollback this soon after the last one. Default: 30m
+    pub(super) cooldown: Option<Span>,
+    /// At most this many rollbacks within the time of per. Default: 2
+    #[schemars(extend("minimum" = 1))]
+    pub(super) max_rollbacks: Option<Count>,
+    /// The time max_rollbacks counts in. Default: 24h
+    pub(super) per: Option<Span>,
+}
+
+/// Limits across all apps.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "limits; allowed is a mapping with concurrent_rollbacks")]
+pub(super) struct FleetLimits {
+    /// Storm breaker: when more apps than this want a rollback within a minute, none is started. Default: 3
+    #[schemars(extend("minimum" = 1))]
+    pub(super) concurrent_rollbacks: Option<Count>,
+}

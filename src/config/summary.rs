@@ -1,0 +1,187 @@
+//! What `rearguard check` says it understood, in words.
+
+use std::fmt::{self, Write};
+
+use url::Url;
+
+use super::span::spoken;
+use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource};
+use crate::decision::policy::{
+    Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
+};
+
+/// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
+pub fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write(&mut text, config);
+    text
+}
+
+fn write(out: &mut String, config: &Config) -> fmt::Result {
+    let admin = match &config.admin_token_file {
+        Some(path) => format!("changes with the token in {}", path.display()),
+        None => "changes are refused: there is no admin_token_file".to_owned(),
+    };
+    writeln!(out, "listens on {}; {admin}", config.listen)?;
+    writeln!(out, "keeps its journal in {} for {}", config.state.display(), spoken(config.retention))?;
+    let storm = plural(config.concurrent_rollbacks as u64, "app");
+    writeln!(out, "stops everything when more than {storm} want a rollback within a minute")?;
+    for platform in &config.platforms {
+        write_platform(out, platform)?;
+    }
+    if config.control_probes.is_empty() {
+        writeln!(
+            out,
+            "\nno control probes: a failure of this machine's own network is harder to tell apart"
+        )?;
+    }
+    for (n, probe) in config.control_probes.iter().enumerate() {
+        let url = shown(&probe.url);
+        let line = if n == 0 { "\n" } else { "" };
+        let (period, timeout) = (spoken(probe.period), spoken(probe.timeout));
+        writeln!(out, "{line}control probe {url}: every {period}, timeout {timeout}")?;
+    }
+    config.apps.iter().try_for_each(|app| write_app(out, app))
+}
+
+fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
+    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile } = platform;
+    let kind = match kind {
+        PlatformKind::DigitalOcean => "DigitalOcean App Platform",
+    };
+    let token = match token {
+        TokenSource::File(path) => format!("file {}", path.display()),
+        TokenSource::Env(variable) => format!("environment variable {variable}"),
+    };
+    writeln!(out, "\nplatform {name}: {kind}")?;
+    writeln!(out, "  api       {}, token from {token}", shown(api))?;
+    let (poll, timeout, reconcile) = (spoken(*poll), spoken(*timeout), spoken(*reconcile));
+    writeln!(
+        out,
+        "  paces     poll every {poll}, request timeout {timeout}, unanswered writes looked for {reconcile}"
+    )
+}
+
+fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
+    let AppConfig { name, platform, id, probes, policy } = app;
+    let mode = match policy.mode {
+        Mode::Observe => "observe: writes nothing, says what it would have done",
+        Mode::Approve => "approve: asks a person before it acts",
+        Mode::Enforce => "enforce: acts by itself",
+    };
+    writeln!(out, "\napp {name}: {id} on {platform}")?;
+    writeln!(out, "  mode      {mode}")?;
+    writeln!(out, "  watch     {} after a deployment goes live", spoken(policy.watch))?;
+    for probe in probes {
+        write_probe(out, probe)?;
+    }
+    if policy.rules.is_empty() {
+        writeln!(out, "  rules     none: no release is ever found bad")?;
+    }
+    for rule in &policy.rules {
+        writeln!(out, "  rule      {}: {}", rule.name, condition(rule, policy))?;
+    }
+    let warnings = match policy.rollback.warnings {
+        OnWarnings::Refuse => "refused",
+        OnWarnings::Accept => "accepted",
+    };
+    let migrations = match policy.rollback.migrations {
+        OnMigrations::Hold => "hold for a person",
+        OnMigrations::Allow => "are allowed",
+    };
+    writeln!(out, "  rollback  platform's warnings are {warnings}, changed migration jobs {migrations}")?;
+    writeln!(out, "  soak      {}", soak(&policy.soak))?;
+    let limits = &policy.limits;
+    let (count, per) = (plural(limits.max_rollbacks.into(), "rollback"), spoken(limits.per));
+    writeln!(out, "  limits    {count} in {per}, {} between two", spoken(limits.cooldown))
+}
+
+fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
+    let ProbeConfig { name, url, headers, period, watch_period, burst, timeout, settle, expect, window } =
+        probe;
+    writeln!(out, "  probe     {name}: {} expects {}", shown(url), expected(expect))?;
+    let (period, watch, burst) = (spoken(*period), spoken(*watch_period), spoken(*burst));
+    let (timeout, settle) = (spoken(*timeout), spoken(*settle));
+    write!(
+        out,
+        "            every {period}, in a watch every {watch}, in doubt every {burst}; timeout {timeout}"
+    )?;
+    if settle != "0s" {
+        write!(out, ", {settle} to settle")?;
+    }
+    if !headers.is_empty() {
+        write!(out, ", {}", plural(headers.len() as u64, "header"))?;
+    }
+    writeln!(out, "; keeps {window} samples")
+}
+
+fn expected(expect: &Expect) -> String {
+    let mut words = match expect.status.as_slice() {
+        [] => "any 2xx".to_owned(),
+        some => some.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "),
+    };
+    if let Some(text) = &expect.body_contains {
+        words.push_str(&format!(" and {text:?} in the body"));
+    }
+    if let Some(json) = &expect.json {
+        words.push_str(&format!(" and {} at {:?} in its JSON", json.equals, json.pointer));
+    }
+    words
+}
+
+fn condition(rule: &Rule, policy: &Policy) -> String {
+    let probe = policy.probes.get(rule.probe).map_or("?", |probe| probe.name.as_str());
+    match &rule.condition {
+        Condition::ConsecutiveFailures { count } => {
+            format!(
+                "bad when {probe} fails {}",
+                if *count == 1 { "once".to_owned() } else { format!("{count} times in a row") }
+            )
+        }
+        Condition::FailureRatio { above, over, min_samples } => {
+            let (share, over) = (percent(*above), spoken(*over));
+            format!("bad when more than {share} of {probe} fail over {over}, from {}", samples(*min_samples))
+        }
+        Condition::Latency { quantile, above, over, min_samples } => {
+            let (share, above, over) = (percent(*quantile), spoken(*above), spoken(*over));
+            format!(
+                "bad when the {share} quantile of {probe} exceeds {above} over {over}, from {}",
+                samples(*min_samples)
+            )
+        }
+    }
+}
+
+fn soak(soak: &SoakPolicy) -> String {
+    let healthy = match soak.on_healthy {
+        OnHealthy::Commit => "commit",
+        OnHealthy::Hold => "hold for a person",
+    };
+    let unhealthy = match soak.on_unhealthy {
+        OnUnhealthy::Revert => "revert",
+        OnUnhealthy::Hold => "hold for a person",
+    };
+    let (period, samples) = (spoken(soak.period), samples(soak.min_samples));
+    format!("{period} and {samples} of each probe; when healthy {healthy}, when unhealthy {unhealthy}")
+}
+
+fn samples(count: u32) -> String {
+    plural(count.into(), "sample")
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A share in percent, without the noise of binary fractions.
+fn percent(share: f64) -> String {
+    let text = format!("{:.4}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A URL without user, password, query and fragment, any of which may hold a secret.
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}

@@ -1,0 +1,165 @@
+//! Apps: identity, mode, and what the core decides by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::platform::Platforms;
+use super::probe::{Probes, probes};
+use super::rule::{Surroundings, rules};
+use super::{NOT_YET, count, duration, items, name, refuse, some};
+use crate::config::leaf::{List, Text, Word};
+use crate::config::problem::{Spot, shown};
+use crate::config::span::spoken;
+use crate::config::{AppConfig, defaults, raw};
+use crate::decision::policy::{
+    Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy, SoakPolicy,
+};
+
+/// What of the rest of the file an app depends on.
+pub(super) struct Context<'a> {
+    pub(super) platforms: &'a Platforms,
+    pub(super) retention: Option<Duration>,
+}
+
+pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context) -> Vec<AppConfig> {
+    some(spot, list, "a list of at least one app");
+    let mut taken = BTreeMap::new();
+    let mut guarded: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut apps = Vec::new();
+    for (spot, raw) in items(spot, list) {
+        if let (Some(Text(platform)), Some(Text(id))) = (&raw.platform, &raw.id) {
+            let place = spot.path().to_string();
+            let first = guarded.entry((platform.clone(), id.clone())).or_insert_with(|| place.clone());
+            if *first != place {
+                spot.key("id").wrong(format!("is guarded by {first} already; allowed is once"));
+            }
+        }
+        let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
+        apps.extend(app(&spot, raw, name, context));
+    }
+    apps
+}
+
+fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> Option<AppConfig> {
+    refuse(&spot.key("restart_first"), raw.restart_first.is_some(), NOT_YET);
+    refuse(&spot.key("freeze"), raw.freeze.is_some(), NOT_YET);
+    let platform = platform(&spot.key("platform"), raw.platform.as_ref(), context.platforms);
+    let account = platform
+        .as_ref()
+        .and_then(|name| context.platforms.valid.iter().find(|account| account.name.as_str() == name));
+    let id = id(&spot.key("id"), raw.id.as_ref());
+    let mode = word(raw.mode, Mode::Observe);
+    let watch = duration(&spot.key("watch"), raw.watch, defaults::WATCH, &defaults::WATCH_RANGE);
+    let Probes { mut probes, names, nameless } = probes(&spot.key("probes"), raw.probes.as_ref(), watch);
+    let soak = soak(&spot.key("soak"), raw.soak.as_ref());
+    let poll = account.map_or(defaults::POLL, |account| account.poll);
+    let around = Surroundings { watch, lookback: poll * defaults::POLLS_BACK, names: &names, nameless };
+    let rules = rules(&spot.key("rules"), raw.rules.as_ref(), &mut probes, &around);
+    let acts = mode != Mode::Observe && !spot.key("mode").is_broken();
+    if acts && raw.rules.as_ref().is_none_or(|rules| rules.0.is_empty()) {
+        spot.key("rules")
+            .missing("at least one rule, or mode observe: without a rule nothing is ever rolled back");
+    }
+    let limits = limits(&spot.key("limits"), raw.limits.as_ref(), context.retention);
+    let soak = soak?;
+    for probe in probes.iter_mut().flatten() {
+        probe.make_room(2 * soak.min_samples as usize, around.lookback);
+    }
+    let probes: Vec<_> = probes.into_iter().flatten().map(super::probe::Draft::finish).collect();
+    let (name, limits, reconcile) = (name?, limits?, account?.reconcile);
+    let rollback = raw.rollback.as_ref();
+    let policy = Policy {
+        app: name.as_str().into(),
+        mode,
+        watch: watch?,
+        probes: probes.iter().map(super::probe::policy).collect(),
+        rules,
+        rollback: RollbackPolicy {
+            warnings: word(rollback.and_then(|raw| raw.warnings), OnWarnings::Refuse),
+            migrations: word(rollback.and_then(|raw| raw.migrations), OnMigrations::Hold),
+        },
+        soak,
+        limits,
+        reconcile,
+    };
+    Some(AppConfig { name: name.into(), platform: platform?.into(), id: id?.into(), probes, policy })
+}
+
+fn word<T>(given: Option<Word<T>>, default: T) -> T {
+    given.map_or(default, |Word(word)| word)
+}
+
+fn platform(spot: &Spot, text: Option<&Text>, platforms: &Platforms) -> Option<String> {
+    let Some(Text(name)) = text else {
+        spot.missing("the name of a platform account");
+        return None;
+    };
+    if !platforms.names.contains(name) && !platforms.nameless {
+        let there = listed(&platforms.names);
+        spot.wrong(format!("there is no platform \"{}\"; allowed is {there}", shown(name)));
+        return None;
+    }
+    Some(name.clone())
+}
+
+/// The names that may be referred to, in one line.
+pub(super) fn listed(names: &BTreeSet<String>) -> String {
+    let first: Vec<&str> = names.iter().map(String::as_str).take(8).collect();
+    match names.len() {
+        0 => "nothing: there is none".to_owned(),
+        1..=8 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), more - first.len()),
+    }
+}
+
+/// The id stands in the paths of requests.
+fn id(spot: &Spot, text: Option<&Text>) -> Option<String> {
+    let allowed = "the platform's id of the app, as in its address in the control panel";
+    let Some(Text(id)) = text else {
+        spot.missing(allowed);
+        return None;
+    };
+    let fits = |c: char| c.is_ascii_graphic() && !"/?#%\\".contains(c);
+    if id.is_empty() || id.len() > 128 || id.starts_with('.') || !id.chars().all(fits) {
+        spot.wrong(format!("\"{}\" is not an app's id; allowed is {allowed}", shown(id)));
+        return None;
+    }
+    Some(id.clone())
+}
+
+fn soak(spot: &Spot, raw: Option<&raw::Soak>) -> Option<SoakPolicy> {
+    let default = raw::Soak::default();
+    let raw = raw.unwrap_or(&default);
+    let period = duration(&spot.key("period"), raw.period, defaults::SOAK, &defaults::SOAK_RANGE);
+    let (default, range) = (defaults::SOAK_SAMPLES, &defaults::SAMPLES_RANGE);
+    let min_samples = count(&spot.key("min_samples"), raw.min_samples, default, range);
+    Some(SoakPolicy {
+        period: period?,
+        min_samples: min_samples?,
+        on_healthy: word(raw.on_healthy, OnHealthy::Commit),
+        on_unhealthy: word(raw.on_unhealthy, OnUnhealthy::Revert),
+    })
+}
+
+fn limits(spot: &Spot, raw: Option<&raw::Limits>, retention: Option<Duration>) -> Option<Limits> {
+    let default = raw::Limits::default();
+    let raw = raw.unwrap_or(&default);
+    let time = |key: &str, given, default, range| duration(&spot.key(key), given, default, range);
+    let cooldown = time("cooldown", raw.cooldown, defaults::COOLDOWN, &defaults::COOLDOWN_RANGE);
+    let (default, range) = (defaults::MAX_ROLLBACKS, &defaults::MAX_ROLLBACKS_RANGE);
+    let max_rollbacks = count(&spot.key("max_rollbacks"), raw.max_rollbacks, default, range);
+    let per = time("per", raw.per, defaults::PER, &defaults::PER_RANGE);
+    // What the journal has forgotten cannot be counted.
+    for (key, time) in [("cooldown", cooldown), ("per", per)] {
+        if let (Some(time), Some(retention)) = (time, retention)
+            && time > retention
+        {
+            let (time, retention) = (spoken(time), spoken(retention));
+            let what = format!(
+                "{time} is longer than the journal remembers; allowed is up to retention, {retention}"
+            );
+            spot.key(key).wrong(what);
+        }
+    }
+    Some(Limits { cooldown: cooldown?, max_rollbacks: max_rollbacks?, per: per? })
+}

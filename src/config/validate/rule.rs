@@ -1,0 +1,193 @@
+//! Rules: exactly one condition each, on a probe that exists, with a window that can be filled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::app::listed;
+use super::probe::Draft;
+use super::{NOT_YET, count, duration, items, name, refuse};
+use crate::config::leaf::{Count, List, Share, Span, Text};
+use crate::config::problem::{Spot, shown};
+use crate::config::span::spoken;
+use crate::config::{defaults, raw};
+use crate::decision::policy::{Condition, Rule};
+use crate::decision::sample::Window;
+
+/// The conditions a rule may name.
+const CONDITIONS: &str = "exactly one of consecutive_failures, failure_ratio and latency";
+
+/// What of its app a rule depends on.
+pub(super) struct Surroundings<'a> {
+    pub(super) watch: Option<Duration>,
+    /// The time before a deployment went live whose samples are still wanted when that is noticed.
+    pub(super) lookback: Duration,
+    /// The app's probes, those with a problem too.
+    pub(super) names: &'a BTreeSet<String>,
+    /// A probe has no name.
+    pub(super) nameless: bool,
+}
+
+pub(super) fn rules(
+    spot: &Spot,
+    list: Option<&List<raw::Rule>>,
+    probes: &mut [Option<Draft>],
+    around: &Surroundings,
+) -> Vec<Rule> {
+    let mut taken = BTreeMap::new();
+    let mut rules = Vec::new();
+    for (spot, raw) in items(spot, list) {
+        let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
+        let probe = probe(&spot.key("probe"), raw.probe.as_ref(), probes, around);
+        let draft = probe.and_then(|probe| probes.get_mut(probe)).and_then(Option::as_mut);
+        let condition = condition(&spot, raw, draft, around);
+        rules.extend(rule(name, probe, condition));
+    }
+    rules
+}
+
+fn rule(name: Option<String>, probe: Option<usize>, condition: Option<Condition>) -> Option<Rule> {
+    Some(Rule { name: name?.into(), probe: probe?, condition: condition? })
+}
+
+/// The position of the probe, none when it is not there or has a problem of its own.
+fn probe(spot: &Spot, text: Option<&Text>, probes: &[Option<Draft>], around: &Surroundings) -> Option<usize> {
+    let Some(Text(name)) = text else {
+        spot.missing("the name of one of the app's probes");
+        return None;
+    };
+    if !around.names.contains(name) && !around.nameless {
+        let there = listed(around.names);
+        spot.wrong(format!("there is no probe \"{}\" in this app; allowed is {there}", shown(name)));
+    }
+    probes.iter().position(|probe| probe.as_ref().is_some_and(|probe| probe.name() == name))
+}
+
+fn condition(
+    spot: &Spot,
+    raw: &raw::Rule,
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> Option<Condition> {
+    refuse(&spot.key("regression"), raw.regression.is_some(), NOT_YET);
+    let keys = ["consecutive_failures", "failure_ratio", "latency"];
+    let there = [raw.consecutive_failures.is_some(), raw.failure_ratio.is_some(), raw.latency.is_some()];
+    let named: Vec<&str> = keys.iter().zip(there).filter_map(|(key, there)| there.then_some(*key)).collect();
+    let broken = keys.iter().any(|key| spot.key(key).is_broken()) || raw.regression.is_some();
+    match named.as_slice() {
+        [] if broken || spot.is_broken() => return None,
+        [] => spot.wrong(format!("has no condition; allowed is {CONDITIONS}")),
+        [_, second, ..] => {
+            spot.key(second)
+                .wrong_key(format!("is one of {} conditions; allowed is {CONDITIONS}", named.len()));
+        }
+        [_] => {}
+    }
+    if let Some(given) = &raw.failure_ratio {
+        failure_ratio(&spot.key("failure_ratio"), given, probe, around)
+    } else if let Some(given) = &raw.latency {
+        latency(&spot.key("latency"), given, probe, around)
+    } else {
+        consecutive_failures(&spot.key("consecutive_failures"), raw.consecutive_failures?, probe, around)
+    }
+}
+
+fn consecutive_failures(
+    spot: &Spot,
+    given: Count,
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> Option<Condition> {
+    let count = count(spot, Some(given), 0, &defaults::CONSECUTIVE_RANGE)?;
+    if let Some(probe) = probe {
+        probe.make_room(2 * count as usize + defaults::STREAK_SLACK, around.lookback);
+    }
+    Some(Condition::ConsecutiveFailures { count })
+}
+
+fn failure_ratio(
+    spot: &Spot,
+    raw: &raw::FailureRatio,
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> Option<Condition> {
+    let above = share(&spot.key("above"), raw.above, |share| (0.0..1.0).contains(&share), "0 to below 1");
+    let (over, min_samples) = window(spot, (raw.over, raw.min_samples), probe, around);
+    Some(Condition::FailureRatio { above: above?, over: over?, min_samples: min_samples? })
+}
+
+fn latency(
+    spot: &Spot,
+    raw: &raw::Latency,
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> Option<Condition> {
+    let inside = |share| 0.0 < share && share < 1.0;
+    let quantile = share(&spot.key("quantile"), raw.quantile, inside, "above 0 to below 1, such as 0.95");
+    let at = spot.key("above");
+    let above = match raw.above {
+        None => {
+            at.missing("a duration such as 800ms");
+            None
+        }
+        above => duration(&at, above, Duration::ZERO, &defaults::LATENCY_RANGE),
+    };
+    // A good answer is never slower than the timeout, so that nothing would exceed this.
+    if let (Some(above), Some(timeout)) = (above, probe.as_ref().map(|probe| probe.timeout()))
+        && above >= timeout
+    {
+        let (above, timeout) = (spoken(above), spoken(timeout));
+        at.wrong(format!("{above} is never exceeded by an answer in time; allowed is less than the probe's timeout, {timeout}"));
+    }
+    let (over, min_samples) = window(spot, (raw.over, raw.min_samples), probe, around);
+    Some(Condition::Latency { quantile: quantile?, above: above?, over: over?, min_samples: min_samples? })
+}
+
+fn share(spot: &Spot, given: Option<Share>, fits: impl Fn(f64) -> bool, allowed: &str) -> Option<f64> {
+    match given {
+        None => spot.missing(&format!("a number, {allowed}")),
+        Some(Share(share)) if !fits(share) => {
+            spot.wrong(format!("{share} is out of range; allowed is {allowed}"));
+        }
+        Some(Share(share)) => return Some(share),
+    }
+    None
+}
+
+/// The window's length and least number of samples; both have to be possible at the probe's paces.
+fn window(
+    spot: &Spot,
+    (over, min_samples): (Option<Span>, Option<Count>),
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> (Option<Duration>, Option<u32>) {
+    let (over_at, least_at) = (spot.key("over"), spot.key("min_samples"));
+    let over = duration(&over_at, over, defaults::OVER, &defaults::OVER_RANGE);
+    let least = count(&least_at, min_samples, defaults::MIN_SAMPLES, &defaults::SAMPLES_RANGE);
+    if let (Some(over), Some(watch)) = (over, around.watch)
+        && over > watch
+    {
+        let (over, watch) = (spoken(over), spoken(watch));
+        over_at.wrong(format!(
+            "{over} is longer than the watch and never full; allowed is up to watch, {watch}"
+        ));
+    }
+    if let (Some(over), Some(probe)) = (over, probe) {
+        let (most, pace) = (probe.samples_in(over), spoken(probe.fastest()));
+        let kept = probe.samples_in(over + around.lookback);
+        if kept > Window::MAX {
+            let max = probe.fastest() * u32::try_from(Window::MAX - 2).unwrap_or(u32::MAX);
+            let max = spoken(Duration::from_secs(max.saturating_sub(around.lookback).as_secs()));
+            let remedy =
+                format!("allowed is up to {max} at this pace: shorten over, or lengthen the probe's burst");
+            let what =
+                format!("{} at {pace} a sample is {kept} samples, more than {}", spoken(over), Window::MAX);
+            over_at.wrong(format!("{what}; {remedy}"));
+        } else if let Some(least) = least.filter(|least| *least as usize > most) {
+            let remedy = format!("allowed is up to {most}: lengthen over, or lower min_samples");
+            let over = spoken(over);
+            least_at.wrong(format!("{over} never hold {least} samples, at {pace} a sample; {remedy}"));
+        }
+        probe.make_room(probe.samples_in(over), around.lookback);
+    }
+    (over, least)
+}
