@@ -33,7 +33,8 @@ use crate::ids::{AppName, PlatformName};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
 use crate::platform::digitalocean::DigitalOcean;
-use crate::platform::http::StartError as PlatformStartError;
+use crate::error::chain;
+use crate::platform::http::{Observer, StartError as PlatformStartError};
 use crate::platform::Platform;
 use crate::probe::Probe;
 use crate::probe::control::Controls;
@@ -412,14 +413,22 @@ fn build_accounts(
 }
 
 fn build_account(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, PlatformStartError> {
-    let source = config.token.clone();
-    let tokens = Box::new(move || source.read().map_err(|error| error.to_string()));
     let (requests, name) = (metrics.platform_requests.clone(), config.name.clone());
     let observer = Arc::new(move |operation: &'static str, code: &str| {
         requests.with_label_values(&[name.as_str(), operation, code]).inc();
     });
-    let platform: Arc<dyn Platform> = match config.kind {
-        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
-    };
+    let platform = open_account(config, observer)?;
     Ok(Account { platform, config: config.clone(), slices: Slices::default() })
+}
+
+/// The account of `config`, whatever it speaks.
+pub fn open_account(
+    config: &PlatformConfig,
+    observer: Observer,
+) -> Result<Arc<dyn Platform>, PlatformStartError> {
+    let source = config.token.clone();
+    let tokens = Box::new(move || source.read().map_err(|error| chain(&error)));
+    Ok(match config.kind {
+        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
+    })
 }

@@ -84,7 +84,7 @@ async fn chapters(narrator: &mut Narrator, lab: &RunningLab) -> Result<(), DemoE
 fn ending(narrator: &Narrator, lab: &RunningLab) -> Result<(), DemoError> {
     let app = lab.app(APP).map_err(|error| DemoError::EndedBadly(error.to_string()))?;
     let ledger = lab.ledger();
-    let count = |operation| ledger.applied(operation, APP).count();
+    let count = |operation| ledger.applied(operation, APP).len();
     let (rollbacks, commits) = (count(Operation::CreateRollback), count(Operation::CommitRollback));
     narrator.closing(&app, &ledger);
     if app.version.as_deref() == Some("v2") && app.pinned.is_none() && (rollbacks, commits) == (1, 1) {

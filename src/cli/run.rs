@@ -1,0 +1,140 @@
+//! `rearguard run`: the daemon, from a configuration file, until a signal ends it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::ExitCode;
+use crate::config::reload::{EVERY, Watcher};
+use crate::config::{self, Problems};
+use crate::daemon::{Daemon, StartError};
+use crate::error::chain;
+use crate::systemd::Systemd;
+
+/// Runs until SIGTERM or SIGINT. SIGHUP and a changed file reload the configuration.
+pub async fn run(path: &Path) -> ExitCode {
+    let text = match config::read(path) {
+        Ok(text) => text,
+        Err(problems) => return refuse(&problems),
+    };
+    let config = match config::parse(&path.display().to_string(), &text) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    let signals = Signals::new();
+    let (mut signals, daemon) = match signals {
+        Ok(signals) => (signals, Daemon::start(config).await),
+        Err(error) => {
+            tracing::error!("failed to listen for signals: {error}");
+            return ExitCode::Internal;
+        }
+    };
+    let mut daemon = match daemon {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            tracing::error!("failed to {}", chain(&error));
+            return code_of(&error);
+        }
+    };
+    let systemd = Systemd::from_env();
+    tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
+    systemd.ready(&format!("guarding, listening on {}", daemon.address()));
+    let mut changes = watch(path, &text);
+    serve(&mut daemon, path, &mut signals, &mut changes, &systemd).await;
+    systemd.stopping();
+    tracing::info!("draining");
+    daemon.stop().await;
+    tracing::info!("stopped");
+    ExitCode::Success
+}
+
+/// The life of a daemon: reloads, watchdog pings, and the signal that ends it.
+async fn serve(
+    daemon: &mut Daemon,
+    path: &Path,
+    signals: &mut Signals,
+    changes: &mut mpsc::Receiver<Result<String, Problems>>,
+    systemd: &Systemd,
+) {
+    let mut watchdog = tokio::time::interval(systemd.ping_every().unwrap_or(Duration::from_secs(60)));
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => {
+                systemd.reloading();
+                reload(daemon, path, config::read(path)).await;
+                systemd.ready("guarding");
+            }
+            Some(text) = changes.recv() => reload(daemon, path, text).await,
+            _ = watchdog.tick() => match daemon.live() {
+                Ok(()) => systemd.ping(),
+                Err(stuck) => tracing::error!("{stuck}: no sign of life is sent to the service manager"),
+            },
+        }
+    }
+}
+
+/// Takes a changed file into force, or says why not.
+async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>) {
+    let config = text.and_then(|text| config::parse(&path.display().to_string(), &text));
+    match config {
+        Ok(config) => {
+            if let Err(error) = daemon.reload(config).await {
+                tracing::error!("failed to {}; the old configuration stays in force", chain(&error));
+            }
+        }
+        Err(problems) => {
+            daemon.reload_failed();
+            tracing::error!("the new configuration is refused, the old one stays in force:\n{problems}");
+        }
+    }
+}
+
+/// Looks at the file every few seconds, on a thread that may block.
+fn watch(path: &Path, text: &str) -> mpsc::Receiver<Result<String, Problems>> {
+    let mut watcher = Watcher::new(path, text);
+    let (news, changes) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        while !news.is_closed() {
+            std::thread::sleep(EVERY);
+            if let Some(text) = watcher.look()
+                && news.blocking_send(text).is_err()
+            {
+                return;
+            }
+        }
+    });
+    changes
+}
+
+fn refuse(problems: &Problems) -> ExitCode {
+    super::complain(&problems.to_string());
+    ExitCode::Config
+}
+
+/// What a person has to mend is a configuration fault: a restart would not help.
+fn code_of(error: &StartError) -> ExitCode {
+    match error {
+        StartError::Journal(_) | StartError::Platform { .. } => ExitCode::Config,
+        StartError::Probe(_) | StartError::Listen { .. } | StartError::Metrics(_) => ExitCode::Internal,
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}

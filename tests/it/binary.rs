@@ -1,0 +1,183 @@
+//! The built binary: commands, signals, kill -9 and restart.
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rearguard::lab::Release;
+use tokio::time::Instant;
+
+use crate::world::{APP, Api, PATIENCE, Settings, World};
+
+fn rearguard() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rearguard"));
+    command.env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    rearguard().args(args).output().unwrap()
+}
+
+/// A daemon in a process of its own. Killed when dropped.
+struct Process {
+    child: Child,
+    api: Api,
+}
+
+impl Process {
+    /// Starts the daemon and waits until it answers.
+    async fn start(world: &World, settings: &Settings) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = world.yaml(settings).replace("listen: 127.0.0.1:0", &format!("listen: 127.0.0.1:{port}"));
+        std::fs::write(world.path("rearguard.yaml"), text).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(world.path("log")).unwrap();
+        let child = rearguard()
+            .args(["run", "--config"])
+            .arg(world.path("rearguard.yaml"))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let api = world.api(format!("http://127.0.0.1:{port}"));
+        let mut process = Self { child, api };
+        process.until_up(world).await;
+        process
+    }
+
+    async fn until_up(&mut self, world: &World) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.api.client.get(format!("{}/live", self.api.base)).send().await.is_err() {
+            let ended = self.child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(world.path("log")).unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "not up ({ended:?}):\n{}", log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end, and gives the exit code.
+    async fn end(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_of_an_incident_a_restart_leads_to_the_same_end() {
+    let moments = (0..24).map(|n| Duration::from_millis(120 * n));
+    // Four at a time: enough to overlap, few enough not to starve each other on two cores.
+    let moments: Vec<Duration> = moments.collect();
+    for some in moments.chunks(4) {
+        futures_util::future::join_all(some.iter().map(|moment| kill_after(*moment))).await;
+    }
+}
+
+async fn kill_after(moment: Duration) {
+    let world = World::new().await;
+    let settings = Settings { watch: "30s", limits: "{ cooldown: 1h, max_rollbacks: 1 }", ..Settings::default() };
+    let mut first = Process::start(&world, &settings).await;
+    first.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    tokio::time::sleep(Duration::from_millis(300) + moment).await;
+    first.signal("-KILL");
+    first.end().await;
+    let second = Process::start(&world, &settings).await;
+    let incident = second.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "killed after {moment:?}: {incident:#}");
+    assert_eq!(world.writes(), (1, 1, 0), "killed after {moment:?}");
+    assert_eq!(world.live_version().as_deref(), Some("v1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_drains_within_five_seconds_and_exits_with_zero() {
+    let world = World::new().await;
+    let mut process = Process::start(&world, &Settings::default()).await;
+    process.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+    let asked = Instant::now();
+    process.signal("-TERM");
+    assert_eq!(process.end().await, Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_in_force_within_ten_seconds_and_a_bad_one_is_refused_whole() {
+    let world = World::new().await;
+    let process = Process::start(&world, &Settings::default()).await;
+    let mode = |mode: &'static str| move |app: &serde_json::Value| app["mode"] == mode;
+    process.api.until("enforce", mode("enforce")).await;
+    let file = world.path("rearguard.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = Instant::now();
+    std::fs::write(&file, text.replace("mode: enforce", "mode: observe")).unwrap();
+    process.api.until("observe", mode("observe")).await;
+    assert!(changed.elapsed() < Duration::from_secs(10));
+    let loaded = "rearguard_config_last_reload_successful";
+    assert_eq!(process.api.metric(loaded).await, 1.0);
+
+    std::fs::write(&file, text.replace("mode: enforce", "mode: enforced")).unwrap();
+    process.signal("-HUP");
+    let deadline = Instant::now() + PATIENCE;
+    while process.api.metric(loaded).await != 0.0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(process.api.app().await["mode"], "observe");
+    std::fs::write(&file, &text).unwrap();
+    process.signal("-HUP");
+    process.api.until("enforce again", mode("enforce")).await;
+    assert_eq!(process.api.metric(loaded).await, 1.0);
+}
+
+#[test]
+fn check_names_every_problem_and_exits_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.yaml");
+    std::fs::write(&file, "lisen: 1\napps:\n  - name: shop\n    watch: soon\n").unwrap();
+    let ended = output(&["check", "--config", file.to_str().unwrap()]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(78), "{said}");
+    assert!(said.contains("bad.yaml:1:1: "), "{said}");
+    assert!(said.contains("bad.yaml:4:12: apps[0].watch: "), "{said}");
+    let run = output(&["run", "--config", file.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(78));
+}
+
+#[test]
+fn the_shipped_examples_pass_check_and_the_schema_is_printed() {
+    for example in ["config/minimal.yaml", "config/full.yaml"] {
+        let ended = output(&["check", "--config", example]);
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(!ended.stdout.is_empty());
+    }
+    let schema = output(&["schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert!(schema["properties"]["apps"].is_object());
+}
+
+#[test]
+fn the_demo_ends_within_a_minute_with_the_app_healthy() {
+    let began = std::time::Duration::ZERO;
+    let ended = output(&["demo"]);
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{began:?}\n{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    for part in ["committed", "commit_rollback", "shop runs v2 and is not pinned"] {
+        assert!(said.contains(part), "no {part} in\n{said}");
+    }
+}

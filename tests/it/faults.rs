@@ -1,0 +1,128 @@
+//! Faults between us and the platform, and faults of our own.
+
+use std::time::Duration;
+
+use rearguard::lab::{Fault, GUARD_TOKEN, Kind, Operation, Release, Scope, Target, Token, When, Who};
+use serde_json::json;
+
+use crate::world::{APP, Settings, World, known};
+
+fn once(operation: Operation, kind: Kind) -> Fault {
+    Fault::on(Target::Call(operation), kind).when(When::First(1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_without_a_conclusive_answer_is_looked_for_and_never_applied_twice() {
+    let kinds = [
+        (Kind::Hang { applied: true }, 1),
+        (Kind::Hang { applied: false }, 2),
+        (Kind::Status { code: 502, applied: true }, 1),
+        (Kind::Status { code: 500, applied: false }, 2),
+        (Kind::Reset { applied: true }, 1),
+        (Kind::Truncated, 1),
+    ];
+    let tries = kinds.into_iter().map(|(kind, received)| async move {
+        let world = World::new().await;
+        let guard = known(&world, &Settings::default()).await;
+        world.lab.fault(once(Operation::CreateRollback, kind.clone()));
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        let incident = guard.api.until_closed().await;
+        assert_eq!(incident["outcome"], "committed", "{kind:?}: {incident:#}");
+        assert_eq!(world.writes(), (1, 1, 0), "{kind:?}");
+        let sent = world.lab.ledger().received(Operation::CreateRollback, APP).len();
+        assert_eq!(sent, received, "{kind:?}");
+        guard.daemon.stop().await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_a_conclusive_answer_is_looked_for() {
+    for kind in [Kind::Hang { applied: true }, Kind::Status { code: 503, applied: false }] {
+        let world = World::new().await;
+        let guard = known(&world, &Settings::default()).await;
+        world.lab.fault(once(Operation::CommitRollback, kind.clone()));
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        let incident = guard.api.until_closed().await;
+        assert_eq!(incident["outcome"], "committed", "{kind:?}: {incident:#}");
+        assert_eq!(world.writes(), (1, 1, 0), "{kind:?}");
+        guard.daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_broken_network_accuses_nobody() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { watch: "20s", ..Settings::default() }).await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    world.lab.set_network(false);
+    guard.api.until("blindness", |app| app["blind"].is_string()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.lab.set_network(true);
+    guard.api.until("sight", |app| app["blind"].is_null()).await;
+    let incidents = guard.api.get("/api/v1/incidents").await;
+    assert_eq!(incidents["incidents"], json!([]));
+    assert_eq!(world.writes(), (0, 0, 0));
+    let blind = ["control", "platform"].map(|cause| format!("rearguard_blind_seconds_total{{app=\"shop\",cause=\"{cause}\"}}"));
+    assert!(guard.api.metric(&blind[0]).await + guard.api.metric(&blind[1]).await > 1.0);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_stops_acting_and_heals_when_the_file_is_replaced() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let fresh = Token { value: "dop_v1_fresh".to_owned(), scope: Scope::Update, who: Who::Guard };
+    world.lab.set_tokens(vec![fresh]);
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the refusal", |app| app["platform_fault"] == "denied").await;
+    std::fs::write(world.path("token"), "dop_v1_fresh").unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    let (_, metrics) = guard.api.text("/metrics").await;
+    assert!(!metrics.contains(GUARD_TOKEN) && !metrics.contains("dop_v1_fresh"));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_locked_stops_acting_and_heals() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { watch: "60s", ..Settings::default() }).await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.lab.set_health(APP, rearguard::lab::Health::Bad { status: 500 }).unwrap();
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while guard.api.text("/ready").await.0 != 503 {
+        assert!(tokio::time::Instant::now() < deadline, "ready all the time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(guard.api.text("/live").await.0, 200);
+    assert_eq!(world.writes(), (0, 0, 0));
+    other.execute_batch("ROLLBACK").unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(guard.api.text("/ready").await.0, 200);
+    assert_eq!(world.writes(), (1, 1, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_from_the_platform_changes_nothing() {
+    let kinds = [Kind::Html { code: 502 }, Kind::Truncated, Kind::InvalidUtf8, Kind::WrongTypes, Kind::Empty];
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let before = guard.api.app().await;
+    for kind in kinds {
+        let fault = world.lab.fault(Fault::on(Target::Reads, kind.clone()));
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        let app = guard.api.app().await;
+        assert_eq!((&app["state"], &app["live_deployment"]), (&before["state"], &before["live_deployment"]), "{kind:?}");
+        world.lab.remove_fault(fault);
+    }
+    guard.api.until("an answer", |app| app["platform_fault"].is_null()).await;
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}

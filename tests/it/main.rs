@@ -1,0 +1,10 @@
+//! The daemon and the built binary against the lab, over real sockets.
+//!
+//! The oracle is the platform's own ledger, never the daemon's view of itself. Times are short and nothing
+//! depends on how long a step takes: tests wait for a state, with a generous limit.
+
+mod binary;
+mod faults;
+mod people;
+mod stories;
+mod world;

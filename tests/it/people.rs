@@ -1,0 +1,97 @@
+//! A person always wins, and can stop and approve.
+
+use rearguard::lab::{Action, Release};
+use serde_json::json;
+
+use crate::world::{APP, Settings, World, known};
+
+const LONG_SOAK: Settings = Settings {
+    mode: "enforce",
+    watch: "3s",
+    soak: "{ period: 20s, min_samples: 5 }",
+    rollback: "{}",
+    limits: "{ cooldown: 1s, max_rollbacks: 5 }",
+    rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
+    reconcile: "1s",
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_commits_or_reverts_ends_the_incident_without_another_write() {
+    for action in [Action::Commit, Action::Revert] {
+        let world = World::new().await;
+        let guard = known(&world, &LONG_SOAK).await;
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+        world.lab.person(APP, action).unwrap();
+        let incident = guard.api.until_closed().await;
+        assert_eq!(incident["outcome"], "superseded", "{incident:#}");
+        assert_eq!(world.writes(), (1, 0, 0));
+        guard.daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_pin_is_never_touched() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until("v2 good", |app| app["state"] == "steady" && app["last_good_deployment"] == app["live_deployment"]).await;
+    world.lab.person(APP, Action::Rollback { to: Some("v1".to_owned()), skip_pin: false }).unwrap();
+    world.lab.settled(APP).await.unwrap();
+    let pinned = guard.api.until("the pin", |app| app["pinned_deployment"].is_string()).await;
+    world.lab.set_health(APP, rearguard::lab::Health::Bad { status: 500 }).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(world.writes(), (0, 0, 0));
+    assert_eq!(guard.api.app().await["pinned_deployment"], pinned["pinned_deployment"]);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_deployment_under_way_is_waited_for_and_wins() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let bad = world.lab.push(APP, Release::bad("v2")).unwrap().unwrap();
+    guard.api.until("v2 live", |app| app["live_deployment"] == bad.as_str()).await;
+    let fix = Release { build_ms: Some(2_000), ..Release::good("v3") };
+    world.lab.push(APP, fix).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "superseded", "{incident:#}");
+    assert_eq!(world.writes(), (0, 0, 0));
+    assert_eq!(world.live_version().as_deref(), Some("v3"));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_app_is_not_written_to_and_a_pause_survives_a_restart() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    assert_eq!(guard.api.post("/api/v1/apps/shop/pause").await, 200);
+    guard.daemon.stop().await;
+    let guard = known(&world, &Settings::default()).await;
+    assert_eq!(guard.api.metric("rearguard_paused{app=\"shop\"}").await, 1.0);
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("paused")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    assert_eq!(guard.api.post("/api/v1/apps/shop/resume").await, 200);
+    assert_eq!(guard.api.app().await["paused"], false);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approve_mode_waits_for_a_person() {
+    for (word, outcome, writes) in [("approve", "committed", (1, 1, 0)), ("reject", "refused", (0, 0, 0))] {
+        let world = World::new().await;
+        let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        let app = guard.api.until("the question", |app| app["stage"] == "awaiting_approval").await;
+        assert_eq!(world.writes(), (0, 0, 0));
+        let id = app["incident"].as_str().unwrap().to_owned();
+        assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 200);
+        let incident = guard.api.until_closed().await;
+        assert_eq!(incident["outcome"], outcome, "{incident:#}");
+        assert_eq!(world.writes(), writes);
+        assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 409);
+        guard.daemon.stop().await;
+    }
+}

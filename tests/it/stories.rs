@@ -1,0 +1,128 @@
+//! Whole incidents without faults: what ends how.
+
+use rearguard::lab::{Fate, Health, Release};
+use serde_json::json;
+
+use crate::world::{APP, Settings, World, known};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_release_is_rolled_back_and_the_rollback_committed() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(incident["reason"], "soak_healthy");
+    assert!(incident["time_to_detect_seconds"].as_f64().unwrap() > 0.0);
+    assert!(incident["time_to_restore_seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(world.writes(), (1, 1, 0));
+    assert_eq!(world.live_version().as_deref(), Some("v1"));
+    assert_eq!(guard.api.until_state("steady").await["pinned_deployment"], json!(null));
+    assert_eq!(guard.api.metric("rearguard_rollbacks_total{app=\"shop\",outcome=\"committed\"}").await, 1.0);
+    assert_eq!(guard.api.metric("rearguard_incidents_total{app=\"shop\",outcome=\"committed\"}").await, 1.0);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_release_passes_its_watch_and_is_the_next_target() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let good = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2 known to be good", |app| app["last_good_deployment"] == good.as_str()).await;
+    world.lab.push(APP, Release::bad("v3")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["target_deployment"], good.as_str());
+    assert_eq!(world.live_version().as_deref(), Some("v2"));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observe_writes_nothing_and_asks_for_no_validation() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "observe", ..Settings::default() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "observed");
+    assert_eq!(world.writes(), (0, 0, 0));
+    assert_eq!(world.lab.ledger().calls(rearguard::lab::Operation::ValidateRollback), 0);
+    assert_eq!(world.live_version().as_deref(), Some("v2"));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unhealthy_soak_is_reverted_or_held_as_the_policy_says() {
+    for (soak, outcome, writes) in [
+        ("{ period: 10s, min_samples: 5, on_unhealthy: revert }", "reverted", (1, 0, 1)),
+        ("{ period: 10s, min_samples: 5, on_unhealthy: hold }", "held", (1, 0, 0)),
+    ] {
+        let world = World::new().await;
+        let guard = known(&world, &Settings { soak, ..Settings::default() }).await;
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+        world.lab.set_health(APP, Health::Bad { status: 503 }).unwrap();
+        let incident = guard.api.until_closed().await;
+        assert_eq!((&incident["outcome"], &incident["reason"]), (&json!(outcome), &json!("soak_unhealthy")));
+        assert_eq!(world.writes(), writes);
+        guard.daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_fails_is_held_with_its_pin_in_sight() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.set_rollback_fate(APP, Fate::Fails).unwrap();
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("failed"), &json!("rollback_failed")));
+    let app = guard.api.until_state("held").await;
+    assert_eq!(app["pinned_deployment"], incident["rollback_deployment"]);
+    assert_eq!(guard.api.metric("rearguard_pinned{app=\"shop\"}").await, 1.0);
+    assert_eq!(world.writes(), (1, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_migration_is_held_before_anything_is_written() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let migrating = Release { migrations: vec!["migrate".to_owned()], ..Release::bad("v2") };
+    world.lab.push(APP, migrating).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("held"), &json!("migration")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_bad_before_is_not_accused() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.set_health(APP, Health::Bad { status: 500 }).unwrap();
+    guard.api.until("a bad rule", |app| app["rules"][0]["verdict"] == "bad").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(
+        (&incident["outcome"], &incident["reason"]),
+        (&json!("refused"), &json!("bad_before_deployment"))
+    );
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_release_and_a_flaky_one_are_found_by_their_rules() {
+    let slow = "[{ name: slow, probe: home, latency: { quantile: 0.5, above: 100ms, over: 2s, min_samples: 5 } }]";
+    let flaky = "[{ name: flaky, probe: home, failure_ratio: { above: 0.3, over: 2s, min_samples: 6 } }]";
+    for (rules, health) in
+        [(slow, Health::Slow { latency_ms: 200 }), (flaky, Health::Failing { ratio: 0.5 })]
+    {
+        let world = World::new().await;
+        let guard = known(&world, &Settings { rules, watch: "10s", ..Settings::default() }).await;
+        world.lab.push(APP, Release::with_health("v2", health)).unwrap();
+        let incident = guard.api.until_closed().await;
+        assert_eq!(incident["outcome"], "committed", "{incident:#}");
+        assert_eq!(world.live_version().as_deref(), Some("v1"));
+        guard.daemon.stop().await;
+    }
+}

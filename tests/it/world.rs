@@ -1,0 +1,214 @@
+//! A lab, a configuration, and a daemon between them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rearguard::config;
+use rearguard::daemon::Daemon;
+use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab, Unknowns};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const APP: &str = "shop";
+
+pub struct World {
+    pub lab: RunningLab,
+    pub folder: TempDir,
+    pub id: String,
+    client: reqwest::Client,
+}
+
+/// What a test changes of the configuration.
+#[derive(Clone)]
+pub struct Settings {
+    pub mode: &'static str,
+    pub watch: &'static str,
+    pub soak: &'static str,
+    pub rollback: &'static str,
+    pub limits: &'static str,
+    pub rules: &'static str,
+    pub reconcile: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: "enforce",
+            watch: "3s",
+            soak: "{ period: 1s, min_samples: 5 }",
+            rollback: "{}",
+            limits: "{ cooldown: 1s, max_rollbacks: 5 }",
+            rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
+            reconcile: "1s",
+        }
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Unknowns::default()).await
+    }
+
+    pub async fn with(unknowns: Unknowns) -> Self {
+        rearguard::platform::http::install_tls();
+        let durations = Durations { pending_ms: 20, build_ms: 150, deploy_ms: 100, rollback_ms: 200 };
+        let lab = Lab::start(LabConfig { durations, unknowns, ..LabConfig::default() }).await.unwrap();
+        let id = lab.create_app(APP, Release::good("v1")).unwrap().id;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
+        std::fs::write(folder.path().join("admin"), "open sesame").unwrap();
+        Self { lab, folder, id, client: reqwest::Client::new() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn yaml(&self, settings: &Settings) -> String {
+        let base = self.lab.base_url.as_str().trim_end_matches('/');
+        let folder = self.folder.path().display();
+        let Settings { mode, watch, soak, rollback, limits, rules, reconcile } = settings;
+        format!(
+            "\
+listen: 127.0.0.1:0
+state: {folder}/rearguard.db
+admin_token_file: {folder}/admin
+platforms:
+  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile} }}
+control_probes:
+  - {{ url: {base}/up, period: 1s, timeout: 500ms }}
+apps:
+  - name: {APP}
+    platform: ocean
+    id: {id}
+    mode: {mode}
+    watch: {watch}
+    probes:
+      - {{ name: home, url: {base}/sites/{APP}/healthz, period: 200ms, timeout: 500ms, expect: {{ body_contains: ok }} }}
+    rules: {rules}
+    rollback: {rollback}
+    soak: {soak}
+    limits: {limits}
+",
+            id = self.id,
+        )
+    }
+
+    pub async fn daemon(&self, settings: &Settings) -> Guard {
+        let config = config::parse("rearguard.yaml", &self.yaml(settings)).unwrap_or_else(|problems| {
+            panic!("{problems}");
+        });
+        let daemon = Daemon::start(config).await.unwrap();
+        let api = Api { base: format!("http://{}", daemon.address()), client: self.client.clone() };
+        Guard { daemon, api }
+    }
+
+    pub fn api(&self, base: String) -> Api {
+        Api { base, client: self.client.clone() }
+    }
+
+    /// How often each write was carried out for the guard: rollbacks, commits, reverts.
+    pub fn writes(&self) -> (usize, usize, usize) {
+        let ledger = self.lab.ledger();
+        let count = |operation| {
+            let entries = ledger.applied(operation, APP);
+            entries.iter().filter(|entry| entry.who == rearguard::lab::Who::Guard).count()
+        };
+        (
+            count(Operation::CreateRollback),
+            count(Operation::CommitRollback),
+            count(Operation::RevertRollback),
+        )
+    }
+
+    pub fn live_version(&self) -> Option<String> {
+        self.lab.app(APP).unwrap().version
+    }
+}
+
+pub struct Guard {
+    pub daemon: Daemon,
+    pub api: Api,
+}
+
+#[derive(Clone)]
+pub struct Api {
+    pub base: String,
+    pub client: reqwest::Client,
+}
+
+impl Api {
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON at {path}: {text}"))
+    }
+
+    pub async fn text(&self, path: &str) -> (u16, String) {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub async fn post(&self, path: &str) -> u16 {
+        let asked = self.client.post(format!("{}{path}", self.base)).bearer_auth("open sesame");
+        asked.send().await.unwrap().status().as_u16()
+    }
+
+    pub async fn app(&self) -> Value {
+        self.get(&format!("/api/v1/apps/{APP}")).await
+    }
+
+    /// Waits until the app's state is `state`.
+    pub async fn until_state(&self, state: &str) -> Value {
+        self.until(&format!("state {state}"), |app| app["state"] == state).await
+    }
+
+    pub async fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let app = self.app().await;
+            if is_there(&app) {
+                return app;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no {what} in time: {app:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the newest incident is closed, and gives it with its timeline.
+    pub async fn until_closed(&self) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let list = self.get("/api/v1/incidents").await;
+            let newest = &list["incidents"][0];
+            if newest["closed_at"].is_string() {
+                let id = newest["id"].as_str().unwrap();
+                return self.get(&format!("/api/v1/incidents/{id}")).await;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no closed incident in time: {list:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The value of one series of /metrics.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = self.text("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no series {series}")).parse().unwrap()
+    }
+}
+
+/// Pushes a release once the guard knows the app, and gives the guard.
+pub async fn known(world: &World, settings: &Settings) -> Guard {
+    let guard = world.daemon(settings).await;
+    guard.api.until_state("steady").await;
+    guard
+}
+
+/// The file of a release's configuration.
+pub fn write_config(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
