@@ -77,4 +77,4 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
