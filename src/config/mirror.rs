@@ -14,7 +14,7 @@ use super::{position, raw, suggest};
 const NEVER_OFFERED: [&str; 6] = ["token", "admin_token", "notify", "freeze", "restart_first", "regression"];
 
 /// Keys whose values may hold a secret, and are not shown even when they are wrong.
-const NEVER_SHOWN: [&str; 10] = [
+const NEVER_SHOWN: [&str; 9] = [
     "url",
     "api",
     "state",
@@ -23,7 +23,6 @@ const NEVER_SHOWN: [&str; 10] = [
     "token_env",
     "admin_token_file",
     "equals",
-    "pointer",
     "body_contains",
 ];
 

@@ -262,11 +262,12 @@ mod tests {
         let text =
             "a: 1\nlist:\n  - name: x\n    flow: { p: [10, \"z\"] }\nempty:\nalias: &x {q: 1}\nuse: *x\n";
         let places = places(text);
-        let cases: [(&[&str], (usize, usize), (usize, usize)); 9] = [
+        type Case<'a> = (&'a [&'a str], (usize, usize), (usize, usize));
+        let cases: [Case; 9] = [
             (&["a"], (1, 1), (1, 4)),
             (&["list", "0"], (3, 5), (3, 5)),
             (&["list", "0", "name"], (3, 5), (3, 11)),
-            (&["list", "0", "flow", "p", "1"], (4, 20), (4, 20)),
+            (&["list", "0", "flow", "p", "1"], (4, 21), (4, 21)),
             (&["empty"], (5, 1), (5, 1)),
             (&["use"], (7, 1), (7, 6)),
             (&["use", "q"], (7, 1), (7, 6)),

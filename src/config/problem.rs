@@ -9,7 +9,7 @@ use super::position::{Places, Position};
 /// The most problems that are reported of one file. A file with more is not the file that was meant.
 pub(super) const MAX_PROBLEMS: usize = 100;
 
-/// Keys longer than this are cut where they are shown: a whole line of noise hides the other problems.
+/// Keys and values longer than this are cut where they are shown: a line of noise hides the other problems.
 const MAX_SHOWN: usize = 40;
 
 /// Everything wrong with a configuration file, in the order of the file.
@@ -61,7 +61,8 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, position, path, what } = self;
-        write!(f, "{}:{}:{}: {path}: {what}", shown(file), position.line, position.column)
+        let file: String = file.chars().map(visible).collect();
+        write!(f, "{file}:{}:{}: {path}: {what}", position.line, position.column)
     }
 }
 
@@ -110,11 +111,14 @@ impl fmt::Display for Path {
 
 /// Text from the file as it may stand in a line for people: no control characters, not endless.
 pub(super) fn shown(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
-    if text.chars().count() <= MAX_SHOWN || text.contains('/') {
-        return clean.take(4 * MAX_SHOWN).collect();
-    }
-    clean.take(MAX_SHOWN).chain(['…']).collect()
+    let end = text.chars().nth(MAX_SHOWN).map(|_| '…');
+    text.chars().take(MAX_SHOWN).map(visible).chain(end).collect()
+}
+
+/// Control characters, ends of lines and turns of the writing direction would make another line of this one.
+fn visible(c: char) -> char {
+    let turns = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    if c.is_control() || turns { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 /// What of a place in the document a problem is about.
@@ -154,7 +158,8 @@ impl Findings {
     }
 
     pub(super) fn is_broken(&self, path: &Path) -> bool {
-        (0..=path.0.len()).any(|end| self.broken.contains(&Path(path.0[..end].to_vec())))
+        !self.broken.is_empty()
+            && (0..=path.0.len()).any(|end| self.broken.contains(&Path(path.0[..end].to_vec())))
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -179,10 +184,10 @@ impl Findings {
         };
         let mut problems: Vec<Problem> = self.placed.into_iter().chain(placed).map(problem).collect();
         problems.sort_by_key(|problem| problem.position);
-        let more = problems.len().saturating_sub(MAX_PROBLEMS);
+        let full = problems.len() >= MAX_PROBLEMS;
         problems.truncate(MAX_PROBLEMS);
-        if let (1.., Some(last)) = (more, problems.last_mut()) {
-            last.what.push_str(&format!("; and {more} more problems after this one"));
+        if let Some(last) = problems.last_mut().filter(|_| full) {
+            last.what.push_str(&format!(" (these are {MAX_PROBLEMS} problems, there may be more)"));
         }
         (!problems.is_empty()).then_some(Problems(problems))
     }

@@ -20,8 +20,8 @@ pub fn summary(config: &Config) -> String {
 
 fn write(out: &mut String, config: &Config) -> fmt::Result {
     let admin = match &config.admin_token_file {
-        Some(path) => format!("changes with the token in {}", path.display()),
-        None => "changes are refused: there is no admin_token_file".to_owned(),
+        Some(path) => format!("API calls that change something need the token in {}", path.display()),
+        None => "API calls that change something are refused: there is no admin_token_file".to_owned(),
     };
     writeln!(out, "listens on {}; {admin}", config.listen)?;
     writeln!(out, "keeps its journal in {} for {}", config.state.display(), spoken(config.retention))?;
@@ -83,14 +83,14 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         writeln!(out, "  rule      {}: {}", rule.name, condition(rule, policy))?;
     }
     let warnings = match policy.rollback.warnings {
-        OnWarnings::Refuse => "refused",
-        OnWarnings::Accept => "accepted",
+        OnWarnings::Refuse => "refused when the platform warns of it",
+        OnWarnings::Accept => "done even when the platform warns of it",
     };
     let migrations = match policy.rollback.migrations {
-        OnMigrations::Hold => "hold for a person",
-        OnMigrations::Allow => "are allowed",
+        OnMigrations::Hold => "held for a person when a migration job changed",
+        OnMigrations::Allow => "done even when a migration job changed",
     };
-    writeln!(out, "  rollback  platform's warnings are {warnings}, changed migration jobs {migrations}")?;
+    writeln!(out, "  rollback  {warnings}, {migrations}")?;
     writeln!(out, "  soak      {}", soak(&policy.soak))?;
     let limits = &policy.limits;
     let (count, per) = (plural(limits.max_rollbacks.into(), "rollback"), spoken(limits.per));
@@ -146,7 +146,7 @@ fn condition(rule: &Rule, policy: &Policy) -> String {
         Condition::Latency { quantile, above, over, min_samples } => {
             let (share, above, over) = (percent(*quantile), spoken(*above), spoken(*over));
             format!(
-                "bad when the {share} quantile of {probe} exceeds {above} over {over}, from {}",
+                "bad when the {share} quantile of {probe}'s latency exceeds {above} over {over}, from {}",
                 samples(*min_samples)
             )
         }

@@ -182,9 +182,7 @@ fn url(spot: &Spot, text: Option<&Text>) -> Option<Url> {
     };
     match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-        Ok(url) if url.has_host() => {
-            spot.wrong(format!("is a URL for {}; allowed is {allowed}", shown(url.scheme())));
-        }
+        Ok(url) if url.has_host() => spot.wrong(format!("is a URL of another scheme; allowed is {allowed}")),
         // `localhost:8080/x` is a URL, of the scheme localhost.
         Ok(_) => spot.wrong(format!("is not a URL with a host; allowed is {allowed}")),
         Err(error) => spot.wrong(format!("is not a URL ({error}); allowed is {allowed}")),

@@ -28,7 +28,7 @@ pub(super) fn platforms(spot: &Spot, list: Option<&List<raw::Platform>>) -> Plat
     for (spot, raw) in items(spot, list) {
         seen += 1;
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
-        nameless |= name.is_none();
+        nameless |= !raw.name.as_ref().is_some_and(|Text(name)| taken.contains_key(name));
         valid.extend(platform(&spot, raw, name));
     }
     nameless |= list.is_some_and(|list| list.0.len() > seen);

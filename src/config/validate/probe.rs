@@ -72,7 +72,7 @@ pub(super) fn probes(spot: &Spot, list: Option<&List<raw::Probe>>, watch: Option
     let mut nameless = spot.is_broken() || list.is_none();
     for (spot, raw) in items(spot, list) {
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
-        nameless |= name.is_none();
+        nameless |= !raw.name.as_ref().is_some_and(|Text(name)| taken.contains_key(name));
         probes.push(probe(&spot, raw, name, watch).map(Draft));
     }
     nameless |= list.is_some_and(|list| list.0.len() > probes.len());
@@ -170,10 +170,8 @@ fn expect(spot: &Spot, raw: Option<&raw::Expect>) -> Option<Expect> {
     if body_contains.as_ref().is_some_and(String::is_empty) {
         spot.key("body_contains").wrong("is empty and in every body; allowed is some text");
     }
-    let json = raw.json.as_ref().map(|raw| json(&spot.key("json"), raw));
-    let json = match json {
-        Some(None) => return None,
-        Some(json) => json,
+    let json = match &raw.json {
+        Some(raw) => Some(json(&spot.key("json"), raw)?),
         None => None,
     };
     Some(Expect { status, body_contains, json })

@@ -82,13 +82,14 @@ fn condition(
         }
         [_] => {}
     }
-    if let Some(given) = &raw.failure_ratio {
-        failure_ratio(&spot.key("failure_ratio"), given, probe, around)
-    } else if let Some(given) = &raw.latency {
-        latency(&spot.key("latency"), given, probe, around)
-    } else {
-        consecutive_failures(&spot.key("consecutive_failures"), raw.consecutive_failures?, probe, around)
-    }
+    let (one, two, three) = (spot.key(keys[0]), spot.key(keys[1]), spot.key(keys[2]));
+    let mut probe = probe;
+    // All are looked at, so that what is wrong with the second is found too.
+    let streak =
+        raw.consecutive_failures.map(|raw| consecutive_failures(&one, raw, probe.as_deref_mut(), around));
+    let ratio = raw.failure_ratio.as_ref().map(|raw| failure_ratio(&two, raw, probe.as_deref_mut(), around));
+    let latency = raw.latency.as_ref().map(|raw| latency(&three, raw, probe, around));
+    streak.or(ratio).or(latency).flatten()
 }
 
 fn consecutive_failures(
