@@ -35,6 +35,9 @@ pub mod state;
 pub mod story;
 pub mod target;
 
+#[cfg(test)]
+mod scenarios;
+
 use crate::clock::Moment;
 use crate::ids::IncidentId;
 use effect::{Effect, Reason, Verb};

@@ -1,0 +1,12 @@
+//! The decision core under scripts: a model platform, a clock, samples at a pace, and a shell in miniature that
+//! journals, performs and answers. What is judged is what the platform's ledger says, not what the core believes.
+
+mod platform;
+mod world;
+
+mod calls;
+mod course;
+mod held;
+mod people;
+mod refusals;
+mod watching;

@@ -1,0 +1,343 @@
+//! Calls that fail, get lost, come late or are answered with something else.
+
+use std::time::Duration;
+
+use super::platform::Write;
+use super::world::{Reply, World, minutes, policy, secs};
+use crate::decision::effect::{Guard, Reason, Rejection};
+use crate::decision::observation::{Cause, Phase, ReadFault};
+use crate::decision::policy::OnUnhealthy;
+use crate::decision::state::Outcome;
+
+const LOST: Reply = Reply::Lost { applied_after: None };
+const APPLIED: Reply = Reply::Lost { applied_after: Some(Duration::ZERO) };
+
+fn late(seconds: u64) -> Reply {
+    Reply::Lost { applied_after: Some(secs(seconds)) }
+}
+
+#[test]
+fn a_lost_create_that_was_applied_is_found_and_not_repeated() {
+    for reply in [APPLIED, late(2), late(20), Reply::Refused { status: 409, applied: true }] {
+        let mut world = World::with_bad_release(policy());
+        world.reply("create_rollback", reply);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+        assert_eq!(world.count("create_rollback"), 1, "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_lost_create_that_was_not_applied_is_repeated_after_the_reconcile_time() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", LOST);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.count("create_rollback"), 2);
+    let sent: Vec<_> =
+        world.effects.iter().filter(|(_, effect)| effect.mutates()).map(|(at, _)| *at).collect();
+    assert!(sent[1].since(sent[0]) >= policy().reconcile);
+}
+
+#[test]
+fn creates_that_get_lost_again_and_again_end_in_a_hold() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..3 {
+        world.reply("create_rollback", LOST);
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    assert_eq!(world.count("create_rollback"), 3);
+}
+
+#[test]
+fn a_create_that_is_applied_after_the_reconcile_time_is_adopted_all_the_same() {
+    for seconds in [31, 35, 40, 90] {
+        for cloned in [true, false] {
+            let mut world = World::with_bad_release(policy());
+            world.platform.says_cloned_from = cloned;
+            world.reply("create_rollback", late(seconds));
+            world.reply("create_rollback", LOST);
+            world.reply("create_rollback", LOST);
+            assert_eq!(
+                world.run_to_close(),
+                (Outcome::Committed, Reason::SoakHealthy),
+                "{}",
+                world.transcript()
+            );
+            assert_eq!(world.platform.our_rollbacks().len(), 1, "{}", world.transcript());
+        }
+    }
+}
+
+#[test]
+fn two_applied_creates_end_with_the_pinned_one() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.refuses_when_pinned = false;
+    world.reply("create_rollback", late(50));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn the_platform_s_word_that_the_app_is_pinned_may_be_about_our_own_late_rollback() {
+    let mut world = World::with_bad_release(policy());
+    world.lag = secs(20);
+    world.reply("create_rollback", late(45));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.platform.our_rollbacks().len(), 1);
+}
+
+#[test]
+fn a_create_refused_with_a_client_error_is_not_repeated_for_that_target() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", Reply::Refused { status: 412, applied: false });
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.platform.deployments[3].cloned_from, Some("d1".into()));
+}
+
+#[test]
+fn a_create_of_unknown_fate_waits_for_the_reconcile_time_before_it_yields_to_a_newer_release() {
+    let mut world = World::with_bad_release(policy());
+    world.roll_out = None;
+    world.reply("create_rollback", late(20));
+    world.run_to_stage("rolling_back");
+    world.release();
+    world.run(secs(15));
+    assert_eq!(world.closed.len(), 0, "{}", world.transcript());
+    world.run(minutes(1));
+    // Found: it is ours, and the newer release took over.
+    assert_eq!(world.ended(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    assert!(!world.state.ledger.ours.is_empty(), "our own late pin is known");
+}
+
+#[test]
+fn another_pin_instead_of_ours_belongs_to_somebody_else() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", LOST);
+    world.run_to_stage("rolling_back");
+    let at = world.at;
+    world.platform.rollback(super::platform::Who::Person, &"d1".into(), at, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin));
+    assert_eq!(world.platform.our_writes(), 0);
+}
+
+#[test]
+fn without_cloned_from_the_artifact_tells_whose_rollback_it_is() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.says_cloned_from = false;
+    world.reply("create_rollback", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.count("create_rollback"), 1);
+}
+
+#[test]
+fn a_pin_that_may_be_ours_for_all_we_can_tell_is_held() {
+    let mut world = World::new(policy());
+    world.platform.says_cloned_from = false;
+    world.platform.says_code = false;
+    for entry in &mut world.platform.deployments {
+        entry.artifact.code.clear();
+    }
+    world.run(secs(80));
+    world.release_bad();
+    world.reply("create_rollback", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin), "{}", world.transcript());
+}
+
+#[test]
+fn reads_that_lag_a_minute_behind_neither_repeat_nor_lose_the_rollback() {
+    for reply in [Reply::Normal, APPLIED] {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("validating");
+        world.lag = secs(60);
+        world.reply("create_rollback", reply);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(world.platform.our_rollbacks().len(), 1);
+    }
+}
+
+#[test]
+fn a_rollback_deployment_that_fails_is_held_with_its_pin() {
+    for phase in [Phase::Error, Phase::Canceled] {
+        let mut world = World::with_bad_release(policy());
+        world.roll_out = None;
+        world.run_until(|world| world.platform.rollback_under_way().is_some());
+        world.run(secs(10));
+        let id = world.platform.rollback_under_way().unwrap();
+        let at = world.at;
+        world.platform.finish(&id, phase, at);
+        assert_eq!(world.run_to_close(), (Outcome::Failed, Reason::RollbackFailed));
+        world.run(minutes(60));
+        assert_eq!(world.state.word(), "held");
+        assert_eq!(world.platform.pinned, Some(id));
+        assert_eq!(world.platform.our_writes(), 1);
+    }
+}
+
+#[test]
+fn a_rollback_deployment_that_never_comes_about_is_held() {
+    let mut world = World::with_bad_release(policy());
+    world.roll_out = None;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    assert!(world.platform.pinned.is_some());
+}
+
+#[test]
+fn a_rollback_that_went_live_while_we_were_away_is_soaked_however_long_that_was() {
+    let mut world = World::with_bad_release(policy());
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    world.run(secs(6));
+    world.at = world.at + minutes(45);
+    world.restart();
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn a_lost_commit_is_looked_for_and_repeated_only_when_it_left_no_trace() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.count("commit"), 1);
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", LOST);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.count("commit"), 2);
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..3 {
+        world.reply("commit", LOST);
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy));
+    assert_eq!(world.count("commit"), 3);
+}
+
+#[test]
+fn a_commit_the_platform_denies_for_a_while_does_not_use_up_its_tries() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..6 {
+        world.reply("commit", Reply::Not(Rejection::Denied, None));
+    }
+    world.reply("commit", LOST);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    let sent: Vec<_> =
+        world.effects.iter().filter(|(_, effect)| effect.word() == "commit").map(|(at, _)| *at).collect();
+    assert!(sent[6].since(sent[5]) >= secs(30), "the wait doubles: {sent:?}");
+}
+
+#[test]
+fn a_create_the_platform_denies_for_a_while_is_not_hammered() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..200 {
+        world.reply("create_rollback", Reply::Not(Rejection::Denied, None));
+    }
+    world.run(minutes(10));
+    assert!(world.count("create_rollback") < 20, "{} times", world.count("create_rollback"));
+    assert_eq!(world.stage(), "validating");
+}
+
+#[test]
+fn an_absurd_retry_after_does_not_keep_a_pin_for_ever() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", Reply::Not(Rejection::RateLimited, Some(secs(1_000_000_000))));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn a_pause_while_a_commit_is_looked_for_waits_and_goes_on_afterwards() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", LOST);
+    world.run_to_stage("committing");
+    world.operator.paused = true;
+    world.run(minutes(5));
+    assert_eq!(
+        (world.stage(), world.waiting),
+        ("committing", Some(Reason::Paused)),
+        "{}",
+        world.transcript()
+    );
+    world.operator.paused = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn a_guard_that_stops_the_commit_is_followed_by_a_fresh_look() {
+    for guard in [Guard::Changed, Guard::Unreadable, Guard::Paused] {
+        let mut world = World::with_bad_release(policy());
+        world.reply("commit", Reply::Guarded(guard));
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_for_a_while_delays_the_rollback_and_no_more() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..5 {
+        world.reply("validate", Reply::Not(Rejection::Denied, None));
+    }
+    world.run_to_stage("validating");
+    world.run(secs(10));
+    assert_eq!(world.waiting, Some(Reason::Denied));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn reads_that_fail_throughout_the_soak_stop_nothing_but_the_commit() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.fault = Some(ReadFault::Denied);
+    world.run(minutes(15));
+    assert_eq!((world.stage(), world.platform.our_writes()), ("committing", 1));
+    world.fault = None;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn a_restart_at_any_tick_sends_nothing_twice() {
+    for tick in 0..45 {
+        let mut world = World::with_bad_release(policy());
+        world.latency = secs(3);
+        for _ in 0..tick {
+            world.tick();
+        }
+        world.restart();
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(world.platform.our_rollbacks().len(), 1, "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_question_without_a_list_of_deployments_is_not_asked_again_and_again() {
+    let mut world = World::with_bad_release(policy());
+    world.run_until(|world| world.state.word() == "watching");
+    world.history = crate::decision::observation::Reading::never();
+    for _ in 0..5 {
+        let at = world.at;
+        world.at = at + secs(2);
+        for window in &mut world.windows {
+            window.push(crate::decision::sample::Sample {
+                at: at + secs(1),
+                micros: 1_000,
+                result: crate::decision::sample::SampleResult::Bad(crate::decision::sample::Failure::Body),
+            });
+        }
+        world.step();
+    }
+    assert_eq!(world.stage(), "validating");
+    assert!(world.count("validate") <= 1);
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+}
+
+#[test]
+fn a_revert_whose_answer_is_lost_does_not_put_the_old_release_on_trial_again() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    let mut world = World::with_bad_release(policy);
+    world.outage = true;
+    world.reply("revert", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy));
+    // This platform calls it a release.
+    let id = world.platform.in_progress.clone().unwrap();
+    world.platform.deployments.iter_mut().find(|entry| entry.id == id).unwrap().cause = Cause::Release;
+    let at = world.at;
+    world.platform.finish(&id, Phase::Active, at);
+    world.run(minutes(40));
+    assert_eq!(world.closed.len(), 1, "{}", world.transcript());
+    let writes = world.platform.ledger.iter().filter(|(_, _, write)| matches!(write, Write::Rollback { .. }));
+    assert_eq!(writes.count(), 1);
+}

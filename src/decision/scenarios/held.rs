@@ -1,0 +1,165 @@
+//! Soaks, holds, and how they end.
+
+use super::platform::Who;
+use super::world::{Reply, Sight, World, minutes, policy, secs};
+use crate::decision::effect::Reason;
+use crate::decision::observation::{Phase, Request};
+use crate::decision::policy::{OnHealthy, OnUnhealthy, Policy};
+use crate::decision::state::Outcome;
+
+fn with_unhealthy(on_unhealthy: OnUnhealthy) -> Policy {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = on_unhealthy;
+    policy
+}
+
+#[test]
+fn a_rollback_that_does_not_help_is_reverted_or_held() {
+    let run = |on_unhealthy| {
+        let mut world = World::with_bad_release(with_unhealthy(on_unhealthy));
+        world.outage = true;
+        let end = world.run_to_close();
+        world.run(minutes(90));
+        assert_eq!(world.closed.len(), 1, "{}", world.transcript());
+        (end, world)
+    };
+    let (end, world) = run(OnUnhealthy::Revert);
+    assert_eq!(end, (Outcome::Reverted, Reason::SoakUnhealthy));
+    assert_eq!((world.platform.our_writes(), world.platform.pinned.clone()), (2, None));
+    let (end, world) = run(OnUnhealthy::Hold);
+    assert_eq!(end, (Outcome::Held, Reason::SoakUnhealthy));
+    assert!(world.platform.pinned.is_some());
+    assert_eq!(world.state.word(), "held");
+}
+
+#[test]
+fn a_soak_that_stays_blind_ends_in_a_hold_and_never_in_a_commit() {
+    for sight in [Sight::Blind, Sight::Silent] {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("soaking");
+        world.sight = sight;
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnknown));
+    }
+}
+
+#[test]
+fn a_soak_that_is_blind_in_the_middle_ends_in_a_commit() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.run(minutes(2));
+    world.sight = Sight::Blind;
+    world.run(minutes(4));
+    world.sight = Sight::Clear;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn a_soak_goes_on_until_it_has_its_samples() {
+    let mut policy = policy();
+    policy.soak.min_samples = 400;
+    let mut world = World::with_bad_release(policy);
+    world.run_to_stage("soaking");
+    world.run(minutes(12));
+    assert_eq!(world.stage(), "soaking");
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+}
+
+#[test]
+fn a_slow_probe_has_the_time_its_samples_need() {
+    let mut policy = policy();
+    policy.probes[0].period = minutes(1);
+    policy.soak.period = minutes(2);
+    let mut world = World::with_bad_release(policy);
+    world.run_to_stage("soaking");
+    // One good sample a minute: thirty of them take half an hour.
+    for _ in 0..40 {
+        world.sight = Sight::Silent;
+        world.run(secs(58));
+        world.sight = Sight::Clear;
+        world.run(secs(2));
+    }
+    assert_eq!(world.ended(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn an_hour_s_jump_in_a_soak_neither_commits_nor_gives_up_by_itself() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.run(minutes(1));
+    world.at = world.at + minutes(60);
+    world.restart();
+    world.tick();
+    world.tick();
+    assert_eq!((world.stage(), world.platform.our_writes()), ("soaking", 1), "{}", world.transcript());
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+fn held_with_pin() -> World {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy));
+    world.run(minutes(5));
+    assert_eq!(world.state.word(), "held");
+    world
+}
+
+#[test]
+fn a_hold_ends_by_a_person_s_word_commit_or_revert() {
+    let mut world = held_with_pin();
+    world.ask(Request::Resume);
+    assert_ne!(world.state.word(), "held");
+    let mut world = held_with_pin();
+    let at = world.at;
+    assert!(world.platform.commit(Who::Person, at));
+    world.run(secs(8));
+    assert_ne!(world.state.word(), "held");
+    let mut world = held_with_pin();
+    assert!(world.platform.revert(Who::Person, at).is_some());
+    world.run(minutes(3));
+    assert_eq!(world.state.word(), "learning");
+}
+
+#[test]
+fn a_hold_ends_by_a_newer_release_which_is_watched() {
+    let mut policy = policy();
+    policy.rollback.migrations = crate::decision::policy::OnMigrations::Hold;
+    let mut world = World::steady(policy);
+    world.release_bad();
+    world.platform.deployments[2].artifact.migrations = "job".into();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::Migration));
+    world.run(minutes(5));
+    world.release();
+    world.run(secs(8));
+    assert_eq!(world.state.word(), "watching");
+}
+
+#[test]
+fn a_rollback_of_ours_that_goes_live_after_it_was_given_up_does_not_end_the_hold() {
+    let mut world = World::with_bad_release(policy());
+    world.roll_out = None;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    let id = world.platform.rollback_under_way().unwrap();
+    let at = world.at;
+    world.platform.finish(&id, Phase::Active, at);
+    world.run(minutes(5));
+    assert_eq!(world.state.word(), "held");
+    world.platform.commit(Who::Person, world.at);
+    world.run(secs(8));
+    assert_ne!(world.state.word(), "held");
+}
+
+#[test]
+fn a_lost_request_that_is_applied_after_the_hold_does_not_end_it() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", Reply::Lost { applied_after: Some(minutes(10)) });
+    world.reply("create_rollback", Reply::Lost { applied_after: None });
+    world.reply("create_rollback", Reply::Lost { applied_after: None });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    world.run(minutes(15));
+    assert!(world.platform.pinned.is_some());
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    world.platform.commit(Who::Person, world.at);
+    world.run(secs(8));
+    assert_ne!(world.state.word(), "held");
+}

@@ -1,0 +1,94 @@
+//! A person acts at each step, and wins.
+
+use super::platform::Who;
+use super::world::{World, minutes, policy, secs};
+use crate::decision::observation::{Cause, Phase};
+use crate::decision::state::Outcome;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Commit,
+    Revert,
+    Pin,
+    Deploy,
+    Restart,
+}
+
+fn act(world: &mut World, act: Act) {
+    let at = world.at;
+    match act {
+        Act::Commit => drop(world.platform.commit(Who::Person, at)),
+        Act::Revert => drop(world.platform.revert(Who::Person, at)),
+        Act::Pin => {
+            world.platform.pinned = None;
+            world.platform.rollback(Who::Person, &"d1".into(), at, at);
+        }
+        Act::Deploy => {
+            world.platform.pinned = None;
+            world.release();
+        }
+        Act::Restart => {
+            let live = world.platform.active.clone();
+            let id = world.platform.make(Cause::Restart, Some(&live), at);
+            world.platform.finish(&id, Phase::Active, at);
+        }
+    }
+}
+
+#[test]
+fn a_person_who_acts_after_the_rollback_ends_the_incident_without_a_write() {
+    for stage in ["rolling_back", "soaking"] {
+        for deed in [Act::Commit, Act::Revert, Act::Pin, Act::Deploy] {
+            let mut world = World::with_bad_release(policy());
+            world.run_to_stage(stage);
+            world.run(secs(12));
+            let writes = world.platform.our_writes();
+            act(&mut world, deed);
+            assert_eq!(world.run_to_close().0, Outcome::Superseded, "{deed:?} at {stage}");
+            assert_eq!(world.platform.our_writes(), writes, "{deed:?} at {stage}:\n{}", world.transcript());
+            world.run(minutes(20));
+            assert_eq!(world.platform.our_writes(), writes, "{deed:?} at {stage}:\n{}", world.transcript());
+        }
+    }
+}
+
+#[test]
+fn a_person_who_pins_or_deploys_before_the_rollback_ends_the_incident_without_a_write() {
+    for deed in [Act::Pin, Act::Deploy] {
+        let mut world = World::with_bad_release(policy());
+        world.run(secs(2));
+        world.platform.make(Cause::Platform, Some(&"d3".into()), world.at);
+        world.run_to_stage("validating");
+        world.platform.in_progress = None;
+        act(&mut world, deed);
+        assert_eq!(world.run_to_close().0, Outcome::Superseded, "{deed:?}");
+        assert_eq!(world.platform.our_writes(), 0);
+    }
+}
+
+#[test]
+fn a_person_who_acts_right_before_the_write_is_noticed_by_the_guard() {
+    for deed in [Act::Pin, Act::Deploy] {
+        let mut world = World::with_bad_release(policy());
+        world.latency = secs(4);
+        world.run_until(|world| world.count("validate") == 1);
+        act(&mut world, deed);
+        assert_eq!(world.run_to_close().0, Outcome::Superseded, "{deed:?}");
+        assert_eq!(world.platform.our_writes(), 0);
+    }
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.run(minutes(10) - secs(4));
+    act(&mut world, Act::Commit);
+    assert_eq!(world.run_to_close().0, Outcome::Superseded);
+    assert_eq!(world.platform.our_writes(), 1);
+}
+
+#[test]
+fn a_restart_of_the_rolled_back_app_does_not_end_its_soak_badly() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    act(&mut world, Act::Restart);
+    let (outcome, _) = world.run_to_close();
+    assert!(matches!(outcome, Outcome::Committed | Outcome::Superseded));
+}

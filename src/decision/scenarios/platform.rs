@@ -1,0 +1,209 @@
+//! A platform in miniature: deployments, what is live, what is under way, one pin, and a ledger of all writes.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::decision::effect::{Condition, Validation};
+use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
+use crate::ids::DeploymentId;
+
+/// The platform's clock is an hour off ours: whoever compares the two is found out.
+const SKEW: Duration = Duration::from_secs(3_600);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Rearguard,
+    Person,
+}
+
+/// A write that was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    Rollback { target: DeploymentId, made: DeploymentId, asked_at: Moment },
+    Commit { pin: DeploymentId },
+    Revert { pin: DeploymentId },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Platform {
+    pub(super) deployments: Vec<Deployment>,
+    pub(super) active: DeploymentId,
+    pub(super) live_at: Moment,
+    pub(super) in_progress: Option<DeploymentId>,
+    pub(super) pinned: Option<DeploymentId>,
+    /// Who wrote what, when.
+    pub(super) ledger: Vec<(Moment, Who, Write)>,
+    /// Deployments say what they repeat.
+    pub(super) says_cloned_from: bool,
+    /// Deployments say what code they run.
+    pub(super) says_code: bool,
+    /// The app says how long its live deployment has been live.
+    pub(super) says_age: bool,
+    /// A rollback is refused while the app is pinned.
+    pub(super) refuses_when_pinned: bool,
+    /// What validate warns of.
+    pub(super) warnings: Vec<&'static str>,
+    /// Targets validate does not accept.
+    pub(super) not_valid: Vec<DeploymentId>,
+}
+
+impl Platform {
+    /// Two releases, the second of them live for two hours.
+    pub(super) fn new(at: Moment) -> Self {
+        let mut platform = Self {
+            deployments: Vec::new(),
+            active: "none".into(),
+            live_at: at,
+            in_progress: None,
+            pinned: None,
+            ledger: Vec::new(),
+            says_cloned_from: true,
+            says_code: true,
+            says_age: true,
+            refuses_when_pinned: true,
+            warnings: Vec::new(),
+            not_valid: Vec::new(),
+        };
+        for hours in [3, 2] {
+            let then = at - Duration::from_secs(hours * 3_600);
+            let id = platform.make(Cause::Release, None, then);
+            platform.finish(&id, Phase::Active, then);
+        }
+        platform
+    }
+
+    pub(super) fn get(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.deployments.iter().find(|entry| entry.id == *id)
+    }
+
+    fn get_mut(&mut self, id: &DeploymentId) -> &mut Deployment {
+        self.deployments.iter_mut().find(|entry| entry.id == *id).expect("a deployment of the model")
+    }
+
+    /// A new deployment, under way. Without a source it runs code of its own.
+    pub(super) fn make(&mut self, cause: Cause, source: Option<&DeploymentId>, at: Moment) -> DeploymentId {
+        let number = self.deployments.len() + 1;
+        let id = DeploymentId::from(format!("d{number}"));
+        let own = Artifact {
+            code: if self.says_code { vec![("web".into(), format!("c{number}"))] } else { Vec::new() },
+            spec: "spec".into(),
+            migrations: String::new(),
+        };
+        let artifact = source.and_then(|id| self.get(id)).map_or(own, |source| source.artifact.clone());
+        let repeats = matches!(cause, Cause::Rollback) && self.says_cloned_from;
+        self.deployments.push(Deployment {
+            id: id.clone(),
+            phase: Phase::InProgress,
+            cause,
+            created_ms: (at + SKEW).as_millis(),
+            complete: false,
+            artifact,
+            cloned_from: source.filter(|_| repeats).cloned(),
+            title: String::new(),
+        });
+        self.in_progress = Some(id.clone());
+        id
+    }
+
+    /// What is under way comes to an end.
+    pub(super) fn finish(&mut self, id: &DeploymentId, phase: Phase, at: Moment) {
+        if self.in_progress.as_ref() == Some(id) {
+            self.in_progress = None;
+        }
+        if phase == Phase::Active {
+            let old = self.active.clone();
+            if let Some(old) = self.deployments.iter_mut().find(|entry| entry.id == old) {
+                old.phase = Phase::Superseded;
+            }
+            self.active = id.clone();
+            self.live_at = at;
+        }
+        let entry = self.get_mut(id);
+        entry.phase = phase;
+        entry.complete = phase == Phase::Active;
+    }
+
+    /// The rollback that is under way, if it is one.
+    pub(super) fn rollback_under_way(&self) -> Option<DeploymentId> {
+        let id = self.in_progress.clone()?;
+        (self.get(&id)?.cause == Cause::Rollback).then_some(id)
+    }
+
+    pub(super) fn rollback(
+        &mut self,
+        who: Who,
+        target: &DeploymentId,
+        asked_at: Moment,
+        at: Moment,
+    ) -> Option<Deployment> {
+        if self.pinned.is_some() && self.refuses_when_pinned {
+            return None;
+        }
+        let made = self.make(Cause::Rollback, Some(target), at);
+        self.pinned = Some(made.clone());
+        self.ledger.push((at, who, Write::Rollback { target: target.clone(), made: made.clone(), asked_at }));
+        self.get(&made).cloned()
+    }
+
+    pub(super) fn commit(&mut self, who: Who, at: Moment) -> bool {
+        let Some(pin) = self.pinned.take() else { return false };
+        self.ledger.push((at, who, Write::Commit { pin }));
+        true
+    }
+
+    /// Unpins, and puts the newest release on its way again.
+    pub(super) fn revert(&mut self, who: Who, at: Moment) -> Option<DeploymentId> {
+        let pin = self.pinned.take()?;
+        self.ledger.push((at, who, Write::Revert { pin: pin.clone() }));
+        let newest = self.deployments.iter().rev().find(|entry| entry.cause == Cause::Release)?.id.clone();
+        Some(self.make(Cause::Revert, Some(&newest), at))
+    }
+
+    pub(super) fn validate(&self, target: &DeploymentId) -> Validation {
+        let condition = |code: &str| Condition { code: code.to_owned(), message: String::new() };
+        let error = if self.pinned.is_some() {
+            Some("app_pinned")
+        } else if self.not_valid.contains(target) {
+            Some("exceeded_revision_limit")
+        } else {
+            None
+        };
+        Validation {
+            valid: error.is_none(),
+            error: error.map(condition),
+            warnings: self.warnings.iter().map(|code| condition(code)).collect(),
+        }
+    }
+
+    pub(super) fn view(&self, at: Moment) -> AppView {
+        let age = at.since(self.live_at).as_secs() * 1_000;
+        AppView {
+            active: self.get(&self.active).cloned(),
+            active_age_ms: self.says_age.then_some(age),
+            in_progress: self.in_progress.clone(),
+            pinned: self.pinned.clone(),
+        }
+    }
+
+    /// The list, in no particular order.
+    pub(super) fn list(&self) -> Vec<Deployment> {
+        let mut list = self.deployments.clone();
+        let middle = list.len() / 2;
+        list.rotate_left(middle);
+        list
+    }
+
+    /// The rollbacks that were applied for rearguard.
+    pub(super) fn our_rollbacks(&self) -> Vec<DeploymentId> {
+        let ours = self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard);
+        ours.filter_map(|(_, _, write)| match write {
+            Write::Rollback { made, .. } => Some(made.clone()),
+            _ => None,
+        })
+        .collect()
+    }
+
+    pub(super) fn our_writes(&self) -> usize {
+        self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard).count()
+    }
+}

@@ -1,0 +1,99 @@
+//! Outside incidents: who is a candidate, who is not, and what is learnt.
+
+use super::world::{World, minutes, policy, secs};
+use crate::decision::observation::{Cause, Phase, Reading};
+use crate::decision::state::{Outcome, Situation};
+
+#[test]
+fn a_release_that_passes_its_watch_is_good() {
+    let mut world = World::steady(policy());
+    let id = world.release();
+    world.run(secs(6));
+    assert_eq!(world.state.word(), "watching");
+    world.run(minutes(31));
+    assert_eq!(world.state.word(), "steady");
+    assert_eq!(world.state.ledger.good.last().map(|good| good.id.clone()), Some(id));
+}
+
+#[test]
+fn what_is_not_a_release_is_no_candidate() {
+    for cause in [Cause::Rollback, Cause::Revert, Cause::Restart, Cause::Platform] {
+        let mut world = World::steady(policy());
+        let id = world.platform.make(cause, Some(&"d1".into()), world.at);
+        world.platform.finish(&id, Phase::Active, world.at);
+        world.bad.insert(id);
+        world.run(minutes(5));
+        assert_eq!((world.state.word(), world.closed.len()), ("learning", 0), "{cause:?}");
+    }
+}
+
+#[test]
+fn a_restart_of_the_candidate_keeps_its_watch() {
+    let mut world = World::steady(policy());
+    let release = world.release();
+    world.run(minutes(10));
+    let Situation::Watching(before) = world.state.situation.clone() else { panic!("not watching") };
+    let restart = world.platform.make(Cause::Restart, Some(&release), world.at);
+    world.platform.finish(&restart, Phase::Active, world.at);
+    world.run(secs(6));
+    let Situation::Watching(after) = world.state.situation.clone() else { panic!("not watching") };
+    assert_eq!((after.until, after.live.id), (before.until, restart.clone()));
+    world.bad.insert(restart);
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    assert_eq!(world.platform.deployments.last().unwrap().cloned_from, Some("d2".into()));
+}
+
+#[test]
+fn a_release_younger_than_its_watch_at_a_first_start_is_watched_for_the_rest_of_it() {
+    let mut world = World::new(policy());
+    world.at = world.at + minutes(1);
+    world.release();
+    world.at = world.at + minutes(20);
+    world.run(secs(6));
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+    let left = watch.until.since(world.at);
+    assert!(left > minutes(9) && left < minutes(11), "{left:?}");
+}
+
+#[test]
+fn an_older_answer_never_moves_the_state_backwards() {
+    let mut world = World::steady(policy());
+    let old = (world.app.clone(), world.history.clone());
+    world.release();
+    world.run(minutes(2));
+    let state = world.state.clone();
+    world.app = Reading::known(world.at, old.0.value().cloned().unwrap());
+    world.history = Reading::known(world.at, old.1.value().cloned().unwrap());
+    world.step();
+    assert_eq!(world.state, state);
+}
+
+#[test]
+fn a_release_that_nobody_could_judge_does_not_become_good_by_the_clock() {
+    let mut world = World::steady(policy());
+    let id = world.release();
+    world.run(secs(6));
+    world.sight = super::world::Sight::Blind;
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "learning");
+    assert!(world.state.ledger.good.iter().all(|good| good.id != id));
+}
+
+#[test]
+fn the_platform_s_age_of_the_live_deployment_goes_on_between_reads() {
+    let mut world = World::new(policy());
+    world.at = world.at + minutes(1);
+    world.platform.live_at = world.at - minutes(29);
+    world.platform.deployments[1].cause = Cause::Rollback;
+    world.run(secs(90));
+    assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+}
+
+#[test]
+fn an_incident_is_opened_once_for_a_deployment() {
+    let mut policy = policy();
+    policy.limits.max_rollbacks = 0;
+    let mut world = World::with_bad_release(policy);
+    world.run(minutes(60));
+    assert_eq!(world.closed.len(), 1);
+}

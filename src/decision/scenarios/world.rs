@@ -1,0 +1,484 @@
+//! The shell in miniature around the core, with a clock, samples and a transcript.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::platform::{Platform, Who};
+use crate::clock::Moment;
+use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
+use crate::decision::observation::{
+    AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, Request,
+};
+use crate::decision::policy::{
+    Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
+    RollbackPolicy, Rule, SoakPolicy,
+};
+use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
+use crate::decision::state::{Outcome, Situation, State};
+use crate::decision::{Change, Closed, decide};
+use crate::ids::DeploymentId;
+
+/// The clock's grain, and the pace of samples.
+pub(super) const TICK: Duration = Duration::from_secs(2);
+/// Reads of the platform come this far apart.
+const POLL: Duration = Duration::from_secs(4);
+/// More rounds than this without a rest are a loop.
+const MOST_ROUNDS: usize = 16;
+
+/// How the platform answers one call.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reply {
+    /// Does it and says so.
+    Normal,
+    /// No conclusive answer; it is applied this much later, or never.
+    Lost { applied_after: Option<Duration> },
+    /// Surely not applied.
+    Not(Rejection, Option<Duration>),
+    /// A client error, after applying it or not.
+    Refused { status: u16, applied: bool },
+    /// A guard stops it.
+    Guarded(Guard),
+}
+
+/// What is seen of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    Clear,
+    /// Control probes fail as well.
+    Blind,
+    /// No samples at all.
+    Silent,
+}
+
+pub(super) struct World {
+    pub(super) policy: Policy,
+    pub(super) state: State,
+    pub(super) start: Moment,
+    pub(super) at: Moment,
+    pub(super) platform: Platform,
+    pub(super) app: Reading<AppView>,
+    pub(super) history: Reading<Vec<Deployment>>,
+    pub(super) windows: Vec<Window>,
+    pub(super) operator: Operator,
+    /// Deployments that fail their probes.
+    pub(super) bad: BTreeSet<DeploymentId>,
+    /// Everything fails, whatever is live.
+    pub(super) outage: bool,
+    pub(super) sight: Sight,
+    /// Why reads fail, when they do.
+    pub(super) fault: Option<ReadFault>,
+    /// Reads show the platform as it was this long ago.
+    pub(super) lag: Duration,
+    /// Replies to the next calls, by the call's word; then normal ones.
+    pub(super) script: BTreeMap<&'static str, VecDeque<Reply>>,
+    /// How long an answer takes.
+    pub(super) latency: Duration,
+    /// A rollback that is under way goes live after this long, if ever.
+    pub(super) roll_out: Option<Duration>,
+    pub(super) lines: Vec<String>,
+    pub(super) closed: Vec<Closed>,
+    pub(super) effects: Vec<(Moment, Effect)>,
+    pub(super) waiting: Option<Reason>,
+    pub(super) wake_at: Option<Moment>,
+    past: VecDeque<(Moment, AppView, Vec<Deployment>)>,
+    outstanding: Option<(Moment, Answer)>,
+    late: Vec<(Moment, Moment, Effect)>,
+    polled_at: Moment,
+}
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        app: "shop".into(),
+        mode: Mode::Enforce,
+        watch: minutes(30),
+        probes: vec![ProbePolicy { name: "home".into(), period: secs(5), timeout: secs(2), settle: secs(0) }],
+        rules: vec![Rule {
+            name: "down".into(),
+            probe: 0,
+            condition: Condition::ConsecutiveFailures { count: 3 },
+        }],
+        rollback: RollbackPolicy { warnings: OnWarnings::Refuse, migrations: OnMigrations::Hold },
+        soak: SoakPolicy {
+            period: minutes(10),
+            min_samples: 30,
+            on_healthy: OnHealthy::Commit,
+            on_unhealthy: OnUnhealthy::Revert,
+        },
+        limits: Limits { cooldown: minutes(30), max_rollbacks: 2, per: minutes(24 * 60) },
+        reconcile: secs(30),
+    }
+}
+
+impl World {
+    /// Two releases, the second live for two hours; nothing read yet.
+    pub(super) fn new(policy: Policy) -> Self {
+        let start = Moment::from_millis(1_000_000_000);
+        let windows = policy.probes.iter().map(|_| Window::new(600)).collect();
+        Self {
+            policy,
+            state: State::default(),
+            start,
+            at: start,
+            platform: Platform::new(start),
+            app: Reading::never(),
+            history: Reading::never(),
+            windows,
+            operator: Operator::default(),
+            bad: BTreeSet::new(),
+            outage: false,
+            sight: Sight::Clear,
+            fault: None,
+            lag: Duration::ZERO,
+            script: BTreeMap::new(),
+            latency: Duration::ZERO,
+            roll_out: Some(secs(60)),
+            lines: Vec::new(),
+            closed: Vec::new(),
+            effects: Vec::new(),
+            waiting: None,
+            wake_at: None,
+            past: VecDeque::new(),
+            outstanding: None,
+            late: Vec::new(),
+            polled_at: Moment::default(),
+        }
+    }
+
+    /// As [`World::new`], after the live deployment was seen to be good.
+    pub(super) fn steady(policy: Policy) -> Self {
+        let mut world = Self::new(policy);
+        world.run(secs(80));
+        assert!(matches!(world.state.situation, Situation::Steady { .. }), "{}", world.transcript());
+        world
+    }
+
+    /// A steady app whose new release `d3` is bad and live since this moment.
+    pub(super) fn with_bad_release(policy: Policy) -> Self {
+        let mut world = Self::steady(policy);
+        world.release_bad();
+        world
+    }
+
+    pub(super) fn release(&mut self) -> DeploymentId {
+        let id = self.platform.make(Cause::Release, None, self.at);
+        self.platform.finish(&id, Phase::Active, self.at);
+        id
+    }
+
+    pub(super) fn release_bad(&mut self) -> DeploymentId {
+        let id = self.release();
+        self.bad.insert(id.clone());
+        id
+    }
+
+    pub(super) fn reply(&mut self, call: &'static str, reply: Reply) {
+        self.script.entry(call).or_default().push_back(reply);
+    }
+
+    pub(super) fn ask(&mut self, request: Request) {
+        self.operator.request = Some(request);
+        self.step();
+        self.operator.request = None;
+    }
+
+    pub(super) fn run(&mut self, span: Duration) {
+        let end = self.at + span;
+        while self.at < end {
+            self.tick();
+        }
+    }
+
+    /// Runs until `done` or for an hour.
+    pub(super) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..1_800 {
+            if done(self) {
+                return;
+            }
+            self.tick();
+        }
+        panic!("not within an hour:\n{}", self.transcript());
+    }
+
+    pub(super) fn run_to_stage(&mut self, stage: &str) {
+        self.run_until(|world| world.stage() == stage);
+    }
+
+    pub(super) fn run_to_close(&mut self) -> (Outcome, Reason) {
+        let before = self.closed.len();
+        self.run_until(|world| world.closed.len() > before);
+        self.ended()
+    }
+
+    pub(super) fn stage(&self) -> &'static str {
+        self.state.incident().map_or("", |incident| incident.stage.word())
+    }
+
+    /// How the last incident ended.
+    pub(super) fn ended(&self) -> (Outcome, Reason) {
+        let closed = self.closed.last().unwrap_or_else(|| panic!("no end:\n{}", self.transcript()));
+        (closed.outcome, closed.reason)
+    }
+
+    /// How often `call` was sent, or at least tried.
+    pub(super) fn count(&self, call: &str) -> usize {
+        self.effects.iter().filter(|(_, effect)| effect.word() == call).count()
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.at = self.at + TICK;
+        self.apply_late();
+        if let Some(after) = self.roll_out
+            && let Some(id) = self.platform.in_progress.clone()
+            && let Some(entry) = self.platform.get(&id)
+            && matches!(entry.cause, Cause::Rollback | Cause::Revert)
+            && self.at.as_millis() + 3_600_000 - entry.created_ms
+                >= i64::try_from(after.as_millis()).expect("a short time")
+        {
+            self.platform.finish(&id, Phase::Active, self.at);
+        }
+        self.sample();
+        self.remember();
+        if self.at.since(self.polled_at) >= POLL {
+            self.read();
+        }
+        self.step();
+    }
+
+    fn remember(&mut self) {
+        self.past.push_back((self.at, self.platform.view(self.at), self.platform.list()));
+        while self.past.len() > 1 && self.past[1].0 + self.lag.max(secs(120)) <= self.at {
+            self.past.pop_front();
+        }
+    }
+
+    /// One read of the app and its deployments.
+    pub(super) fn read(&mut self) {
+        self.polled_at = self.at;
+        self.app.fault = self.fault;
+        self.history.fault = self.fault;
+        if self.fault.is_some() {
+            return;
+        }
+        let (view, list) = if self.lag.is_zero() {
+            (self.platform.view(self.at), self.platform.list())
+        } else {
+            let then = self.at - self.lag;
+            let (_, view, list) =
+                self.past.iter().rev().find(|(at, _, _)| *at <= then).unwrap_or(&self.past[0]);
+            let mut view = view.clone();
+            view.active_age_ms = view
+                .active_age_ms
+                .map(|age| age + u64::try_from(self.lag.as_millis()).expect("a short time"));
+            (view, list.clone())
+        };
+        self.app = Reading::known(self.at, view);
+        self.history = Reading::known(self.at, list);
+    }
+
+    fn sample(&mut self) {
+        let result = match self.sight {
+            Sight::Silent => return,
+            Sight::Blind => SampleResult::Unknown(BlindCause::Control),
+            Sight::Clear if self.outage || self.bad.contains(&self.platform.active) => {
+                SampleResult::Bad(Failure::Status(503))
+            }
+            Sight::Clear => SampleResult::Good,
+        };
+        // Sent a little before now, so that the tick sees it.
+        let at = self.at - Duration::from_millis(1);
+        for window in &mut self.windows {
+            window.push(Sample { at, micros: 1_000, result });
+        }
+    }
+
+    /// Decides, journals and performs until there is nothing more to do at this moment.
+    pub(super) fn step(&mut self) {
+        let mut answer = match &self.outstanding {
+            Some((due, _)) if *due <= self.at => self.outstanding.take().map(|(_, answer)| answer),
+            _ => None,
+        };
+        for _ in 0..MOST_ROUNDS {
+            let outstanding = self.outstanding.is_some();
+            let seen = Observation {
+                at: self.at,
+                app: &self.app,
+                history: &self.history,
+                windows: &self.windows,
+                answer: answer.as_ref(),
+                operator: self.operator,
+            };
+            let decision = decide(&self.policy, &self.state, &seen);
+            let had_answer = answer.take().is_some();
+            let Some(change) = decision.change else {
+                assert!(!had_answer, "an answer was not taken:\n{}", self.transcript());
+                if let Some(wake_at) = decision.wake_at {
+                    assert!(wake_at > self.at, "woken in the past:\n{}", self.transcript());
+                }
+                if self.waiting != decision.waiting {
+                    self.waiting = decision.waiting;
+                    if let Some(reason) = decision.waiting {
+                        self.line(&format!("waits: {}", reason.word()));
+                    }
+                }
+                self.wake_at = decision.wake_at;
+                return;
+            };
+            assert!(!outstanding, "a change while an answer is outstanding:\n{}", self.transcript());
+            self.journal(&change);
+            if let Some(effect) = change.effect {
+                answer = self.perform(&effect);
+            }
+        }
+        panic!("does not come to rest:\n{}", self.transcript());
+    }
+
+    fn journal(&mut self, change: &Change) {
+        assert_eq!(
+            self.state == change.state,
+            false,
+            "a change that changes nothing:\n{}",
+            self.transcript()
+        );
+        assert_eq!(change.state.owed(), change.effect, "owed is not what was issued:\n{}", self.transcript());
+        let text = serde_json::to_string(&change.state).expect("a state is JSON");
+        let back: State = serde_json::from_str(&text).expect("a state comes back");
+        assert_eq!(back, change.state, "the journal changes the state");
+        self.state = back;
+        self.waiting = None;
+        let ruling = change.ruling.as_ref();
+        let ruling = ruling.map_or(String::new(), |r| format!(" [{} {}]", r.verb.word(), r.reason.word()));
+        let stage = self.stage();
+        let slash = if stage.is_empty() { "" } else { "/" };
+        self.line(&format!("{}{slash}{stage}{ruling}", self.state.word()));
+        for event in &change.story {
+            self.lines.push(format!("         {}", event.text()));
+        }
+        if let Some(closed) = &change.closed {
+            self.closed.push(closed.clone());
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        let seconds = self.at.since(self.start).as_secs();
+        self.lines.push(format!("{:>3}:{:02}  {text}", seconds / 60, seconds % 60));
+    }
+
+    pub(super) fn transcript(&self) -> String {
+        self.lines.join("\n")
+    }
+
+    /// What the shell does right before a write: a fresh read, and nothing is sent when the picture changed.
+    fn guard(&mut self, effect: &Effect) -> Option<Guard> {
+        if !effect.mutates() {
+            return None;
+        }
+        if self.operator.paused {
+            return Some(Guard::Paused);
+        }
+        self.read();
+        if self.fault.is_some() {
+            return Some(Guard::Unreadable);
+        }
+        let view = self.app.value()?;
+        let fits = match effect {
+            Effect::CreateRollback { accused, .. } => {
+                view.active.as_ref().map(|active| &active.id) == Some(accused)
+                    && view.pinned.is_none()
+                    && view.in_progress.is_none()
+            }
+            Effect::Commit { rollback } | Effect::Revert { rollback } => {
+                view.pinned.as_ref() == Some(rollback)
+            }
+            Effect::Validate { .. } => true,
+        };
+        (!fits).then_some(Guard::Changed)
+    }
+
+    /// Sends the call; gives the answer, unless it takes its time.
+    fn perform(&mut self, effect: &Effect) -> Option<Answer> {
+        self.effects.push((self.at, effect.clone()));
+        assert_ne!(self.policy.mode, Mode::Observe, "a call in observe mode");
+        assert!(!(self.operator.paused && effect.mutates()), "a write while paused");
+        let reply = self.script.get_mut(effect.word()).and_then(VecDeque::pop_front);
+        let answer = match self.guard(effect) {
+            Some(guard) => Answer::NotSent(guard),
+            None => self.answer(effect, reply.unwrap_or(Reply::Normal)),
+        };
+        if self.latency.is_zero() {
+            return Some(answer);
+        }
+        self.outstanding = Some((self.at + self.latency, answer));
+        None
+    }
+
+    fn answer(&mut self, effect: &Effect, reply: Reply) -> Answer {
+        match reply {
+            Reply::Normal => self.apply(effect, self.at),
+            Reply::Lost { applied_after } => {
+                match applied_after {
+                    Some(Duration::ZERO) => drop(self.apply(effect, self.at)),
+                    Some(after) => self.late.push((self.at + after, self.at, effect.clone())),
+                    None => {}
+                }
+                Answer::Unresolved
+            }
+            Reply::Not(why, retry_after) => Answer::NotApplied { why, retry_after },
+            Reply::Refused { status, applied } => {
+                if applied {
+                    drop(self.apply(effect, self.at));
+                }
+                Answer::Refused { status, message: "no".to_owned() }
+            }
+            Reply::Guarded(guard) => Answer::NotSent(guard),
+        }
+    }
+
+    fn apply_late(&mut self) {
+        let now = self.at;
+        let (due, rest) = std::mem::take(&mut self.late).into_iter().partition(|(at, _, _)| *at <= now);
+        self.late = rest;
+        let due: Vec<(Moment, Moment, Effect)> = due;
+        for (_, asked_at, effect) in due {
+            drop(self.apply(&effect, asked_at));
+        }
+    }
+
+    fn apply(&mut self, effect: &Effect, asked_at: Moment) -> Answer {
+        let refused = |message: &str| Answer::Refused { status: 409, message: message.to_owned() };
+        let at = self.at;
+        match effect {
+            Effect::Validate { target, .. } => Answer::Validated(self.platform.validate(target)),
+            Effect::CreateRollback { target, .. } => {
+                let made = self.platform.rollback(Who::Rearguard, target, asked_at, at);
+                made.map_or_else(|| refused("already pinned"), Answer::Created)
+            }
+            Effect::Commit { .. } => match self.platform.commit(Who::Rearguard, at) {
+                true => Answer::Committed,
+                false => refused("not pinned"),
+            },
+            Effect::Revert { .. } => match self.platform.revert(Who::Rearguard, at) {
+                Some(id) => Answer::Reverted(Some(id)),
+                None => refused("not pinned"),
+            },
+        }
+    }
+
+    /// The process dies and comes back: what was owed is Unresolved, samples and reads are gone.
+    pub(super) fn restart(&mut self) {
+        let text = serde_json::to_string(&self.state).expect("a state is JSON");
+        self.state = serde_json::from_str(&text).expect("a state comes back");
+        self.app = Reading::never();
+        self.history = Reading::never();
+        self.windows = self.policy.probes.iter().map(|_| Window::new(600)).collect();
+        self.outstanding = self.state.owed().map(|_| (self.at, Answer::Unresolved));
+        self.line("restart");
+    }
+}
