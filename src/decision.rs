@@ -52,7 +52,7 @@ use story::Event;
 pub struct Decision {
     /// The new state with all that belongs to it; `None` when nothing changes.
     pub change: Option<Box<Change>>,
-    /// When time alone makes it worth deciding again.
+    /// When time alone makes it worth deciding again; always later than the observation.
     pub wake_at: Option<Moment>,
     /// What the app waits for, when it waits for something in particular.
     pub waiting: Option<Reason>,
@@ -97,13 +97,15 @@ pub struct Closed {
 
 /// Says what to do about one app. See the module's contract.
 pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
-    match &state.situation {
+    let decision = match &state.situation {
         Situation::Incident(open) => incident::decide(policy, state, open, seen),
         Situation::Held(hold) => quiet::held(policy, state, hold, seen),
         Situation::Learning { .. } | Situation::Steady { .. } | Situation::Watching(_) => {
             quiet::decide(policy, state, seen)
         }
-    }
+    };
+    // A time that is over wakes nobody: what is waited for now is a read or a sample.
+    Decision { wake_at: decision.wake_at.filter(|wake_at| *wake_at > seen.at), ..decision }
 }
 
 impl Decision {
