@@ -50,6 +50,7 @@ pub(super) fn open(
         tried: Vec::new(),
         before: BTreeSet::new(),
         asked: 0,
+        setbacks: 0,
         approved: policy.mode == Mode::Enforce,
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },
     };
@@ -182,11 +183,14 @@ fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> V
     mine.map_or(Verdict::Unknown, |(_, reading)| reading.verdict)
 }
 
-/// How long to leave the platform alone after a call that was surely not applied: what it asked for, else
-/// doubling from a second to a minute.
-fn backoff(attempt: u32, asked: Option<Duration>) -> Duration {
-    let doubling = Duration::from_secs(1 << attempt.saturating_sub(1).min(6)).min(Duration::from_secs(60));
-    asked.unwrap_or(doubling).max(Duration::from_secs(1))
+/// The longest wait a platform may ask for. One that names years keeps a pin for ten minutes, not for ever.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10 * 60);
+
+/// How long to leave the platform alone after this many calls that were surely not applied: what it asked for,
+/// else doubling from a second to a minute.
+fn backoff(setbacks: u32, asked: Option<Duration>) -> Duration {
+    let doubling = Duration::from_secs(1 << setbacks.saturating_sub(1).min(6)).min(Duration::from_secs(60));
+    asked.unwrap_or(doubling).clamp(Duration::from_secs(1), LONGEST_BACKOFF)
 }
 
 /// A decision about an incident in the making.
@@ -237,6 +241,13 @@ impl Draft {
         self.changed = true;
     }
 
+    /// A call was surely not applied: when the next one may be sent. `None` if the answer does not say so.
+    fn setback(&mut self, answer: &Answer, now: Moment) -> Option<CallStatus> {
+        let status = not_applied(answer, self.incident.setbacks + 1, now)?;
+        self.incident.setbacks += 1;
+        Some(status)
+    }
+
     /// Owes `effect` from here on; the stage holds the [`Call`] this gives.
     fn owe(&mut self, effect: Effect, attempt: u32, now: Moment) -> Call {
         self.tell(Event::Call { call: effect.clone(), attempt });
@@ -255,10 +266,11 @@ impl Draft {
         Decision { change: Some(Box::new(change)), wake_at, waiting }
     }
 
-    /// The rollback exists: it is ours, it counts against the budget, and its cause is condemned.
+    /// The rollback exists: it is ours, and it counts against the budget.
     fn created(&mut self, rollback: &Deployment, now: Moment) {
         Ledger::note(&mut self.ledger.ours, rollback.id.clone());
         Ledger::note(&mut self.ledger.rollbacks, now);
+        self.incident.setbacks = 0;
     }
 
     /// Ends the incident.
@@ -339,8 +351,8 @@ fn verb_of(outcome: Outcome) -> Verb {
     }
 }
 
-/// Whether an answer says that a call was surely not applied, and when to try again.
-fn not_applied(answer: &Answer, attempt: u32, now: Moment) -> Option<CallStatus> {
+/// Whether an answer says that a call was surely not applied, and when to try again after `setbacks` like it.
+fn not_applied(answer: &Answer, setbacks: u32, now: Moment) -> Option<CallStatus> {
     let (asked, why) = match answer {
         Answer::NotApplied { retry_after, why: Rejection::Denied } => (*retry_after, Reason::Denied),
         Answer::NotApplied { retry_after, .. } => (*retry_after, Reason::Blind),
@@ -348,5 +360,5 @@ fn not_applied(answer: &Answer, attempt: u32, now: Moment) -> Option<CallStatus>
         Answer::NotSent(_) => (None, Reason::Blind),
         _ => return None,
     };
-    Some(CallStatus::Backoff { until: now + backoff(attempt, asked), why })
+    Some(CallStatus::Backoff { until: now + backoff(setbacks, asked), why })
 }

@@ -136,8 +136,10 @@ pub struct Incident {
     pub tried: Vec<(DeploymentId, Reason)>,
     /// The deployments that existed before the rollback was first asked for: whatever is not among them is new.
     pub before: BTreeSet<DeploymentId>,
-    /// How often the rollback was asked for.
+    /// How often the rollback was asked for, without the requests that were surely not applied.
     pub asked: u32,
+    /// How many calls in a row were surely not applied: the next one waits the longer.
+    pub setbacks: u32,
     /// A person approved it, or none had to.
     pub approved: bool,
     /// What is being done.
@@ -275,7 +277,7 @@ impl Stage {
 /// One request to the platform, from the decision to its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// 1 for the first try.
+    /// 1 for the first try. One that was surely not applied does not count.
     pub attempt: u32,
     /// When it was decided.
     pub intended_at: Moment,

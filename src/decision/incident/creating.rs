@@ -7,7 +7,7 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, VALIDATE_WITHIN, not_applied, rolling_back, validating};
+use super::{Decision, Draft, VALIDATE_WITHIN, rolling_back, validating};
 use crate::clock::Moment;
 
 /// How often an incident asks for its rollback when earlier requests were surely lost.
@@ -57,8 +57,8 @@ pub(super) fn answered(
         Answer::NotApplied { .. } | Answer::NotSent(_) => {
             // Surely not applied: from the start again, with fresh eyes, after a while. Not counted as asked.
             draft.incident.asked = draft.incident.asked.saturating_sub(1);
-            let status = not_applied(answer, call.attempt, seen.at).unwrap_or(CallStatus::Owed);
-            again(policy, draft, Some(target), Some(Call { status, ..call }), seen)
+            let call = draft.setback(answer, seen.at).map(|status| Call { attempt: 0, status, ..call });
+            again(policy, draft, Some(target), call, seen)
         }
         Answer::Refused { status, .. } => unresolved(policy, draft, target, call, Some(*status), seen),
         _ => unresolved(policy, draft, target, call, None, seen),

@@ -5,7 +5,7 @@ use super::super::observation::{AppView, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Ledger, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, not_applied};
+use super::{Decision, Draft};
 
 /// How often a commit or revert that left no trace is sent.
 const MOST_SENT: u32 = 3;
@@ -41,8 +41,7 @@ pub(super) fn answered(
         Answer::Refused { status, .. } => Some(*status),
         _ => None,
     };
-    let attempt = draft.incident.stage.call().map_or(1, |call| call.attempt);
-    let status = not_applied(answer, attempt, seen.at).unwrap_or(CallStatus::Unresolved {
+    let status = draft.setback(answer, seen.at).unwrap_or(CallStatus::Unresolved {
         since: seen.at,
         absent_since: None,
         absent_at: None,
@@ -65,7 +64,7 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
             };
             if is_ours(&draft, view) {
                 // Surely not applied, so the try does not count.
-                return send(policy, draft, kind, call.attempt + u32::from(call.attempt < MOST_SENT), seen);
+                return send(policy, draft, kind, call.attempt, seen);
             }
             gone(draft, kind, view, false, seen)
         }

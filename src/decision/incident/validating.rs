@@ -5,7 +5,7 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
-use super::{Decision, Draft, Obstacle, approval, creating, not_applied, obstacle};
+use super::{Decision, Draft, Obstacle, approval, creating, obstacle};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -94,11 +94,9 @@ pub(super) fn answered(
         _ => {
             // Asking is harmless: whatever became of it, ask again after a while.
             let retry = Answer::NotSent(Guard::Unreadable);
-            let status = not_applied(answer, call.attempt, seen.at)
-                .or_else(|| not_applied(&retry, call.attempt, seen.at))
-                .unwrap_or(CallStatus::Backoff { until: seen.at, why: Reason::Blind });
-            let call = Call { status, ..call };
-            draft.stage(Stage::Validating { target: Some(target), call: Some(call), deadline });
+            let status = draft.setback(answer, seen.at).or_else(|| draft.setback(&retry, seen.at));
+            let call = status.map(|status| Call { status, ..call });
+            draft.stage(Stage::Validating { target: Some(target), call, deadline });
             return look(policy, draft, seen);
         }
     }

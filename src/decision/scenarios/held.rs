@@ -56,8 +56,10 @@ fn a_soak_that_is_blind_in_the_middle_ends_in_a_commit() {
 #[test]
 fn a_soak_goes_on_until_it_has_its_samples() {
     let mut policy = policy();
+    policy.watch = minutes(60);
+    let mut world = World::with_bad_release(policy.clone());
     policy.soak.min_samples = 400;
-    let mut world = World::with_bad_release(policy);
+    world.policy = policy;
     world.run_to_stage("soaking");
     world.run(minutes(12));
     assert_eq!(world.stage(), "soaking");

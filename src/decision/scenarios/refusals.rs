@@ -88,11 +88,10 @@ fn an_app_that_somebody_pinned_is_not_touched() {
 #[test]
 fn without_a_target_the_rollback_is_refused() {
     let mut world = World::new(policy());
-    world.platform.deployments.retain(|entry| entry.phase == Phase::Active);
     world.run(secs(4));
     world.release_bad();
-    // The only older deployment was cancelled, as far as the list goes.
     world.platform.deployments[0].phase = Phase::Canceled;
+    world.platform.deployments[1].complete = false;
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget));
 }
 
@@ -191,7 +190,7 @@ fn a_question_is_answered_with_no_or_not_at_all_or_by_events() {
     world.bad.clear();
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Recovered));
     let mut world = asking();
-    world.release();
+    world.release_bad();
     assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded));
     let mut world = asking();
     world.platform.rollback(Who::Person, &"d1".into(), world.at, world.at);
