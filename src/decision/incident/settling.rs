@@ -197,6 +197,9 @@ fn still_pinned(
     let read_at = seen.app.read_at().unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {
+        if seen.operator.paused {
+            return draft.done(None, Some(Reason::Paused));
+        }
         draft.tell(Event::NotApplied { call: kind.word().to_owned() });
         if call.attempt >= MOST_SENT || refused.is_some() {
             return draft.close(Outcome::Held, kind.reason(), seen);
