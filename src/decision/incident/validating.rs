@@ -32,11 +32,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         Some(Obstacle::Wait(reason)) => return wait(draft, reason, deadline, None, seen),
         None => {}
     }
-    let history = seen.history.value().map(Vec::as_slice);
+    // Without the list of what exists, a rollback of ours could not be told from a colleague's.
+    let Some(history) = seen.history.value() else {
+        return wait(draft, Reason::Blind, deadline, None, seen);
+    };
     // A target that was chosen stays chosen until it is struck out.
     let chosen = match target.filter(|target| !is_tried(&draft, target)) {
         Some(target) => Pick::Target(target),
-        None => target::pick(&draft.ledger, &draft.incident, history),
+        None => target::pick(&draft.ledger, &draft.incident, Some(history)),
     };
     let target = match chosen {
         Pick::Target(target) => target,
@@ -129,11 +132,6 @@ fn proceed(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observa
         Some(Obstacle::Wait(reason)) => {
             draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
             wait(draft, reason, deadline, None, seen)
-        }
-        None if seen.history.value().is_none() => {
-            // Without the list of what exists, a rollback of ours could not be told from a colleague's.
-            draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
-            wait(draft, Reason::Blind, deadline, None, seen)
         }
         None => creating::ask(policy, draft, target, seen),
     }
