@@ -172,6 +172,8 @@ pub enum Stage {
         target: Deployment,
         /// The request.
         call: Call,
+        /// When going back to validation ends in a refusal.
+        deadline: Moment,
     },
     /// The rollback deployment is on its way.
     RollingBack {

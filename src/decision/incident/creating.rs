@@ -7,14 +7,16 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, VALIDATE_WITHIN, rolling_back, validating};
+use super::{Decision, Draft, rolling_back, validating};
 use crate::clock::Moment;
+use crate::ids::DeploymentId;
 
 /// How often an incident asks for its rollback when earlier requests were surely lost.
 const MOST_ASKED: u32 = 3;
 
 /// Owes the request.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
@@ -29,7 +31,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     let effect = Effect::CreateRollback { accused, target: target.id.clone() };
     let attempt = draft.incident.asked;
     let call = draft.owe(effect, attempt, seen.at);
-    draft.stage(Stage::Creating { target, call });
+    draft.stage(Stage::Creating { target, call, deadline });
     draft.done(None, None)
 }
 
@@ -40,7 +42,7 @@ pub(super) fn answered(
     seen: &Observation<'_>,
     answer: &Answer,
 ) -> Decision {
-    let Stage::Creating { target, call } = draft.incident.stage.clone() else {
+    let Stage::Creating { target, call, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     match answer {
@@ -51,6 +53,7 @@ pub(super) fn answered(
         Answer::NotSent(Guard::Storm) => draft.close(Outcome::Refused, Reason::Storm, seen),
         Answer::NotSent(Guard::Paused) => draft.close(Outcome::Refused, Reason::Paused, seen),
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
+            draft.incident.asked = draft.incident.asked.saturating_sub(1);
             draft.strike(&target, Reason::NotValid, "not found".to_owned());
             again(policy, draft, None, None, seen)
         }
@@ -67,7 +70,7 @@ pub(super) fn answered(
 
 /// Resolves a request whose answer was not conclusive.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Creating { target, mut call } = draft.incident.stage.clone() else {
+    let Stage::Creating { target, mut call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     let CallStatus::Unresolved { since, absent_since, absent_at, refused } = call.status else {
@@ -80,15 +83,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return adopt(policy, draft, target, rollback, seen);
     }
     if let Some(pin) = &view.pinned {
-        return foreign_pin(draft, pin, seen);
+        return foreign_pin(draft, pin, deadline, seen);
     }
-    let superseded = view.active.as_ref().is_some_and(|active| {
-        active.id != draft.incident.accused.id && active.age_key() > draft.incident.accused.age_key()
-    });
-    if superseded {
-        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
-    }
-    let read_at = seen.history.read_at().unwrap_or(seen.at);
+    // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
+    // applied, so the incident yields only when that is settled.
+    let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {
         return lost(policy, draft, target, refused, seen);
@@ -97,7 +96,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         let status =
             CallStatus::Unresolved { since, absent_since: Some(first), absent_at: Some(read_at), refused };
         call.status = status;
-        draft.stage(Stage::Creating { target, call });
+        draft.stage(Stage::Creating { target, call, deadline });
     }
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
@@ -141,15 +140,22 @@ pub(super) fn is_ours(incident: &Incident, target: &Deployment, entry: &Deployme
 }
 
 /// A pin whose deployment is not ours. One that may be ours for all we can tell is a person's to settle.
-fn foreign_pin(draft: Draft, pin: &crate::ids::DeploymentId, seen: &Observation<'_>) -> Decision {
-    let entry = seen.history.value().into_iter().flatten().find(|entry| entry.id == *pin);
+pub(super) fn foreign_pin(
+    draft: Draft,
+    pin: &DeploymentId,
+    deadline: Moment,
+    seen: &Observation<'_>,
+) -> Decision {
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    let entry = seen.history.value().into_iter().flatten().chain(active).find(|entry| entry.id == *pin);
     match entry {
         Some(entry) if entry.cloned_from.is_none() && entry.artifact.code.is_empty() => {
             draft.close(Outcome::Held, Reason::ForeignPin, seen)
         }
         Some(_) => draft.close(Outcome::Superseded, Reason::ForeignPin, seen),
+        None if seen.at >= deadline => draft.close(Outcome::Held, Reason::ForeignPin, seen),
         // The list lags behind the app.
-        None => draft.done(None, Some(Reason::Blind)),
+        None => draft.done(Some(deadline), Some(Reason::Blind)),
     }
 }
 
@@ -161,8 +167,9 @@ fn unresolved(
     refused: Option<u16>,
     seen: &Observation<'_>,
 ) -> Decision {
+    let Stage::Creating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
     let status = CallStatus::Unresolved { since: seen.at, absent_since: None, absent_at: None, refused };
-    draft.stage(Stage::Creating { target, call: Call { status, ..call } });
+    draft.stage(Stage::Creating { target, call: Call { status, ..call }, deadline });
     look(policy, draft, seen)
 }
 
@@ -190,16 +197,12 @@ fn again(
     call: Option<Call>,
     seen: &Observation<'_>,
 ) -> Decision {
-    let deadline: Moment = draft.incident.opened_at + VALIDATE_WITHIN;
-    draft.stage(Stage::Validating { target, call, deadline: deadline.max(seen.at) });
+    let Stage::Creating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
+    draft.stage(Stage::Validating { target, call, deadline });
     validating::look(policy, draft, seen)
 }
 
-fn existing(
-    draft: &Draft,
-    target: &Deployment,
-    seen: &Observation<'_>,
-) -> BTreeSet<crate::ids::DeploymentId> {
+fn existing(draft: &Draft, target: &Deployment, seen: &Observation<'_>) -> BTreeSet<DeploymentId> {
     let listed = seen.history.value().into_iter().flatten().map(|entry| entry.id.clone());
     let good = draft.ledger.good.iter().map(|entry| entry.id.clone());
     let known = [target.id.clone(), draft.incident.accused.id.clone()];

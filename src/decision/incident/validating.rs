@@ -15,10 +15,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     };
     if draft.incident.asked > 0
         && let Some(target) = &target
-        && let Some(rollback) = creating::find_ours(&draft.incident, target, seen)
     {
-        // An earlier request of this incident was applied late.
-        return creating::adopt(policy, draft, target.clone(), rollback, seen);
+        // An earlier request of this incident may have been applied late.
+        if let Some(rollback) = creating::find_ours(&draft.incident, target, seen) {
+            return creating::adopt(policy, draft, target.clone(), rollback, seen);
+        }
+        if let Some(pin) = seen.app.value().and_then(|view| view.pinned.as_ref()) {
+            return creating::foreign_pin(draft, pin, deadline, seen);
+        }
     }
     // A second question to the same target says which try it is.
     let attempt = call.as_ref().map_or(1, |call| call.attempt + 1);
@@ -74,16 +78,17 @@ pub(super) fn answered(
     seen: &Observation<'_>,
     answer: &Answer,
 ) -> Decision {
-    let Stage::Validating { target: Some(target), call: Some(call), deadline } = draft.incident.stage.clone()
-    else {
+    let Stage::Validating { target: Some(target), deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     match answer {
         Answer::Validated(validation) => match accept(policy, validation) {
             Ok(()) => return proceed(policy, draft, target, seen),
-            Err((Reason::ForeignPin, _)) => {
+            Err((Reason::ForeignPin, _)) if draft.incident.asked == 0 => {
                 return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
             }
+            // The pin may be our own, of a request that was applied late: reads will tell.
+            Err((Reason::ForeignPin, _)) => return ask_again(policy, draft, answer, seen),
             Err((reason, detail)) => draft.strike(&target, reason, detail),
         },
         Answer::Refused { status, message } => {
@@ -94,16 +99,21 @@ pub(super) fn answered(
         }
         Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
         Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
-        _ => {
-            // Asking is harmless: whatever became of it, ask again after a while.
-            let retry = Answer::NotSent(Guard::Unreadable);
-            let status = draft.setback(answer, seen.at).or_else(|| draft.setback(&retry, seen.at));
-            let call = status.map(|status| Call { status, ..call });
-            draft.stage(Stage::Validating { target: Some(target), call, deadline });
-            return look(policy, draft, seen);
-        }
+        _ => return ask_again(policy, draft, answer, seen),
     }
     draft.stage(Stage::Validating { target: None, call: None, deadline });
+    look(policy, draft, seen)
+}
+
+/// Asking is harmless: whatever became of it, it is done again after a while.
+fn ask_again(policy: &Policy, mut draft: Draft, answer: &Answer, seen: &Observation<'_>) -> Decision {
+    let Stage::Validating { target, call, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    let unknown = Answer::NotSent(Guard::Unreadable);
+    let status = draft.setback(answer, seen.at).or_else(|| draft.setback(&unknown, seen.at));
+    let call = call.zip(status).map(|(call, status)| Call { status, ..call });
+    draft.stage(Stage::Validating { target, call, deadline });
     look(policy, draft, seen)
 }
 
