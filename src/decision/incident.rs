@@ -314,7 +314,7 @@ impl Draft {
                 why: reason,
                 incident: self.incident.id.clone(),
                 since: seen.at,
-                live,
+                live: live_now(live, seen),
                 pin: seen.app.value().and_then(|view| self.own_pin(view)),
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.
@@ -336,6 +336,15 @@ impl Draft {
 
     fn own_pin(&self, view: &AppView) -> Option<crate::ids::DeploymentId> {
         view.pinned.clone().filter(|pin| self.ledger.ours.contains(pin))
+    }
+}
+
+/// What is live at the end of an incident, which may be newer than what was accused.
+fn live_now(live: Live, seen: &Observation<'_>) -> Live {
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    match active.filter(|active| active.id != live.id && active.age_key() > (live.created_ms, &live.id)) {
+        Some(active) => Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at },
+        None => live,
     }
 }
 

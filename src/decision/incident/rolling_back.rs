@@ -40,11 +40,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let Stage::RollingBack { target, mut rollback, mut pin, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
-    if seen.at >= deadline {
-        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
-    }
     let Some(view) = seen.app.since(draft.incident.opened_at) else {
-        return draft.done(Some(deadline), Some(Reason::Blind));
+        return wait(draft, deadline, Some(Reason::Blind), seen);
     };
     if let Some(other) = another_of_ours(&draft, &target, &rollback.id, view, seen) {
         // Two requests of ours were applied, the first one late: the one that is pinned counts.
@@ -71,7 +68,18 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if pin != before || draft.changed {
         draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
     }
-    draft.done(Some(deadline), None)
+    wait(draft, deadline, None, seen)
+}
+
+/// Waits until the deadline, and beyond it for a first read after it: what came about while nobody looked is
+/// not given up on. Only a platform that stays out of reach ends the wait without one.
+fn wait(draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Observation<'_>) -> Decision {
+    let last = deadline + ROLL_BACK_WITHIN;
+    if seen.app.since(deadline).is_some() || seen.at >= last {
+        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+    }
+    let wake_at = if seen.at < deadline { deadline } else { last };
+    draft.done(Some(wake_at), waiting)
 }
 
 /// What a read says about a pin that should be ours.
