@@ -31,7 +31,7 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
 /// Decides for an app that is held: a person's word, a commit or revert at the platform, or a newer release ends
 /// the hold.
 pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -> Decision {
-    if let Some(hold) = own_rollback_went_live(state, hold, seen) {
+    if let Some(hold) = rollback_went_live(hold, seen) {
         return Decision::become_state(State {
             situation: Situation::Held(hold),
             ledger: state.ledger.clone(),
@@ -50,11 +50,12 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
     Decision::become_state(State { situation, ledger: state.ledger.clone() })
 }
 
-/// A rollback of ours that was given up on and went live after all: still a person's to settle.
-fn own_rollback_went_live(state: &State, hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
+/// A rollback that went live during the hold, ours that was given up on or lost, or a person's: it is pinned, so
+/// there is still something for a person to settle.
+fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
     let view = seen.app.since(hold.since)?;
     let active = view.active.as_ref().filter(|active| active.id != hold.live.id)?;
-    if view.pinned.as_ref() != Some(&active.id) || !contains(&state.ledger.ours, &active.id) {
+    if view.pinned.as_ref() != Some(&active.id) || is_stale(active, &hold.live) {
         return None;
     }
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
