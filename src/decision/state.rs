@@ -198,8 +198,8 @@ pub enum Stage {
         pin: PinSight,
         /// When the time part of the soak ends.
         until: Moment,
-        /// When a soak that stays Unknown ends in a hold.
-        give_up: Moment,
+        /// When a soak that stays Unknown ends in a hold, once its time is over.
+        give_up: Option<Moment>,
         /// When the first Good verdict after the rollback was seen.
         restored_at: Option<Moment>,
     },

@@ -18,8 +18,6 @@ const ROLL_BACK_WITHIN: Duration = Duration::from_secs(30 * 60);
 const PIN_WITHIN: Duration = Duration::from_secs(90);
 /// A pin that was seen has to be missing in two reads this far apart before a person is believed to have acted.
 const PIN_GONE_FOR: Duration = Duration::from_secs(3);
-/// A soak that is still Unknown this long after its time ends in a hold. At least this, else the soak's length.
-const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The rollback exists.
 pub(super) fn begin(
@@ -159,7 +157,7 @@ fn live(
         live,
         pin,
         until,
-        give_up: until + policy.soak.period.max(SOAK_PATIENCE),
+        give_up: None,
         restored_at: None,
     });
     draft.done(Some(until), None)

@@ -1,5 +1,7 @@
 //! Soaking: the rolled-back app is watched for a time *and* over fresh samples, then committed, reverted or held.
 
+use std::time::Duration;
+
 use super::super::effect::{Reason, Verb};
 use super::super::observation::Observation;
 use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
@@ -9,14 +11,17 @@ use super::super::story::Event;
 use super::rolling_back::{Sight, is_overtaken, sight};
 use super::{Decision, Draft, settling};
 
+/// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
+const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
 /// Watches, and judges when the soak is over.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Soaking { target, rollback, live, mut pin, until, give_up, mut restored_at } =
+    let Stage::Soaking { target, rollback, live, mut pin, until, mut give_up, mut restored_at } =
         draft.incident.stage.clone()
     else {
         return draft.done(None, None);
     };
-    let before = (pin, restored_at);
+    let before = (pin, give_up, restored_at);
     if let Some(view) = seen.app.since(draft.incident.opened_at) {
         let read_at = seen.app.read_at().unwrap_or(seen.at);
         if let Sight::Lost(reason) = sight(&mut pin, &rollback.id, view, read_at) {
@@ -39,7 +44,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         let after = seen.at.since(draft.incident.first_failure_at);
         draft.tell(Event::Restored { after_seconds: after.as_secs_f64() });
     }
-    if (pin, restored_at) != before {
+    if seen.at >= until && give_up.is_none() {
+        give_up = Some(seen.at + patience(policy));
+    }
+    if (pin, give_up, restored_at) != before {
         draft.stage(Stage::Soaking {
             target: target.clone(),
             rollback: rollback.clone(),
@@ -56,12 +64,18 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
     }
-    if seen.at >= give_up {
+    if give_up.is_some_and(|give_up| seen.at >= give_up) {
         return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
-    let wake_at = if seen.at < until { until } else { give_up };
-    draft.done(Some(wake_at), waiting)
+    draft.done(Some(give_up.unwrap_or(until)), waiting)
+}
+
+/// How long a soak whose time is over may stay Unknown: as long again, and long enough for its samples. Counted
+/// from when that is first noticed, so that a process that was away still gets to measure.
+fn patience(policy: &Policy) -> Duration {
+    let slowest = policy.probes.iter().map(|probe| probe.period + probe.timeout).max().unwrap_or_default();
+    SOAK_PATIENCE.max(policy.soak.period).max(slowest * policy.soak.min_samples)
 }
 
 fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
