@@ -179,6 +179,13 @@ fn gone(mut draft: Draft, kind: Kind, view: &AppView, asked: bool, seen: &Observ
     if !fits {
         return draft.close(Outcome::Superseded, Reason::Superseded, seen);
     }
+    if kind == Kind::Revert {
+        // The deployment the revert made is no release to judge, whatever the platform calls it.
+        let made = view.in_progress.as_ref().or(view.active.as_ref().map(|active| &active.id));
+        if let Some(made) = made.filter(|made| Some(*made) != rollback.as_ref()) {
+            Ledger::note(&mut draft.ledger.ours, made.clone());
+        }
+    }
     draft.tell(Event::Adopted { call: kind.word().to_owned(), deployment: None });
     settled(draft, kind, seen)
 }
