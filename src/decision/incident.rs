@@ -287,16 +287,13 @@ impl Draft {
         Decision::change(change)
     }
 
-    /// What the outcome says about the accused deployment.
+    /// What the outcome says about the accused deployment: condemned, unless something speaks for it. That another
+    /// release came before it was dealt with does not: it was Bad when it was last seen.
     fn judge(&mut self, outcome: Outcome, reason: Reason) {
         let accused = &self.incident.accused;
         let fair = matches!(
             reason,
-            Reason::BadBeforeDeployment
-                | Reason::Recovered
-                | Reason::Blind
-                | Reason::Rejected
-                | Reason::Superseded
+            Reason::BadBeforeDeployment | Reason::Recovered | Reason::Blind | Reason::Rejected
         );
         if outcome == Outcome::Reverted {
             // Going back did not help: the release was not the cause.
