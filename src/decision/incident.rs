@@ -277,8 +277,11 @@ impl Draft {
     fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
         self.tell(Event::Closed { outcome, reason });
         self.judge(outcome, reason);
-        if self.ruling.is_none() || outcome != Outcome::Observed {
-            self.rule(verb_of(outcome), reason);
+        match outcome {
+            // Decided, and counted, when the call was asked for.
+            Outcome::Committed | Outcome::Reverted => self.ruling = None,
+            Outcome::Observed if self.ruling.is_some() => {}
+            _ => self.rule(verb_of(outcome), reason),
         }
         let state = State { situation: self.after(outcome, reason, seen), ledger: self.ledger };
         let closed = Closed { incident: self.incident, outcome, reason };

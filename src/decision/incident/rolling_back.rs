@@ -44,6 +44,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(other) = another_of_ours(&draft, &target, &rollback.id, view, seen) {
         // Two requests of ours were applied, the first one late: the one that is pinned counts.
         draft.created(&other, seen.at);
+        draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(other.id.clone()) });
         rollback = other;
     }
     let before = pin;
