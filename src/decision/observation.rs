@@ -24,6 +24,50 @@ pub struct Observation<'a> {
     pub operator: Operator,
 }
 
+/// An [`Observation`] that owns what it shows: what the journal keeps with a decision, so that it can be run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedObservation {
+    /// See [`Observation::at`].
+    pub at: Moment,
+    /// See [`Observation::app`].
+    pub app: Reading<AppView>,
+    /// See [`Observation::history`].
+    pub history: Reading<Vec<Deployment>>,
+    /// See [`Observation::windows`].
+    pub windows: Vec<Window>,
+    /// See [`Observation::answer`].
+    pub answer: Option<Answer>,
+    /// See [`Observation::operator`].
+    pub operator: Operator,
+}
+
+impl From<&Observation<'_>> for RecordedObservation {
+    fn from(seen: &Observation<'_>) -> Self {
+        Self {
+            at: seen.at,
+            app: seen.app.clone(),
+            history: seen.history.clone(),
+            windows: seen.windows.to_vec(),
+            answer: seen.answer.cloned(),
+            operator: seen.operator,
+        }
+    }
+}
+
+impl RecordedObservation {
+    /// What `decide` is given to decide the same again.
+    pub fn as_seen(&self) -> Observation<'_> {
+        Observation {
+            at: self.at,
+            app: &self.app,
+            history: &self.history,
+            windows: &self.windows,
+            answer: self.answer.as_ref(),
+            operator: self.operator,
+        }
+    }
+}
+
 /// What people asked for and has not been answered yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {

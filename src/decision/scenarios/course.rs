@@ -1,8 +1,11 @@
 //! The course of an incident when nobody is in the way.
 
-use super::world::{World, policy};
-use crate::decision::effect::Reason;
-use crate::decision::state::Outcome;
+use super::world::{Reply, World, policy, secs};
+use crate::decision::decide;
+use crate::decision::effect::{Reason, Rejection};
+use crate::decision::observation::RecordedObservation;
+use crate::decision::policy::{Condition, Policy};
+use crate::decision::state::{Outcome, State};
 
 #[test]
 fn a_bad_release_is_rolled_back_soaked_and_committed() {
@@ -33,4 +36,24 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
              commit: done, the pin is gone
              committed: soak_healthy
     ");
+}
+
+#[test]
+fn a_recorded_decision_that_is_run_again_is_the_same_decision() {
+    let mut policy = policy();
+    policy.rules[0].condition = Condition::FailureRatio { above: 0.3, over: secs(60), min_samples: 3 };
+    let mut world = World::steady(policy);
+    world.records = true;
+    world.reply("create_rollback", Reply::Lost { applied_after: Some(secs(6)) });
+    world.reply("commit", Reply::Not(Rejection::RateLimited, Some(secs(7))));
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert!(world.recorded.len() > 10, "{}", world.recorded.len());
+    for (policy, state, seen, decision) in &world.recorded {
+        let json = serde_json::to_string(&(policy, state, seen)).unwrap();
+        let (policy, state, back): (Policy, State, RecordedObservation) =
+            serde_json::from_str(&json).unwrap();
+        assert_eq!(back, *seen);
+        assert_eq!(decide(&policy, &state, &back.as_seen()), *decision);
+    }
 }

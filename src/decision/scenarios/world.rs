@@ -7,7 +7,8 @@ use super::platform::{Platform, Who};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
 use crate::decision::observation::{
-    AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, Request,
+    AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, RecordedObservation,
+    Request,
 };
 use crate::decision::policy::{
     Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
@@ -15,7 +16,7 @@ use crate::decision::policy::{
 };
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
 use crate::decision::state::{Outcome, Situation, State};
-use crate::decision::{Change, Closed, decide};
+use crate::decision::{Change, Closed, Decision, decide};
 use crate::ids::DeploymentId;
 
 /// The clock's grain, and the pace of samples.
@@ -80,6 +81,9 @@ pub(super) struct World {
     pub(super) effects: Vec<(Moment, Effect)>,
     pub(super) waiting: Option<Reason>,
     pub(super) wake_at: Option<Moment>,
+    /// Keep every decision that changed something, with what it was given.
+    pub(super) records: bool,
+    pub(super) recorded: Vec<(Policy, State, RecordedObservation, Decision)>,
     past: VecDeque<(Moment, AppView, Vec<Deployment>)>,
     outstanding: Option<(Moment, Answer)>,
     late: Vec<(Moment, Moment, Effect)>,
@@ -145,6 +149,8 @@ impl World {
             effects: Vec::new(),
             waiting: None,
             wake_at: None,
+            records: false,
+            recorded: Vec::new(),
             past: VecDeque::new(),
             outstanding: None,
             late: Vec::new(),
@@ -316,6 +322,10 @@ impl World {
                 operator: self.operator,
             };
             let decision = decide(&self.policy, &self.state, &seen);
+            if self.records && decision.change.is_some() {
+                let recorded = RecordedObservation::from(&seen);
+                self.recorded.push((self.policy.clone(), self.state.clone(), recorded, decision.clone()));
+            }
             let had_answer = answer.take().is_some();
             let Some(change) = decision.change else {
                 assert!(!had_answer, "an answer was not taken:\n{}", self.transcript());
