@@ -56,3 +56,170 @@ pub fn pick(ledger: &Ledger, incident: &Incident, history: Option<&[Deployment]>
 fn is_condemned(ledger: &Ledger, id: &DeploymentId, artifact: &Artifact) -> bool {
     ledger.condemned.iter().any(|(condemned, ran)| condemned == id || ran.same_as(artifact))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::decision::effect::Reason;
+    use crate::decision::observation::Cause;
+    use crate::decision::rule::{Reading, Verdict};
+    use crate::decision::state::{Live, Stage};
+    use crate::ids::IncidentId;
+    use proptest::prelude::*;
+
+    /// Deployment `d{n}`, created at `n`, running code `c{code}`.
+    fn deployment(n: u8, code: u8, phase: Phase, complete: bool) -> Deployment {
+        let code = if code == 0 { Vec::new() } else { vec![("web".to_owned(), format!("c{code}"))] };
+        Deployment {
+            id: DeploymentId::from(format!("d{n}")),
+            phase,
+            cause: Cause::Release,
+            created_ms: i64::from(n),
+            complete,
+            artifact: Artifact { code, spec: "s".into(), migrations: String::new() },
+            cloned_from: None,
+            title: String::new(),
+        }
+    }
+
+    fn superseded(n: u8) -> Deployment {
+        deployment(n, n, Phase::Superseded, true)
+    }
+
+    fn incident(accused: Deployment) -> Incident {
+        let at = Moment::from_millis(0);
+        let reading = Reading {
+            verdict: Verdict::Bad,
+            value: None,
+            threshold: 3.0,
+            samples: 3,
+            first_failure_at: None,
+        };
+        let live = Live { id: accused.id.clone(), created_ms: accused.created_ms, since: at };
+        Incident {
+            id: IncidentId::of(&"shop".into(), &accused.id),
+            opened_at: at,
+            first_failure_at: at,
+            rule: "down".into(),
+            evidence: reading,
+            accused,
+            live,
+            tried: Vec::new(),
+            before: std::collections::BTreeSet::new(),
+            asked: 0,
+            setbacks: 0,
+            approved: true,
+            stage: Stage::Validating { target: None, call: None, deadline: at },
+        }
+    }
+
+    fn id(picked: &Pick) -> String {
+        match picked {
+            Pick::Target(target) => target.id.to_string(),
+            Pick::NeedHistory => "history".to_owned(),
+            Pick::None => "none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_was_seen_to_be_good_comes_before_what_the_platform_calls_superseded() {
+        let accused = deployment(9, 9, Phase::Active, true);
+        let list = [superseded(8), superseded(5), superseded(7), superseded(6)];
+        let with_good =
+            |good: &[u8]| Ledger { good: good.iter().map(|n| superseded(*n)).collect(), ..Ledger::default() };
+        let run = |good: &[u8], list| id(&pick(&with_good(good), &incident(accused.clone()), list));
+        assert_eq!(run(&[5, 6], Some(&list[..])), "d6");
+        assert_eq!(run(&[], Some(&list[..])), "d8");
+        assert_eq!(run(&[4], None), "d4");
+        assert_eq!(run(&[], None), "history");
+        assert_eq!(run(&[], Some(&[])), "none");
+    }
+
+    #[test]
+    fn each_bar_excludes_its_deployment() {
+        let accused = deployment(9, 9, Phase::Active, true);
+        let fine = superseded(3);
+        let ledger = Ledger {
+            condemned: vec![("d5".into(), deployment(5, 5, Phase::Superseded, true).artifact)],
+            ..Ledger::default()
+        };
+        let barred = [
+            ("the accused one", accused.clone()),
+            ("its artifact", deployment(4, 9, Phase::Superseded, true)),
+            ("condemned", superseded(5)),
+            ("a condemned artifact", deployment(6, 5, Phase::Superseded, true)),
+            ("failed", deployment(6, 6, Phase::Error, false)),
+            ("cancelled", deployment(6, 6, Phase::Canceled, false)),
+            ("incomplete", deployment(6, 6, Phase::Superseded, false)),
+            ("under way", deployment(6, 6, Phase::InProgress, false)),
+            ("a phase we do not know", deployment(6, 6, Phase::Unknown, true)),
+            ("newer than the accused one", superseded(10)),
+        ];
+        for (why, barred) in barred {
+            let list = [barred, fine.clone()];
+            assert_eq!(id(&pick(&ledger, &incident(accused.clone()), Some(&list))), "d3", "{why}");
+        }
+        // Unknown code bars nothing but itself: the platform's validation has the last word.
+        let unknown = deployment(6, 0, Phase::Superseded, true);
+        let accused = deployment(9, 0, Phase::Active, true);
+        assert_eq!(id(&pick(&ledger, &incident(accused), Some(&[unknown]))), "d6");
+    }
+
+    #[test]
+    fn a_good_one_that_failed_since_is_passed_over_and_three_tries_are_enough() {
+        let mut incident = incident(deployment(9, 9, Phase::Active, true));
+        let ledger = Ledger { good: vec![superseded(4), superseded(5)], ..Ledger::default() };
+        let list = [deployment(5, 5, Phase::Error, false), superseded(4), superseded(3)];
+        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "d4");
+        incident.tried.push(("d4".into(), Reason::NotValid));
+        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "d3");
+        incident.tried.push(("d3".into(), Reason::NotValid));
+        incident.tried.push(("d2".into(), Reason::Warnings));
+        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "none");
+    }
+
+    fn any_deployment() -> impl Strategy<Value = Deployment> {
+        let phases = [
+            Phase::InProgress,
+            Phase::Active,
+            Phase::Superseded,
+            Phase::Superseded,
+            Phase::Error,
+            Phase::Canceled,
+            Phase::Unknown,
+        ];
+        (0_u8..12, 0_u8..6, prop::sample::select(phases.to_vec()), any::<bool>())
+            .prop_map(|(n, code, phase, complete)| deployment(n, code, phase, complete))
+    }
+
+    proptest! {
+        #[test]
+        fn no_target_is_ever_barred_and_the_order_of_the_list_does_not_matter(
+            accused in any_deployment(),
+            mut list in prop::collection::vec(any_deployment(), 0..8),
+            good in prop::collection::vec(any_deployment(), 0..4),
+            condemned in prop::collection::vec(any_deployment(), 0..3),
+            tried in prop::collection::vec(0_u8..12, 0..3),
+        ) {
+            list.sort_by(|a, b| a.id.cmp(&b.id));
+            list.dedup_by(|a, b| a.id == b.id);
+            let condemned: Vec<_> = condemned.into_iter().map(|d| (d.id, d.artifact)).collect();
+            let ledger = Ledger { good: good.clone(), condemned: condemned.clone(), ..Ledger::default() };
+            let mut incident = incident(accused.clone());
+            incident.tried =
+                tried.iter().map(|n| (DeploymentId::from(format!("d{n}")), Reason::NotValid)).collect();
+            let picked = pick(&ledger, &incident, Some(&list));
+            let mut turned = list.clone();
+            turned.reverse();
+            prop_assert_eq!(&pick(&ledger, &incident, Some(&turned)), &picked);
+            let Pick::Target(target) = picked else { return Ok(()) };
+            prop_assert!(target.id != accused.id && !target.artifact.same_as(&accused.artifact));
+            prop_assert!(condemned.iter().all(|(id, ran)| *id != target.id && !ran.same_as(&target.artifact)));
+            prop_assert!(incident.tried.iter().all(|(id, _)| *id != target.id));
+            let listed = list.iter().find(|entry| entry.id == target.id);
+            prop_assert!(listed.is_none_or(|entry| !matches!(entry.phase, Phase::Error | Phase::Canceled)));
+            prop_assert!(good.contains(&target) || (target.phase == Phase::Superseded && target.complete));
+        }
+    }
+}
