@@ -1,0 +1,271 @@
+//! What the built daemon costs and how fast it reacts, against the lab on loopback.
+//!
+//! ```text
+//! cargo bench --bench daemon -- reaction   from the answer that makes a rule fire to the validation's arrival
+//! cargo bench --bench daemon -- memory     resident memory at 100, 1,000 and 10,000 apps
+//! cargo bench --bench daemon -- cpu        CPU seconds in 120 s at 1,000 targets, and API calls
+//! cargo bench --bench daemon               all of them
+//! ```
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "the figures are the output")]
+
+use std::fmt::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
+use tokio::time::{Instant, sleep};
+
+#[tokio::main]
+async fn main() {
+    rearguard::platform::http::install_tls();
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wants = |name: &str| asked.is_empty() || asked.iter().any(|arg| arg == name);
+    if wants("reaction") {
+        reaction().await;
+    }
+    if wants("memory") {
+        memory().await;
+    }
+    if wants("cpu") {
+        cpu().await;
+    }
+}
+
+/// A daemon in a process of its own, killed when dropped.
+struct Daemon {
+    child: Child,
+    base: String,
+    client: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Daemon {
+    async fn start(api: &str, poll: &str, rest: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = folder.path().display();
+        std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
+        let text = format!(
+            "listen: 127.0.0.1:{port}\nstate: {path}/rearguard.db\nplatforms:\n  - {{ name: ocean, \
+             kind: digitalocean, token_file: {path}/token, api: {api}, poll: {poll} }}\n{rest}"
+        );
+        let file = folder.path().join("rearguard.yaml");
+        std::fs::write(&file, text).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_rearguard"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let base = format!("http://127.0.0.1:{port}");
+        let mut daemon = Self { child, base, client: reqwest::Client::new(), _folder: folder };
+        let began = Instant::now();
+        while daemon.client.get(format!("{}/live", daemon.base)).send().await.is_err() {
+            let ended = daemon.child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(daemon._folder.path().join("log")).unwrap();
+            let is_late = began.elapsed() > Duration::from_secs(60);
+            assert!(ended.is_none() && !is_late, "the daemon does not come up:\n{}", log());
+            sleep(Duration::from_millis(20)).await;
+        }
+        daemon
+    }
+
+    /// CPU seconds of the process so far: fields 14 and 15 of proc(5), in hundredths of a second.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    }
+
+    fn memory(&self, key: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
+    async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.base)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until every app's live deployment is known and its probe was answered.
+    async fn until_seen(&self, app: &str) {
+        loop {
+            let url = format!("{}/api/v1/apps/{app}", self.base);
+            let app: serde_json::Value =
+                self.client.get(url).send().await.unwrap().json().await.unwrap();
+            if app["live_deployment"].is_string() && app["probes"][0]["result"] == "good" {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn lab(count: usize) -> (RunningLab, String) {
+    let lab = Lab::start(LabConfig::default()).await.unwrap();
+    lab.create_apps("app", count).unwrap();
+    let base = lab.base_url.as_str().trim_end_matches('/').to_owned();
+    // The first pass over the list renders each app once; that is the lab's cost, not the daemon's.
+    let client = reqwest::Client::new();
+    for page in 1..=count.div_ceil(200) {
+        let url = format!("{base}/v2/apps?per_page=200&page={page}");
+        client.get(url).bearer_auth(GUARD_TOKEN).send().await.unwrap().bytes().await.unwrap();
+    }
+    (lab, base)
+}
+
+fn apps(lab: &RunningLab, base: &str, count: usize, period: &str) -> String {
+    let mut text = String::from("apps:\n");
+    for n in 0..count {
+        let name = format!("app-{n:05}");
+        let id = lab.app(&name).unwrap().id;
+        let probe = format!("{{ name: home, url: {base}/sites/{name}/healthz, period: {period} }}");
+        write!(
+            text,
+            "  - name: {name}\n    platform: ocean\n    id: {id}\n    mode: enforce\n    probes: [{probe}]\n    \
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+async fn cpu() {
+    let (count, seconds) = (1_000, 120);
+    let (lab, base) = lab(count).await;
+    let daemon = Daemon::start(&base, "15s", &apps(&lab, &base, count, "15s")).await;
+    sleep(Duration::from_secs(20)).await;
+    let (cpu, before) = (daemon.cpu(), calls(&lab));
+    sleep(Duration::from_secs(seconds)).await;
+    let (used, after) = (daemon.cpu() - cpu, calls(&lab));
+    println!("{count} targets, one probe each every 15 s, over {seconds} s:");
+    println!("  CPU seconds       {used:>8.2}   (aim: at most 2)");
+    let hourly = (after.0 - before.0) * 3_600 / seconds;
+    println!("  list calls/hour   {hourly:>8}   (aim: 5 pages a poll, a poll every 15 s: 1,200)");
+    println!("  other API calls   {:>8}   (aim: none)", after.1 - before.1);
+}
+
+/// Calls of the list, and all others.
+fn calls(lab: &RunningLab) -> (u64, u64) {
+    let ledger = lab.ledger();
+    let list = ledger.calls(Operation::ListApps);
+    (list, ledger.calls.values().sum::<u64>() - list)
+}
+
+async fn memory() {
+    println!("resident memory, one probe each every 10 s:");
+    for (count, aim) in [(100, "-"), (1_000, "25"), (10_000, "150")] {
+        let (lab, base) = lab(count).await;
+        let daemon = Daemon::start(&base, "15s", &apps(&lab, &base, count, "10s")).await;
+        sleep(Duration::from_secs(45)).await;
+        let (quiet, peak) = (daemon.memory("VmRSS:"), daemon.memory("VmHWM:"));
+        let began = Instant::now();
+        let text = daemon.metrics().await;
+        let (took, scraped) = (began.elapsed().as_secs_f64() * 1e3, daemon.memory("VmRSS:"));
+        println!(
+            "  {count:>6} apps {quiet:>7.1} MB (aim {aim}; peak {peak:.1}); after a scrape of {:.1} MB in \
+             {took:.0} ms: {scraped:.1} MB",
+            text.len() as f64 / 1e6,
+        );
+    }
+}
+
+/// When the last failing answer was given, and when the first validation arrived.
+#[derive(Clone)]
+struct Watched {
+    lab: String,
+    client: reqwest::Client,
+    answered: Arc<Mutex<Option<Instant>>>,
+    validated: Arc<Mutex<Option<Instant>>>,
+}
+
+async fn reaction() {
+    let rounds = 20;
+    let mut millis = Vec::new();
+    for _ in 0..rounds {
+        millis.push(react().await);
+    }
+    millis.sort_by(f64::total_cmp);
+    println!("from the answer that makes a rule fire to the arrival of the validation, {rounds} rounds:");
+    let (median, worst) = (millis[rounds / 2], millis[rounds - 1]);
+    println!("  median {median:.1} ms, worst {worst:.1} ms   (aim: under 20)");
+}
+
+async fn react() -> f64 {
+    let durations = Durations { pending_ms: 10, build_ms: 50, deploy_ms: 50, rollback_ms: 100 };
+    let lab = Lab::start(LabConfig { durations, ..LabConfig::default() }).await.unwrap();
+    let id = lab.create_app("shop", Release::good("v1")).unwrap().id;
+    let base = lab.base_url.as_str().trim_end_matches('/').to_owned();
+    let (answered, validated) = (Arc::default(), Arc::default());
+    let watched = Watched { lab: base.clone(), client: reqwest::Client::new(), answered, validated };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(relay).with_state(watched.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let rest = format!(
+        "control_probes: [{{ url: {base}/up, period: 1s }}]\napps:\n  - name: shop\n    platform: ocean\n    \
+         id: {id}\n    mode: enforce\n    probes: [{{ name: home, url: {front}/sites/shop/healthz, \
+         period: 200ms }}]\n    rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n"
+    );
+    let daemon = Daemon::start(&front, "1s", &rest).await;
+    daemon.until_seen("shop").await;
+    lab.push("shop", Release::bad("v2")).unwrap();
+    let began = Instant::now();
+    while watched.validated.lock().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no validation");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let answered = watched.answered.lock().unwrap().unwrap();
+    let validated = watched.validated.lock().unwrap().unwrap();
+    drop(daemon);
+    lab.stop().await;
+    validated.duration_since(answered).as_secs_f64() * 1e3
+}
+
+/// Passes a request on to the lab, noting the two instants.
+async fn relay(
+    State(watched): State<Watched>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if uri.path().ends_with("/rollback/validate") {
+        watched.validated.lock().unwrap().get_or_insert_with(Instant::now);
+    }
+    let mut asked = watched.client.request(method, format!("{}{uri}", watched.lab)).body(body);
+    for name in ["authorization", "content-type"] {
+        if let Some(value) = headers.get(name) {
+            asked = asked.header(name, value);
+        }
+    }
+    let answer = asked.send().await.unwrap();
+    let (status, date) = (answer.status(), answer.headers().get("date").cloned());
+    let bytes = answer.bytes().await.unwrap();
+    let is_failure = uri.path().starts_with("/sites/") && status != StatusCode::OK;
+    if is_failure && watched.validated.lock().unwrap().is_none() {
+        *watched.answered.lock().unwrap() = Some(Instant::now());
+    }
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    if let Some(date) = date {
+        response.headers_mut().insert("date", date);
+    }
+    response
+}
