@@ -67,7 +67,7 @@ pub(super) const PER: Duration = Duration::from_secs(86_400);
 /// Times that are allowed.
 pub(super) type Times = RangeInclusive<Duration>;
 
-/// Below a second nothing is worth keeping; ten years are for ever.
+/// Below an hour nothing can be looked back at; ten years are for ever.
 pub(super) const RETENTION_RANGE: Times = HOUR..=Duration::from_secs(3_650 * 86_400);
 /// Below 100 ms a platform's rate limit is gone in minutes; above an hour a watch could pass unseen.
 pub(super) const POLL_RANGE: Times = Duration::from_millis(100)..=HOUR;
@@ -81,9 +81,9 @@ pub(super) const PACE_RANGE: Times = Duration::from_millis(100)..=HOUR;
 pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE;
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
-/// None, up to the longest watch.
+/// None, up to a day; an app that takes longer to start is better probed elsewhere.
 pub(super) const SETTLE_RANGE: Times = Duration::ZERO..=DAY;
-/// From one fast sample up to the longest watch.
+/// From one fast sample up to the longest watch, since a longer window is never full.
 pub(super) const OVER_RANGE: Times = Duration::from_millis(100)..=Duration::from_secs(7 * 86_400);
 /// A latency below a millisecond is noise.
 pub(super) const LATENCY_RANGE: Times = MS..=MINUTE;

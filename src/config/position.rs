@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser};
 
-use super::problem::{Findings, Path, Problems, Step, shown};
+use super::problem::{Findings, Path, Problems, Step};
 
 /// Deepest nesting. The configuration itself needs eight levels; the YAML reader ends at 128.
 const MAX_DEPTH: usize = 32;
@@ -80,7 +80,8 @@ pub(super) fn locate(file: &str, text: &str, findings: &mut Findings) -> Result<
             Ok((Event::StreamEnd, _)) => break,
             Ok((event, span)) => walk.see(event, Position::from(&span.start))?,
             Err(error) => {
-                let what = format!("is not YAML: {}; allowed is one YAML document", shown(error.info()));
+                // The parser's words are its own: of the file it quotes a character at most.
+                let what = format!("is not YAML: {}; allowed is one YAML document", error.info());
                 return Err(walk.refused(Position::from(error.marker()), what));
             }
         }

@@ -61,8 +61,8 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, position, path, what } = self;
-        let file: String = file.chars().map(visible).collect();
-        write!(f, "{file}:{}:{}: {path}: {what}", position.line, position.column)
+        let line = format!("{file}:{}:{}: {path}: {what}", position.line, position.column);
+        f.write_str(&line.chars().map(visible).collect::<String>())
     }
 }
 
@@ -109,10 +109,10 @@ impl fmt::Display for Path {
     }
 }
 
-/// Text from the file as it may stand in a line for people: no control characters, not endless.
+/// Text from the file as it may stand in a line for people: not endless.
 pub(super) fn shown(text: &str) -> String {
     let end = text.chars().nth(MAX_SHOWN).map(|_| '…');
-    text.chars().take(MAX_SHOWN).map(visible).chain(end).collect()
+    text.chars().take(MAX_SHOWN).chain(end).collect()
 }
 
 /// Control characters, ends of lines and turns of the writing direction would make another line of this one.
@@ -220,6 +220,11 @@ impl<'a> Spot<'a> {
     /// Whether a problem was found here or above.
     pub(super) fn is_broken(&self) -> bool {
         self.findings.borrow().is_broken(&self.path)
+    }
+
+    /// Whether enough problems were found to stop looking.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.borrow().is_full()
     }
 
     /// The value here is wrong.

@@ -10,7 +10,9 @@ use super::raw;
 /// JSON Schema (draft 2020-12) of the configuration file. It knows form, not meaning: dangling names and windows
 /// that cannot be filled are found by `rearguard check` only.
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+    let settings = SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(without_null))
+        .with_transform(RecursiveTransform(in_one_line));
     let mut schema = settings.into_generator().into_root_schema_for::<raw::File>();
     schema.insert("title".to_owned(), "rearguard configuration".into());
     schema.to_value()
@@ -38,5 +40,12 @@ fn without_null(schema: &mut Schema) {
         let only: Map<String, Value> = only.clone();
         object.remove("anyOf");
         object.extend(only);
+    }
+}
+
+/// The comments are broken into lines where the source ends, which is nothing to an editor's tooltip.
+fn in_one_line(schema: &mut Schema) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
     }
 }

@@ -597,3 +597,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_that_are_made_to_be_slow_are_refused() {
+    let nasty = [
+        "[".repeat(1_000_000),
+        "{a: ".repeat(200_000),
+        "- ".repeat(500_000),
+        "? ".repeat(500_000),
+        "&a ".repeat(300_000),
+        "--- ".repeat(200_000),
+        "%TAG ! a\n".repeat(50_000),
+        format!("{}: a", "x".repeat(1_000_000)),
+        format!("apps: [{}]", "{},".repeat(100_000)),
+        format!("x: &a [1]\ny: [{}]", "*a,".repeat(60_000)),
+    ];
+    for text in nasty {
+        let problems = problems(&text);
+        assert!(problems.len() < 40_000, "{}", problems.len());
+    }
+}

@@ -27,6 +27,9 @@ pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context
     let mut guarded: BTreeMap<(String, String), String> = BTreeMap::new();
     let mut apps = Vec::new();
     for (spot, raw) in items(spot, list) {
+        if spot.is_full() {
+            break;
+        }
         if let (Some(Text(platform)), Some(Text(id))) = (&raw.platform, &raw.id) {
             let place = spot.path().to_string();
             let first = guarded.entry((platform.clone(), id.clone())).or_insert_with(|| place.clone());
