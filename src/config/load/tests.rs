@@ -585,6 +585,7 @@ proptest! {
             Err(problems) => {
                 for line in problems.to_string().lines() {
                     prop_assert!(line.starts_with("f.yaml:"), "{}", line);
+                    prop_assert!(!line.contains("cannot be understood"), "{}", text);
                 }
             }
         }
