@@ -100,8 +100,7 @@ impl Daemon {
     async fn until_seen(&self, app: &str) {
         loop {
             let url = format!("{}/api/v1/apps/{app}", self.base);
-            let app: serde_json::Value =
-                self.client.get(url).send().await.unwrap().json().await.unwrap();
+            let app: serde_json::Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
             if app["live_deployment"].is_string() && app["probes"][0]["result"] == "good" {
                 return;
             }

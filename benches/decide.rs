@@ -40,7 +40,11 @@ fn main() {
 fn measure(name: &str, policy: &Policy, state: &State, app: &Reading<AppView>) {
     let mut window = Window::new(64);
     for n in 0..60 {
-        window.push(Sample { at: Moment::from_millis(n * 10_000), micros: 9_000, result: SampleResult::Good });
+        window.push(Sample {
+            at: Moment::from_millis(n * 10_000),
+            micros: 9_000,
+            result: SampleResult::Good,
+        });
     }
     let windows = [window];
     let history = Reading::never();

@@ -29,13 +29,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
 use crate::config::{AppConfig, Config, PlatformConfig, PlatformKind};
+use crate::error::chain;
 use crate::ids::{AppName, PlatformName};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
-use crate::platform::digitalocean::DigitalOcean;
-use crate::error::chain;
-use crate::platform::http::{Observer, StartError as PlatformStartError};
 use crate::platform::Platform;
+use crate::platform::digitalocean::DigitalOcean;
+use crate::platform::http::{Observer, StartError as PlatformStartError};
 use crate::probe::Probe;
 use crate::probe::control::Controls;
 use crate::probe::http::{HttpProbe, HttpProbeError};
@@ -118,6 +118,7 @@ pub struct Daemon {
     accounts: BTreeMap<PlatformName, (Account, CancellationToken)>,
     loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
     most_rollbacks: watch::Sender<usize>,
+    admin_file: watch::Sender<Option<PathBuf>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     stop_server: CancellationToken,
@@ -139,8 +140,7 @@ impl Daemon {
         let journal = open_journal(&config.state).await?;
         let restored = journal.restore().await.unwrap_or_default();
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(restored.mark.as_ref()));
-        let probe: Arc<dyn Probe> =
-            Arc::new(HttpProbe::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
+        let probe: Arc<dyn Probe> = Arc::new(HttpProbe::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
         let listener = tokio::net::TcpListener::bind(config.listen).await;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = listener.map_err(listen)?;
@@ -154,8 +154,7 @@ impl Daemon {
             metrics: metrics.clone(),
             stop: stop.clone(),
         };
-        let controls =
-            Controls::start(config.control_probes.clone(), Arc::clone(&probe), Arc::clone(&clock));
+        let controls = Controls::start(config.control_probes.clone(), Arc::clone(&probe), Arc::clone(&clock));
         let shell = Arc::new(Shell {
             clock: Arc::clone(&clock),
             journal: Arc::clone(&journal),
@@ -174,6 +173,7 @@ impl Daemon {
             accounts: BTreeMap::new(),
             loops: watch::Sender::new(Arc::default()),
             most_rollbacks,
+            admin_file: watch::Sender::new(config.admin_token_file.clone()),
             tasks: TaskTracker::new(),
             stop,
             stop_server,
@@ -213,6 +213,7 @@ impl Daemon {
             self.shell.controls.send_replace(Arc::new(controls));
         }
         self.most_rollbacks.send_replace(config.concurrent_rollbacks);
+        self.admin_file.send_replace(config.admin_token_file.clone());
         self.take_accounts(&config, built);
         self.take_apps(&config);
         self.config = config;
@@ -250,13 +251,12 @@ impl Daemon {
     }
 
     fn serve(&self, listener: tokio::net::TcpListener) {
-        let admin_token = self.config.admin_token_file.clone();
         let surface = Surface {
             backend: Arc::new(self.backend()),
             journal: Arc::clone(&self.shell.journal),
             metrics: self.shell.metrics.clone(),
             clock: Arc::clone(&self.shell.clock),
-            admin_token: backend::admin_token(admin_token),
+            admin_token: backend::admin_token(self.admin_file.subscribe()),
         };
         tokio::spawn(server::serve(listener, surface, self.stop_server.clone()));
     }
@@ -396,10 +396,7 @@ async fn open_journal(path: &PathBuf) -> Result<Arc<dyn Journal>, StartError> {
 }
 
 /// Builds the accounts that are new or changed.
-fn build_accounts(
-    daemon: &Daemon,
-    config: &Config,
-) -> Result<BTreeMap<PlatformName, Account>, StartError> {
+fn build_accounts(daemon: &Daemon, config: &Config) -> Result<BTreeMap<PlatformName, Account>, StartError> {
     let mut built = BTreeMap::new();
     for platform in &config.platforms {
         let same = daemon.accounts.get(&platform.name).filter(|(account, _)| account.config == *platform);

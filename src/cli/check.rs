@@ -18,7 +18,7 @@ pub async fn run(path: &Path, online: bool) -> ExitCode {
             return ExitCode::Config;
         }
     };
-    println!("{}", config::summary(&config));
+    print!("{}", config::summary(&config));
     if !online {
         return ExitCode::Success;
     }

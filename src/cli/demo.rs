@@ -20,7 +20,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// The guarded app.
 const APP: &str = "shop";
 /// Phases of the built-in platform, shorter than the real one's, where a rollback takes one to two minutes.
-const DURATIONS: Durations = Durations { pending_ms: 200, build_ms: 1_500, deploy_ms: 1_000, rollback_ms: 2_000 };
+const DURATIONS: Durations =
+    Durations { pending_ms: 200, build_ms: 1_500, deploy_ms: 1_000, rollback_ms: 2_000 };
 
 /// Why the demo did not come to its end.
 #[derive(Debug, thiserror::Error)]

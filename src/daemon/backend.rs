@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use secrecy::SecretString;
 use tokio::sync::{oneshot, watch};
 
 use super::app::Command;
@@ -14,10 +13,11 @@ use super::{AppHandle, Shell, pause};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::observation::Request;
+use crate::error::chain;
 use crate::ids::{AppName, IncidentId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
-use crate::server::{ActionError, AppStatus, Backend, Reply};
+use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
 
 /// A loop that has not come round for this long is stuck. Loops come round every ten seconds at the latest, and a
 /// journal that is locked may cost one round of five.
@@ -179,14 +179,10 @@ async fn resume(handle: &AppHandle) {
     }
 }
 
-/// Reads the admin token afresh at each use, so that it can be replaced; `None` when none is configured.
-pub(super) fn admin_token(file: Option<PathBuf>) -> Option<Arc<dyn Fn() -> Option<SecretString> + Send + Sync>> {
-    let source = TokenSource::File(file?);
-    Some(Arc::new(move || match source.read() {
-        Ok(token) => Some(token),
-        Err(error) => {
-            tracing::error!("failed to {error}");
-            None
-        }
-    }))
+/// Reads the admin token afresh at each use, so that it can be replaced.
+pub(super) fn admin_token(file: watch::Receiver<Option<PathBuf>>) -> AdminToken {
+    Arc::new(move || {
+        let file = file.borrow().clone();
+        file.map(|file| TokenSource::File(file).read().map_err(|error| chain(&error))).transpose()
+    })
 }

@@ -70,7 +70,9 @@ impl FleetOwner {
 
     async fn note(&self, since: Option<Moment>) {
         if since.is_some() {
-            tracing::error!("storm: more apps want a rollback at once than allowed; nobody acts until resumed");
+            tracing::error!(
+                "storm: more apps want a rollback at once than allowed; nobody acts until resumed"
+            );
         }
         self.metrics.storm.set(i64::from(since.is_some()));
         // In force all the same; what the journal does not take is lost only over a restart.

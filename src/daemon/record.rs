@@ -45,9 +45,8 @@ impl Recorder {
         change: &Change,
     ) -> Result<(), JournalError> {
         let wall = shell.clock.wall();
-        let incident = incident_of(change).map(|(incident, closed)| {
-            self.incident_record(config, incident, closed, change, wall)
-        });
+        let incident = incident_of(change)
+            .map(|(incident, closed)| self.incident_record(config, incident, closed, change, wall));
         let timeline = change.story.iter().map(|event| self.timeline_entry(event, wall)).collect();
         let entry = Entry {
             app: config.name.clone(),
@@ -178,9 +177,8 @@ fn decision_record(
 
 /// One line a transition.
 fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&Incident>) {
-    let stage = |state: &State| {
-        state.incident().map_or(state.word(), |incident| incident.stage.word()).to_owned()
-    };
+    let stage =
+        |state: &State| state.incident().map_or(state.word(), |incident| incident.stage.word()).to_owned();
     let (from, to) = (stage(before), stage(&change.state));
     if from == to && change.ruling.is_none() && change.story.is_empty() {
         return;

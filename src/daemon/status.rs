@@ -50,7 +50,12 @@ pub(super) fn of(app: &App) -> AppStatus {
         platform_fault: app.view.fault.map(|fault| fault_word(fault).to_owned()),
         blind: app.blindness().map(|cause| cause.word().to_owned()),
         rules: rules(app, now),
-        probes: config.probes.iter().zip(&app.windows).map(|(probe, window)| probed(app, probe, window)).collect(),
+        probes: config
+            .probes
+            .iter()
+            .zip(&app.windows)
+            .map(|(probe, window)| probed(app, probe, window))
+            .collect(),
     }
 }
 

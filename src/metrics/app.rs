@@ -11,7 +11,6 @@ use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
 use crate::decision::state::{Outcome, State};
 use crate::ids::AppName;
 
-
 /// The `result` labels of `probes_total`.
 pub const PROBE_RESULTS: [&str; 10] =
     ["good", "unknown", "dns", "connect", "tls", "timeout", "status", "body", "redirect", "protocol"];

@@ -91,7 +91,8 @@ async fn killed_at_any_moment_of_an_incident_a_restart_leads_to_the_same_end() {
 
 async fn kill_after(moment: Duration) {
     let world = World::new().await;
-    let settings = Settings { watch: "30s", limits: "{ cooldown: 1h, max_rollbacks: 1 }", ..Settings::default() };
+    let settings =
+        Settings { watch: "30s", limits: "{ cooldown: 1h, max_rollbacks: 1 }", ..Settings::default() };
     let mut first = Process::start(&world, &settings).await;
     first.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
     world.lab.push(APP, Release::bad("v2")).unwrap();

@@ -64,7 +64,8 @@ async fn our_own_broken_network_accuses_nobody() {
     let incidents = guard.api.get("/api/v1/incidents").await;
     assert_eq!(incidents["incidents"], json!([]));
     assert_eq!(world.writes(), (0, 0, 0));
-    let blind = ["control", "platform"].map(|cause| format!("rearguard_blind_seconds_total{{app=\"shop\",cause=\"{cause}\"}}"));
+    let blind = ["control", "platform"]
+        .map(|cause| format!("rearguard_blind_seconds_total{{app=\"shop\",cause=\"{cause}\"}}"));
     assert!(guard.api.metric(&blind[0]).await + guard.api.metric(&blind[1]).await > 1.0);
     guard.daemon.stop().await;
 }
@@ -119,7 +120,11 @@ async fn nonsense_from_the_platform_changes_nothing() {
         let fault = world.lab.fault(Fault::on(Target::Reads, kind.clone()));
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         let app = guard.api.app().await;
-        assert_eq!((&app["state"], &app["live_deployment"]), (&before["state"], &before["live_deployment"]), "{kind:?}");
+        assert_eq!(
+            (&app["state"], &app["live_deployment"]),
+            (&before["state"], &before["live_deployment"]),
+            "{kind:?}"
+        );
         world.lab.remove_fault(fault);
     }
     guard.api.until("an answer", |app| app["platform_fault"].is_null()).await;

@@ -35,7 +35,12 @@ async fn a_foreign_pin_is_never_touched() {
     let world = World::new().await;
     let guard = known(&world, &Settings::default()).await;
     world.lab.push(APP, Release::good("v2")).unwrap();
-    guard.api.until("v2 good", |app| app["state"] == "steady" && app["last_good_deployment"] == app["live_deployment"]).await;
+    guard
+        .api
+        .until("v2 good", |app| {
+            app["state"] == "steady" && app["last_good_deployment"] == app["live_deployment"]
+        })
+        .await;
     world.lab.person(APP, Action::Rollback { to: Some("v1".to_owned()), skip_pin: false }).unwrap();
     world.lab.settled(APP).await.unwrap();
     let pinned = guard.api.until("the pin", |app| app["pinned_deployment"].is_string()).await;

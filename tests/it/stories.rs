@@ -112,10 +112,10 @@ async fn a_release_that_was_bad_before_is_not_accused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_release_and_a_flaky_one_are_found_by_their_rules() {
-    let slow = "[{ name: slow, probe: home, latency: { quantile: 0.5, above: 100ms, over: 2s, min_samples: 5 } }]";
+    let slow =
+        "[{ name: slow, probe: home, latency: { quantile: 0.5, above: 100ms, over: 2s, min_samples: 5 } }]";
     let flaky = "[{ name: flaky, probe: home, failure_ratio: { above: 0.3, over: 2s, min_samples: 6 } }]";
-    for (rules, health) in
-        [(slow, Health::Slow { latency_ms: 200 }), (flaky, Health::Failing { ratio: 0.5 })]
+    for (rules, health) in [(slow, Health::Slow { latency_ms: 200 }), (flaky, Health::Failing { ratio: 0.5 })]
     {
         let world = World::new().await;
         let guard = known(&world, &Settings { rules, watch: "10s", ..Settings::default() }).await;

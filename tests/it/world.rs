@@ -117,11 +117,7 @@ apps:
             let entries = ledger.applied(operation, APP);
             entries.iter().filter(|entry| entry.who == rearguard::lab::Who::Guard).count()
         };
-        (
-            count(Operation::CreateRollback),
-            count(Operation::CommitRollback),
-            count(Operation::RevertRollback),
-        )
+        (count(Operation::CreateRollback), count(Operation::CommitRollback), count(Operation::RevertRollback))
     }
 
     pub fn live_version(&self) -> Option<String> {

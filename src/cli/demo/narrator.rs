@@ -106,14 +106,21 @@ impl Narrator {
     fn sum_up(&self, record: &IncidentRecord) {
         let seconds = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1} s"));
         println!("\n== incident {}: {}", record.id, record.outcome.map_or("open", |outcome| outcome.word()));
-        println!("   from the first failing sample to the decision     {}", seconds(record.time_to_detect_seconds));
-        println!("   from the first failing sample to a healthy app    {}", seconds(record.time_to_restore_seconds));
+        println!(
+            "   from the first failing sample to the decision     {}",
+            seconds(record.time_to_detect_seconds)
+        );
+        println!(
+            "   from the first failing sample to a healthy app    {}",
+            seconds(record.time_to_restore_seconds)
+        );
     }
 
     pub(super) fn closing(&self, app: &AppState, ledger: &Ledger) {
         println!("\n== what the platform wrote down");
         for entry in &ledger.entries {
-            let what = entry.operation.word();
+            let what = serde_json::to_value(entry.operation).unwrap_or_default();
+            let what = what.as_str().unwrap_or_default();
             let who = if entry.who == crate::lab::Who::Guard { "rearguard" } else { "somebody" };
             let target = entry.target.as_ref().map(|id| format!(" to {}", self.version(id)));
             println!("   {who:<10} {what}{}", target.unwrap_or_default());
