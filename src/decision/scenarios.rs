@@ -1,6 +1,7 @@
 //! The decision core under scripts: a model platform, a clock, samples at a pace, and a shell in miniature that
 //! journals, performs and answers. What is judged is what the platform's ledger says, not what the core believes.
 
+mod judge;
 mod platform;
 mod world;
 
@@ -9,4 +10,5 @@ mod course;
 mod held;
 mod people;
 mod refusals;
+mod walk;
 mod watching;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::judge;
 use super::platform::{Platform, Who};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
@@ -81,6 +82,10 @@ pub(super) struct World {
     pub(super) effects: Vec<(Moment, Effect)>,
     pub(super) waiting: Option<Reason>,
     pub(super) wake_at: Option<Moment>,
+    /// Every rollback that was applied: the accused deployment, when it was sent, when it was applied.
+    pub(super) created: Vec<(DeploymentId, Moment, Moment)>,
+    /// The longest that reads lagged behind.
+    pub(super) worst_lag: Duration,
     /// Keep every decision that changed something, with what it was given.
     pub(super) records: bool,
     pub(super) recorded: Vec<(Policy, State, RecordedObservation, Decision)>,
@@ -149,6 +154,8 @@ impl World {
             effects: Vec::new(),
             waiting: None,
             wake_at: None,
+            created: Vec::new(),
+            worst_lag: Duration::ZERO,
             records: false,
             recorded: Vec::new(),
             past: VecDeque::new(),
@@ -160,8 +167,9 @@ impl World {
 
     /// As [`World::new`], after the live deployment was seen to be good.
     pub(super) fn steady(policy: Policy) -> Self {
+        let samples = policy.soak.min_samples;
         let mut world = Self::new(policy);
-        world.run(secs(80));
+        world.run(secs(20) + TICK * samples);
         assert!(matches!(world.state.situation, Situation::Steady { .. }), "{}", world.transcript());
         world
     }
@@ -393,11 +401,13 @@ impl World {
         if self.operator.paused {
             return Some(Guard::Paused);
         }
-        self.read();
         if self.fault.is_some() {
             return Some(Guard::Unreadable);
         }
-        let view = self.app.value()?;
+        if self.lag.is_zero() {
+            self.read();
+        }
+        let view = self.platform.view(self.at);
         let fits = match effect {
             Effect::CreateRollback { accused, .. } => {
                 view.active.as_ref().map(|active| &active.id) == Some(accused)
@@ -417,6 +427,8 @@ impl World {
         self.effects.push((self.at, effect.clone()));
         assert_ne!(self.policy.mode, Mode::Observe, "a call in observe mode");
         assert!(!(self.operator.paused && effect.mutates()), "a write while paused");
+        assert!(self.outstanding.is_none(), "a call while another one is unanswered");
+        judge::effect(self, effect);
         let reply = self.script.get_mut(effect.word()).and_then(VecDeque::pop_front);
         let answer = match self.guard(effect) {
             Some(guard) => Answer::NotSent(guard),
@@ -466,9 +478,18 @@ impl World {
         let at = self.at;
         match effect {
             Effect::Validate { target, .. } => Answer::Validated(self.platform.validate(target)),
-            Effect::CreateRollback { target, .. } => {
+            Effect::CreateRollback { accused, target } => {
                 let made = self.platform.rollback(Who::Rearguard, target, asked_at, at);
+                if made.is_some() {
+                    self.created.push((accused.clone(), asked_at, at));
+                }
                 made.map_or_else(|| refused("already pinned"), Answer::Created)
+            }
+            // A late one reaches the pin it was meant for, or none.
+            Effect::Commit { rollback } | Effect::Revert { rollback }
+                if self.platform.pinned.as_ref() != Some(rollback) =>
+            {
+                refused("not pinned")
             }
             Effect::Commit { .. } => match self.platform.commit(Who::Rearguard, at) {
                 true => Answer::Committed,

@@ -1,0 +1,82 @@
+//! What must hold whatever happens, judged from the platform's ledger.
+
+use super::world::World;
+use crate::decision::effect::Effect;
+use crate::decision::observation::{Deployment, Phase};
+use crate::decision::state::{Situation, Stage};
+use crate::ids::DeploymentId;
+
+/// Judges a call that is about to be sent.
+pub(super) fn effect(world: &World, effect: &Effect) {
+    match effect {
+        Effect::CreateRollback { accused, target } => {
+            never_to_a_barred_target(world, accused, target);
+        }
+        Effect::Commit { rollback } | Effect::Revert { rollback } => only_our_own_pin(world, rollback),
+        Effect::Validate { .. } => {}
+    }
+}
+
+/// Judges a world at rest.
+pub(super) fn at_rest(world: &World) {
+    one_incident_a_deployment(world);
+    one_create_an_incident(world);
+}
+
+fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &DeploymentId) {
+    assert_ne!(accused, target, "to the accused deployment");
+    let entry = world.platform.get(target).expect("a target that exists");
+    let barred = world.state.ledger.condemned.iter();
+    assert!(
+        barred.clone().all(|(id, ran)| id != target && !ran.same_as(&entry.artifact)),
+        "to a condemned deployment:\n{}",
+        world.transcript()
+    );
+    assert!(!matches!(entry.phase, Phase::Error | Phase::Canceled) && entry.complete, "to one that failed");
+}
+
+fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
+    if world.platform.our_rollbacks().contains(rollback) {
+        return;
+    }
+    // A person who rolls back to our own target while our request is lost cannot be told from us.
+    let incident = world.state.incident().expect("an open incident");
+    let target = incident.stage.target().expect("a target");
+    let target: &Deployment = world.platform.get(target).expect("a target that exists");
+    let pin = world.platform.get(rollback).expect("a rollback that exists");
+    assert!(
+        incident.asked > 0 && pin.artifact == target.artifact,
+        "settles a pin that is not ours: {rollback}\n{}",
+        world.transcript()
+    );
+}
+
+fn one_incident_a_deployment(world: &World) {
+    let mut accused: Vec<_> = world.closed.iter().map(|closed| &closed.incident.accused.id).collect();
+    accused.extend(world.state.incident().map(|incident| &incident.accused.id));
+    let all = accused.len();
+    accused.sort();
+    accused.dedup();
+    assert_eq!(accused.len(), all, "two incidents for one deployment:\n{}", world.transcript());
+}
+
+/// At most one rollback is applied for an incident, unless an earlier one came to light after its reconcile time.
+fn one_create_an_incident(world: &World) {
+    for (n, (accused, _, _)) in world.created.iter().enumerate() {
+        let earlier = world.created[..n].iter().find(|(earlier, _, _)| earlier == accused);
+        let Some((_, sent, applied)) = earlier else { continue };
+        let known_after = applied.since(*sent) + world.worst_lag + super::world::TICK * 4;
+        assert!(known_after >= world.policy.reconcile, "two rollbacks applied:\n{}", world.transcript());
+    }
+}
+
+/// A pin of ours that is still there is an open incident's, or a person has been told about it.
+pub(super) fn no_pin_is_forgotten(world: &World) -> bool {
+    let Some(pin) = &world.platform.pinned else { return true };
+    !world.platform.our_rollbacks().contains(pin)
+        || match &world.state.situation {
+            Situation::Held(_) => true,
+            Situation::Incident(incident) => !matches!(incident.stage, Stage::AwaitingApproval { .. }),
+            _ => false,
+        }
+}
