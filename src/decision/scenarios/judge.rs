@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::decision::effect::Effect;
 use crate::decision::observation::{Deployment, Phase};
-use crate::decision::state::{Situation, Stage};
+use crate::decision::state::Situation;
 use crate::ids::DeploymentId;
 
 /// Judges a call that is about to be sent.
@@ -62,21 +62,23 @@ fn one_incident_a_deployment(world: &World) {
 
 /// At most one rollback is applied for an incident, unless an earlier one came to light after its reconcile time.
 fn one_create_an_incident(world: &World) {
-    for (n, (accused, _, _)) in world.created.iter().enumerate() {
-        let earlier = world.created[..n].iter().find(|(earlier, _, _)| earlier == accused);
+    for (accused, sent, _) in &world.created {
+        let earlier = world.created.iter().find(|(other, before, _)| other == accused && before < sent);
         let Some((_, sent, applied)) = earlier else { continue };
         let known_after = applied.since(*sent) + world.worst_lag + super::world::TICK * 4;
         assert!(known_after >= world.policy.reconcile, "two rollbacks applied:\n{}", world.transcript());
     }
 }
 
-/// A pin of ours that is still there is an open incident's, or a person has been told about it.
-pub(super) fn no_pin_is_forgotten(world: &World) -> bool {
-    let Some(pin) = &world.platform.pinned else { return true };
-    !world.platform.our_rollbacks().contains(pin)
-        || match &world.state.situation {
-            Situation::Held(_) => true,
-            Situation::Incident(incident) => !matches!(incident.stage, Stage::AwaitingApproval { .. }),
-            _ => false,
-        }
+/// A rollback was applied later than anybody looks for it.
+pub(super) fn came_to_light_late(world: &World) -> bool {
+    let slack = super::world::TICK * 4;
+    world.created.iter().any(|(_, sent, applied)| applied.since(*sent) + slack >= world.policy.reconcile)
+}
+
+/// A pin of ours that is still there belongs to an open incident, or to a hold that a person was told about.
+pub(super) fn no_pin_is_forgotten(world: &World) {
+    let ours = world.platform.pinned.as_ref().is_some_and(|pin| world.platform.our_rollbacks().contains(pin));
+    let known = matches!(world.state.situation, Situation::Held(_) | Situation::Incident(_));
+    assert!(known || !ours, "a forgotten pin:\n{}", world.transcript());
 }
