@@ -72,7 +72,8 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     }
     let age = view.active_age_ms.map(Duration::from_millis);
     let since = match (known, age) {
-        (Some(_), Some(age)) => (*read_at - age + DATE_GRAIN).min(seen.at),
+        // Never before the one it replaced.
+        (Some(old), Some(age)) => (*read_at - age + DATE_GRAIN).max(old.since).min(seen.at),
         // The first sight, or a platform that does not say: it is live from now on.
         _ => seen.at,
     };
@@ -93,7 +94,9 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     if gone >= policy.watch {
         return Some(Situation::Learning { live: Some(live) });
     }
-    let bad_before = known.map(|old| bad_rules(policy, seen, old.since, since)).unwrap_or_default();
+    // What failed within the grain may be the new one's doing: it speaks for neither.
+    let before = if age.is_some() { since - DATE_GRAIN } else { since };
+    let bad_before = known.map(|old| bad_rules(policy, seen, old.since, before)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
     Some(Situation::Watching(Watch { live, candidate: active.clone(), until, bad_before }))
 }
@@ -168,10 +171,14 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     let Some(active) = view.active.as_ref().filter(|active| active.id == live.id) else {
         return Decision::stay(None);
     };
-    let age = view.active_age_ms.map_or(Duration::ZERO, Duration::from_millis).max(seen.at.since(live.since));
-    if age < policy.watch
-        || rule::fewest_samples(policy, seen.windows, live.since, seen.at) < policy.soak.min_samples
-    {
+    // The platform's figure is as old as its read.
+    let since_read = seen.app.read_at().map_or(Duration::ZERO, |read_at| seen.at.since(read_at));
+    let told = view.active_age_ms.map_or(Duration::ZERO, |age| Duration::from_millis(age) + since_read);
+    let age = told.max(seen.at.since(live.since));
+    if age < policy.watch {
+        return Decision::stay(Some(seen.at + (policy.watch - age)));
+    }
+    if rule::fewest_samples(policy, seen.windows, live.since, seen.at) < policy.soak.min_samples {
         return Decision::stay(None);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at);

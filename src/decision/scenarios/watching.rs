@@ -1,8 +1,14 @@
 //! Outside incidents: who is a candidate, who is not, and what is learnt.
 
+use std::time::Duration;
+
 use super::world::{World, minutes, policy, secs};
-use crate::decision::observation::{Cause, Phase, Reading};
+use crate::decision::observation::{Cause, Phase, ReadFault, Reading};
+use crate::decision::policy::Condition;
+use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::decision::state::{Outcome, Situation};
+
+const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
 
 #[test]
 fn a_release_that_passes_its_watch_is_good() {
@@ -87,6 +93,31 @@ fn the_platform_s_age_of_the_live_deployment_goes_on_between_reads() {
     world.platform.deployments[1].cause = Cause::Rollback;
     world.run(secs(90));
     assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+}
+
+#[test]
+fn the_first_failures_of_a_release_are_not_held_against_the_one_before() {
+    let mut policy = policy();
+    policy.rules[0].condition = Condition::ConsecutiveFailures { count: 1 };
+    let mut world = World::steady(policy);
+    world.release_bad();
+    let sample = Sample { at: world.at + Duration::from_millis(500), micros: 1, result: BAD };
+    world.windows[0].push(sample);
+    assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
+}
+
+#[test]
+fn an_app_that_is_learnt_says_when_it_may_be_done() {
+    let mut world = World::new(policy());
+    world.platform.live_at = world.at - minutes(29);
+    world.platform.deployments[1].cause = Cause::Rollback;
+    world.run(secs(4));
+    let wake_at = world.wake_at.expect("a time");
+    assert_eq!(wake_at.since(world.start), secs(60));
+    // The reads stop: the platform's figure goes on all the same.
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(secs(62));
+    assert_eq!(world.state.word(), "steady");
 }
 
 #[test]
