@@ -156,8 +156,7 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
         return Some(Obstacle::Wait(Reason::Blind));
     };
     if active.id != incident.accused.id {
-        let newer = active.age_key() > incident.accused.age_key();
-        return Some(if newer {
+        return Some(if active.came_after(incident.accused.age_key()) {
             Obstacle::Close(Outcome::Superseded, Reason::Superseded)
         } else {
             Obstacle::Wait(Reason::Blind)
@@ -170,6 +169,8 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
         return Some(Obstacle::Wait(Reason::InProgress));
     }
     match verdict_of(policy, incident, seen) {
+        // What healed it may be our own request, applied late and not seen yet: its pin must not be forgotten.
+        Verdict::Good if incident.asked > 0 => Some(Obstacle::Wait(Reason::Recovered)),
         Verdict::Good => Some(Obstacle::Close(Outcome::Refused, Reason::Recovered)),
         Verdict::Unknown => Some(Obstacle::Wait(Reason::Blind)),
         Verdict::Bad => None,
@@ -342,7 +343,7 @@ impl Draft {
 /// What is live at the end of an incident, which may be newer than what was accused.
 fn live_now(live: Live, seen: &Observation<'_>) -> Live {
     let active = seen.app.value().and_then(|view| view.active.as_ref());
-    match active.filter(|active| active.id != live.id && active.age_key() > (live.created_ms, &live.id)) {
+    match active.filter(|active| active.came_after((live.created_ms, &live.id))) {
         Some(active) => Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at },
         None => live,
     }

@@ -179,6 +179,12 @@ impl Deployment {
     pub fn age_key(&self) -> (i64, &DeploymentId) {
         (self.created_ms, &self.id)
     }
+
+    /// Whether this one came after `other`. Where the platform does not say when it created one of them, another
+    /// one is taken for news: order cannot speak against what a read shows.
+    pub fn came_after(&self, other: (i64, &DeploymentId)) -> bool {
+        self.id != *other.1 && (self.created_ms == 0 || other.0 == 0 || self.age_key() > other)
+    }
 }
 
 /// What a deployment runs.

@@ -103,7 +103,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
 
 /// Whether this is an old answer: a newer deployment was live already.
 fn is_stale(active: &Deployment, live: &Live) -> bool {
-    active.created_ms != 0 && active.age_key() < (live.created_ms, &live.id)
+    active.id != live.id && !active.came_after((live.created_ms, &live.id))
 }
 
 /// Whether the live deployment is a release to judge that has not had its judgement.

@@ -5,6 +5,8 @@
 //! or its artifact, never one that failed, was cancelled or did not serve, never one that was tried already.
 //! Deployments are ordered by creation, not by their place in a list.
 
+use std::cmp::Ordering;
+
 use super::observation::{Artifact, Deployment, Phase};
 use super::state::{Incident, Ledger};
 use crate::ids::DeploymentId;
@@ -48,8 +50,13 @@ pub fn pick(ledger: &Ledger, incident: &Incident, history: Option<&[Deployment]>
     history
         .iter()
         .filter(|entry| entry.phase == Phase::Superseded && entry.complete)
-        .filter(|entry| entry.age_key() < accused.age_key() && !barred(entry))
-        .max_by(|a, b| a.age_key().cmp(&b.age_key()))
+        .filter(|entry| accused.came_after(entry.age_key()) && !barred(entry))
+        // Where the platform does not say when they were created, its own order has to do: the newest first.
+        .rev()
+        .max_by(|a, b| match a.created_ms == 0 || b.created_ms == 0 {
+            true => Ordering::Equal,
+            false => a.age_key().cmp(&b.age_key()),
+        })
         .map_or(Pick::None, |entry| Pick::Target(entry.clone()))
 }
 
@@ -167,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn without_times_of_creation_the_platform_s_order_is_believed() {
+        let undated = |entry: Deployment| Deployment { created_ms: 0, ..entry };
+        let accused = undated(deployment(10, 10, Phase::Active, true));
+        let list = [accused.clone(), undated(superseded(9)), undated(superseded(8))];
+        assert_eq!(id(&pick(&Ledger::default(), &incident(accused), Some(&list))), "d9");
+    }
+
+    #[test]
     fn a_good_one_that_failed_since_is_passed_over_and_three_tries_are_enough() {
         let mut incident = incident(deployment(9, 9, Phase::Active, true));
         let ledger = Ledger { good: vec![superseded(4), superseded(5)], ..Ledger::default() };
@@ -189,7 +204,7 @@ mod tests {
             Phase::Canceled,
             Phase::Unknown,
         ];
-        (0_u8..12, 0_u8..6, prop::sample::select(phases.to_vec()), any::<bool>())
+        (1_u8..12, 0_u8..6, prop::sample::select(phases.to_vec()), any::<bool>())
             .prop_map(|(n, code, phase, complete)| deployment(n, code, phase, complete))
     }
 

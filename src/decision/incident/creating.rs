@@ -113,9 +113,7 @@ pub(super) fn adopt(
     draft.created(&rollback, seen.at);
     let active = seen.app.value().and_then(|view| view.active.as_ref());
     let accused = &draft.incident.accused;
-    if active.is_some_and(|active| {
-        active.id != accused.id && active.id != rollback.id && active.age_key() > accused.age_key()
-    }) {
+    if active.is_some_and(|active| active.id != rollback.id && active.came_after(accused.age_key())) {
         // It is on its way over a newer release, which nobody accused: its pin is a person's to settle.
         return draft.close(Outcome::Held, Reason::Superseded, seen);
     }

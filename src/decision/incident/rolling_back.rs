@@ -118,11 +118,9 @@ fn current(rollback: &Deployment, view: &AppView, seen: &Observation<'_>) -> Dep
 
 /// Whether something newer than our rollback is live.
 pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView) -> bool {
-    view.active.as_ref().is_some_and(|active| {
-        active.id != rollback.id
-            && active.id != draft.incident.accused.id
-            && active.age_key() > rollback.age_key()
-    })
+    view.active
+        .as_ref()
+        .is_some_and(|active| active.id != draft.incident.accused.id && active.came_after(rollback.age_key()))
 }
 
 fn another_of_ours(

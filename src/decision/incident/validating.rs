@@ -26,15 +26,17 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     // A second question to the same target says which try it is.
     let attempt = call.as_ref().map_or(1, |call| call.attempt + 1);
+    let obstacle = obstacle(policy, &draft.incident, seen);
+    if let Some(Obstacle::Close(outcome, reason)) = obstacle {
+        return draft.close(outcome, reason, seen);
+    }
     if let Some(Call { status: CallStatus::Backoff { until, why }, .. }) = call
         && seen.at < until
     {
         return wait(draft, why, deadline, Some(until), seen);
     }
-    match obstacle(policy, &draft.incident, seen) {
-        Some(Obstacle::Close(outcome, reason)) => return draft.close(outcome, reason, seen),
-        Some(Obstacle::Wait(reason)) => return wait(draft, reason, deadline, None, seen),
-        None => {}
+    if let Some(Obstacle::Wait(reason)) = obstacle {
+        return wait(draft, reason, deadline, None, seen);
     }
     // Without the list of what exists, a rollback of ours could not be told from a colleague's.
     let Some(history) = seen.history.value() else {

@@ -1,8 +1,9 @@
 //! A person acts at each step, and wins.
 
 use super::platform::Who;
-use super::world::{World, minutes, policy, secs};
-use crate::decision::observation::{Cause, Phase};
+use super::world::{Reply, World, minutes, policy, secs};
+use crate::decision::effect::Rejection;
+use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::state::Outcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,41 @@ fn a_person_who_acts_right_before_the_write_is_noticed_by_the_guard() {
     act(&mut world, Act::Commit);
     assert_eq!(world.run_to_close().0, Outcome::Superseded);
     assert_eq!(world.platform.our_writes(), 1);
+}
+
+#[test]
+fn a_release_takes_over_where_the_platform_does_not_say_when_it_was_created() {
+    // Ids sort either way: d10 before d9.
+    for count in 2..12 {
+        let mut world = World::new(policy());
+        world.platform.says_created = false;
+        for _ in 2..count {
+            world.release();
+        }
+        world.run(minutes(3));
+        world.release_bad();
+        world.reply("validate", Reply::Not(Rejection::Denied, Some(secs(30))));
+        world.run(secs(12));
+        assert_eq!(world.stage(), "validating", "{}", world.transcript());
+        world.release_bad();
+        assert_eq!(world.run_to_close().0, Outcome::Superseded, "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_person_s_no_is_heard_while_the_platform_asks_us_to_wait() {
+    for deed in [None, Some(Act::Deploy)] {
+        let mut world = World::with_bad_release(policy());
+        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(minutes(9))));
+        world.run(secs(12));
+        assert_eq!(world.stage(), "validating");
+        match deed {
+            Some(deed) => act(&mut world, deed),
+            None => world.ask(Request::Reject),
+        }
+        world.run(secs(8));
+        assert_eq!(world.closed.len(), 1, "{}", world.transcript());
+    }
 }
 
 #[test]

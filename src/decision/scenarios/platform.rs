@@ -39,6 +39,8 @@ pub(super) struct Platform {
     pub(super) says_code: bool,
     /// The app says how long its live deployment has been live.
     pub(super) says_age: bool,
+    /// Deployments say when they were created.
+    pub(super) says_created: bool,
     /// A rollback is refused while the app is pinned.
     pub(super) refuses_when_pinned: bool,
     /// What validate warns of.
@@ -60,6 +62,7 @@ impl Platform {
             says_cloned_from: true,
             says_code: true,
             says_age: true,
+            says_created: true,
             refuses_when_pinned: true,
             warnings: Vec::new(),
             not_valid: Vec::new(),
@@ -178,16 +181,20 @@ impl Platform {
     pub(super) fn view(&self, at: Moment) -> AppView {
         let age = at.since(self.live_at).as_secs() * 1_000;
         AppView {
-            active: self.get(&self.active).cloned(),
+            active: self.get(&self.active).cloned().map(|entry| self.shown(entry)),
             active_age_ms: self.says_age.then_some(age),
             in_progress: self.in_progress.clone(),
             pinned: self.pinned.clone(),
         }
     }
 
+    fn shown(&self, entry: Deployment) -> Deployment {
+        Deployment { created_ms: if self.says_created { entry.created_ms } else { 0 }, ..entry }
+    }
+
     /// The list, in no particular order.
     pub(super) fn list(&self) -> Vec<Deployment> {
-        let mut list = self.deployments.clone();
+        let mut list: Vec<_> = self.deployments.iter().cloned().map(|entry| self.shown(entry)).collect();
         let middle = list.len() / 2;
         list.rotate_left(middle);
         list
