@@ -1,14 +1,64 @@
-//! The HTTP surface: metrics, health, API. (Map of routes comes here.)
+//! The HTTP surface: metrics, health, API.
+//!
+//! | route | answers |
+//! | --- | --- |
+//! | `GET /` | where things are, for people |
+//! | `GET /metrics` | Prometheus text 0.0.4 |
+//! | `GET /live`, `/ready` | `200 ok`, or 503 and one line that says why |
+//! | `GET /api/v1/apps`, `/api/v1/apps/{name}` | [`AppStatus`] |
+//! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`](crate::journal::IncidentRecord), newest first |
+//! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`] |
+//! | `POST /api/v1/pause`, `/resume`, `/api/v1/apps/{name}/{pause,resume}` | [`Done`] |
+//! | `POST /api/v1/incidents/{id}/{approve,reject}` | [`Done`] |
+//!
+//! Every POST needs the admin token. Every error is `{"error": {"code", "message"}}`, with one exception that
+//! hyper makes before any of this code runs: a head that is no HTTP (400) or too large (431) gets an empty body.
+//! Nothing a client does can hold this room's resources for long: connections, heads, bodies, handling and
+//! unread answers are all bounded by [`limits::Limits`].
+
+mod api;
+mod auth;
+mod error;
+mod limits;
+mod listen;
+mod plain;
+mod routes;
+mod stall;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
+use crate::journal::{IncidentRecord, Journal, TimelineEntry};
+use crate::metrics::Metrics;
+
+pub use auth::AdminToken;
+pub use listen::serve;
+
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
 use crate::ids::{AppName, DeploymentId, IncidentId, PlatformAppId, PlatformName, ProbeName, RuleName};
+
+/// Everything the server shows and takes orders for.
+#[derive(Clone)]
+pub struct Surface {
+    /// The daemon.
+    pub backend: Arc<dyn Backend>,
+    /// Where incidents are read from.
+    pub journal: Arc<dyn Journal>,
+    /// What is scraped.
+    pub metrics: Metrics,
+    /// Remaining times in the metrics are as of this clock.
+    pub clock: Arc<dyn Clock>,
+    /// Reads the admin token anew for each call that changes something.
+    pub admin_token: AdminToken,
+}
 
 /// What the server asks of the daemon behind it.
 pub trait Backend: Send + Sync + 'static {
@@ -125,4 +175,25 @@ pub struct ProbeStatus {
     pub latency_seconds: Option<f64>,
     /// When it was sent.
     pub at: Option<Timestamp>,
+}
+
+/// An incident with its timeline, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentDetail {
+    /// What stands in the list of incidents too.
+    #[serde(flatten)]
+    pub record: IncidentRecord,
+    /// What happened, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// The answer to a person's action that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// `pause`, `resume`, `approve`, `reject`.
+    pub done: String,
+    /// The app; none when all of them.
+    pub app: Option<AppName>,
+    /// The incident.
+    pub incident: Option<IncidentId>,
 }

@@ -1,0 +1,88 @@
+//! Who may change something: whoever holds the admin token.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use super::routes::{Peer, Shared};
+
+/// Reads the admin token: `Ok(None)` when the configuration names none, an error in words when the file cannot
+/// be read. Called for each request that changes something, so a rotated file counts at once.
+pub type AdminToken = Arc<dyn Fn() -> Result<Option<SecretString>, String> + Send + Sync>;
+
+/// Proof that the request carries the admin token. The first argument of every route that changes something.
+pub(super) struct Admin {
+    /// Where the request came from.
+    pub(super) peer: Peer,
+}
+
+impl FromRequestParts<Shared> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let wanted = (shared.surface.admin_token)().map_err(|why| {
+            tracing::error!(error = why, "the admin token cannot be read: every action is refused");
+            ApiError::unavailable(
+                "admin_token_unreadable",
+                "the admin token cannot be read; the log says why",
+            )
+        })?;
+        match wanted.as_ref().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) {
+            None => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "no_admin_token",
+                "no admin_token_file is configured, so calls that change something are refused",
+            )),
+            Some(wanted) if given.is_some_and(|given| same(given, wanted.as_bytes())) => Ok(Self { peer }),
+            Some(_) => {
+                tracing::warn!(peer = %peer, path = parts.uri.path(), "an action without the admin token");
+                Err(ApiError::new(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "this call needs the admin token: Authorization: Bearer TOKEN",
+                ))
+            }
+        }
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Compares digests instead of texts, and all of them: the time it takes tells nothing about the token.
+fn same(given: &[u8], wanted: &[u8]) -> bool {
+    let (given, wanted) = (Sha256::digest(given), Sha256::digest(wanted));
+    let difference = given.iter().zip(wanted.iter()).fold(0_u8, |all, (a, b)| black_box(all | (a ^ b)));
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bearer_scheme_is_read() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"Basic abc"), None);
+        assert_eq!(bearer(b"Bear"), None);
+    }
+
+    #[test]
+    fn tokens_are_the_same_only_when_every_byte_is() {
+        assert!(same(b"secret", b"secret"));
+        for other in [&b"secres"[..], b"secre", b"secrets", b"", b"Secret"] {
+            assert!(!same(other, b"secret"));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Takes connections, as many as there is room for, and lets each go in time.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Surface;
+use super::limits::Limits;
+use super::routes::{Peer, router};
+use super::stall::Stall;
+
+/// Pause after a failed accept: out of file descriptors does not heal by asking again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a refused client has to take its refusal.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// What a client is told when there is no room. Written whole, so that it needs no request to be read first.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    content-length: 91\r\nretry-after: 1\r\ncache-control: no-store\r\nconnection: close\r\n\r\n\
+    {\"error\":{\"code\":\"too_many_connections\",\"message\":\"all connections are taken; try again\"}}\n";
+
+/// Serves `surface` on `listener` until `shutdown`; then open requests have two seconds to end.
+pub async fn serve(listener: TcpListener, surface: Surface, shutdown: CancellationToken) {
+    serve_within(listener, surface, Limits::default(), shutdown).await;
+}
+
+pub(super) async fn serve_within(
+    listener: TcpListener,
+    surface: Surface,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let router = router(surface, limits);
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let refusals = Arc::new(Semaphore::new(limits.refusals));
+    let conversations = TaskTracker::new();
+    let mut full = false;
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Ok(permit) = room.clone().try_acquire_owned() {
+            full = false;
+            conversations.spawn(converse(stream, peer, router.clone(), limits, shutdown.clone(), permit));
+        } else {
+            if !full {
+                tracing::warn!(connections = limits.connections, "all connections are taken: refusing more");
+            }
+            full = true;
+            if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                conversations.spawn(refuse(stream, permit));
+            }
+        }
+    }
+    drop(listener);
+    conversations.close();
+    conversations.wait().await;
+}
+
+/// One connection, to its end.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+    _room: OwnedSemaphorePermit,
+) {
+    // An answer is written at once and whole; waiting to fill packets only delays it.
+    let _ = stream.set_nodelay(true);
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(Some(peer)));
+        routes.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_header_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(Stall::new(stream, limits.stall_time)), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = shutdown.cancelled() => None,
+    };
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(limits.drain_time, connection).await;
+    }
+}
+
+/// Says that there is no room. What the client sends meanwhile is read, because closing a socket with unread
+/// bytes resets it, and the reset overtakes the answer.
+async fn refuse(mut stream: TcpStream, _room: OwnedSemaphorePermit) {
+    let told = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(REFUSAL_TIME, told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_says_its_own_length() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

@@ -1,0 +1,143 @@
+//! Which path leads where, and what holds for all of them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::error::ApiError;
+use super::limits::Limits;
+use super::{Surface, api, plain};
+
+/// Scrapes rendered at once: each holds the whole text in memory.
+const SCRAPES: usize = 2;
+
+/// What every route is given.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) surface: Arc<Surface>,
+    pub(super) limits: Limits,
+    pub(super) scrapes: Arc<Semaphore>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Peer(pub(super) Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_ref().map(SocketAddr::ip) {
+            Some(IpAddr::V6(ip)) => write!(f, "{}", ip.to_canonical()),
+            Some(ip) => write!(f, "{ip}"),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Every route, within `limits`.
+pub(super) fn router(surface: Surface, limits: Limits) -> Router {
+    let scrapes = Arc::new(Semaphore::new(SCRAPES));
+    let shared = Shared { surface: Arc::new(surface), limits, scrapes };
+    Router::new()
+        .route("/", get(plain::index))
+        .route("/metrics", get(plain::metrics))
+        .route("/live", get(plain::live))
+        .route("/ready", get(plain::ready))
+        .route("/api/v1/apps", get(api::apps))
+        .route("/api/v1/apps/{name}", get(api::app))
+        .route("/api/v1/apps/{name}/pause", post(api::pause_app))
+        .route("/api/v1/apps/{name}/resume", post(api::resume_app))
+        .route("/api/v1/pause", post(api::pause_all))
+        .route("/api/v1/resume", post(api::resume_all))
+        .route("/api/v1/incidents", get(api::incidents))
+        .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/incidents/{id}/approve", post(api::approve))
+        .route("/api/v1/incidents/{id}/reject", post(api::reject))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(shared.clone(), bounded))
+        .layer(from_fn(headed))
+        .with_state(shared)
+}
+
+async fn nothing_here() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path; / lists what there is")
+}
+
+async fn wrong_method(method: Method) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is not possible here; the header Allow says what is"),
+    )
+}
+
+/// Reads the body, which no route wants, within its bounds, and bounds the time of the answer.
+async fn bounded(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let limits = shared.limits;
+    let (parts, body) = request.into_parts();
+    let most = limits.body_bytes;
+    if body.size_hint().lower() > most as u64 {
+        return too_large(most);
+    }
+    match timeout(limits.request_time, to_bytes(body, most)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) if is_too_large(&error) => return too_large(most),
+        Ok(Err(_)) => return ApiError::bad_request("the body could not be read").into_response(),
+        Err(_) => {
+            let message = "the body did not arrive in time";
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message).into_response();
+        }
+    }
+    let changes = parts.method == Method::POST;
+    let answer = timeout(limits.request_time, next.run(Request::from_parts(parts, Body::empty()))).await;
+    answer.unwrap_or_else(|_| {
+        let message = if changes {
+            "no answer in time: whether it was done is not known, so look before asking again"
+        } else {
+            "no answer in time"
+        };
+        ApiError::unavailable("timeout", message).into_response()
+    })
+}
+
+fn too_large(most: usize) -> Response {
+    let message = format!("a body may have {most} bytes");
+    let mut response =
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).into_response();
+    // The rest of the body is not read, so nothing else can come over this connection.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    // http-body-util's LengthLimitError, whose crate is not a dependency of ours.
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("length limit"))
+}
+
+/// Headers of every answer: nothing here is to be guessed at, framed, cached or run.
+async fn headed(request: Request, next: Next) -> Response {
+    const FIXED: [(HeaderName, HeaderValue); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        ),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in FIXED {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}

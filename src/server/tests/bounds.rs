@@ -1,0 +1,151 @@
+//! No client holds the surface's resources for long.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::fake::{Running, TOKEN, Trouble, listen, start, start_within};
+use crate::server::limits::Limits;
+
+/// Short enough for a test, long enough for a busy machine.
+const SHORT: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_a_json_413_announced_or_not() {
+    let server = start(Trouble::None).await;
+    let announced = format!(
+        "POST /api/v1/pause HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 20000\r\n\r\n"
+    );
+    let answer = server.say(&announced).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
+    let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    let chunked =
+        format!("POST /api/v1/pause HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}");
+    let answer = server.say(&chunked).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
+    assert!(server.fake.acts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let server = start(Trouble::None).await;
+    let request = format!("GET / HTTP/1.1\r\nhost: x\r\nfiller: {}\r\n\r\n", "x".repeat(32 * 1024));
+    assert_eq!(server.say(&request).await.status, 431);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused() {
+    let server = start(Trouble::None).await;
+    assert_eq!(server.say("ssh-2.0 hello\r\n\r\n").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_cut_off() {
+    let server = start_within(Trouble::None, Limits { head_time: SHORT, ..Limits::default() }).await;
+    for begun in ["", "GET / HTTP/1.1\r\nhost:"] {
+        let mut stream = server.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        timeout(PATIENCE, listen(&mut stream)).await.expect("the server closes the connection");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = start_within(Trouble::None, Limits { head_time: SHORT, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let heard = timeout(PATIENCE, listen(&mut stream)).await.expect("the server closes the connection");
+    assert!(heard.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_body_gets_a_json_408() {
+    let server = start_within(Trouble::None, Limits { request_time: SHORT, ..Limits::default() }).await;
+    let request = "POST /api/v1/pause HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf";
+    let answer = timeout(PATIENCE, server.say(request)).await.unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (408, "slow_body"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let limits = Limits { stall_time: SHORT, connections: 1, ..Limits::default() };
+    let server = start_within(Trouble::Huge, limits).await;
+    let mut stream = server.connect().await;
+    let request = b"GET /api/v1/apps HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    // The first byte says that the answer was made; the silence after it is the client's.
+    stream.read_u8().await.unwrap();
+    until_there_is_room(&server).await;
+    let heard = timeout(PATIENCE, listen(&mut stream)).await.expect("the server closes the connection");
+    assert!(!heard.ends_with("]}"), "all {} bytes arrived", heard.len());
+}
+
+async fn until_there_is_room(server: &Running) {
+    let began = Instant::now();
+    while server.get("/live").await.status != 200 {
+        assert!(began.elapsed() < PATIENCE, "the room of an ended connection is not given back");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_or_a_daemon_that_hangs_is_a_json_503() {
+    let limits = Limits { journal_time: SHORT, request_time: SHORT * 2, ..Limits::default() };
+    let server = start_within(Trouble::JournalHangs, limits).await;
+    for path in ["/api/v1/incidents", "/api/v1/incidents/checkout-1a2b3c4d"] {
+        let answer = timeout(PATIENCE, server.get(path)).await.unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (503, "journal_unavailable"));
+    }
+    let server = start_within(Trouble::DaemonHangs, limits).await;
+    let answer = timeout(PATIENCE, server.get("/api/v1/apps")).await.unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "timeout"));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_refused_in_words_until_there_is_room() {
+    let server = start_within(Trouble::None, Limits { connections: 2, ..Limits::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.read_u8().await.unwrap();
+        held.push(stream);
+    }
+    let answer = server.get("/live").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"));
+    assert_eq!(answer.headers["retry-after"], "1");
+    held.clear();
+    until_there_is_room(&server).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_and_silent_connections_within_its_time() {
+    let limits = Limits { drain_time: SHORT, ..Limits::default() };
+    let server = start_within(Trouble::DaemonHangs, limits).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.read_u8().await.unwrap();
+    let mut waiting = server.connect().await;
+    waiting.write_all(b"GET /api/v1/apps HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut begun = server.connect().await;
+    begun.write_all(b"GET /").await.unwrap();
+    server.shutdown.cancel();
+    timeout(PATIENCE, server.task).await.expect("the server stops").unwrap();
+    assert!(TcpStream::connect(server.at).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_the_stop() {
+    let limits = Limits { journal_time: SHORT, ..Limits::default() };
+    let server = start_within(Trouble::JournalHangs, limits).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.read_u8().await.unwrap();
+    stream.write_all(b"GET /api/v1/incidents HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    server.fake.asked.notified().await;
+    server.shutdown.cancel();
+    let heard = timeout(PATIENCE, listen(&mut stream)).await.unwrap();
+    assert!(heard.contains("journal_unavailable"), "{heard}");
+}

@@ -1,0 +1,319 @@
+//! A daemon and a journal that answer as they are told, and a client that says exactly what it is told.
+
+use std::collections::BTreeMap;
+use std::future::{pending, ready};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::clock::{Moment, SteadyClock};
+use crate::decision::effect::Reason;
+use crate::decision::observation::Request;
+use crate::decision::policy::Mode;
+use crate::decision::state::{Outcome, State};
+use crate::ids::{AppName, IncidentId};
+use crate::journal::{
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
+    TimelineEntry,
+};
+use crate::metrics::Metrics;
+use crate::server::limits::Limits;
+use crate::server::listen::serve_within;
+use crate::server::{ActionError, AppStatus, Backend, ProbeStatus, Reply, RuleStatus, Surface};
+
+pub(super) const TOKEN: &str = "letmein-0123456789";
+
+/// What the fakes do differently from a healthy daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    JournalFails,
+    JournalHangs,
+    DaemonHangs,
+    NotLive,
+    Refuses,
+    NoToken,
+    TokenUnreadable,
+    /// The list of apps is larger than any socket buffer.
+    Huge,
+}
+
+#[derive(Default)]
+pub(super) struct Fake {
+    trouble: Trouble,
+    pub(super) acts: Mutex<Vec<String>>,
+    /// A read that is never answered has begun.
+    pub(super) asked: Notify,
+}
+
+fn app(name: &str) -> AppStatus {
+    AppStatus {
+        name: name.into(),
+        platform: "ocean".into(),
+        id: "4f6c71e2".into(),
+        mode: Mode::Enforce,
+        state: "steady".to_owned(),
+        incident: None,
+        stage: None,
+        waiting: None,
+        paused: false,
+        live_deployment: Some("d1".into()),
+        in_progress_deployment: None,
+        pinned_deployment: None,
+        last_good_deployment: Some("d1".into()),
+        watch_remaining_seconds: None,
+        soak_remaining_seconds: None,
+        platform_read_at: Some(Timestamp::UNIX_EPOCH),
+        platform_fault: None,
+        blind: None,
+        rules: vec![RuleStatus {
+            name: "down".into(),
+            condition: "Bad at 3 failures in a row".to_owned(),
+            verdict: "unknown".to_owned(),
+            value: Some(f64::NAN),
+            threshold: 3.0,
+            samples: 0,
+        }],
+        probes: vec![ProbeStatus {
+            name: "home".into(),
+            url: "https://checkout.example.com/healthz".to_owned(),
+            result: None,
+            detail: None,
+            latency_seconds: None,
+            at: None,
+        }],
+    }
+}
+
+impl Fake {
+    fn act(&self, act: String) -> Result<(), ActionError> {
+        if self.trouble == Trouble::Refuses {
+            return Err(ActionError::Conflict("the incident awaits no approval".to_owned()));
+        }
+        self.acts.lock().unwrap().push(act);
+        Ok(())
+    }
+}
+
+impl Backend for Fake {
+    fn apps(&self) -> Reply<'_, Vec<AppStatus>> {
+        match self.trouble {
+            Trouble::DaemonHangs => Box::pin(pending()),
+            Trouble::Huge => Box::pin(ready((0..40_000).map(|n| app(&format!("app-{n}"))).collect())),
+            _ => Box::pin(ready(vec![app("checkout")])),
+        }
+    }
+
+    fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
+        Box::pin(ready((name.as_str() == "checkout").then(|| app("checkout"))))
+    }
+
+    fn live(&self) -> Result<(), String> {
+        if self.trouble == Trouble::NotLive {
+            Err("the loop of app checkout\nstands".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.trouble == Trouble::JournalFails { Err("the journal fails".to_owned()) } else { Ok(()) }
+    }
+
+    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
+        let name = app.map_or("*", |app| app.as_str());
+        if !["*", "checkout"].contains(&name) {
+            return Box::pin(ready(Err(ActionError::Unknown("app"))));
+        }
+        Box::pin(ready(self.act(format!("{name} paused={paused}"))))
+    }
+
+    fn request<'a>(&'a self, id: &'a IncidentId, request: Request) -> Reply<'a, Result<(), ActionError>> {
+        if id.as_str() != "checkout-1a2b3c4d" {
+            return Box::pin(ready(Err(ActionError::Unknown("incident"))));
+        }
+        Box::pin(ready(self.act(format!("{id} {request:?}"))))
+    }
+}
+
+impl Fake {
+    fn read<T: Send + 'static>(&self, value: T) -> Call<'_, T> {
+        match self.trouble {
+            Trouble::JournalHangs => {
+                self.asked.notify_one();
+                Box::pin(pending())
+            }
+            Trouble::JournalFails => Box::pin(ready(Err(JournalError::Unavailable {
+                path: "rearguard.db".to_owned(),
+                detail: "disk full".to_owned(),
+            }))),
+            _ => Box::pin(ready(Ok(value))),
+        }
+    }
+}
+
+fn incident() -> IncidentRecord {
+    IncidentRecord {
+        id: "checkout-1a2b3c4d".into(),
+        app: "checkout".into(),
+        state: "closed".to_owned(),
+        outcome: Some(Outcome::Committed),
+        reason: Reason::SoakHealthy,
+        rule: "down".into(),
+        opened_at: Timestamp::UNIX_EPOCH,
+        closed_at: None,
+        bad_deployment: "d2".into(),
+        target_deployment: Some("d1".into()),
+        rollback_deployment: Some("d3".into()),
+        time_to_detect_seconds: Some(6.0),
+        time_to_restore_seconds: Some(f64::NAN),
+    }
+}
+
+impl Journal for Fake {
+    fn restore(&self) -> Call<'_, Restored> {
+        self.read(Restored::default())
+    }
+    fn load<'a>(&'a self, _: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
+        self.read((None, None))
+    }
+    fn record(&self, _: Entry) -> Call<'_, ()> {
+        self.read(())
+    }
+    fn set_storm(&self, _: Option<Moment>) -> Call<'_, ()> {
+        self.read(())
+    }
+    fn set_paused<'a>(&'a self, _: &'a str, _: bool) -> Call<'a, ()> {
+        self.read(())
+    }
+    fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {
+        let matches = query.app.is_none_or(|app| app.as_str() == "checkout");
+        self.read(if matches { vec![incident(); query.limit.min(2)] } else { Vec::new() })
+    }
+    fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>> {
+        let entry = TimelineEntry {
+            at: Timestamp::UNIX_EPOCH,
+            event: "fired".to_owned(),
+            text: "rule down is Bad".to_owned(),
+            facts: Value::Null,
+        };
+        self.read((id.as_str() == "checkout-1a2b3c4d").then(|| (incident(), vec![entry])))
+    }
+    fn decisions<'a>(&'a self, _: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
+        self.read(Vec::new())
+    }
+    fn prune(&self, _: Timestamp) -> Call<'_, u64> {
+        self.read(0)
+    }
+    fn check(&self) -> Call<'_, ()> {
+        self.read(())
+    }
+}
+
+/// A server on a port of its own, which stops when this is dropped.
+pub(super) struct Running {
+    pub(super) at: SocketAddr,
+    pub(super) fake: Arc<Fake>,
+    pub(super) task: JoinHandle<()>,
+    pub(super) shutdown: CancellationToken,
+    _stop: DropGuard,
+}
+
+pub(super) async fn start(trouble: Trouble) -> Running {
+    start_within(trouble, Limits::default()).await
+}
+
+pub(super) async fn start_within(trouble: Trouble, limits: Limits) -> Running {
+    let fake = Arc::new(Fake { trouble, ..Fake::default() });
+    let metrics = Metrics::new(&["ocean"]).unwrap();
+    let surface = Surface {
+        backend: fake.clone(),
+        journal: fake.clone(),
+        metrics,
+        clock: Arc::new(SteadyClock::resume(None)),
+        admin_token: Arc::new(move || match trouble {
+            Trouble::NoToken => Ok(None),
+            Trouble::TokenUnreadable => Err("read the token: permission denied".to_owned()),
+            _ => Ok(Some(format!("{TOKEN}\n").into())),
+        }),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(serve_within(listener, surface, limits, shutdown.clone()));
+    Running { at, fake, task, _stop: shutdown.clone().drop_guard(), shutdown }
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The code of an error, whose shape is checked.
+    pub(super) fn code(&self) -> String {
+        let json = self.json();
+        let error = json["error"].as_object().unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 1);
+        assert_eq!(error.len(), 2);
+        assert!(!error["message"].as_str().unwrap().is_empty());
+        error["code"].as_str().unwrap().to_owned()
+    }
+
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self { status, headers, body: body.to_owned() }
+    }
+}
+
+impl Running {
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.at).await.unwrap()
+    }
+
+    /// Sends these bytes and reads to the end of the connection.
+    pub(super) async fn say(&self, request: &str) -> Answer {
+        let mut stream = self.connect().await;
+        // A server that refuses does not read to the end.
+        let _ = stream.write_all(request.as_bytes()).await;
+        Answer::parse(&listen(&mut stream).await)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+    }
+
+    pub(super) async fn post(&self, path: &str, token: Option<&str>) -> Answer {
+        let auth = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+        self.say(&format!("POST {path} HTTP/1.1\r\nhost: x\r\n{auth}connection: close\r\n\r\n")).await
+    }
+}
+
+/// Everything up to the end of the connection, orderly or not.
+pub(super) async fn listen(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8(bytes).unwrap()
+}
