@@ -14,3 +14,4 @@ pub mod platform;
 pub mod probe;
 pub mod server;
 pub mod systemd;
+pub mod telemetry;

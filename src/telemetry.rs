@@ -1,0 +1,211 @@
+//! Logs: to stderr, one line an event; text for people and the journal, JSON for machines.
+
+use std::env;
+use std::error::Error;
+use std::fmt;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Compact, Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What is logged when nobody says: every transition of ours, and others' trouble.
+const DEFAULT_FILTER: &str = "rearguard=info,warn";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people; with priorities when systemd's journal reads them.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logs cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter makes no sense.
+    #[error("read the log filter {filter}: {detail}")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Somebody set up logs before.
+    #[error("set up logs, which are set up already")]
+    Twice,
+}
+
+/// Where log lines go, which decides how they look when nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    Terminal,
+    Journal,
+    Elsewhere,
+}
+
+/// Sets up logs for the whole process. `filter` is a level (`debug`) or tracing's directives
+/// (`rearguard::platform=debug,info`); without it `$RUST_LOG` counts.
+pub fn init(format: Option<LogFormat>, filter: Option<&str>) -> Result<(), TelemetryError> {
+    let given = filter.map(str::to_owned).or_else(|| env::var("RUST_LOG").ok());
+    let filter = parse(given.as_deref())?;
+    let destination = destination();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colour =
+        destination == Destination::Terminal && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let done = match (format, destination) {
+        (Some(LogFormat::Json), _) | (None, Destination::Elsewhere) => {
+            logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        }
+        (_, Destination::Journal) => logs.event_format(Prioritised::default()).try_init(),
+        _ => logs.compact().with_ansi(colour).with_target(false).try_init(),
+    };
+    done.map_err(|_| TelemetryError::Twice)
+}
+
+/// An error with everything that caused it, on one line.
+#[derive(Clone, Copy)]
+pub struct Chain<'a>(pub &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn parse(given: Option<&str>) -> Result<EnvFilter, TelemetryError> {
+    let filter = match given.map(str::trim).filter(|given| !given.is_empty()) {
+        None => DEFAULT_FILTER.to_owned(),
+        // A bare level means ours: at `debug` the HTTP libraries drown everything.
+        Some(level) if level.parse::<Level>().is_ok() => format!("rearguard={level},warn"),
+        Some(directives) => directives.to_owned(),
+    };
+    EnvFilter::builder()
+        .parse(&filter)
+        .map_err(|problem| TelemetryError::Filter { detail: problem.to_string(), filter })
+}
+
+fn destination() -> Destination {
+    if io::stderr().is_terminal() {
+        return Destination::Terminal;
+    }
+    let stderr = fs::metadata("/proc/self/fd/2").map(|meta| (meta.dev(), meta.ino())).ok();
+    match (env::var("JOURNAL_STREAM").ok().as_deref().and_then(journal_stream), stderr) {
+        (Some(journal), Some(stderr)) if journal == stderr => Destination::Journal,
+        _ => Destination::Elsewhere,
+    }
+}
+
+/// Device and inode of the journal's stream (systemd.exec(5)): a child may inherit the variable and log elsewhere.
+fn journal_stream(value: &str) -> Option<(u64, u64)> {
+    let (device, inode) = value.split_once(':')?;
+    Some((device.parse().ok()?, inode.parse().ok()?))
+}
+
+/// Compact lines with the priority in front that the journal strips (sd-daemon(3)); it keeps the time itself.
+struct Prioritised(Format<Compact, ()>);
+
+impl Default for Prioritised {
+    fn default() -> Self {
+        Self(Format::default().compact().without_time().with_ansi(false).with_level(false).with_target(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Prioritised
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+/// syslog's number of a level.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_journal_begins_with_its_priority() {
+        let page = Page::default();
+        let writer = page.clone();
+        let logs = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .event_format(Prioritised::default())
+            .finish();
+        tracing::subscriber::with_default(logs, || {
+            tracing::warn!(app = "checkout", "the platform limits us");
+            tracing::info!("a transition");
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "<4>the platform limits us app=\"checkout\"\n<6>a transition\n");
+    }
+
+    #[test]
+    fn a_bare_level_is_ours_and_directives_are_taken_as_they_are() {
+        assert_eq!(parse(None).unwrap().to_string(), parse(Some(" ")).unwrap().to_string());
+        assert!(parse(Some("debug")).unwrap().to_string().contains("rearguard=debug"));
+        assert_eq!(parse(Some("hyper=trace")).unwrap().to_string(), "hyper=trace");
+        let refused = parse(Some("rearguard=loud")).unwrap_err().to_string();
+        assert!(refused.starts_with("read the log filter rearguard=loud: "), "{refused}");
+    }
+
+    #[test]
+    fn the_journals_stream_is_a_device_and_an_inode() {
+        assert_eq!(journal_stream("8:1234"), Some((8, 1234)));
+        assert_eq!(journal_stream("8"), None);
+        assert_eq!(journal_stream("a:b"), None);
+    }
+
+    #[test]
+    fn an_error_is_shown_with_its_causes() {
+        let cause = io::Error::other("disk full");
+        let error = TelemetryError::Filter { filter: "x".to_owned(), detail: "y".to_owned() };
+        assert_eq!(Chain(&error).to_string(), "read the log filter x: y");
+        assert_eq!(Chain(&io::Error::other(cause)).to_string(), "disk full");
+    }
+}
