@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
 use crate::config::{AppConfig, Config, PlatformConfig, PlatformKind};
-use crate::error::chain;
+use crate::telemetry::Chain;
 use crate::ids::{AppName, PlatformName};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
@@ -227,9 +227,16 @@ impl Daemon {
         self.shell.metrics.reload_successful.set(0);
     }
 
-    /// Whether every loop ticked in time; for the watchdog.
-    pub fn live(&self) -> Result<(), String> {
-        self.backend().live_now()
+    /// Says whether every loop ticked in time; for the watchdog.
+    pub fn pulse(&self) -> impl Fn() -> bool + use<> {
+        let backend = self.backend();
+        move || match backend.live_now() {
+            Ok(()) => true,
+            Err(stuck) => {
+                tracing::error!("{stuck}");
+                false
+            }
+        }
     }
 
     /// Stops in order: nothing new is begun, a call that was sent gets its answer recorded, the server goes last.
@@ -424,7 +431,7 @@ pub fn open_account(
     observer: Observer,
 ) -> Result<Arc<dyn Platform>, PlatformStartError> {
     let source = config.token.clone();
-    let tokens = Box::new(move || source.read().map_err(|error| chain(&error)));
+    let tokens = Box::new(move || source.read().map_err(|error| Chain(&error).to_string()));
     Ok(match config.kind {
         PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
     })

@@ -5,7 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod decision;
-pub mod error;
 pub mod ids;
 pub mod journal;
 pub mod lab;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ExitCode;
 use crate::config::{self, Config, PlatformConfig};
 use crate::daemon::open_account;
-use crate::error::chain;
+use crate::telemetry::Chain;
 
 /// Checks the file at `path`.
 pub async fn run(path: &Path, online: bool) -> ExitCode {
@@ -37,7 +37,7 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> bool {
     let account = match open_account(platform, Arc::new(|_, _| {})) {
         Ok(account) => account,
         Err(error) => {
-            super::complain(&format!("platform {name}: failed to {}", chain(&error)));
+            super::complain(&format!("platform {name}: failed to {}", Chain(&error)));
             return false;
         }
     };

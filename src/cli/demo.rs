@@ -56,7 +56,7 @@ async fn tell(start: Instant) -> Result<(), DemoError> {
     let text = configuration(&lab, &app.id, folder.path());
     std::fs::write(folder.path().join("token"), GUARD_TOKEN).map_err(|error| set_up(&error))?;
     let config = config::parse("rearguard.yaml", &text).map_err(|problems| set_up(&problems))?;
-    let daemon = Daemon::start(config).await.map_err(|error| set_up(&crate::error::chain(&error)))?;
+    let daemon = Daemon::start(config).await.map_err(|error| set_up(&crate::telemetry::Chain(&error)))?;
     let mut narrator = Narrator::new(start, lab.handle(), daemon.address());
     narrator.opening(&text);
     let told = chapters(&mut narrator, &lab).await;

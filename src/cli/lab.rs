@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::ExitCode;
-use crate::error::chain;
+use crate::telemetry::Chain;
 use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
 
 /// Serves until a signal ends it.
@@ -12,14 +12,14 @@ pub async fn run(listen: SocketAddr) -> ExitCode {
     let lab = match Lab::start(LabConfig { listen, ..LabConfig::default() }).await {
         Ok(lab) => lab,
         Err(error) => {
-            super::complain(&format!("failed to {}", chain(&error)));
+            super::complain(&format!("failed to {}", Chain(&error)));
             return ExitCode::Failure;
         }
     };
     let app = match lab.create_app("shop", Release::good("v1")) {
         Ok(app) => app,
         Err(error) => {
-            super::complain(&format!("failed to {}", chain(&error)));
+            super::complain(&format!("failed to {}", Chain(&error)));
             return ExitCode::Failure;
         }
     };

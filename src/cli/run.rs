@@ -1,17 +1,16 @@
 //! `rearguard run`: the daemon, from a configuration file, until a signal ends it.
 
 use std::path::Path;
-use std::time::Duration;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::ExitCode;
 use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
-use crate::error::chain;
-use crate::systemd::Systemd;
+use crate::telemetry::Chain;
+use crate::systemd::Notifier;
 
 /// Runs until SIGTERM or SIGINT. SIGHUP and a changed file reload the configuration.
 pub async fn run(path: &Path) -> ExitCode {
@@ -34,31 +33,40 @@ pub async fn run(path: &Path) -> ExitCode {
     let mut daemon = match daemon {
         Ok(daemon) => daemon,
         Err(error) => {
-            tracing::error!("failed to {}", chain(&error));
+            tracing::error!("failed to {}", Chain(&error));
             return code_of(&error);
         }
     };
-    let systemd = Systemd::from_env();
+    let systemd = Notifier::from_env();
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
     systemd.ready(&format!("guarding, listening on {}", daemon.address()));
     let mut changes = watch(path, &text);
-    serve(&mut daemon, path, &mut signals, &mut changes, &systemd).await;
-    systemd.stopping();
+    let alive = daemon.pulse();
+    tokio::select! {
+        () = serve(&mut daemon, path, &mut signals, &mut changes, &systemd) => {}
+        () = forever(systemd.watch(alive, CancellationToken::new())) => {}
+    }
+    systemd.stopping("draining");
     tracing::info!("draining");
     daemon.stop().await;
     tracing::info!("stopped");
     ExitCode::Success
 }
 
-/// The life of a daemon: reloads, watchdog pings, and the signal that ends it.
+/// A service manager without a watchdog ends its part at once, which must not end ours.
+async fn forever(pings: impl Future<Output = ()>) {
+    pings.await;
+    std::future::pending().await
+}
+
+/// The life of a daemon: reloads, and the signal that ends it.
 async fn serve(
     daemon: &mut Daemon,
     path: &Path,
     signals: &mut Signals,
     changes: &mut mpsc::Receiver<Result<String, Problems>>,
-    systemd: &Systemd,
+    systemd: &Notifier,
 ) {
-    let mut watchdog = tokio::time::interval(systemd.ping_every().unwrap_or(Duration::from_secs(60)));
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -69,10 +77,6 @@ async fn serve(
                 systemd.ready("guarding");
             }
             Some(text) = changes.recv() => reload(daemon, path, text).await,
-            _ = watchdog.tick() => match daemon.live() {
-                Ok(()) => systemd.ping(),
-                Err(stuck) => tracing::error!("{stuck}: no sign of life is sent to the service manager"),
-            },
         }
     }
 }
@@ -83,7 +87,7 @@ async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>
     match config {
         Ok(config) => {
             if let Err(error) = daemon.reload(config).await {
-                tracing::error!("failed to {}; the old configuration stays in force", chain(&error));
+                tracing::error!("failed to {}; the old configuration stays in force", Chain(&error));
             }
         }
         Err(problems) => {

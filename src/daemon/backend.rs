@@ -13,7 +13,7 @@ use super::{AppHandle, Shell, pause};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::observation::Request;
-use crate::error::chain;
+use crate::telemetry::Chain;
 use crate::ids::{AppName, IncidentId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
@@ -183,6 +183,6 @@ async fn resume(handle: &AppHandle) {
 pub(super) fn admin_token(file: watch::Receiver<Option<PathBuf>>) -> AdminToken {
     Arc::new(move || {
         let file = file.borrow().clone();
-        file.map(|file| TokenSource::File(file).read().map_err(|error| chain(&error))).transpose()
+        file.map(|file| TokenSource::File(file).read().map_err(|error| Chain(&error).to_string())).transpose()
     })
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub const APP: &str = "shop";
+pub const ADMIN: &str = "open-sesame";
 
 pub struct World {
     pub lab: RunningLab,
@@ -59,7 +60,7 @@ impl World {
         let id = lab.create_app(APP, Release::good("v1")).unwrap().id;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
-        std::fs::write(folder.path().join("admin"), "open sesame").unwrap();
+        std::fs::write(folder.path().join("admin"), ADMIN).unwrap();
         Self { lab, folder, id, client: reqwest::Client::new() }
     }
 
@@ -149,7 +150,7 @@ impl Api {
     }
 
     pub async fn post(&self, path: &str) -> u16 {
-        let asked = self.client.post(format!("{}{path}", self.base)).bearer_auth("open sesame");
+        let asked = self.client.post(format!("{}{path}", self.base)).bearer_auth(ADMIN);
         asked.send().await.unwrap().status().as_u16()
     }
 
