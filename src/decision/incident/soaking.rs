@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::effect::{Reason, Verb};
-use super::super::observation::Observation;
+use super::super::observation::{Deployment, Observation};
 use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
 use super::super::rule::{self, Verdict};
-use super::super::state::{Outcome, Stage};
+use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
 use super::rolling_back::{Sight, is_overtaken, sight};
 use super::{Decision, Draft, settling};
@@ -22,14 +22,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.done(None, None);
     };
     let before = (pin, give_up, restored_at);
-    if let Some(view) = seen.app.since(draft.incident.opened_at) {
-        let read_at = seen.app.read_at().unwrap_or(seen.at);
-        if let Sight::Lost(reason) = sight(&mut pin, &rollback.id, view, read_at) {
-            return draft.close(Outcome::Superseded, reason, seen);
-        }
-        if is_overtaken(&rollback, &draft, view) {
-            return draft.close(Outcome::Superseded, Reason::Superseded, seen);
-        }
+    if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
+        return draft.close(Outcome::Superseded, reason, seen);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at);
     let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
@@ -48,15 +42,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         give_up = Some(seen.at + patience(policy));
     }
     if (pin, give_up, restored_at) != before {
-        draft.stage(Stage::Soaking {
-            target: target.clone(),
-            rollback: rollback.clone(),
-            live: live.clone(),
-            pin,
-            until,
-            give_up,
-            restored_at,
-        });
+        draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
     }
     if readings.iter().any(|reading| reading.verdict == Verdict::Bad) {
         return unhealthy(policy, draft, samples, seen);
@@ -69,6 +55,15 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
     draft.done(Some(give_up.unwrap_or(until)), waiting)
+}
+
+/// Why the soak is not ours any more: the pin is gone, or something newer is live.
+fn lost(draft: &Draft, rollback: &Deployment, pin: &mut PinSight, seen: &Observation<'_>) -> Option<Reason> {
+    let (read_at, view) = seen.app.last.as_ref().filter(|(at, _)| *at >= draft.incident.opened_at)?;
+    match sight(pin, &rollback.id, view, *read_at) {
+        Sight::Lost(reason) => Some(reason),
+        Sight::Kept => is_overtaken(rollback, draft, view).then_some(Reason::Superseded),
+    }
 }
 
 /// How long a soak whose time is over may stay Unknown: as long again, and long enough for its samples. Counted

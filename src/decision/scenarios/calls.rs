@@ -341,3 +341,15 @@ fn a_revert_whose_answer_is_lost_does_not_put_the_old_release_on_trial_again() {
     let writes = world.platform.ledger.iter().filter(|(_, _, write)| matches!(write, Write::Rollback { .. }));
     assert_eq!(writes.count(), 1);
 }
+
+#[test]
+fn an_app_that_heals_after_a_lost_request_is_left_alone_once_nothing_came_of_it() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", LOST);
+    world.run_to_stage("rolling_back");
+    world.bad.clear();
+    world.run(minutes(5));
+    assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::Recovered)));
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Recovered));
+    assert_eq!(world.platform.our_writes(), 0);
+}

@@ -57,3 +57,60 @@ fn a_recorded_decision_that_is_run_again_is_the_same_decision() {
         assert_eq!(decide(&policy, &state, &back.as_seen()), *decision);
     }
 }
+
+#[test]
+fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.not_valid = vec!["d2".into()];
+    world.reply("create_rollback", Reply::Lost { applied_after: Some(secs(40)) });
+    world.reply("create_rollback", Reply::Lost { applied_after: None });
+    world.reply("commit", Reply::Not(Rejection::Denied, None));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    insta::assert_snapshot!(world.transcript(), @r"
+      0:02  learning
+      1:02  steady
+      1:22  watching
+      1:26  incident/validating [rollback rule_fired]
+             rule down is Bad on deployment d3: value 3 against 3 over 3 samples (Bad at 3 failures in a row)
+             target is deployment d2: the newest deployment seen to be good
+             asking whether a rollback to d2 would be accepted
+      1:26  incident/validating
+             validate: the platform would not accept it: exceeded_revision_limit
+             target d2 is not accepted: not_valid (exceeded_revision_limit)
+             target is deployment d1: the newest complete deployment that was superseded; rearguard has not judged it itself
+             asking whether a rollback to d1 would be accepted
+      1:26  incident/rolling_back
+             validate: the platform would accept it, no warnings
+             rolling back from d3 to d1, pinned
+      1:26  incident/rolling_back
+             create_rollback: no conclusive answer; reading the platform before anything else
+      1:26  waits: blind
+      1:58  incident/validating
+             create_rollback was not applied: the platform shows no trace of it
+             asking whether a rollback to d1 would be accepted
+      1:58  incident/rolling_back
+             validate: the platform would accept it, no warnings
+             rolling back from d3 to d1, pinned, try 2
+      1:58  incident/rolling_back
+             create_rollback: no conclusive answer; reading the platform before anything else
+      1:58  waits: blind
+      2:06  incident/rolling_back
+             create_rollback was applied after all: the platform shows deployment d4
+      3:06  incident/soaking
+             rollback deployment d4 is live; soaking for 600 s and 30 fresh samples a probe
+      3:08  incident/soaking
+             the app is healthy again, 106.0 s after its first failing sample
+     13:06  incident/committing [commit soak_healthy]
+             the soak is over: soak_healthy (300 samples or more a probe)
+             committing rollback d4
+     13:06  incident/committing
+             commit: not applied: the platform refuses our token
+     13:06  waits: denied
+     13:08  waits: blind
+     13:10  incident/committing
+             committing rollback d4
+     13:10  steady
+             commit: done, the pin is gone
+             committed: soak_healthy
+    ");
+}

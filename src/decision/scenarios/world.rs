@@ -359,12 +359,7 @@ impl World {
     }
 
     fn journal(&mut self, change: &Change) {
-        assert_eq!(
-            self.state == change.state,
-            false,
-            "a change that changes nothing:\n{}",
-            self.transcript()
-        );
+        assert!(self.state != change.state, "a change that changes nothing:\n{}", self.transcript());
         assert_eq!(change.state.owed(), change.effect, "owed is not what was issued:\n{}", self.transcript());
         let text = serde_json::to_string(&change.state).expect("a state is JSON");
         let back: State = serde_json::from_str(&text).expect("a state comes back");
