@@ -1,0 +1,278 @@
+//! An open incident: what is being done about a bad release, how far, and how it ended.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Live;
+use crate::clock::Moment;
+use crate::decision::effect::Reason;
+use crate::decision::observation::Deployment;
+use crate::decision::rule::Reading as RuleReading;
+use crate::ids::{DeploymentId, IncidentId, RuleName};
+
+/// From a rule firing to an outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// When the rule fired.
+    pub opened_at: Moment,
+    /// When the first of the failing samples was sent: time to detect and to restore count from here.
+    pub first_failure_at: Moment,
+    /// The rule that fired.
+    pub rule: RuleName,
+    /// What it read when it fired.
+    pub evidence: RuleReading,
+    /// The accused deployment.
+    pub accused: Deployment,
+    /// When the accused deployment went live, for us.
+    pub live: Live,
+    /// Targets that were tried and not accepted, and why.
+    pub tried: Vec<(DeploymentId, Reason)>,
+    /// The deployments that existed before the rollback was first asked for: whatever is not among them is new.
+    pub before: BTreeSet<DeploymentId>,
+    /// How often the rollback was asked for, without the requests that were surely not applied.
+    pub asked: u32,
+    /// How many calls in a row were surely not applied: the next one waits the longer.
+    pub setbacks: u32,
+    /// A person approved it, or none had to.
+    pub approved: bool,
+    /// What is being done.
+    pub stage: Stage,
+}
+
+/// What is being done about an incident. The data of each step lives in its variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    /// A person is asked.
+    AwaitingApproval {
+        /// What would be gone back to.
+        target: Deployment,
+        /// When the question expires.
+        deadline: Moment,
+    },
+    /// A target is chosen and the platform asked whether it would accept it.
+    Validating {
+        /// The target, once there is one.
+        target: Option<Deployment>,
+        /// The question, once it is owed.
+        call: Option<Call>,
+        /// When this ends in a refusal.
+        deadline: Moment,
+    },
+    /// The rollback is asked for.
+    Creating {
+        /// What is gone back to.
+        target: Deployment,
+        /// The request.
+        call: Call,
+        /// When going back to validation ends in a refusal.
+        deadline: Moment,
+    },
+    /// The rollback deployment is on its way.
+    RollingBack {
+        /// What is gone back to.
+        target: Deployment,
+        /// The deployment that does it.
+        rollback: Deployment,
+        /// What is known of its pin.
+        pin: PinSight,
+        /// When this ends in a hold.
+        deadline: Moment,
+    },
+    /// The rolled-back app is watched.
+    Soaking {
+        /// What was gone back to.
+        target: DeploymentId,
+        /// The rollback deployment, live.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// What is known of its pin.
+        pin: PinSight,
+        /// When the time part of the soak ends.
+        until: Moment,
+        /// When a soak that stays Unknown ends in a hold, once its time is over.
+        give_up: Option<Moment>,
+        /// When the first Good verdict after the rollback was seen.
+        restored_at: Option<Moment>,
+    },
+    /// The commit is asked for.
+    Committing {
+        /// What was gone back to.
+        target: DeploymentId,
+        /// The rollback deployment.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// The request.
+        call: Call,
+    },
+    /// The revert is asked for.
+    Reverting {
+        /// What was gone back to.
+        target: DeploymentId,
+        /// The rollback deployment.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// The request.
+        call: Call,
+    },
+}
+
+impl Stage {
+    /// The word of the operator's contract: asking for the rollback is part of rolling back.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Validating { .. } => "validating",
+            Self::Creating { .. } | Self::RollingBack { .. } => "rolling_back",
+            Self::Soaking { .. } => "soaking",
+            Self::Committing { .. } => "committing",
+            Self::Reverting { .. } => "reverting",
+        }
+    }
+
+    /// The call that is owed or unanswered.
+    pub fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Validating { call, .. } => call.as_ref(),
+            Self::Creating { call, .. } | Self::Committing { call, .. } | Self::Reverting { call, .. } => {
+                Some(call)
+            }
+            Self::AwaitingApproval { .. } | Self::RollingBack { .. } | Self::Soaking { .. } => None,
+        }
+    }
+
+    /// What is, or would be, gone back to.
+    pub fn target(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Validating { target, .. } => target.as_ref().map(|target| &target.id),
+            Self::AwaitingApproval { target, .. }
+            | Self::Creating { target, .. }
+            | Self::RollingBack { target, .. } => Some(&target.id),
+            Self::Soaking { target, .. }
+            | Self::Committing { target, .. }
+            | Self::Reverting { target, .. } => Some(target),
+        }
+    }
+
+    /// The rollback deployment, once there is one.
+    pub fn rollback(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::AwaitingApproval { .. } | Self::Validating { .. } | Self::Creating { .. } => None,
+            Self::RollingBack { rollback, .. }
+            | Self::Soaking { rollback, .. }
+            | Self::Committing { rollback, .. }
+            | Self::Reverting { rollback, .. } => Some(&rollback.id),
+        }
+    }
+}
+
+/// One request to the platform, from the decision to its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// 1 for the first try. One that was surely not applied does not count.
+    pub attempt: u32,
+    /// When it was decided.
+    pub intended_at: Moment,
+    /// How far it is.
+    pub status: CallStatus,
+}
+
+/// How far a request is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum CallStatus {
+    /// In the journal, being sent; its answer is not in.
+    Owed,
+    /// Surely not applied; decided again at `until`.
+    Backoff {
+        /// When.
+        until: Moment,
+        /// What is waited for meanwhile.
+        why: Reason,
+    },
+    /// It may have been applied. The platform is read until it is known.
+    Unresolved {
+        /// Since when nobody knows.
+        since: Moment,
+        /// When it was first seen to be absent.
+        absent_since: Option<Moment>,
+        /// When it was last seen to be absent.
+        absent_at: Option<Moment>,
+        /// The platform refused it with a client error: if it is absent, it is not sent again.
+        refused: Option<u16>,
+    },
+}
+
+/// What is known of a pin that should be ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinSight {
+    /// Not seen yet: the platform's reads may lag behind its writes.
+    Awaited {
+        /// Since when.
+        since: Moment,
+    },
+    /// Seen.
+    Seen,
+    /// Seen before, and not in the last read.
+    Missing {
+        /// Since when.
+        since: Moment,
+    },
+}
+
+/// How an incident ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The rollback is accepted.
+    Committed,
+    /// The rollback is undone.
+    Reverted,
+    /// Nothing was done, by our own rules or the platform's.
+    Refused,
+    /// A person has to act.
+    Held,
+    /// The rollback did not come about.
+    Failed,
+    /// A person or another deployment took over.
+    Superseded,
+    /// Observe mode: this is where a rollback would have begun.
+    Observed,
+    /// A restart healed the app.
+    Restarted,
+}
+
+impl Outcome {
+    /// Every outcome, in the order metrics show them.
+    pub const ALL: [Self; 8] = [
+        Self::Committed,
+        Self::Reverted,
+        Self::Refused,
+        Self::Held,
+        Self::Failed,
+        Self::Superseded,
+        Self::Observed,
+        Self::Restarted,
+    ];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Reverted => "reverted",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Observed => "observed",
+            Self::Restarted => "restarted",
+        }
+    }
+}
