@@ -53,6 +53,7 @@ fn measure(name: &str, policy: &Policy, state: &State, app: &Reading<AppView>) {
         let seen = Observation {
             at: Moment::from_millis(600_000),
             app,
+            other_was_live_at: None,
             history: &history,
             windows: &windows,
             answer: None,

@@ -29,7 +29,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
 use crate::config::{AppConfig, Config, PlatformConfig, PlatformKind};
-use crate::telemetry::Chain;
 use crate::ids::{AppName, PlatformName};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
@@ -41,6 +40,7 @@ use crate::probe::control::Controls;
 use crate::probe::http::{HttpProbe, HttpProbeError};
 use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
+use crate::telemetry::Chain;
 
 use app::{App, Command};
 use fleet::{FleetLine, FleetOwner};

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use super::ExitCode;
-use crate::telemetry::Chain;
 use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
+use crate::telemetry::Chain;
 
 /// Serves until a signal ends it.
 pub async fn run(listen: SocketAddr) -> ExitCode {

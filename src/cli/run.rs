@@ -9,8 +9,8 @@ use super::ExitCode;
 use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
-use crate::telemetry::Chain;
 use crate::systemd::Notifier;
+use crate::telemetry::Chain;
 
 /// Runs until SIGTERM or SIGINT. SIGHUP and a changed file reload the configuration.
 pub async fn run(path: &Path) -> ExitCode {

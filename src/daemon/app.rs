@@ -69,6 +69,8 @@ pub(super) struct App {
     pub(super) windows: Vec<Window>,
     probes: Vec<Probing>,
     pub(super) view: Reading<AppView>,
+    /// When the last read was sent that showed another live deployment than `view`.
+    other_was_live_at: Option<Moment>,
     history: Reading<Vec<Deployment>>,
     request: Option<Request>,
     answer: Option<Answer>,
@@ -126,6 +128,7 @@ impl App {
             windows: Vec::new(),
             probes: Vec::new(),
             view: Reading::never(),
+            other_was_live_at: None,
             history: Reading::never(),
             request: None,
             answer: None,
@@ -179,6 +182,7 @@ impl App {
             let seen = Observation {
                 at: self.shell.clock.now(),
                 app: &self.view,
+                other_was_live_at: self.other_was_live_at,
                 history: &self.history,
                 windows: &self.windows,
                 answer: answer.as_ref(),
@@ -206,8 +210,13 @@ impl App {
                 let _ = self.shell.fleet.want(&self.config.name).await;
             }
             self.recorder.announce(&self.shell, &self.config, &self.metrics, &state, &change);
+            let is_owed = change.effect.is_some();
             self.begin(change.effect);
             self.state = Some(change.state);
+            if !is_owed && self.history.value().is_none() {
+                // Something new is going on, and the list it takes is not at hand.
+                self.next_look = self.shell.clock.now();
+            }
         }
         self.wake_at = Some(self.shell.clock.now());
     }
@@ -367,7 +376,7 @@ impl App {
             Woken::Performed(performed) => self.take_answer(performed),
             Woken::Slice => {
                 let slice = self.slice.borrow_and_update().clone();
-                look::merge(&mut self.view, slice);
+                self.take_view(slice);
             }
             Woken::Time => {}
         }
@@ -393,10 +402,21 @@ impl App {
             self.account.platform.reload_token();
         }
         if let Some(view) = looked.view {
-            look::merge(&mut self.view, view);
+            self.take_view(view);
         }
         if let Some(history) = looked.history {
             look::merge(&mut self.history, history);
+        }
+    }
+
+    fn take_view(&mut self, view: Reading<AppView>) {
+        let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
+        let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
+        look::merge(&mut self.view, view);
+        if let Some((at, before)) = before
+            && before != self.view.value().and_then(live)
+        {
+            self.other_was_live_at = Some(at);
         }
     }
 
@@ -405,7 +425,7 @@ impl App {
         // Whatever came of it, the next look at the platform is worth having soon.
         self.next_look = self.shell.clock.now();
         if let Some((sent, view)) = performed.view {
-            look::merge(&mut self.view, Reading::known(sent, view));
+            self.take_view(Reading::known(sent, view));
         }
         self.recorder.calls = performed.calls;
         self.answer = Some(performed.answer);

@@ -13,11 +13,11 @@ use super::{AppHandle, Shell, pause};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::observation::Request;
-use crate::telemetry::Chain;
 use crate::ids::{AppName, IncidentId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
+use crate::telemetry::Chain;
 
 /// A loop that has not come round for this long is stuck. Loops come round every ten seconds at the latest, and a
 /// journal that is locked may cost one round of five.

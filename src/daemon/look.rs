@@ -1,6 +1,7 @@
 //! Reads of one app, and how a new read joins what is known.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::poll::read_fault;
 use crate::clock::Clock;
@@ -40,7 +41,6 @@ pub(super) async fn look(
     wants: Wants,
 ) -> Looked {
     let sent = clock.now();
-    let read = |value| Some(reading(sent, value));
     match wants {
         Wants::History => {
             let history = platform.deployments(&app).await;
@@ -48,9 +48,20 @@ pub(super) async fn look(
         }
         Wants::AppAndHistory => {
             let (view, history) = tokio::join!(platform.app(&app), platform.deployments(&app));
-            Looked { view: read(view), history: Some(reading(sent, history)) }
+            let mut view = reading(sent, view);
+            if let Some((_, view)) = &mut view.last {
+                count_age_from_sending(view, clock.now().since(sent));
+            }
+            Looked { view: Some(view), history: Some(reading(sent, history)) }
         }
     }
+}
+
+/// The platform's figure of an age is of some instant between sending and answer. Counted from the sending, as reads
+/// are dated, it is at least this much smaller: a sample from before the deployment was live must not become its own.
+pub(super) fn count_age_from_sending(view: &mut AppView, round_trip: Duration) {
+    let round_trip = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
+    view.active_age_ms = view.active_age_ms.map(|age| age.saturating_sub(round_trip));
 }
 
 fn reading<T>(sent: crate::clock::Moment, got: Result<Answered<T>, PlatformError>) -> Reading<T> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::fleet::FleetLine;
+use super::look::count_age_from_sending;
 use super::pause::Paused;
 use crate::clock::{Clock, Moment};
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
@@ -51,7 +52,11 @@ async fn steps(order: &Order, done: &mut Performed) -> Answer {
     let fresh = order.platform.app(&order.id).await;
     note(done, "get_app", sent, order, &fresh);
     let view = match fresh {
-        Ok(answered) => answered.value,
+        Ok(answered) => {
+            let mut view = answered.value;
+            count_age_from_sending(&mut view, order.clock.now().since(sent));
+            view
+        }
         Err(error) => {
             if matches!(error, PlatformError::Denied { .. }) {
                 order.platform.reload_token();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::look::count_age_from_sending;
 use crate::clock::{Clock, Moment};
 use crate::config::PlatformConfig;
 use crate::decision::observation::{AppView, ReadFault, Reading};
@@ -125,7 +126,11 @@ impl Poller {
             Err(PlatformError::Ambiguous(_)) => {}
             _ => self.peers.platform_answered(sent),
         }
-        let list = listed?.value;
+        let mut list = listed?.value;
+        let round_trip = self.clock.now().since(sent);
+        for (_, view) in &mut list {
+            count_age_from_sending(view, round_trip);
+        }
         Ok(self.account.slices.hand_out(sent, list))
     }
 

@@ -51,7 +51,7 @@ pub(super) fn open(
         before: BTreeSet::new(),
         asked: 0,
         setbacks: 0,
-        approved: policy.mode == Mode::Enforce,
+        approved: false,
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },
     };
     let mut draft = Draft::new(state.ledger.clone(), incident);
@@ -115,6 +115,7 @@ pub(super) fn decide(
         // A reload took the right to act away.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
+    draft.follow_restart(seen);
     match incident.stage {
         Stage::AwaitingApproval { .. } => approval::look(policy, draft, seen),
         Stage::Validating { .. } => match answer {
@@ -210,6 +211,23 @@ impl Draft {
         Self { ledger, incident, effect: None, ruling: None, story: Vec::new(), changed: false }
     }
 
+    /// A restart of the accused release, or the platform's own upkeep of it, is the accused release under another
+    /// id: it is judged by its own samples from then on.
+    fn follow_restart(&mut self, seen: &Observation<'_>) {
+        let is_open =
+            matches!(self.incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
+        let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
+        let accused = &self.incident.accused;
+        let is_successor = active.id != accused.id && active.came_after(accused.age_key());
+        if is_open && self.incident.asked == 0 && is_successor && active.cause.repeats_release() {
+            let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
+            self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
+            self.incident.live = live;
+            Ledger::note(&mut self.ledger.accused, active.id.clone());
+            self.changed = true;
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         self.story.push(event);
         self.changed = true;
@@ -278,6 +296,11 @@ impl Draft {
     fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
         self.tell(Event::Closed { outcome, reason });
         self.judge(outcome, reason);
+        if matches!(outcome, Outcome::Committed | Outcome::Reverted | Outcome::Superseded)
+            && let Some(rollback) = self.incident.stage.rollback()
+        {
+            Ledger::note(&mut self.ledger.settled, rollback.clone());
+        }
         match outcome {
             // Decided, and counted, when the call was asked for.
             Outcome::Committed | Outcome::Reverted => self.ruling = None,

@@ -14,6 +14,9 @@ pub struct Observation<'a> {
     pub at: Moment,
     /// What the platform says about the app.
     pub app: &'a Reading<AppView>,
+    /// When the last read was sent that showed another live deployment than `app` does; `None` when there was no
+    /// such read in this process.
+    pub other_was_live_at: Option<Moment>,
     /// The app's deployments, newest first. Read only while a deployment is watched or an incident is open.
     pub history: &'a Reading<Vec<Deployment>>,
     /// The latest samples, one window a probe, in the order of the policy's probes.
@@ -31,6 +34,8 @@ pub struct RecordedObservation {
     pub at: Moment,
     /// See [`Observation::app`].
     pub app: Reading<AppView>,
+    /// See [`Observation::other_was_live_at`].
+    pub other_was_live_at: Option<Moment>,
     /// See [`Observation::history`].
     pub history: Reading<Vec<Deployment>>,
     /// See [`Observation::windows`].
@@ -46,6 +51,7 @@ impl From<&Observation<'_>> for RecordedObservation {
         Self {
             at: seen.at,
             app: seen.app.clone(),
+            other_was_live_at: seen.other_was_live_at,
             history: seen.history.clone(),
             windows: seen.windows.to_vec(),
             answer: seen.answer.cloned(),
@@ -60,6 +66,7 @@ impl RecordedObservation {
         Observation {
             at: self.at,
             app: &self.app,
+            other_was_live_at: self.other_was_live_at,
             history: &self.history,
             windows: &self.windows,
             answer: self.answer.as_ref(),
@@ -241,6 +248,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether a deployment with this cause is the release that was live before, under another id.
+    pub fn repeats_release(self) -> bool {
+        matches!(self, Self::Restart | Self::Platform)
+    }
+
     /// Whether a deployment with this cause is a release to judge.
     pub fn is_release(self) -> bool {
         self == Self::Release

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Decision;
+use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Cause, Deployment, Observation, Request};
 use super::policy::Policy;
 use super::rule::{self, Verdict};
 use super::state::{Hold, Ledger, Live, Situation, State, Watch};
 use crate::clock::Moment;
-use crate::ids::{DeploymentId, RuleName};
+use crate::ids::{DeploymentId, IncidentId, RuleName};
 
 /// The platform's clock is read from a header with whole seconds: a deployment may have gone live this much
 /// later than computed. Samples from that second are nobody's.
@@ -19,6 +20,10 @@ const DATE_GRAIN: Duration = Duration::from_secs(1);
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
     if let Some(situation) = newly_live(policy, state, seen) {
+        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+    }
+    if let Some(hold) = forgotten_pin(policy, state, seen) {
+        let situation = Situation::Held(hold);
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
     match &state.situation {
@@ -47,7 +52,28 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
         None => return Decision::wait(hold.why, None),
     };
-    Decision::become_state(State { situation, ledger: state.ledger.clone() })
+    let mut ledger = state.ledger.clone();
+    if let Some(pin) = &hold.pin {
+        // A person took it over, here or at the platform.
+        Ledger::note(&mut ledger.settled, pin.clone());
+    }
+    Decision::become_state(State { situation, ledger })
+}
+
+/// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
+/// on: a pin blocks every deployment, so it is held for a person and never forgotten.
+fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Hold> {
+    let live = state.live()?.clone();
+    let pin = seen.app.value()?.pinned.as_ref()?;
+    let is_open = contains(&state.ledger.ours, pin) && !contains(&state.ledger.settled, pin);
+    let incident = IncidentId::of(&policy.app, state.ledger.accused.last()?);
+    is_open.then(|| Hold {
+        why: Reason::RollbackFailed,
+        incident,
+        since: seen.at,
+        live,
+        pin: Some(pin.clone()),
+    })
 }
 
 /// A rollback that went live during the hold, ours that was given up on or lost, or a person's: it is pinned, so
@@ -79,10 +105,9 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     };
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since };
     if let Situation::Watching(watch) = &state.situation
-        && !active.cause.is_release()
-        && active.artifact.same_as(&watch.candidate.artifact)
+        && active.cause.repeats_release()
     {
-        // A restart of the candidate: the same release, so its watch goes on.
+        // The same release under another id, so its watch goes on.
         let watch = Watch { live, candidate: active.clone(), ..watch.clone() };
         return Some(Situation::Watching(watch));
     }
@@ -94,8 +119,13 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     if gone >= policy.watch {
         return Some(Situation::Learning { live: Some(live) });
     }
-    // What failed within the grain may be the new one's doing: it speaks for neither.
-    let before = if age.is_some() { since - DATE_GRAIN } else { since };
+    // What failed since it may have been live can be its own doing: that speaks for neither. Without a platform
+    // that says when, that is all since the last read that showed the other one, or since who knows when.
+    let before = match (age, seen.other_was_live_at) {
+        (Some(_), _) => since - DATE_GRAIN,
+        (None, Some(read)) => read,
+        (None, None) => Moment::from_millis(i64::MIN),
+    };
     let bad_before = known.map(|old| bad_rules(policy, seen, old.since, before)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
     Some(Situation::Watching(Watch { live, candidate: active.clone(), until, bad_before }))

@@ -99,6 +99,8 @@ pub struct Ledger {
     pub accused: Vec<DeploymentId>,
     /// Rollback deployments that are ours, newest last.
     pub ours: Vec<DeploymentId>,
+    /// Those of them whose pin was settled: committed, reverted, or taken over by a person.
+    pub settled: Vec<DeploymentId>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
 }

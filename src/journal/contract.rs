@@ -114,9 +114,11 @@ fn creating(app: &AppName, status: CallStatus) -> State {
         tried: Vec::new(),
         before: ["good".into(), "bad".into()].into(),
         asked: 1,
+        setbacks: 0,
         approved: true,
         stage: Stage::Creating {
             target: deployment("good"),
+            deadline: moment(1_800),
             call: Call { attempt: 1, intended_at: moment(10), status },
         },
     };

@@ -1,8 +1,8 @@
 //! Validating: a target is chosen, and the platform asked whether it would go back to it.
 
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Validation};
-use super::super::observation::{Deployment, Observation};
-use super::super::policy::{OnMigrations, OnWarnings, Policy};
+use super::super::observation::{Deployment, Observation, ReadFault};
+use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
 use super::{Decision, Draft, Obstacle, approval, creating, obstacle};
@@ -61,7 +61,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.set_target(target);
         return draft.close(Outcome::Held, Reason::Migration, seen);
     }
-    if !draft.incident.approved {
+    if policy.mode == Mode::Approve && !draft.incident.approved {
         return approval::ask(draft, target, seen);
     }
     if draft.incident.stage.target() != Some(&target.id) {
@@ -153,7 +153,7 @@ fn is_tried(draft: &Draft, target: &Deployment) -> bool {
     draft.incident.tried.iter().any(|(tried, _)| *tried == target.id)
 }
 
-/// Waits, but not for ever.
+/// Waits, but not for ever; except for a token that the platform accepts, which is never given up.
 fn wait(
     draft: Draft,
     reason: Reason,
@@ -161,12 +161,15 @@ fn wait(
     until: Option<Moment>,
     seen: &Observation<'_>,
 ) -> Decision {
+    let reason = match seen.app.fault.or(seen.history.fault) {
+        Some(ReadFault::Denied) => Reason::Denied,
+        _ => reason,
+    };
+    if reason == Reason::Denied {
+        return draft.done(until, Some(reason));
+    }
     if seen.at >= deadline {
         return draft.close(Outcome::Refused, reason, seen);
     }
-    let reason = match seen.app.fault.or(seen.history.fault) {
-        Some(super::super::observation::ReadFault::Denied) => Reason::Denied,
-        _ => reason,
-    };
     draft.done(Some(until.unwrap_or(deadline).min(deadline)), Some(reason))
 }

@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) at: Moment,
     pub(super) platform: Platform,
     pub(super) app: Reading<AppView>,
+    /// When the last read was sent that showed another live deployment.
+    pub(super) other_was_live_at: Option<Moment>,
     pub(super) history: Reading<Vec<Deployment>>,
     pub(super) windows: Vec<Window>,
     pub(super) operator: Operator,
@@ -138,6 +140,7 @@ impl World {
             at: start,
             platform: Platform::new(start),
             app: Reading::never(),
+            other_was_live_at: None,
             history: Reading::never(),
             windows,
             operator: Operator::default(),
@@ -293,6 +296,12 @@ impl World {
                 .map(|age| age + u64::try_from(self.lag.as_millis()).expect("a short time"));
             (view, list.clone())
         };
+        let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
+        if let Some((at, before)) = &self.app.last
+            && live(before) != live(&view)
+        {
+            self.other_was_live_at = Some(*at);
+        }
         self.app = Reading::known(self.at, view);
         self.history = Reading::known(self.at, list);
     }
@@ -324,6 +333,7 @@ impl World {
             let seen = Observation {
                 at: self.at,
                 app: &self.app,
+                other_was_live_at: self.other_was_live_at,
                 history: &self.history,
                 windows: &self.windows,
                 answer: answer.as_ref(),
