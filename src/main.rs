@@ -1,30 +1,54 @@
-//! temp
-use rearguard::cli;
-#[tokio::main]
-async fn main() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or("rearguard=info,warn".into()),
-        )
-        .init();
-    let a: Vec<String> = std::env::args().collect();
-    let p = || std::path::PathBuf::from(&a[3]);
-    let c = match a[1].as_str() {
-        "run" => cli::run::run(&p()).await,
-        "check" => cli::check::run(&p(), false).await,
-        "schema" => {
-            println!("{}", rearguard::config::schema());
-            cli::ExitCode::Success
-        }
-        "demo" => match cli::demo::run().await {
-            Ok(()) => cli::ExitCode::Success,
-            Err(e) => {
-                eprintln!("{}", rearguard::telemetry::Chain(&e));
-                cli::ExitCode::Failure
-            }
-        },
-        _ => cli::ExitCode::Failure,
+//! rearguard: arguments, logs, one command, exit code.
+
+use std::env;
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use rearguard::cli::{self, Cli, ExitCode, Page};
+use rearguard::telemetry;
+
+/// Columns when the terminal does not say.
+const DEFAULT_WIDTH: usize = 100;
+
+fn main() -> std::process::ExitCode {
+    go().into()
+}
+
+fn go() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(problem) => return explain_usage(&problem),
     };
-    std::process::exit(c as i32)
+    if let Err(problem) = telemetry::init(cli.log_format, cli.log_level.as_deref()) {
+        return complain(&format!("failed to {problem}"), ExitCode::Usage);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(problem) => return complain(&format!("failed to start: {problem}"), ExitCode::Internal),
+    };
+    match runtime.block_on(cli::dispatch(&cli.command, page())) {
+        // A reader that went away (`| head`) is no failure.
+        Ok(text) => stdout().write_all(text.as_bytes()).map_or(ExitCode::Done, |()| ExitCode::Done),
+        Err(error) => complain(&error.to_string(), error.exit_code()),
+    }
+}
+
+fn page() -> Page {
+    let wanted = env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    Page { width: columns.unwrap_or(DEFAULT_WIDTH).clamp(60, 160), colour: wanted && stdout().is_terminal() }
+}
+
+fn explain_usage(problem: &clap::Error) -> ExitCode {
+    let _ = problem.print();
+    match problem.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Done,
+        _ => ExitCode::Usage,
+    }
+}
+
+fn complain(text: &str, code: ExitCode) -> ExitCode {
+    let _ = writeln!(stderr(), "rearguard: {text}");
+    code
 }

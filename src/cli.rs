@@ -1,0 +1,295 @@
+//! The command line: one file a command below `cli/`, each giving the text to print or an [`Error`].
+
+mod act;
+mod check;
+mod client;
+mod demo;
+mod error;
+mod explain;
+mod incidents;
+mod lab;
+mod page;
+mod run;
+mod schema;
+mod status;
+mod words;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+pub use error::{Error, ExitCode};
+pub use page::Page;
+
+/// Where the configuration is expected when nobody says.
+pub const DEFAULT_CONFIG: &str = "/etc/rearguard/rearguard.yaml";
+
+/// Guards deployments: watches each release, rolls a bad one back, soaks, commits.
+#[derive(Debug, Parser)]
+#[command(name = "rearguard", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_long_help = "\
+Examples:
+  rearguard demo                                   see it work, without an account
+  rearguard check --config rearguard.yaml          is this configuration right?
+  rearguard run --config rearguard.yaml            guard
+  rearguard status                                 what is going on?
+  rearguard explain checkout-1a2b3c4d              what happened, and why?
+  rearguard pause checkout                         hands off
+
+Exit codes:
+  0   done
+  1   the command could not do what was asked
+  64  wrong usage
+  70  an internal fault; worth a report
+  78  the configuration is wrong")]
+pub struct Cli {
+    /// How log lines look [default: text on a terminal and in systemd's journal, otherwise json]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logs")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level, or directives as in rearguard::platform=debug,info [default: $RUST_LOG, or info]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Logs")]
+    pub log_level: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Guard: the daemon
+    #[command(after_long_help = "\
+SIGTERM and SIGINT drain and end; SIGHUP reads the configuration again, and a changed file is noticed by itself.
+
+Examples:
+  rearguard run --config /etc/rearguard/rearguard.yaml
+  rearguard run --config rearguard.yaml --log-level debug")]
+    Run(ConfigArgs),
+    /// Say whether a configuration is right, and what was understood
+    #[command(after_long_help = "\
+Examples:
+  rearguard check --config rearguard.yaml
+  rearguard check --config rearguard.yaml --online     also ask each platform; sends nothing but reads")]
+    Check(CheckArgs),
+    /// Show a bad release being rolled back, against a built-in platform on loopback
+    #[command(
+        after_long_help = "Ends by itself within a minute. Needs no account, no configuration, no network."
+    )]
+    Demo,
+    /// Serve the built-in platform, for trying a configuration without an account
+    #[command(after_long_help = "\
+Examples:
+  rearguard lab --listen 127.0.0.1:9798")]
+    Lab(LabArgs),
+    /// Show every app: state, live deployment, what its rules read
+    #[command(after_long_help = "\
+Apps that need somebody come first, with what to type next; calm ones take a line each.
+
+Examples:
+  rearguard status
+  rearguard status --server http://rearguard.internal:9797 --json | jq '.apps[] | select(.state != \"steady\")'")]
+    Status(StatusArgs),
+    /// List incidents, newest first
+    #[command(after_long_help = "\
+Examples:
+  rearguard incidents --app checkout --limit 5
+  rearguard incidents --json")]
+    Incidents(IncidentsArgs),
+    /// Tell an incident: what was seen, decided, refused and done, with the numbers
+    #[command(after_long_help = "\
+The text is fit for an incident channel or a postmortem.
+
+Examples:
+  rearguard explain checkout-1a2b3c4d
+  rearguard explain checkout-1a2b3c4d --json")]
+    Explain(ExplainArgs),
+    /// Hands off: nothing is written for the app until it is resumed
+    #[command(after_long_help = "\
+What was sent already is still followed. Needs the admin token.
+
+Examples:
+  rearguard pause checkout
+  rearguard pause --all")]
+    Pause(PauseArgs),
+    /// End a pause or a hold
+    #[command(after_long_help = "\
+--all ends the pause of everything and closes the storm breaker.
+Needs the admin token.
+
+Examples:
+  rearguard resume checkout
+  rearguard resume --all")]
+    Resume(PauseArgs),
+    /// Let a rollback go ahead that waits for approval
+    #[command(after_long_help = "\
+Needs the admin token.
+
+Examples:
+  rearguard approve checkout-1a2b3c4d")]
+    Approve(WordArgs),
+    /// Say no to a rollback that waits for approval
+    #[command(after_long_help = "\
+Needs the admin token.
+
+Examples:
+  rearguard reject checkout-1a2b3c4d")]
+    Reject(WordArgs),
+    /// Print the JSON Schema of the configuration
+    Schema,
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration
+    #[arg(long, value_name = "FILE", env = "REARGUARD_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+}
+
+/// `rearguard check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Also ask each platform whether the token works and the apps are there
+    #[arg(long)]
+    pub online: bool,
+}
+
+/// `rearguard lab`.
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// Where to serve
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9798")]
+    pub listen: SocketAddr,
+}
+
+/// Which daemon is talked to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// The daemon [default: where the configuration says it listens]
+    #[arg(long, value_name = "URL", env = "REARGUARD_SERVER", help_heading = "Daemon")]
+    pub server: Option<String>,
+    /// The configuration that says where the daemon listens and where the admin token is; $REARGUARD_ADMIN_TOKEN
+    /// holds a token itself [default: /etc/rearguard/rearguard.yaml]
+    #[arg(long, value_name = "FILE", env = "REARGUARD_CONFIG", help_heading = "Daemon")]
+    pub config: Option<PathBuf>,
+}
+
+/// `rearguard status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print what the daemon answers, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard incidents`.
+#[derive(Debug, Args)]
+pub struct IncidentsArgs {
+    /// Only this app's
+    #[arg(long)]
+    pub app: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+    /// Print what the daemon answers, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The incident, as `rearguard incidents` lists it
+    pub id: String,
+    /// Print what the daemon answers, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard pause` and `resume`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The app
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub app: Option<String>,
+    /// Every app at once
+    #[arg(long)]
+    pub all: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard approve` and `reject`.
+#[derive(Debug, Args)]
+pub struct WordArgs {
+    /// The incident that waits
+    pub id: String,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Runs a command; gives what is to be printed to stdout.
+pub async fn dispatch(command: &Command, page: Page) -> Result<String, Error> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Check(args) => check::run(args).await,
+        Command::Demo => demo::run().await,
+        Command::Lab(args) => lab::run(args).await,
+        Command::Status(args) => status::run(args, page).await,
+        Command::Incidents(args) => incidents::run(args, page).await,
+        Command::Explain(args) => explain::run(args, page).await,
+        Command::Pause(args) => act::pause(args).await,
+        Command::Resume(args) => act::resume(args).await,
+        Command::Approve(args) => act::approve(args).await,
+        Command::Reject(args) => act::reject(args).await,
+        Command::Schema => schema::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pausing_takes_one_app_or_all_and_not_both() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["rearguard"], words].concat()).is_ok();
+        assert!(parse(&["pause", "checkout"]));
+        assert!(parse(&["resume", "--all"]));
+        assert!(!parse(&["pause"]));
+        assert!(!parse(&["pause", "checkout", "--all"]));
+        assert!(!parse(&["incidents", "--limit", "0"]));
+    }
+
+    #[test]
+    fn log_options_stand_before_or_after_the_command() {
+        for words in
+            [["rearguard", "--log-format", "json", "demo"], ["rearguard", "demo", "--log-format", "json"]]
+        {
+            assert_eq!(Cli::try_parse_from(words).unwrap().log_format, Some(LogFormat::Json));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::io::Write;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::cli::ExitCode;
+
+fn args(server: &str) -> ServerArgs {
+    ServerArgs { server: Some(server.to_owned()), config: None }
+}
+
+/// Answers one request with these bytes; gives what was asked.
+async fn answering(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 4096];
+        let length = stream.read(&mut asked).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(asked[..length].to_vec()).unwrap()
+    });
+    (url, task)
+}
+
+#[tokio::test]
+async fn names_are_encoded_into_the_path() {
+    let (url, task) = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
+    let client = Client::open(&args(&url)).unwrap();
+    client.get(&["apps", "a/b c"], &[("limit", "3".to_owned())]).await.unwrap();
+    assert!(task.await.unwrap().starts_with("GET /api/v1/apps/a%2Fb%20c?limit=3 HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn the_daemons_refusal_is_shown_with_what_helps() {
+    let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 69\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"unauthorized\",\"message\":\"this call needs a token\"}}  ";
+    let (url, _task) = answering(refusal).await;
+    let error = Client::open(&args(&url)).unwrap().post(&["pause"]).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Failed);
+    insta::assert_snapshot!(error.to_string(), @r#"
+    this call needs a token
+    the token is taken from $REARGUARD_ADMIN_TOKEN, or from admin_token_file in --config FILE
+    "#);
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_is_named_with_how_to_name_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("no daemon answers at {url}/: ")), "{error}");
+    assert!(error.contains("onnection refused") && error.contains("--server URL"), "{error}");
+}
+
+#[tokio::test]
+async fn something_else_at_the_address_is_not_taken_for_a_daemon() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
+        "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ] {
+        let (url, _task) = answering(answer).await;
+        let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err();
+        assert!(matches!(error, Error::Gibberish { .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_configuration_says_where_the_daemon_is_even_when_the_rest_of_it_is_wrong() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "listen: 0.0.0.0:1234\nadmin_token_file: /run/token\napps: nonsense").unwrap();
+    let client = Client::open(&ServerArgs { server: None, config: Some(file.path().into()) }).unwrap();
+    assert_eq!(client.base.as_str(), "http://127.0.0.1:1234/");
+    assert_eq!(client.token_file.as_deref(), Some(Path::new("/run/token")));
+    let elsewhere = ServerArgs { server: Some("https://x".to_owned()), config: Some(file.path().into()) };
+    assert_eq!(Client::open(&elsewhere).unwrap().base.as_str(), "https://x/");
+}
+
+#[test]
+fn what_is_no_server_and_no_configuration_is_said_so() {
+    let error = Client::open(&args("localhost:9797")).err().unwrap();
+    assert_eq!(error.exit_code(), ExitCode::Usage);
+    let missing = ServerArgs { server: None, config: Some("/no/such/file".into()) };
+    let error = Client::open(&missing).err().unwrap().to_string();
+    assert!(error.starts_with("failed to read /no/such/file: No such file"), "{error}");
+}

@@ -1,0 +1,110 @@
+//! Why a command failed, and what the shell is told.
+
+use std::path::PathBuf;
+
+/// What the process ends with. sysexits.h where it has a number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// It was done.
+    Done = 0,
+    /// The command could not do what was asked: no daemon, no such incident, wrong token.
+    Failed = 1,
+    /// EX_USAGE: the command line makes no sense.
+    Usage = 64,
+    /// EX_SOFTWARE: a fault of rearguard itself.
+    Internal = 70,
+    /// EX_CONFIG: the configuration is wrong. Starting again does not help.
+    Config = 78,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// Why a command failed. Reads after "rearguard: ".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong; every problem, a line each.
+    #[error("{0}")]
+    Config(String),
+    /// The configuration that should say where the daemon is cannot be read.
+    #[error("failed to read {}: {detail}; --server URL says where the daemon is without it", path.display())]
+    ConfigUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Nobody answers.
+    #[error(
+        "no daemon answers at {url}: {detail}\n\
+         is it running? another place is named by --server URL, $REARGUARD_SERVER, or listen in --config FILE"
+    )]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        detail: String,
+    },
+    /// Something answers that is not a daemon of this version.
+    #[error("what answers at {url} does not speak as a rearguard daemon of this version: {detail}")]
+    Gibberish {
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The daemon said no.
+    #[error("{message}{}", hint(code))]
+    Refused {
+        /// The daemon's fixed word.
+        code: String,
+        /// The daemon's sentence.
+        message: String,
+    },
+    /// There is a token, but it cannot be read.
+    #[error("failed to read the admin token from {}: {detail}; $REARGUARD_ADMIN_TOKEN may hold it", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// A fault of rearguard itself.
+    #[error("{0}")]
+    Internal(String),
+    /// Comes later.
+    #[error("not built yet")]
+    NotBuilt,
+}
+
+impl Error {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Config(_) => ExitCode::Config,
+            Self::Internal(_) => ExitCode::Internal,
+            _ => ExitCode::Failed,
+        }
+    }
+}
+
+/// What helps, on a line of its own.
+fn hint(code: &str) -> &'static str {
+    match code {
+        "unauthorized" => {
+            "\nthe token is taken from $REARGUARD_ADMIN_TOKEN, or from admin_token_file in --config FILE"
+        }
+        "no_admin_token" => "\nname a file in admin_token_file of the daemon's configuration",
+        "unknown_incident" => "\n`rearguard incidents` lists those there are",
+        "unknown_app" => "\n`rearguard status` lists those there are",
+        _ => "",
+    }
+}

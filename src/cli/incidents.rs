@@ -1,0 +1,106 @@
+//! `rearguard incidents`: what happened lately, a line each.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::{Error, IncidentsArgs, Page, words};
+use crate::decision::state::Outcome;
+use crate::journal::IncidentRecord;
+
+#[derive(Deserialize)]
+struct Incidents {
+    incidents: Vec<IncidentRecord>,
+}
+
+pub(super) async fn run(args: &IncidentsArgs, page: Page) -> Result<String, Error> {
+    let client = Client::open(&args.server)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.app.clone().map(|app| ("app", app)));
+    let answer = client.get(&["incidents"], &query).await?;
+    if args.json {
+        return Ok(format!("{answer:#}\n"));
+    }
+    let Incidents { incidents } = client.understand(answer)?;
+    Ok(render(&incidents, page, Timestamp::now()))
+}
+
+fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
+    if incidents.is_empty() {
+        return "no incidents\n".to_owned();
+    }
+    let id = incidents.iter().map(|incident| incident.id.as_str().len()).max().unwrap_or(0).max(8);
+    let rule = incidents.iter().map(|incident| incident.rule.as_str().len()).max().unwrap_or(0).max(4);
+    let head = format!(
+        "{:<id$}  {:<17}  {:<rule$}  {:<19}  {:<7}  {:<7}  WHY",
+        "INCIDENT", "STATE", "RULE", "OPENED (UTC)", "DETECT", "RESTORE"
+    );
+    let mut text = format!("{}\n", page.dim(&head));
+    for incident in incidents {
+        let word = incident.outcome.map_or(incident.state.as_str(), |outcome| outcome.word());
+        let state = match incident.outcome {
+            None => page.red(word),
+            Some(Outcome::Committed | Outcome::Restarted) => page.green(word),
+            Some(Outcome::Failed | Outcome::Held) => page.yellow(word),
+            Some(_) => word.to_owned(),
+        };
+        let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), words::span);
+        text.push_str(&format!(
+            "{:<id$}  {state}{}  {:<rule$}  {:<19}  {:<7}  {:<7}  {}\n",
+            incident.id.as_str(),
+            " ".repeat(17_usize.saturating_sub(word.len())),
+            incident.rule.as_str(),
+            incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            time(incident.time_to_detect_seconds),
+            time(incident.time_to_restore_seconds),
+            incident.reason.word(),
+        ));
+    }
+    let open = incidents.iter().filter(|incident| incident.outcome.is_none()).count();
+    if open > 0 {
+        let newest = incidents.iter().map(|incident| incident.opened_at).max().unwrap_or(now);
+        text.push_str(&format!("\n{open} open; the newest began {}\n", words::ago(newest, now)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::effect::Reason;
+
+    fn incident(id: &str, outcome: Option<Outcome>, reason: Reason) -> IncidentRecord {
+        IncidentRecord {
+            id: id.into(),
+            app: "checkout".into(),
+            state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
+            outcome,
+            reason,
+            rule: "down".into(),
+            opened_at: "2026-11-21T02:13:07Z".parse().unwrap(),
+            closed_at: None,
+            bad_deployment: "d2".into(),
+            target_deployment: None,
+            rollback_deployment: None,
+            time_to_detect_seconds: Some(6.2),
+            time_to_restore_seconds: outcome.map(|_| 74.0),
+        }
+    }
+
+    #[test]
+    fn incidents_are_a_table_and_open_ones_are_counted() {
+        let now = "2026-11-21T02:15:09Z".parse().unwrap();
+        let list = [
+            incident("checkout-1a2b3c4d", None, Reason::AwaitingApproval),
+            incident("web-99aa00bb", Some(Outcome::Committed), Reason::SoakHealthy),
+        ];
+        insta::assert_snapshot!(render(&list, Page::plain(100), now), @r#"
+    INCIDENT           STATE              RULE  OPENED (UTC)         DETECT   RESTORE  WHY
+    checkout-1a2b3c4d  awaiting_approval  down  2026-11-21 02:13:07  6.2s     -        awaiting_approval
+    web-99aa00bb       committed          down  2026-11-21 02:13:07  6.2s     1m 14s   soak_healthy
+
+    1 open; the newest began 2m 02s ago
+    "#);
+        assert_eq!(render(&[], Page::plain(100), now), "no incidents\n");
+    }
+}

@@ -1,0 +1,7 @@
+//! `rearguard schema`.
+
+use super::Error;
+
+pub(super) fn run() -> Result<String, Error> {
+    Err(Error::NotBuilt)
+}

@@ -1,0 +1,263 @@
+//! `rearguard status`: every app, those that need somebody first.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::page::clean;
+use super::{Error, Page, StatusArgs, words};
+use crate::decision::policy::Mode;
+use crate::server::{AppStatus, ProbeStatus, RuleStatus};
+
+#[derive(Deserialize)]
+struct Apps {
+    apps: Vec<AppStatus>,
+}
+
+pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> {
+    let client = Client::open(&args.server)?;
+    let answer = client.get(&["apps"], &[]).await?;
+    if args.json {
+        return Ok(format!("{answer:#}\n"));
+    }
+    let Apps { apps } = client.understand(answer)?;
+    Ok(render(&apps, page, Timestamp::now()))
+}
+
+/// The apps, the most urgent first: a block for each that needs to be looked at, then a line for each calm one.
+fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
+    if apps.is_empty() {
+        return "no app is guarded: the daemon's configuration names none\n".to_owned();
+    }
+    let mut apps: Vec<&AppStatus> = apps.iter().collect();
+    apps.sort_by_key(|app| (urgency(app), app.name.clone()));
+    let (calm, loud): (Vec<_>, Vec<_>) = apps.iter().copied().partition(|app| is_calm(app));
+    let mut text = summary(&apps);
+    for app in loud {
+        text.push('\n');
+        text.push_str(&block(app, page, now));
+    }
+    if !calm.is_empty() {
+        text.push('\n');
+        text.push_str(&lines(&calm, page, now));
+    }
+    text
+}
+
+/// 0 is the most urgent.
+fn urgency(app: &AppStatus) -> usize {
+    const ORDER: [&str; 6] = ["incident", "held", "unknown", "watching", "learning", "steady"];
+    let state = ORDER.iter().position(|word| *word == app.state).unwrap_or(2);
+    // Among the quiet states, what is blind, pinned or Bad comes before what is not.
+    if state > 2 && is_in_trouble(app) { 3 } else { state + usize::from(state > 2) }
+}
+
+fn is_in_trouble(app: &AppStatus) -> bool {
+    app.blind.is_some()
+        || app.platform_fault.is_some()
+        || app.pinned_deployment.is_some()
+        || app.rules.iter().any(|rule| rule.verdict == "bad")
+}
+
+fn is_calm(app: &AppStatus) -> bool {
+    app.state == "steady" && !is_in_trouble(app) && !app.paused && app.in_progress_deployment.is_none()
+}
+
+fn summary(apps: &[&AppStatus]) -> String {
+    let mut parts = Vec::new();
+    for word in ["incident", "held", "unknown", "watching", "learning", "steady"] {
+        let many = apps.iter().filter(|app| app.state == word).count();
+        if many > 0 {
+            parts.push(format!("{many} {}", if word == "incident" { "in an incident" } else { word }));
+        }
+    }
+    let paused = apps.iter().filter(|app| app.paused).count();
+    let paused = if paused > 0 { format!("; {paused} paused") } else { String::new() };
+    format!("{}: {}{paused}\n", words::count(apps.len(), "app"), parts.join(", "))
+}
+
+fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
+    let state = app.state.to_uppercase();
+    let state = match app.state.as_str() {
+        "incident" => page.red(&state),
+        "held" | "unknown" | "watching" => page.yellow(&state),
+        _ => state,
+    };
+    let paused = if app.paused { page.yellow("  PAUSED") } else { String::new() };
+    let mut text = format!(
+        "{state}  {}{paused}  {} on {}\n",
+        page.bold(app.name.as_str()),
+        mode(app.mode),
+        app.platform
+    );
+    let mut line = |label: &str, value: String| text.push_str(&page.hang(&format!("  {label:<8} "), &value));
+    if let Some(stage) = stage(app) {
+        line("stage", stage);
+    }
+    if let Some(word) = &app.waiting {
+        line(if app.state == "held" { "why" } else { "waits" }, words::reason(word));
+    }
+    if let Some(cause) = &app.blind {
+        line("blind", format!("{cause}: nobody can tell how the app is, so nothing is rolled back"));
+    }
+    if let Some(fault) = &app.platform_fault {
+        let read = app.platform_read_at.map_or("never".to_owned(), |at| words::ago(at, now));
+        line("platform", format!("{}; last read {read}", trouble(fault)));
+    }
+    for (label, value) in deployments(app) {
+        line(label, value);
+    }
+    text.push_str(&rules(&app.rules, page));
+    text.push_str(&probes(&app.probes, page, now));
+    for next in next_steps(app) {
+        text.push_str(&format!("  {:<8} {}\n", "next", page.bold(&next)));
+    }
+    text
+}
+
+fn trouble(fault: &str) -> &str {
+    match fault {
+        "unreachable" => "cannot be reached",
+        "rate_limited" => "limits our rate",
+        "denied" => "refuses our token",
+        "not_found" => "does not know the app",
+        other => other,
+    }
+}
+
+fn stage(app: &AppStatus) -> Option<String> {
+    let left = |what: &str, seconds: f64| format!("{what}, {} left", words::span(seconds));
+    match (&app.stage, app.soak_remaining_seconds, app.watch_remaining_seconds) {
+        (Some(stage), Some(seconds), _) => Some(left(&stage.replace('_', " "), seconds)),
+        (Some(stage), None, _) => Some(stage.replace('_', " ")),
+        (None, _, Some(seconds)) => Some(left("watching the new deployment", seconds)),
+        _ => None,
+    }
+}
+
+fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let live = app.live_deployment.as_ref().map_or("not known", |id| id.as_str());
+    let good = app.last_good_deployment.as_ref();
+    let seen = if good.is_some() && good == app.live_deployment.as_ref() { ", seen to be good" } else { "" };
+    lines.push(("live", format!("{live}{seen}")));
+    if let Some(id) = &app.in_progress_deployment {
+        lines.push(("coming", id.to_string()));
+    }
+    if let Some(id) = &app.pinned_deployment {
+        lines.push(("pinned", format!("{id}; the platform deploys nothing until a commit or revert")));
+    }
+    match good {
+        Some(good) if seen.is_empty() => lines.push(("good", format!("{good}, the newest seen to be good"))),
+        None => lines.push(("good", "none seen yet".to_owned())),
+        Some(_) => {}
+    }
+    lines
+}
+
+/// A Good rule is a line of numbers; what is not Good also says what it is held to.
+fn rules(rules: &[RuleStatus], page: Page) -> String {
+    let name = rules.iter().map(|rule| rule.name.as_str().len()).max().unwrap_or(0);
+    let value = rules.iter().map(|rule| reading(rule).len()).max().unwrap_or(0);
+    let line = |(n, rule): (usize, &RuleStatus)| {
+        let label = if n == 0 { "rules" } else { "" };
+        let padding = " ".repeat(8_usize.saturating_sub(rule.verdict.len()));
+        let samples = words::count(rule.samples as usize, "sample");
+        let numbers = format!("{padding}{:<name$}  {:<value$}  {samples}", rule.name.as_str(), reading(rule));
+        let condition = match rule.verdict.as_str() {
+            "good" => String::new(),
+            _ => page.dim(&format!("\n{:19}{}", "", clean(&rule.condition))),
+        };
+        format!("  {label:<8} {}{numbers}{condition}\n", verdict(&rule.verdict, page))
+    };
+    rules.iter().enumerate().map(line).collect()
+}
+
+fn reading(rule: &RuleStatus) -> String {
+    let value = rule.value.map_or("no value".to_owned(), words::number);
+    format!("{value} against {}", words::number(rule.threshold))
+}
+
+fn verdict(word: &str, page: Page) -> String {
+    match word {
+        "bad" => page.red("BAD"),
+        "good" => page.green("good"),
+        other => page.yellow(other),
+    }
+}
+
+fn probes(probes: &[ProbeStatus], page: Page, now: Timestamp) -> String {
+    let name = probes.iter().map(|probe| probe.name.as_str().len()).max().unwrap_or(0);
+    let line = |(n, probe): (usize, &ProbeStatus)| {
+        let label = if n == 0 { "probes" } else { "" };
+        let word = probe.result.as_deref().unwrap_or("silent");
+        let result = match word {
+            "good" => page.green(word),
+            "unknown" | "silent" => page.yellow(word),
+            _ => page.red(word),
+        };
+        let padding = " ".repeat(8_usize.saturating_sub(word.len()).max(1));
+        let mut facts = vec![format!("{:<name$}", probe.name.as_str())];
+        facts.extend(probe.detail.as_deref().map(clean));
+        facts.extend(probe.latency_seconds.map(|seconds| format!("{:.0} ms", seconds * 1e3)));
+        facts.extend(probe.at.map(|at| words::ago(at, now)));
+        format!("  {label:<8} {result}{padding}{}  {}\n", facts.join("  "), page.dim(&clean(&probe.url)))
+    };
+    probes.iter().enumerate().map(line).collect()
+}
+
+/// What a person on call would type next.
+fn next_steps(app: &AppStatus) -> Vec<String> {
+    let mut steps = Vec::new();
+    if let Some(id) = &app.incident {
+        if app.stage.as_deref() == Some("awaiting_approval") {
+            steps.push(format!("rearguard approve {id}    or    rearguard reject {id}"));
+        }
+        steps.push(format!("rearguard explain {id}"));
+    }
+    if app.paused || app.state == "held" {
+        steps.push(format!("rearguard resume {}", app.name));
+    }
+    steps
+}
+
+fn lines(apps: &[&AppStatus], page: Page, now: Timestamp) -> String {
+    let name = apps.iter().map(|app| app.name.as_str().len()).max().unwrap_or(0);
+    let rules = apps.iter().map(|app| verdicts(&app.rules).len()).max().unwrap_or(0);
+    let line = |app: &&AppStatus| {
+        let live = app.live_deployment.as_ref().map_or("not known", |id| id.as_str());
+        let newest = app.probes.iter().filter_map(|probe| probe.at).max();
+        let probed =
+            newest.map_or("not probed yet".to_owned(), |at| format!("probed {}", words::ago(at, now)));
+        format!(
+            "{}  {:<name$}  live {live}  {:<rules$}  {probed}  {}\n",
+            page.green("steady"),
+            app.name.as_str(),
+            verdicts(&app.rules),
+            page.dim(mode(app.mode)),
+        )
+    };
+    apps.iter().map(line).collect()
+}
+
+/// Only what is calm gets here, so there is no Bad among them.
+fn verdicts(rules: &[RuleStatus]) -> String {
+    let good = rules.iter().filter(|rule| rule.verdict == "good").count();
+    match (good, rules.len()) {
+        (_, 0) => "no rules".to_owned(),
+        (good, all) if good == all => format!("{} good", words::count(all, "rule")),
+        (good, all) => format!("{good} of {} good", words::count(all, "rule")),
+    }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Approve => "approve",
+        Mode::Enforce => "enforce",
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+use super::*;
+
+fn app(name: &str, state: &str) -> AppStatus {
+    let now = now();
+    AppStatus {
+        name: name.into(),
+        platform: "ocean".into(),
+        id: "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf".into(),
+        mode: Mode::Enforce,
+        state: state.to_owned(),
+        incident: None,
+        stage: None,
+        waiting: None,
+        paused: false,
+        live_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        in_progress_deployment: None,
+        pinned_deployment: None,
+        last_good_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        watch_remaining_seconds: None,
+        soak_remaining_seconds: None,
+        platform_read_at: Some(now),
+        platform_fault: None,
+        blind: None,
+        rules: vec![
+            rule("down", "Bad at 3 failures in a row", "good", Some(0.0), 3.0, 12),
+            rule(
+                "slow",
+                "Bad when p0.95 exceeds 800ms over 2m, from 20 samples on",
+                "good",
+                Some(0.0432),
+                0.8,
+                60,
+            ),
+        ],
+        probes: vec![ProbeStatus {
+            name: "home".into(),
+            url: "https://checkout.example.com/healthz".to_owned(),
+            result: Some("good".to_owned()),
+            detail: None,
+            latency_seconds: Some(0.0314),
+            at: Some(now - jiff::SignedDuration::from_millis(1_200)),
+        }],
+    }
+}
+
+fn rule(
+    name: &str,
+    condition: &str,
+    verdict: &str,
+    value: Option<f64>,
+    threshold: f64,
+    samples: u32,
+) -> RuleStatus {
+    let (condition, verdict) = (condition.to_owned(), verdict.to_owned());
+    RuleStatus { name: name.into(), condition, verdict, value, threshold, samples }
+}
+
+fn now() -> Timestamp {
+    "2026-11-21T02:15:09Z".parse().unwrap()
+}
+
+fn soaking() -> AppStatus {
+    AppStatus {
+        incident: Some("checkout-1a2b3c4d".into()),
+        stage: Some("soaking".to_owned()),
+        soak_remaining_seconds: Some(492.0),
+        live_deployment: Some("d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        pinned_deployment: Some("d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        ..app("checkout", "incident")
+    }
+}
+
+fn awaiting() -> AppStatus {
+    let mut app = AppStatus {
+        mode: Mode::Approve,
+        incident: Some("billing-00ff00ff".into()),
+        stage: Some("awaiting_approval".to_owned()),
+        waiting: Some("awaiting_approval".to_owned()),
+        live_deployment: Some("e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        ..app("billing", "incident")
+    };
+    app.rules[0] = rule("down", "Bad at 3 failures in a row", "bad", Some(5.0), 3.0, 17);
+    app.rules[1].verdict = "unknown".to_owned();
+    app.rules[1].value = None;
+    app.probes[0].result = Some("status".to_owned());
+    app.probes[0].detail = Some("503".to_owned());
+    app
+}
+
+#[test]
+fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
+    let held = AppStatus {
+        incident: Some("web-99aa00bb".into()),
+        waiting: Some("soak_unknown".to_owned()),
+        platform_fault: Some("denied".to_owned()),
+        platform_read_at: Some(now() - jiff::SignedDuration::from_secs(754)),
+        blind: Some("control_failed".to_owned()),
+        paused: true,
+        ..app("web", "held")
+    };
+    let watching = AppStatus {
+        watch_remaining_seconds: Some(1_503.0),
+        last_good_deployment: Some("a0000000-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
+        ..app("search", "watching")
+    };
+    let mut quiet = app("mail", "steady");
+    quiet.mode = Mode::Observe;
+    quiet.rules[1].verdict = "unknown".to_owned();
+    let apps = [app("catalog", "steady"), quiet, watching, held, awaiting(), soaking()];
+    insta::assert_snapshot!(render(&apps, Page::plain(100), now()), @r#"
+    6 apps: 2 in an incident, 1 held, 1 watching, 2 steady; 1 paused
+
+    INCIDENT  billing  approve on ocean
+      stage    awaiting approval
+      waits    a person is asked
+      live     e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+      good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
+      rules    BAD     down  5 against 3           17 samples
+                       Bad at 3 failures in a row
+               unknown slow  no value against 0.8  60 samples
+                       Bad when p0.95 exceeds 800ms over 2m, from 20 samples on
+      probes   status  home  503  31 ms  1.2s ago  https://checkout.example.com/healthz
+      next     rearguard approve billing-00ff00ff    or    rearguard reject billing-00ff00ff
+      next     rearguard explain billing-00ff00ff
+
+    INCIDENT  checkout  enforce on ocean
+      stage    soaking, 8m 12s left
+      live     d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+      pinned   d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d; the platform deploys nothing until a commit or
+               revert
+      good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
+      rules    good    down  0 against 3        12 samples
+               good    slow  0.043 against 0.8  60 samples
+      probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
+      next     rearguard explain checkout-1a2b3c4d
+
+    HELD  web  PAUSED  enforce on ocean
+      why      nobody could tell whether the rolled-back app is healthy
+      blind    control_failed: nobody can tell how the app is, so nothing is rolled back
+      platform refuses our token; last read 12m 34s ago
+      live     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, seen to be good
+      rules    good    down  0 against 3        12 samples
+               good    slow  0.043 against 0.8  60 samples
+      probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
+      next     rearguard explain web-99aa00bb
+      next     rearguard resume web
+
+    WATCHING  search  enforce on ocean
+      stage    watching the new deployment, 25m 03s left
+      live     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+      good     a0000000-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
+      rules    good    down  0 against 3        12 samples
+               good    slow  0.043 against 0.8  60 samples
+      probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
+
+    steady  catalog  live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good       probed 1.2s ago  enforce
+    steady  mail     live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  1 of 2 rules good  probed 1.2s ago  observe
+    "#);
+}
+
+#[test]
+fn the_most_urgent_comes_first() {
+    let mut blind = app("blind", "steady");
+    blind.blind = Some("control_failed".to_owned());
+    let apps = [
+        app("s", "steady"),
+        app("l", "learning"),
+        blind,
+        app("w", "watching"),
+        app("h", "held"),
+        app("i", "incident"),
+    ];
+    let mut order: Vec<&AppStatus> = apps.iter().collect();
+    order.sort_by_key(|app| urgency(app));
+    let names: Vec<&str> = order.iter().map(|app| app.name.as_str()).collect();
+    assert_eq!(names, ["i", "h", "blind", "w", "l", "s"]);
+}
+
+#[test]
+fn an_app_that_was_just_added_shows_what_is_not_known() {
+    let mut fresh = app("new", "learning");
+    fresh.live_deployment = None;
+    fresh.last_good_deployment = None;
+    fresh.rules.truncate(1);
+    fresh.rules[0].value = None;
+    fresh.rules[0].verdict = "unknown".to_owned();
+    fresh.rules[0].samples = 0;
+    fresh.probes[0] =
+        ProbeStatus { result: None, latency_seconds: None, at: None, ..fresh.probes[0].clone() };
+    insta::assert_snapshot!(render(&[fresh], Page::plain(100), now()), @r#"
+    1 app: 1 learning
+
+    LEARNING  new  enforce on ocean
+      live     not known
+      good     none seen yet
+      rules    unknown down  no value against 3  0 samples
+                       Bad at 3 failures in a row
+      probes   silent  home  https://checkout.example.com/healthz
+    "#);
+}
+
+#[test]
+fn colours_are_there_only_when_asked_for() {
+    let plain = render(&[awaiting(), soaking()], Page::plain(100), now());
+    let coloured = render(&[awaiting(), soaking()], Page { width: 100, colour: true }, now());
+    assert!(plain.is_ascii() && !plain.contains('\x1b'));
+    let mut stripped = coloured.clone();
+    for code in ["1", "2", "1;31", "33", "32", "0"] {
+        stripped = stripped.replace(&format!("\x1b[{code}m"), "");
+    }
+    assert_eq!(stripped, plain, "colours move nothing");
+    assert_ne!(coloured, plain);
+}
+
+#[test]
+fn nothing_guarded_is_said_in_words() {
+    assert!(render(&[], Page::plain(100), now()).starts_with("no app is guarded"));
+}

@@ -1,0 +1,106 @@
+//! Reasons, times and numbers as people read them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use crate::decision::effect::Reason;
+
+/// What a reason means to somebody who has never read the list. A word from a newer daemon stands for itself.
+pub(super) fn reason(word: &str) -> String {
+    let text: StrDeserializer<'_, ValueError> = word.into_deserializer();
+    Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| meaning(reason).to_owned())
+}
+
+/// What a reason means.
+pub(super) fn meaning(reason: Reason) -> &'static str {
+    match reason {
+        Reason::RuleFired => "a rule is Bad on the new deployment",
+        Reason::Recovered => "the app healed before anything was written",
+        Reason::BadBeforeDeployment => "the rule was Bad before this deployment went live",
+        Reason::Blind => "nobody can tell how the app is",
+        Reason::Paused => "an operator paused it",
+        Reason::Freeze => "a freeze window is open",
+        Reason::Cooldown => "too soon after the last rollback",
+        Reason::Budget => "too many rollbacks in the period",
+        Reason::Storm => "too many apps want a rollback at once",
+        Reason::Migration => "a migration job differs between the two specs",
+        Reason::Warnings => "the platform warns of this rollback",
+        Reason::NotValid => "the platform would not accept the rollback",
+        Reason::NoTarget => "there is no deployment to go back to",
+        Reason::ForeignPin => "somebody else's rollback pins the app",
+        Reason::InProgress => "another deployment is under way",
+        Reason::Superseded => "a person acted, or another deployment took over",
+        Reason::WrongTarget => "the platform went back to something else",
+        Reason::Denied => "the platform refuses our token",
+        Reason::ObserveMode => "the app is only observed",
+        Reason::AwaitingApproval => "a person is asked",
+        Reason::Rejected => "a person said no",
+        Reason::ApprovalExpired => "nobody answered in time",
+        Reason::SoakHealthy => "the rolled-back app stayed healthy",
+        Reason::SoakUnhealthy => "the rolled-back app is not healthy either",
+        Reason::SoakUnknown => "nobody could tell whether the rolled-back app is healthy",
+        Reason::RollbackFailed => "the rollback did not come about",
+        Reason::Restarted => "a restart healed the app",
+    }
+}
+
+/// A span in the two largest units that matter.
+pub(super) fn span(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();
+    match whole {
+        0..10 => format!("{:.1}s", seconds.max(0.0)),
+        10..60 => format!("{whole}s"),
+        60..3_600 => format!("{}m {:02}s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}h {:02}m", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{}d {:02}h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+/// How long before `now`.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", span(now.duration_since(at).as_secs_f64()))
+}
+
+/// A measured number without noise behind the point.
+pub(super) fn number(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `1 app`, `2 apps`.
+pub(super) fn count(many: usize, noun: &str) -> String {
+    if many == 1 { format!("1 {noun}") } else { format!("{many} {noun}s") }
+}
+
+/// A wall-clock time to the second, in UTC.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_meaning_and_unknown_words_stand_for_themselves() {
+        for word in Reason::ALL.iter().map(|reason| reason.word()) {
+            assert_ne!(reason(word), word);
+        }
+        assert_eq!(reason("quarantined"), "quarantined");
+    }
+
+    #[test]
+    fn spans_keep_two_units() {
+        let shown: Vec<String> = [0.04, 9.96, 12.3, 492.0, 3_600.0, 100_000.0, -1.0].map(span).into();
+        assert_eq!(shown, ["0.0s", "10.0s", "12s", "8m 12s", "1h 00m", "1d 03h", "0.0s"]);
+    }
+
+    #[test]
+    fn numbers_carry_no_noise() {
+        assert_eq!([3.0, 0.5, 0.8123, 120.0].map(number), ["3", "0.5", "0.812", "120"]);
+    }
+}
