@@ -6,7 +6,7 @@
 //! | `GET /metrics` | Prometheus text 0.0.4 |
 //! | `GET /live`, `/ready` | `200 ok`, or 503 and one line that says why |
 //! | `GET /api/v1/apps`, `/api/v1/apps/{name}` | [`AppStatus`] |
-//! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`](crate::journal::IncidentRecord), newest first |
+//! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`], newest first |
 //! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`] |
 //! | `POST /api/v1/pause`, `/resume`, `/api/v1/apps/{name}/{pause,resume}` | [`Done`] |
 //! | `POST /api/v1/incidents/{id}/{approve,reject}` | [`Done`] |
@@ -14,7 +14,7 @@
 //! Every POST needs the admin token. Every error is `{"error": {"code", "message"}}`, with one exception that
 //! hyper makes before any of this code runs: a head that is no HTTP (400) or too large (431) gets an empty body.
 //! Nothing a client does can hold this room's resources for long: connections, heads, bodies, handling and
-//! unread answers are all bounded by [`limits::Limits`].
+//! unread answers are all bounded in `limits`.
 
 mod api;
 mod auth;

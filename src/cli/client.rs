@@ -1,6 +1,7 @@
 //! Talks to the running daemon.
 
 use std::env;
+use std::error::Error as StdError;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ impl Client {
     async fn answer(&self, response: Result<Response, reqwest::Error>) -> Result<Value, Error> {
         let unreachable = |error: reqwest::Error| Error::Unreachable {
             url: self.base.to_string(),
-            detail: Chain(&error.without_url()).to_string(),
+            detail: root_cause(&error),
         };
         let response = response.map_err(unreachable)?;
         let status = response.status();
@@ -138,6 +139,15 @@ impl Client {
     }
 }
 
+/// What the operating system said: the links before it only say that a request failed.
+fn root_cause(error: &dyn StdError) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
 fn read(path: &Path) -> Result<Whereabouts, Error> {
     let unreadable = |detail: String| Error::ConfigUnreadable { path: path.to_owned(), detail };
     let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
@@ -163,5 +173,4 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

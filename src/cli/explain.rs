@@ -198,5 +198,4 @@ fn call(facts: &Value) -> String {
 }
 
 #[cfg(test)]
-#[path = "explain_tests.rs"]
 mod tests;

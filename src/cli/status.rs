@@ -259,5 +259,4 @@ fn mode(mode: Mode) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;

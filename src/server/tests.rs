@@ -1,6 +1,7 @@
 //! The surface over real sockets.
 
 mod bounds;
+mod commands;
 mod exposition;
 mod fake;
 
