@@ -23,6 +23,7 @@ fn go() -> ExitCode {
     if let Err(problem) = telemetry::init(cli.log_format, cli.log_level.as_deref()) {
         return complain(&format!("failed to {problem}"), ExitCode::Usage);
     }
+    end_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return complain(&format!("failed to start: {problem}"), ExitCode::Internal),
@@ -30,8 +31,20 @@ fn go() -> ExitCode {
     match runtime.block_on(cli::dispatch(&cli.command, page())) {
         // A reader that went away (`| head`) is no failure.
         Ok(text) => stdout().write_all(text.as_bytes()).map_or(ExitCode::Done, |()| ExitCode::Done),
+        // Problems of a configuration begin with their place, as editors like it.
+        Err(cli::Error::Config(problems)) => say(&problems, ExitCode::Config),
         Err(error) => complain(&error.to_string(), error.exit_code()),
     }
+}
+
+/// A panic in any task is a fault of ours, and a task that is gone guards nothing: the process ends, and whoever
+/// started it starts it again. The journal makes that safe at any moment.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::exit(ExitCode::Internal as i32);
+    }));
 }
 
 fn page() -> Page {
@@ -49,6 +62,11 @@ fn explain_usage(problem: &clap::Error) -> ExitCode {
 }
 
 fn complain(text: &str, code: ExitCode) -> ExitCode {
-    let _ = writeln!(stderr(), "rearguard: {text}");
+    say(&format!("rearguard: {text}"), code)
+}
+
+fn say(text: &str, code: ExitCode) -> ExitCode {
+    // Nobody is left to be told when this fails.
+    let _ = writeln!(stderr(), "{}", text.trim_end());
     code
 }

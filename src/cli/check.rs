@@ -1,67 +1,47 @@
 //! `rearguard check`: the validation of the start, and what was understood; with `--online` each platform is asked.
-#![expect(clippy::print_stdout, reason = "what was understood is this command's output")]
 
-use std::path::Path;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::ExitCode;
+use super::{CheckArgs, Error};
 use crate::config::{self, Config, PlatformConfig};
 use crate::daemon::open_account;
 use crate::telemetry::Chain;
 
-/// Checks the file at `path`.
-pub async fn run(path: &Path, online: bool) -> ExitCode {
-    let config = match config::load(path) {
-        Ok(config) => config,
-        Err(problems) => {
-            super::complain(&problems.to_string());
-            return ExitCode::Config;
-        }
-    };
-    print!("{}", config::summary(&config));
-    if !online {
-        return ExitCode::Success;
+pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
+    let config = config::load(&args.config.config).map_err(|problems| Error::Config(problems.to_string()))?;
+    let mut understood = config::summary(&config);
+    if !args.online {
+        return Ok(understood);
     }
-    let mut worst = ExitCode::Success;
+    let mut wrong = Vec::new();
     for platform in &config.platforms {
-        if !ask(platform, &config).await {
-            worst = ExitCode::Config;
+        match ask(platform, &config).await {
+            Ok(text) => understood.push_str(&text),
+            Err(text) => wrong.push(text),
         }
     }
-    worst
+    if wrong.is_empty() { Ok(understood) } else { Err(Error::Config(wrong.join("\n"))) }
 }
 
 /// Asks one platform for its apps, and whether the configured ones are among them.
-async fn ask(platform: &PlatformConfig, config: &Config) -> bool {
+async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, String> {
     let name = &platform.name;
-    let account = match open_account(platform, Arc::new(|_, _| {})) {
-        Ok(account) => account,
-        Err(error) => {
-            super::complain(&format!("platform {name}: failed to {}", Chain(&error)));
-            return false;
-        }
-    };
-    let listed = match account.list_apps().await {
-        Ok(answered) => answered.value,
-        Err(error) => {
-            super::complain(&format!("platform {name}: failed to {error}"));
-            return false;
-        }
-    };
-    println!("platform {name} answers: {} apps", listed.len());
-    let mut all_there = true;
+    let account = open_account(platform, Arc::new(|_, _| {}))
+        .map_err(|error| format!("platform {name}: failed to {}", Chain(&error)))?;
+    let listed = account.list_apps().await.map_err(|error| format!("platform {name}: failed to {error}"))?;
+    let mut text = format!("\nplatform {name} answers, {} apps\n", listed.value.len());
+    let mut missing = Vec::new();
     for app in config.apps.iter().filter(|app| app.platform == *name) {
-        match listed.iter().find(|(id, _)| *id == app.id) {
-            Some((_, view)) => {
-                let live = view.active.as_ref().map_or("none", |active| active.id.as_str());
-                let pin = if view.pinned.is_some() { ", pinned by a rollback" } else { "" };
-                println!("  app {}: live deployment {live}{pin}", app.name);
-            }
-            None => {
-                all_there = false;
-                super::complain(&format!("  app {}: the platform has no app with id {}", app.name, app.id));
-            }
-        }
+        let found = listed.value.iter().find(|(id, _)| *id == app.id);
+        let Some((_, view)) = found else {
+            missing.push(format!("platform {name}: app {}: there is no app with id {}", app.name, app.id));
+            continue;
+        };
+        let live = view.active.as_ref().map_or("none", |active| active.id.as_str());
+        let pin = if view.pinned.is_some() { ", pinned by a rollback" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  app {}: live deployment {live}{pin}", app.name);
     }
-    all_there
+    if missing.is_empty() { Ok(text) } else { Err(missing.join("\n")) }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Error;
 use crate::config;
 use crate::daemon::Daemon;
 use crate::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
+use crate::telemetry::Chain;
 use narrator::Narrator;
 
 /// The demo gives up after this long: it must end by itself within a minute.
@@ -25,7 +27,7 @@ const DURATIONS: Durations =
 
 /// Why the demo did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+enum DemoError {
     /// Something could not be set up.
     #[error("set up the demo: {0}")]
     SetUp(String),
@@ -41,10 +43,11 @@ pub enum DemoError {
 }
 
 /// Runs the demo, telling its story on standard output. Ends within a minute.
-pub async fn run() -> Result<(), DemoError> {
-    let start = Instant::now();
-    let story = tell(start);
-    tokio::time::timeout(WITHIN, story).await.unwrap_or(Err(DemoError::TimedOut("the end of the story")))
+pub(super) async fn run() -> Result<String, Error> {
+    let story = tell(Instant::now());
+    let told = tokio::time::timeout(WITHIN, story).await;
+    let told = told.unwrap_or(Err(DemoError::TimedOut("the end of the story")));
+    told.map(|()| String::new()).map_err(|error| Error::Failed(Chain(&error).to_string()))
 }
 
 async fn tell(start: Instant) -> Result<(), DemoError> {
@@ -56,7 +59,7 @@ async fn tell(start: Instant) -> Result<(), DemoError> {
     let text = configuration(&lab, &app.id, folder.path());
     std::fs::write(folder.path().join("token"), GUARD_TOKEN).map_err(|error| set_up(&error))?;
     let config = config::parse("rearguard.yaml", &text).map_err(|problems| set_up(&problems))?;
-    let daemon = Daemon::start(config).await.map_err(|error| set_up(&crate::telemetry::Chain(&error)))?;
+    let daemon = Daemon::start(config).await.map_err(|error| set_up(&Chain(&error)))?;
     let mut narrator = Narrator::new(start, lab.handle(), daemon.address());
     narrator.opening(&text);
     let told = chapters(&mut narrator, &lab).await;

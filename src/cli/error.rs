@@ -79,9 +79,9 @@ pub enum Error {
     /// A fault of rearguard itself.
     #[error("{0}")]
     Internal(String),
-    /// Comes later.
-    #[error("not built yet")]
-    NotBuilt,
+    /// The demo or the lab did not come to its end.
+    #[error("failed to {0}")]
+    Failed(String),
 }
 
 impl Error {

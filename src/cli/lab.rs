@@ -1,28 +1,15 @@
 //! `rearguard lab`: the built-in platform alone, for trying a configuration without an account.
 #![expect(clippy::print_stdout, reason = "where to reach it is this command's output")]
 
-use std::net::SocketAddr;
-
-use super::ExitCode;
-use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
+use super::{Error, LabArgs};
+use crate::lab::{GUARD_TOKEN, Lab, LabConfig, LabError, Release};
 use crate::telemetry::Chain;
 
 /// Serves until a signal ends it.
-pub async fn run(listen: SocketAddr) -> ExitCode {
-    let lab = match Lab::start(LabConfig { listen, ..LabConfig::default() }).await {
-        Ok(lab) => lab,
-        Err(error) => {
-            super::complain(&format!("failed to {}", Chain(&error)));
-            return ExitCode::Failure;
-        }
-    };
-    let app = match lab.create_app("shop", Release::good("v1")) {
-        Ok(app) => app,
-        Err(error) => {
-            super::complain(&format!("failed to {}", Chain(&error)));
-            return ExitCode::Failure;
-        }
-    };
+pub(super) async fn run(args: &LabArgs) -> Result<String, Error> {
+    let failed = |error: LabError| Error::Failed(Chain(&error).to_string());
+    let lab = Lab::start(LabConfig { listen: args.listen, ..LabConfig::default() }).await.map_err(failed)?;
+    let app = lab.create_app("shop", Release::good("v1")).map_err(failed)?;
     let base = lab.base_url.as_str().trim_end_matches('/');
     println!("A platform that speaks DigitalOcean's API, for trying a configuration:\n");
     println!("  api        {base}");
@@ -35,10 +22,8 @@ pub async fn run(listen: SocketAddr) -> ExitCode {
     println!("                   -d '{{\"version\": \"v2\", \"health\": {{\"bad\": {{\"status\": 500}}}}}}'");
     println!("See the ledger:  curl {base}/lab/ledger");
     println!("Stop with Ctrl-C.");
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        super::complain(&format!("failed to wait for a signal: {error}"));
-        return ExitCode::Failure;
-    }
+    let ended = tokio::signal::ctrl_c().await;
     lab.stop().await;
-    ExitCode::Success
+    ended.map_err(|error| Error::Failed(format!("wait for a signal: {error}")))?;
+    Ok(String::new())
 }

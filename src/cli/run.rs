@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ExitCode;
+use super::{ConfigArgs, Error};
 use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
@@ -13,30 +13,14 @@ use crate::systemd::Notifier;
 use crate::telemetry::Chain;
 
 /// Runs until SIGTERM or SIGINT. SIGHUP and a changed file reload the configuration.
-pub async fn run(path: &Path) -> ExitCode {
-    let text = match config::read(path) {
-        Ok(text) => text,
-        Err(problems) => return refuse(&problems),
-    };
-    let config = match config::parse(&path.display().to_string(), &text) {
-        Ok(config) => config,
-        Err(problems) => return refuse(&problems),
-    };
+pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
+    let path = args.config.as_path();
+    let text = config::read(path).map_err(refused)?;
+    let config = config::parse(&path.display().to_string(), &text).map_err(refused)?;
     let signals = Signals::new();
-    let (mut signals, daemon) = match signals {
-        Ok(signals) => (signals, Daemon::start(config).await),
-        Err(error) => {
-            tracing::error!("failed to listen for signals: {error}");
-            return ExitCode::Internal;
-        }
-    };
-    let mut daemon = match daemon {
-        Ok(daemon) => daemon,
-        Err(error) => {
-            tracing::error!("failed to {}", Chain(&error));
-            return code_of(&error);
-        }
-    };
+    let mut signals =
+        signals.map_err(|error| Error::Internal(format!("failed to listen for signals: {error}")))?;
+    let mut daemon = Daemon::start(config).await.map_err(|error| not_started(&error))?;
     let systemd = Notifier::from_env();
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
     systemd.ready(&format!("guarding, listening on {}", daemon.address()));
@@ -50,7 +34,7 @@ pub async fn run(path: &Path) -> ExitCode {
     tracing::info!("draining");
     daemon.stop().await;
     tracing::info!("stopped");
-    ExitCode::Success
+    Ok(String::new())
 }
 
 /// A service manager without a watchdog ends its part at once, which must not end ours.
@@ -114,16 +98,16 @@ fn watch(path: &Path, text: &str) -> mpsc::Receiver<Result<String, Problems>> {
     changes
 }
 
-fn refuse(problems: &Problems) -> ExitCode {
-    super::complain(&problems.to_string());
-    ExitCode::Config
+fn refused(problems: Problems) -> Error {
+    Error::Config(problems.to_string())
 }
 
 /// What a person has to mend is a configuration fault: a restart would not help.
-fn code_of(error: &StartError) -> ExitCode {
+fn not_started(error: &StartError) -> Error {
+    let text = format!("failed to {}", Chain(error));
     match error {
-        StartError::Journal(_) | StartError::Platform { .. } => ExitCode::Config,
-        StartError::Probe(_) | StartError::Listen { .. } | StartError::Metrics(_) => ExitCode::Internal,
+        StartError::Journal(_) | StartError::Platform { .. } => Error::Config(text),
+        StartError::Probe(_) | StartError::Listen { .. } | StartError::Metrics(_) => Error::Internal(text),
     }
 }
 

@@ -49,7 +49,14 @@ pub(super) enum Command {
     /// The app left the configuration: end once no incident is open.
     Retire,
     /// A person's word on the incident, or `None` for whatever is held.
-    Request(Box<(Option<IncidentId>, Request, oneshot::Sender<Result<(), ActionError>>)>),
+    Request(Box<Asked>),
+}
+
+/// A person's word, and where the answer goes.
+pub(super) struct Asked {
+    pub(super) incident: Option<IncidentId>,
+    pub(super) request: Request,
+    pub(super) reply: oneshot::Sender<Result<(), ActionError>>,
 }
 
 /// An app's task.
@@ -80,6 +87,8 @@ pub(super) struct App {
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
     next_look: Moment,
+    /// One more look is wanted, at an incident's end: the pin is settled, and that should be seen.
+    wants_look: bool,
     journal_retry: Moment,
     last_round: Moment,
     is_retiring: bool,
@@ -138,6 +147,7 @@ impl App {
             looking: None,
             performing: None,
             next_look: now,
+            wants_look: false,
             journal_retry: now,
             last_round: now,
             is_retiring: false,
@@ -210,13 +220,13 @@ impl App {
                 let _ = self.shell.fleet.want(&self.config.name).await;
             }
             self.recorder.announce(&self.shell, &self.config, &self.metrics, &state, &change);
-            let is_owed = change.effect.is_some();
-            self.begin(change.effect);
-            self.state = Some(change.state);
-            if !is_owed && self.history.value().is_none() {
-                // Something new is going on, and the list it takes is not at hand.
+            if change.closed.is_some() || change.effect.is_none() {
+                // Something is over, or waits for what only the platform can show.
+                self.wants_look = change.closed.is_some();
                 self.next_look = self.shell.clock.now();
             }
+            self.begin(change.effect);
+            self.state = Some(change.state);
         }
         self.wake_at = Some(self.shell.clock.now());
     }
@@ -306,6 +316,7 @@ impl App {
         let hold = self.account.platform.budget().hold_reads.unwrap_or_default();
         let wants = match (attention, self.state.as_ref().map(|state| &state.situation)) {
             (Attention::Close, _) => Some(look::Wants::AppAndHistory),
+            _ if std::mem::take(&mut self.wants_look) => Some(look::Wants::AppAndHistory),
             // A candidate's predecessors are read once, so that they are at hand when a rule fires.
             (Attention::Watch, Some(Situation::Watching(watch)))
                 if self.history.read_at().is_none_or(|read| read < watch.live.since) =>
@@ -356,7 +367,7 @@ impl App {
         if state.is_none() {
             consider(self.journal_retry);
         }
-        let looks = state.is_some_and(|state| state.attention() != Attention::Rest);
+        let looks = self.wants_look || state.is_some_and(|state| state.attention() != Attention::Rest);
         if looks && self.looking.is_none() && self.performing.is_none() {
             consider(self.next_look);
         }
@@ -437,7 +448,7 @@ impl App {
             Command::Retire => self.is_retiring = true,
             Command::Reconfigure(new) => self.reconfigure(new.0, new.1),
             Command::Request(asked) => {
-                let (incident, request, reply) = *asked;
+                let Asked { incident, request, reply } = *asked;
                 let taken = self.takes(incident.as_ref(), request);
                 if taken.is_ok() {
                     self.request = Some(request);

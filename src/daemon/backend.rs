@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
-use super::app::Command;
+use super::app::{Asked, Command};
 use super::{AppHandle, Shell, pause};
 use crate::clock::Moment;
 use crate::config::TokenSource;
@@ -120,7 +120,7 @@ impl ShellBackend {
         let handles = self.handles();
         let Some(handle) = handles.get(&record.app) else { return Err(ActionError::Unknown("app")) };
         let (reply, answer) = oneshot::channel();
-        let asked = Command::Request(Box::new((Some(incident.clone()), request, reply)));
+        let asked = Command::Request(Box::new(Asked { incident: Some(incident.clone()), request, reply }));
         handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
         answer.await.unwrap_or(Err(ActionError::Unavailable))
     }
@@ -172,7 +172,7 @@ async fn status(handle: &AppHandle) -> Option<AppStatus> {
 
 async fn resume(handle: &AppHandle) {
     let (reply, answer) = oneshot::channel();
-    let asked = Command::Request(Box::new((None, Request::Resume, reply)));
+    let asked = Command::Request(Box::new(Asked { incident: None, request: Request::Resume, reply }));
     if handle.commands.send(asked).await.is_ok() {
         // An app that is not held has nothing to resume.
         let _ = tokio::time::timeout(STATUS_WITHIN, answer).await;

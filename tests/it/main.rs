@@ -3,6 +3,8 @@
 //! The oracle is the platform's own ledger, never the daemon's view of itself. Times are short and nothing
 //! depends on how long a step takes: tests wait for a state, with a generous limit.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 mod binary;
 mod faults;
 mod people;

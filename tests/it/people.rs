@@ -92,7 +92,7 @@ async fn approve_mode_waits_for_a_person() {
         let app = guard.api.until("the question", |app| app["stage"] == "awaiting_approval").await;
         assert_eq!(world.writes(), (0, 0, 0));
         let id = app["incident"].as_str().unwrap().to_owned();
-        assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 200);
+        assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 202);
         let incident = guard.api.until_closed().await;
         assert_eq!(incident["outcome"], outcome, "{incident:#}");
         assert_eq!(world.writes(), writes);

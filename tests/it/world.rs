@@ -1,6 +1,6 @@
 //! A lab, a configuration, and a daemon between them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rearguard::config;
@@ -203,9 +203,4 @@ pub async fn known(world: &World, settings: &Settings) -> Guard {
     let guard = world.daemon(settings).await;
     guard.api.until_state("steady").await;
     guard
-}
-
-/// The file of a release's configuration.
-pub fn write_config(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
 }

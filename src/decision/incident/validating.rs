@@ -1,7 +1,7 @@
 //! Validating: a target is chosen, and the platform asked whether it would go back to it.
 
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Validation};
-use super::super::observation::{Deployment, Observation, ReadFault};
+use super::super::observation::{Deployment, Observation, Phase, ReadFault};
 use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
@@ -50,6 +50,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let target = match chosen {
         Pick::Target(target) => target,
         Pick::NeedHistory => return wait(draft, Reason::Blind, deadline, None, seen),
+        // The list may be from before the accused one took over, when its predecessor was not superseded yet.
+        Pick::None if !is_conclusive(&draft, seen) => {
+            return wait(draft, Reason::NoTarget, deadline, None, seen);
+        }
         Pick::None => {
             let reason = draft.incident.tried.last().map_or(Reason::NoTarget, |(_, why)| *why);
             return draft.close(Outcome::Refused, reason, seen);
@@ -147,6 +151,13 @@ fn proceed(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observa
         }
         None => creating::ask(policy, draft, target, seen),
     }
+}
+
+/// Whether the list of deployments shows the accused one as the live one.
+fn is_conclusive(draft: &Draft, seen: &Observation<'_>) -> bool {
+    let list = seen.history.value().into_iter().flatten();
+    let mut accused = list.filter(|entry| entry.id == draft.incident.accused.id);
+    draft.incident.tried.len() >= target::MOST_TRIED || accused.any(|entry| entry.phase == Phase::Active)
 }
 
 fn is_tried(draft: &Draft, target: &Deployment) -> bool {
