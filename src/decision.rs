@@ -56,6 +56,8 @@ pub struct Decision {
     pub wake_at: Option<Moment>,
     /// What the app waits for, when it waits for something in particular.
     pub waiting: Option<Reason>,
+    /// The app should be read now: what is decided next depends on which deployment is live at this moment.
+    pub look: bool,
 }
 
 /// A new state, to be journalled whole before its effect is performed.
@@ -111,12 +113,12 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
 impl Decision {
     /// Nothing changes.
     fn stay(wake_at: Option<Moment>) -> Self {
-        Self { change: None, wake_at, waiting: None }
+        Self { change: None, wake_at, waiting: None, look: false }
     }
 
     /// Nothing changes, for this reason.
     fn wait(reason: Reason, wake_at: Option<Moment>) -> Self {
-        Self { change: None, wake_at, waiting: Some(reason) }
+        Self { change: None, wake_at, waiting: Some(reason), look: false }
     }
 
     /// The state changes and nothing else.
@@ -125,6 +127,6 @@ impl Decision {
     }
 
     fn change(change: Change) -> Self {
-        Self { change: Some(Box::new(change)), wake_at: None, waiting: None }
+        Self { change: Some(Box::new(change)), wake_at: None, waiting: None, look: false }
     }
 }

@@ -189,7 +189,9 @@ fn call(facts: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let find = |key: &str| facts.get(key).filter(|value| !value.is_null()).map(text);
+    // The last of the calls behind an answer is the one that was answered; the ones before it are its guards.
+    let last = facts.get("calls").and_then(Value::as_array).and_then(|calls| calls.last());
+    let find = |key: &str| last?.get(key).filter(|value| !value.is_null()).map(text);
     let parts: Vec<String> = [("status", find("status")), ("request", find("request_id"))]
         .into_iter()
         .filter_map(|(label, value)| value.map(|value| format!("{label} {value}")))

@@ -33,6 +33,8 @@ use crate::server::{ActionError, AppStatus};
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 /// The app itself is read this often in an incident, or as often as the account is polled if that is faster.
 const CLOSE_LOOK: Duration = Duration::from_secs(3);
+/// A look that was wanted and failed is repeated after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long the journal is left alone after it failed.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 /// A decision leads to another one at most this often in a row; the rest waits for the next round.
@@ -87,8 +89,10 @@ pub(super) struct App {
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
     next_look: Moment,
-    /// One more look is wanted, at an incident's end: the pin is settled, and that should be seen.
+    /// One look is wanted, whatever the attention: a rule is Bad and the candidate must be seen to be live still, or
+    /// an incident is over and its pin should be seen to be settled.
     wants_look: bool,
+    looked_at: Moment,
     journal_retry: Moment,
     last_round: Moment,
     is_retiring: bool,
@@ -148,6 +152,7 @@ impl App {
             performing: None,
             next_look: now,
             wants_look: false,
+            looked_at: now - LOOK_AGAIN,
             journal_retry: now,
             last_round: now,
             is_retiring: false,
@@ -201,6 +206,10 @@ impl App {
             let decision = decide(&self.config.policy, &state, &seen);
             self.wake_at = decision.wake_at;
             note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
+            if decision.look && self.looking.is_none() {
+                self.wants_look = true;
+                self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
+            }
             let Some(change) = decision.change else {
                 self.state = Some(state);
                 // A word that changes nothing now is not kept for later.
@@ -334,6 +343,7 @@ impl App {
         if hold > Duration::ZERO {
             return;
         }
+        self.looked_at = now;
         let (platform, id) = (Arc::clone(&self.account.platform), self.config.id.clone());
         self.looking = Some(Box::pin(look::look(platform, id, Arc::clone(&self.shell.clock), wants)));
     }

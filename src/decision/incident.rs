@@ -277,12 +277,12 @@ impl Draft {
     /// The decision so far, without an end of the incident.
     fn done(self, wake_at: Option<Moment>, waiting: Option<Reason>) -> Decision {
         if !self.changed {
-            return Decision { change: None, wake_at, waiting };
+            return Decision { change: None, wake_at, waiting, look: false };
         }
         let state = State { situation: Situation::Incident(Box::new(self.incident)), ledger: self.ledger };
         let change =
             Change { state, effect: self.effect, ruling: self.ruling, closed: None, story: self.story };
-        Decision { change: Some(Box::new(change)), wake_at, waiting }
+        Decision { change: Some(Box::new(change)), wake_at, waiting, look: false }
     }
 
     /// The rollback exists: it is ours, and it counts against the budget.

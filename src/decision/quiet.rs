@@ -7,15 +7,16 @@ use super::Decision;
 use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Cause, Deployment, Observation, Request};
-use super::policy::Policy;
+use super::policy::{self, Policy};
 use super::rule::{self, Verdict};
 use super::state::{Hold, Ledger, Live, Situation, State, Watch};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
-/// The platform's clock is read from a header with whole seconds: a deployment may have gone live this much
-/// later than computed. Samples from that second are nobody's.
-const DATE_GRAIN: Duration = Duration::from_secs(1);
+/// How much earlier than computed a deployment may have gone live: the platform's clock is read from a header with
+/// whole seconds, cut off, and an age is counted from the sending of a read that may take a while. Samples from
+/// this time are nobody's.
+const GO_LIVE_GRAIN: Duration = Duration::from_secs(3);
 
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
@@ -99,7 +100,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     let age = view.active_age_ms.map(Duration::from_millis);
     let since = match (known, age) {
         // Never before the one it replaced.
-        (Some(old), Some(age)) => (*read_at - age + DATE_GRAIN).max(old.since).min(seen.at),
+        (Some(old), Some(age)) => (*read_at - age).max(old.since).min(seen.at),
         // The first sight, or a platform that does not say: it is live from now on.
         _ => seen.at,
     };
@@ -122,7 +123,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     // What failed since it may have been live can be its own doing: that speaks for neither. Without a platform
     // that says when, that is all since the last read that showed the other one, or since who knows when.
     let before = match (age, seen.other_was_live_at) {
-        (Some(_), _) => since - DATE_GRAIN,
+        (Some(_), _) => since - GO_LIVE_GRAIN,
         (None, Some(read)) => read,
         (None, None) => Moment::from_millis(i64::MIN),
     };
@@ -164,9 +165,10 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
     let mut cleared = watch.bad_before.clone();
     for (rule, reading) in policy.rules.iter().zip(&readings) {
         match reading.verdict {
-            Verdict::Bad => {
-                return incident::open(policy, state, watch, rule, reading, seen);
-            }
+            Verdict::Bad => match confirmed(policy, watch, rule, seen) {
+                Some(reading) => return incident::open(policy, state, watch, rule, &reading, seen),
+                None => return Decision { look: true, ..Decision::stay(Some(watch.until)) },
+            },
             Verdict::Good => {
                 cleared.remove(&rule.name);
             }
@@ -179,6 +181,25 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
     Decision::stay(Some(watch.until))
+}
+
+/// What the rule read when the candidate was last seen to be live, if that was Bad. A deployment is accused only of
+/// samples that were sent before a read which still shows it as the live one: later ones may be those of a
+/// successor that nobody has noticed yet.
+fn confirmed(
+    policy: &Policy,
+    watch: &Watch,
+    rule: &policy::Rule,
+    seen: &Observation<'_>,
+) -> Option<rule::Reading> {
+    let (read_at, view) = seen.app.last.as_ref()?;
+    let is_live = view.active.as_ref().is_some_and(|active| active.id == watch.live.id);
+    let (probe, window) = (&policy.probes[rule.probe], seen.windows.get(rule.probe)?);
+    let from = watch.live.since + probe.settle;
+    // A sample sent at the very moment of the read is before its answer.
+    let to = (*read_at + Duration::from_millis(1)).min(seen.at);
+    let reading = rule::read(rule, probe, window, rule::Span { from, to });
+    (is_live && reading.verdict == Verdict::Bad).then_some(reading)
 }
 
 /// A candidate whose rules are all Good at the end of its watch is good. One that could not be judged goes on as

@@ -91,8 +91,8 @@ async fn a_journal_that_is_locked_stops_acting_and_heals() {
     let world = World::new().await;
     let guard = world.daemon(&Settings { watch: "60s", ..Settings::default() }).await;
     guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
-    world.lab.push(APP, Release::good("v2")).unwrap();
-    guard.api.until_state("watching").await;
+    let good = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2", |app| app["live_deployment"] == good.as_str()).await;
     let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     world.lab.set_health(APP, rearguard::lab::Health::Bad { status: 500 }).unwrap();

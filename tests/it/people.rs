@@ -100,3 +100,46 @@ async fn approve_mode_waits_for_a_person() {
         guard.daemon.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_stops_everybody_until_a_person_resumes() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..5).map(|n| format!("app-{n}")).collect();
+    let base = world.lab.base_url.as_str().trim_end_matches('/').to_owned();
+    let mut text = world.yaml(&Settings { watch: "60s", ..Settings::default() });
+    for name in &names {
+        let id = world.lab.create_app(name, Release::good("v1")).unwrap().id;
+        text.push_str(&format!(
+            "  - {{ name: {name}, platform: ocean, id: {id}, mode: enforce, watch: 60s, \
+             probes: [{{ name: home, url: {base}/sites/{name}/healthz, period: 200ms, timeout: 500ms }}], \
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}] }}\n"
+        ));
+    }
+    text.push_str("limits: { concurrent_rollbacks: 1 }\n");
+    let guard = world.daemon_of(&text).await;
+    guard.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+    for name in &names {
+        world.lab.push(name, Release::bad("v2")).unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while guard.api.metric("rearguard_storm").await != 1.0 {
+        assert!(tokio::time::Instant::now() < deadline, "no storm");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    guard.daemon.stop().await;
+    // The breaker is in the journal: a restart does not close it.
+    let guard = world.daemon_of(&text).await;
+    assert_eq!(guard.api.metric("rearguard_storm").await, 1.0);
+    let created = |world: &World| {
+        let ledger = world.lab.ledger();
+        names
+            .iter()
+            .map(|name| ledger.applied(rearguard::lab::Operation::CreateRollback, name).len())
+            .sum::<usize>()
+    };
+    // The first one may have been on its way before the others were known.
+    assert!(created(&world) <= 1, "{} rollbacks", created(&world));
+    assert_eq!(guard.api.post("/api/v1/resume").await, 200);
+    assert_eq!(guard.api.metric("rearguard_storm").await, 0.0);
+    guard.daemon.stop().await;
+}

@@ -10,28 +10,28 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a test waits for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub const APP: &str = "shop";
-pub const ADMIN: &str = "open-sesame";
+pub(crate) const APP: &str = "shop";
+pub(crate) const ADMIN: &str = "open-sesame";
 
-pub struct World {
-    pub lab: RunningLab,
-    pub folder: TempDir,
-    pub id: String,
+pub(crate) struct World {
+    pub(crate) lab: RunningLab,
+    pub(crate) folder: TempDir,
+    pub(crate) id: String,
     client: reqwest::Client,
 }
 
 /// What a test changes of the configuration.
 #[derive(Clone)]
-pub struct Settings {
-    pub mode: &'static str,
-    pub watch: &'static str,
-    pub soak: &'static str,
-    pub rollback: &'static str,
-    pub limits: &'static str,
-    pub rules: &'static str,
-    pub reconcile: &'static str,
+pub(crate) struct Settings {
+    pub(crate) mode: &'static str,
+    pub(crate) watch: &'static str,
+    pub(crate) soak: &'static str,
+    pub(crate) rollback: &'static str,
+    pub(crate) limits: &'static str,
+    pub(crate) rules: &'static str,
+    pub(crate) reconcile: &'static str,
 }
 
 impl Default for Settings {
@@ -49,11 +49,11 @@ impl Default for Settings {
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Unknowns::default()).await
     }
 
-    pub async fn with(unknowns: Unknowns) -> Self {
+    pub(crate) async fn with(unknowns: Unknowns) -> Self {
         rearguard::platform::http::install_tls();
         let durations = Durations { pending_ms: 20, build_ms: 150, deploy_ms: 100, rollback_ms: 200 };
         let lab = Lab::start(LabConfig { durations, unknowns, ..LabConfig::default() }).await.unwrap();
@@ -64,11 +64,11 @@ impl World {
         Self { lab, folder, id, client: reqwest::Client::new() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn yaml(&self, settings: &Settings) -> String {
+    pub(crate) fn yaml(&self, settings: &Settings) -> String {
         let base = self.lab.base_url.as_str().trim_end_matches('/');
         let folder = self.folder.path().display();
         let Settings { mode, watch, soak, rollback, limits, rules, reconcile } = settings;
@@ -98,21 +98,23 @@ apps:
         )
     }
 
-    pub async fn daemon(&self, settings: &Settings) -> Guard {
-        let config = config::parse("rearguard.yaml", &self.yaml(settings)).unwrap_or_else(|problems| {
-            panic!("{problems}");
-        });
+    pub(crate) async fn daemon(&self, settings: &Settings) -> Guard {
+        self.daemon_of(&self.yaml(settings)).await
+    }
+
+    pub(crate) async fn daemon_of(&self, text: &str) -> Guard {
+        let config = config::parse("rearguard.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let daemon = Daemon::start(config).await.unwrap();
         let api = Api { base: format!("http://{}", daemon.address()), client: self.client.clone() };
         Guard { daemon, api }
     }
 
-    pub fn api(&self, base: String) -> Api {
+    pub(crate) fn api(&self, base: String) -> Api {
         Api { base, client: self.client.clone() }
     }
 
     /// How often each write was carried out for the guard: rollbacks, commits, reverts.
-    pub fn writes(&self) -> (usize, usize, usize) {
+    pub(crate) fn writes(&self) -> (usize, usize, usize) {
         let ledger = self.lab.ledger();
         let count = |operation| {
             let entries = ledger.applied(operation, APP);
@@ -121,49 +123,49 @@ apps:
         (count(Operation::CreateRollback), count(Operation::CommitRollback), count(Operation::RevertRollback))
     }
 
-    pub fn live_version(&self) -> Option<String> {
+    pub(crate) fn live_version(&self) -> Option<String> {
         self.lab.app(APP).unwrap().version
     }
 }
 
-pub struct Guard {
-    pub daemon: Daemon,
-    pub api: Api,
+pub(crate) struct Guard {
+    pub(crate) daemon: Daemon,
+    pub(crate) api: Api,
 }
 
 #[derive(Clone)]
-pub struct Api {
-    pub base: String,
-    pub client: reqwest::Client,
+pub(crate) struct Api {
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
 }
 
 impl Api {
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
         let text = answer.text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON at {path}: {text}"))
     }
 
-    pub async fn text(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn text(&self, path: &str) -> (u16, String) {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    pub async fn post(&self, path: &str) -> u16 {
+    pub(crate) async fn post(&self, path: &str) -> u16 {
         let asked = self.client.post(format!("{}{path}", self.base)).bearer_auth(ADMIN);
         asked.send().await.unwrap().status().as_u16()
     }
 
-    pub async fn app(&self) -> Value {
+    pub(crate) async fn app(&self) -> Value {
         self.get(&format!("/api/v1/apps/{APP}")).await
     }
 
     /// Waits until the app's state is `state`.
-    pub async fn until_state(&self, state: &str) -> Value {
+    pub(crate) async fn until_state(&self, state: &str) -> Value {
         self.until(&format!("state {state}"), |app| app["state"] == state).await
     }
 
-    pub async fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let app = self.app().await;
@@ -176,7 +178,7 @@ impl Api {
     }
 
     /// Waits until the newest incident is closed, and gives it with its timeline.
-    pub async fn until_closed(&self) -> Value {
+    pub(crate) async fn until_closed(&self) -> Value {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let list = self.get("/api/v1/incidents").await;
@@ -191,7 +193,7 @@ impl Api {
     }
 
     /// The value of one series of /metrics.
-    pub async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let (_, text) = self.text("/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no series {series}")).parse().unwrap()
@@ -199,7 +201,7 @@ impl Api {
 }
 
 /// Pushes a release once the guard knows the app, and gives the guard.
-pub async fn known(world: &World, settings: &Settings) -> Guard {
+pub(crate) async fn known(world: &World, settings: &Settings) -> Guard {
     let guard = world.daemon(settings).await;
     guard.api.until_state("steady").await;
     guard

@@ -77,8 +77,10 @@ fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
         2_310,
         &Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(ROLLBACK.into()) },
     );
-    created.facts["status"] = json!(504);
-    created.facts["request_id"] = json!("5f2a9c0e-88aa");
+    created.facts["calls"] = json!([
+        { "operation": "get_app", "status": 200, "request_id": "0c11-4e" },
+        { "operation": "create_rollback", "status": 504, "request_id": "5f2a9c0e-88aa" },
+    ]);
     let timeline = vec![
         entry(0, &fired()),
         entry(0, &target()),

@@ -128,3 +128,20 @@ fn an_incident_is_opened_once_for_a_deployment() {
     world.run(minutes(60));
     assert_eq!(world.closed.len(), 1);
 }
+
+#[test]
+fn a_release_is_not_accused_of_what_its_unnoticed_successor_does() {
+    let mut world = World::steady(policy());
+    let first = world.release();
+    world.run(minutes(2));
+    assert_eq!(world.state.word(), "watching");
+    // The next one goes live and fails, and no poll comes round to notice it.
+    world.polled_at = world.at + minutes(60);
+    let second = world.release_bad();
+    world.run_until(|world| world.state.word() == "incident");
+    let accused = world.state.incident().map(|incident| incident.accused.id.clone());
+    assert_eq!(accused, Some(second), "{}", world.transcript());
+    world.polled_at = world.at;
+    world.run_to_close();
+    assert!(!world.state.ledger.accused.contains(&first));
+}

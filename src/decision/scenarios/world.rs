@@ -94,7 +94,7 @@ pub(super) struct World {
     past: VecDeque<(Moment, AppView, Vec<Deployment>)>,
     outstanding: Option<(Moment, Answer)>,
     late: Vec<(Moment, Moment, Effect)>,
-    polled_at: Moment,
+    pub(super) polled_at: Moment,
 }
 
 pub(super) fn secs(seconds: u64) -> Duration {
@@ -328,6 +328,7 @@ impl World {
             Some((due, _)) if *due <= self.at => self.outstanding.take().map(|(_, answer)| answer),
             _ => None,
         };
+        let mut looked = false;
         for _ in 0..MOST_ROUNDS {
             let outstanding = self.outstanding.is_some();
             let seen = Observation {
@@ -357,6 +358,14 @@ impl World {
                     }
                 }
                 self.wake_at = decision.wake_at;
+                if decision.look && !looked {
+                    // As the shell does: a look at the app, and once more round.
+                    looked = true;
+                    let history = self.history.clone();
+                    self.read();
+                    self.history = history;
+                    continue;
+                }
                 return;
             };
             assert!(!outstanding, "a change while an answer is outstanding:\n{}", self.transcript());
