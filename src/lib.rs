@@ -1,4 +1,30 @@
-//! rearguard guards deployments. (The map of the flow comes here.)
+//! rearguard guards deployments: it watches apps on a platform and their health URLs, and when a rule shows that a
+//! newly live deployment is bad it rolls back, soaks, and commits or reverts.
+//!
+//! # The flow, on one screen
+//!
+//! ```text
+//!   platform ──poll──> slice ┐                                   ┌─> metrics, log
+//!   probes ──> samples ──────┤ observe                           │
+//!   controls: "is it me?" ───┤    │                              │
+//!   people: pause, approve ──┘    v                              │
+//!                            decide(policy, state, seen) ──> Change: state, effect, reason, story
+//!                                 ^                              │
+//!                                 │                              v
+//!                              answer <── perform <── journal (state and intent in one transaction)
+//!                                           │
+//!                                           └─ fresh read, guards, one write, never sent again blindly
+//! ```
+//!
+//! # The rooms, in reading order
+//!
+//! * [`decision`]: the pure core. What to do, and why; no clock, no I/O. Start here.
+//! * [`platform`], [`probe`], [`journal`]: what the shell speaks to, each behind a trait.
+//! * [`daemon`]: the shell. One task an app; it observes, records, then acts.
+//! * [`config`]: the operator's file, parsed into types that cannot be wrong.
+//! * [`server`], [`metrics`], [`cli`]: what is seen from outside.
+//! * [`lab`]: a platform of our own, behind `demo`, `lab` and the tests.
+//! * [`clock`], [`ids`], [`systemd`], [`telemetry`]: small things everybody uses.
 
 pub mod cli;
 pub mod clock;
