@@ -137,7 +137,7 @@ fn apps(lab: &RunningLab, base: &str, count: usize, period: &str) -> String {
         let probe = format!("{{ name: home, url: {base}/sites/{name}/healthz, period: {period} }}");
         write!(
             text,
-            "  - name: {name}\n    platform: ocean\n    id: {id}\n    mode: enforce\n    probes: [{probe}]\n    \
+            "  - name: {name}\n    platform: ocean\n    id: {id}\n    mode: enforce\n    watch: 1s\n    probes: [{probe}]\n    \
              rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n"
         )
         .unwrap();

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,6 +49,8 @@ use poll::{Account, Poller, Slices};
 
 /// How many commands wait for an app's task at most.
 const INBOX: usize = 4;
+/// How many reads that nobody waits for an account makes at once.
+const TURNS: usize = 2;
 /// How often the journal is pruned and its health looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often old incidents are looked for.
@@ -177,12 +179,12 @@ impl Daemon {
             tasks: TaskTracker::new(),
             stop,
             stop_server,
-            config: Config { platforms: Vec::new(), apps: Vec::new(), ..config.clone() },
+            config: settings(config.clone()),
         };
         let built = build_accounts(&daemon, &config)?;
         daemon.take_accounts(&config, built);
         daemon.take_apps(&config);
-        daemon.config = config;
+        daemon.config = settings(config);
         daemon.shell.metrics.reload_successful.set(1);
         daemon.keep_house();
         daemon.serve(listener);
@@ -216,9 +218,9 @@ impl Daemon {
         self.admin_file.send_replace(config.admin_token_file.clone());
         self.take_accounts(&config, built);
         self.take_apps(&config);
-        self.config = config;
+        tracing::info!(apps = config.apps.len(), "configuration in force");
+        self.config = settings(config);
         self.shell.metrics.reload_successful.set(1);
-        tracing::info!(apps = self.config.apps.len(), "configuration in force");
         Ok(())
     }
 
@@ -336,8 +338,10 @@ impl Daemon {
         let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
         let handle = AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat) };
         let (shell, apps) = (Arc::clone(&self.shell), self.apps.clone());
+        // Boxed, so that the future around it does not keep room for the app twice.
+        let run = Box::pin(app.run());
         self.tasks.spawn(async move {
-            app.run().await;
+            run.await;
             shell.metrics.forget_app(&config.name);
             apps.send_modify(|apps| {
                 Arc::make_mut(apps).retain(|_, handle| !handle.commands.is_closed());
@@ -377,6 +381,11 @@ impl Daemon {
             }
         });
     }
+}
+
+/// What is left of a configuration once its accounts and apps have theirs: ten thousand apps are kept once.
+fn settings(config: Config) -> Config {
+    Config { platforms: Vec::new(), apps: Vec::new(), ..config }
 }
 
 async fn prune(shell: &Shell, retention: Duration) {
@@ -422,7 +431,8 @@ fn build_account(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, 
         requests.with_label_values(&[name.as_str(), operation, code]).inc();
     });
     let platform = open_account(config, observer)?;
-    Ok(Account { platform, config: config.clone(), slices: Slices::default() })
+    let turns = Arc::new(Semaphore::new(TURNS));
+    Ok(Account { platform, config: config.clone(), slices: Slices::default(), turns })
 }
 
 /// The account of `config`, whatever it speaks.

@@ -25,6 +25,7 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
     systemd.ready(&format!("guarding, listening on {}", daemon.address()));
     let mut changes = watch(path, &text);
+    drop(text);
     let alive = daemon.pulse();
     tokio::select! {
         () = serve(&mut daemon, path, &mut signals, &mut changes, &systemd) => {}

@@ -11,7 +11,7 @@ use super::validate::validate;
 use super::{Config, mirror};
 
 /// The largest file that is read. Ten thousand apps need less; a file that is larger was not meant.
-pub(super) const MAX_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads and checks a configuration file.
 ///
@@ -24,14 +24,14 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// Reads a configuration file without looking at what it says.
 ///
 /// # Errors
-/// One problem when the file cannot be read, is larger than 1 MiB or is not UTF-8.
+/// One problem when the file cannot be read, is larger than 16 MiB or is not UTF-8.
 pub fn read(path: &Path) -> Result<String, Problems> {
     let file = path.display().to_string();
     let refused = |what: String| Problems::whole(&file, Position::START, what);
     let bytes = bytes(path)
         .map_err(|error| refused(format!("cannot be read ({error}); allowed is a file that can be read")))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(refused("is larger than 1 MiB; allowed is up to 1 MiB".to_owned()));
+        return Err(refused("is larger than 16 MiB; allowed is up to 16 MiB".to_owned()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -60,7 +60,10 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     // Editors of another system begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() as u64 > MAX_BYTES {
-        return Err(Problems::whole(file, Position::START, "is larger than 1 MiB; allowed is up to 1 MiB"));
+        return Err(Problems::whole(file, Position::START, "is larger than 16 MiB; allowed is up to 16 MiB"));
+    }
+    if let Some(config) = right(file, text) {
+        return Ok(config);
     }
     let mut findings = Findings::default();
     let places = position::locate(file, text, &mut findings)?;
@@ -74,6 +77,17 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
         // Cannot happen while every rejection is recorded; refusing is the safe answer.
         (None, None) => Err(Problems::whole(file, Position::START, "cannot be understood")),
     }
+}
+
+/// The configuration, when nothing is wrong with it. Whatever is, the long way finds and places, at several times the
+/// memory.
+fn right(file: &str, text: &str) -> Option<Config> {
+    let mut findings = Findings::default();
+    position::skim(file, text, &mut findings).ok().filter(|()| findings.is_empty())?;
+    let raw = serde_yaml::from_str(text).ok()?;
+    let findings = RefCell::new(findings);
+    let config = validate(&raw, &findings)?;
+    findings.into_inner().is_empty().then_some(config)
 }
 
 #[cfg(test)]

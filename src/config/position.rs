@@ -12,9 +12,9 @@ use super::problem::{Findings, Path, Problems, Step};
 /// Deepest nesting. The configuration itself needs eight levels; the YAML reader ends at 128.
 const MAX_DEPTH: usize = 32;
 
-/// Most values once aliases are followed, against a few lines that stand for gigabytes. Ten thousand apps of
-/// twenty keys each fit.
-const MAX_VALUES: usize = 200_000;
+/// Most values once aliases are followed, against a few lines that stand for gigabytes. Tens of thousands of apps
+/// of twenty keys each fit.
+const MAX_VALUES: usize = 1_000_000;
 
 /// A line and a column, both counted from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,9 +72,18 @@ impl Places {
 
 /// Reads the places of a document. Keys that stand twice go to `findings`.
 pub(super) fn locate(file: &str, text: &str, findings: &mut Findings) -> Result<Places, Problems> {
+    walk(file, text, findings, true)
+}
+
+/// Refuses what [`locate`] refuses, and keeps no places: those of ten thousand apps take fifty megabytes.
+pub(super) fn skim(file: &str, text: &str, findings: &mut Findings) -> Result<(), Problems> {
+    walk(file, text, findings, false).map(|_| ())
+}
+
+fn walk(file: &str, text: &str, findings: &mut Findings, keep: bool) -> Result<Places, Problems> {
     let mut parser = Parser::new_from_str(text);
     let mut walk =
-        Walk { file, findings, stack: Vec::new(), root: None, sizes: HashMap::new(), documents: 0 };
+        Walk { file, findings, keep, stack: Vec::new(), root: None, sizes: HashMap::new(), documents: 0 };
     while let Some(event) = parser.next_event() {
         match event {
             Ok((Event::StreamEnd, _)) => break,
@@ -93,6 +102,8 @@ pub(super) fn locate(file: &str, text: &str, findings: &mut Findings) -> Result<
 struct Walk<'a> {
     file: &'a str,
     findings: &'a mut Findings,
+    /// Finished mappings and lists keep what is below them.
+    keep: bool,
     stack: Vec<Frame>,
     root: Option<Place>,
     /// Values below each anchor, once aliases are followed. An anchor without a size is still open.
@@ -174,6 +185,9 @@ impl Walk<'_> {
     /// Puts a finished value where it belongs.
     fn place(&mut self, mut place: Place, size: usize) -> Result<(), Problems> {
         let at = place.value;
+        if !self.keep {
+            place.children = BTreeMap::new();
+        }
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(place);
             return Ok(());
@@ -183,7 +197,9 @@ impl Walk<'_> {
         match std::mem::replace(&mut frame.next, Next::Key) {
             Next::Item(index) => {
                 frame.next = Next::Item(index + 1);
-                frame.place.children.insert(Step::Index(index), place);
+                if self.keep {
+                    frame.place.children.insert(Step::Index(index), place);
+                }
             }
             Next::Value(key, position) => {
                 place.key = position;

@@ -162,6 +162,11 @@ impl Findings {
             && (0..=path.0.len()).any(|end| self.broken.contains(&Path(path.0[..end].to_vec())))
     }
 
+    /// Nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.placed.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.found.len() >= MAX_PROBLEMS
     }

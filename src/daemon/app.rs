@@ -1,5 +1,6 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,20 +167,27 @@ impl App {
     }
 
     /// Runs until stopped or retired.
+    ///
+    /// What is rarely awaited is boxed: a future is as large as its largest await, ten thousand apps have one each,
+    /// and nearly all of them wait for the next sample nearly all of the time.
     pub(super) async fn run(mut self) {
         loop {
             let now = self.shell.clock.now();
             self.heartbeat.beat(now);
             self.count_blindness(now);
-            self.round().await;
+            Box::pin(self.round()).await;
             if self.is_retiring && self.is_idle() {
                 return;
             }
             self.start_work();
             self.show();
-            let woken = self.wait().await;
-            if self.handle(woken).await.is_err() {
-                return;
+            match self.wait().await {
+                Woken::Stop => return Box::pin(self.drain()).await,
+                woken => {
+                    if self.handle(woken).is_break() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -345,7 +353,8 @@ impl App {
         }
         self.looked_at = now;
         let (platform, id) = (Arc::clone(&self.account.platform), self.config.id.clone());
-        self.looking = Some(Box::pin(look::look(platform, id, Arc::clone(&self.shell.clock), wants)));
+        let (clock, turns) = (Arc::clone(&self.shell.clock), Arc::clone(&self.account.turns));
+        self.looking = Some(Box::pin(look::look(platform, id, clock, wants, turns)));
     }
 
     async fn wait(&mut self) -> Woken {
@@ -384,13 +393,9 @@ impl App {
         soonest
     }
 
-    async fn handle(&mut self, woken: Woken) -> Result<(), ()> {
+    fn handle(&mut self, woken: Woken) -> ControlFlow<()> {
         match woken {
-            Woken::Stop => {
-                self.drain().await;
-                return Err(());
-            }
-            Woken::Command(None) => return Err(()),
+            Woken::Stop | Woken::Command(None) => return ControlFlow::Break(()),
             Woken::Command(Some(command)) => self.obey(command),
             Woken::Sampled(n, sample) => self.take_sample(n, sample),
             Woken::Looked(looked) => self.take_look(looked),
@@ -401,7 +406,7 @@ impl App {
             }
             Woken::Time => {}
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     fn take_sample(&mut self, n: usize, sample: Sample) {

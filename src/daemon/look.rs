@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::poll::read_fault;
 use crate::clock::Clock;
 use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
@@ -39,14 +41,18 @@ pub(super) async fn look(
     app: PlatformAppId,
     clock: Arc<dyn Clock>,
     wants: Wants,
+    turns: Arc<Semaphore>,
 ) -> Looked {
-    let sent = clock.now();
     match wants {
         Wants::History => {
+            // Nobody waits for these, and after a restart a thousand apps may want theirs at once.
+            let _turn = turns.acquire().await;
+            let sent = clock.now();
             let history = platform.deployments(&app).await;
             Looked { view: None, history: Some(reading(sent, history)) }
         }
         Wants::AppAndHistory => {
+            let sent = clock.now();
             let (view, history) = tokio::join!(platform.app(&app), platform.deployments(&app));
             let mut view = reading(sent, view);
             if let Some((_, view)) = &mut view.last {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::look::count_age_from_sending;
@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub(super) platform: Arc<dyn Platform>,
     pub(super) config: PlatformConfig,
     pub(super) slices: Slices,
+    /// Reads that nobody waits for take turns.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 /// The newest picture of each app that somebody asked for.

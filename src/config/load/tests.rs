@@ -449,8 +449,8 @@ fn files_that_cannot_be_read_are_problems_with_a_place() {
     assert!(load().contains("f.yaml:1:1: (document): cannot be read (No such file"));
     std::fs::write(&path, b"a: b\nc: \xff\n").unwrap();
     assert!(load().contains("f.yaml:2:4: (document): is not UTF-8 here"));
-    std::fs::write(&path, "#".repeat(1024 * 1024 + 1)).unwrap();
-    assert!(load().contains("is larger than 1 MiB"));
+    std::fs::write(&path, "#".repeat(16 * 1024 * 1024 + 1)).unwrap();
+    assert!(load().contains("is larger than 16 MiB"));
     let error = super::load(directory.path()).unwrap_err().to_string();
     assert!(error.contains("not a regular file"), "{error}");
 }

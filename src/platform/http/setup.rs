@@ -72,10 +72,16 @@ pub(super) fn base_of(api: &Url) -> Result<Url, StartError> {
     Ok(base)
 }
 
+/// Connections that wait for the next read. Some thirty kilobytes each, and reads come a few at a time.
+const IDLE_CONNECTIONS: usize = 2;
+
 /// The client for reads and the client for writes.
 pub(super) fn clients(base: &Url, timeout: Duration) -> Result<(Client, Client), StartError> {
     let built = |builder: ClientBuilder| builder.build().map_err(|error| fault::start(&error));
-    Ok((built(client(base, timeout))?, built(client(base, timeout).pool_max_idle_per_host(0))?))
+    Ok((
+        built(client(base, timeout).pool_max_idle_per_host(IDLE_CONNECTIONS))?,
+        built(client(base, timeout).pool_max_idle_per_host(0))?,
+    ))
 }
 
 fn client(base: &Url, timeout: Duration) -> ClientBuilder {
