@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, Reader};
 
 pub use error::{Error, ExitCode};
 pub use page::Page;
@@ -46,10 +46,11 @@ Exit codes:
   70  an internal fault; worth a report
   78  the configuration is wrong")]
 pub struct Cli {
-    /// How log lines look [default: text on a terminal and in systemd's journal, otherwise json]
+    /// How log lines look [default: text; of `run` json, except on a terminal and in systemd's journal]
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logs")]
     pub log_format: Option<LogFormat>,
-    /// What is logged: a level, or directives as in rearguard::platform=debug,info [default: $RUST_LOG, or info]
+    /// What is logged: a level, or directives as in rearguard::platform=debug,info [default: $RUST_LOG, or
+    /// info for `run` and warn for the rest]
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Logs")]
     pub log_level: Option<String>,
     /// What to do.
@@ -139,6 +140,16 @@ Examples:
     Reject(WordArgs),
     /// Print the JSON Schema of the configuration
     Schema,
+}
+
+impl Command {
+    /// Who reads this command's logs.
+    pub fn reader(&self) -> Reader {
+        match self {
+            Self::Run(_) => Reader::Collector,
+            _ => Reader::Person,
+        }
+    }
 }
 
 /// Which configuration.

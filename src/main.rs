@@ -20,7 +20,7 @@ fn go() -> ExitCode {
         Ok(cli) => cli,
         Err(problem) => return explain_usage(&problem),
     };
-    if let Err(problem) = telemetry::init(cli.log_format, cli.log_level.as_deref()) {
+    if let Err(problem) = telemetry::init(cli.command.reader(), cli.log_format, cli.log_level.as_deref()) {
         return complain(&format!("failed to {problem}"), ExitCode::Usage);
     }
     end_on_panic();

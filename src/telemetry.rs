@@ -13,8 +13,10 @@ use tracing_subscriber::fmt::format::{Compact, Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What is logged when nobody says: every transition of ours, and others' trouble.
-const DEFAULT_FILTER: &str = "rearguard=info,warn";
+/// What a service logs when nobody says: every transition of ours, and others' trouble.
+const SERVICE_FILTER: &str = "rearguard=info,warn";
+/// What stands between the lines of a command that a person reads: trouble.
+const COMMAND_FILTER: &str = "warn";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +25,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Who reads the logs, which decides about them when nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Whatever collects a service's logs.
+    Collector,
+    /// The person who typed a command and waits for what it prints.
+    Person,
 }
 
 /// Why logs cannot be set up.
@@ -51,9 +62,13 @@ enum Destination {
 
 /// Sets up logs for the whole process. `filter` is a level (`debug`) or tracing's directives
 /// (`rearguard::platform=debug,info`); without it `$RUST_LOG` counts.
-pub fn init(format: Option<LogFormat>, filter: Option<&str>) -> Result<(), TelemetryError> {
+pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> Result<(), TelemetryError> {
     let given = filter.map(str::to_owned).or_else(|| env::var("RUST_LOG").ok());
-    let filter = parse(given.as_deref())?;
+    let (default, format) = match reader {
+        Reader::Collector => (SERVICE_FILTER, format),
+        Reader::Person => (COMMAND_FILTER, format.or(Some(LogFormat::Text))),
+    };
+    let filter = parse(given.as_deref(), default)?;
     let destination = destination();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let colour =
@@ -84,9 +99,9 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-fn parse(given: Option<&str>) -> Result<EnvFilter, TelemetryError> {
+fn parse(given: Option<&str>, default: &str) -> Result<EnvFilter, TelemetryError> {
     let filter = match given.map(str::trim).filter(|given| !given.is_empty()) {
-        None => DEFAULT_FILTER.to_owned(),
+        None => default.to_owned(),
         // A bare level means ours: at `debug` the HTTP libraries drown everything.
         Some(level) if level.parse::<Level>().is_ok() => format!("rearguard={level},warn"),
         Some(directives) => directives.to_owned(),
@@ -187,7 +202,9 @@ mod tests {
 
     #[test]
     fn a_bare_level_is_ours_and_directives_are_taken_as_they_are() {
-        assert_eq!(parse(None).unwrap().to_string(), parse(Some(" ")).unwrap().to_string());
+        let parse = |given| parse(given, COMMAND_FILTER);
+        assert_eq!(parse(None).unwrap().to_string(), COMMAND_FILTER);
+        assert_eq!(parse(Some(" ")).unwrap().to_string(), COMMAND_FILTER);
         assert!(parse(Some("debug")).unwrap().to_string().contains("rearguard=debug"));
         assert_eq!(parse(Some("hyper=trace")).unwrap().to_string(), "hyper=trace");
         let refused = parse(Some("rearguard=loud")).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::words::count;
 use super::{CheckArgs, Error};
 use crate::config::{self, Config, PlatformConfig};
 use crate::daemon::open_account;
@@ -30,7 +31,7 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
     let account = open_account(platform, Arc::new(|_, _| {}))
         .map_err(|error| format!("platform {name}: failed to {}", Chain(&error)))?;
     let listed = account.list_apps().await.map_err(|error| format!("platform {name}: failed to {error}"))?;
-    let mut text = format!("\nplatform {name} answers, {} apps\n", listed.value.len());
+    let mut text = format!("\nplatform {name} answers, {}\n", count(listed.value.len(), "app"));
     let mut missing = Vec::new();
     for app in config.apps.iter().filter(|app| app.platform == *name) {
         let found = listed.value.iter().find(|(id, _)| *id == app.id);

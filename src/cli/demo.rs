@@ -3,6 +3,8 @@
 
 mod narrator;
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,7 +59,7 @@ async fn tell(start: Instant) -> Result<(), DemoError> {
     let lab = lab.await.map_err(|error| set_up(&error))?;
     let app = lab.create_app(APP, Release::good("v1")).map_err(|error| set_up(&error))?;
     let text = configuration(&lab, &app.id, folder.path());
-    std::fs::write(folder.path().join("token"), GUARD_TOKEN).map_err(|error| set_up(&error))?;
+    folder.keep("token", GUARD_TOKEN).map_err(|error| set_up(&error))?;
     let config = config::parse("rearguard.yaml", &text).map_err(|problems| set_up(&problems))?;
     let daemon = Daemon::start(config).await.map_err(|error| set_up(&Chain(&error)))?;
     let mut narrator = Narrator::new(start, lab.handle(), daemon.address());
@@ -149,6 +151,13 @@ impl Scratch {
 
     fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Writes a secret that only we can read.
+    fn keep(&self, name: &str, secret: &str) -> std::io::Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(self.0.join(name))?;
+        file.write_all(secret.as_bytes())
     }
 }
 

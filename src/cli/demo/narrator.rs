@@ -38,7 +38,8 @@ impl Narrator {
 
     pub(super) fn opening(&self, configuration: &str) {
         println!("rearguard demo: the real daemon, guarding an app on a platform that is built in.");
-        println!("Everything stays on this machine. It takes half a minute.\n");
+        println!("Everything stays on this machine. It takes half a minute.");
+        println!("Deployments are written as their version and the first part of their id: v1 [6a0d0472].\n");
         println!("The configuration it runs with:\n");
         for line in configuration.lines() {
             println!("    {line}");
@@ -95,8 +96,8 @@ impl Narrator {
     fn glance(&mut self, app: &AppStatus) {
         let live = app.live_deployment.as_ref().map_or("nothing".to_owned(), |id| self.version(id.as_str()));
         let under_way = app.in_progress_deployment.as_ref();
-        let under_way = under_way.map(|id| format!("; {} is on its way", self.version(id.as_str())));
-        let line = format!("{APP} is {}: {live} is live{}", app.state, under_way.unwrap_or_default());
+        let under_way = under_way.map(|id| format!("; {} is being deployed", self.version(id.as_str())));
+        let line = format!("{live} is live{}{}", stance(&app.state), under_way.unwrap_or_default());
         if line != self.last_line {
             self.say(&line);
             self.last_line = line;
@@ -105,19 +106,17 @@ impl Narrator {
 
     fn sum_up(&self, record: &IncidentRecord) {
         let seconds = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1} s"));
-        println!("\n== incident {}: {}", record.id, record.outcome.map_or("open", |outcome| outcome.word()));
         println!(
-            "   from the first failing sample to the decision     {}",
-            seconds(record.time_to_detect_seconds)
+            "\n== the incident, {}, ended as {}",
+            record.id,
+            record.outcome.map_or("open", |outcome| outcome.word())
         );
-        println!(
-            "   from the first failing sample to a healthy app    {}",
-            seconds(record.time_to_restore_seconds)
-        );
+        println!("   first failed request to decision       {}", seconds(record.time_to_detect_seconds));
+        println!("   first failed request to healthy again  {}", seconds(record.time_to_restore_seconds));
     }
 
     pub(super) fn closing(&self, app: &AppState, ledger: &Ledger) {
-        println!("\n== what the platform wrote down");
+        println!("\n== every change the platform was asked for, from its own records");
         for entry in &ledger.entries {
             let what = serde_json::to_value(entry.operation).unwrap_or_default();
             let what = what.as_str().unwrap_or_default();
@@ -127,19 +126,19 @@ impl Narrator {
         }
         let version = app.version.as_deref().unwrap_or("nothing");
         let pin = if app.pinned.is_some() { "pinned" } else { "not pinned: the next push deploys as usual" };
-        println!("\n{APP} runs {version} and is {pin}.");
+        println!("\n{APP} runs {version} again and is {pin}.");
     }
 
     fn say(&self, line: &str) {
         println!("{:>6.1} s  {line}", self.start.elapsed().as_secs_f64());
     }
 
-    /// What people call a deployment, with the first part of its id.
+    /// What people call a deployment, with the first part of its id: a rollback deploys a version once more.
     fn version(&self, id: &str) -> String {
         let app = self.lab.app(APP).ok();
         let version = app.and_then(|app| Some(app.deployment(id)?.release.version.clone()));
         let short = id.split('-').next().unwrap_or(id);
-        version.map_or(short.to_owned(), |version| format!("{version} ({short})"))
+        version.map_or(short.to_owned(), |version| format!("{version} [{short}]"))
     }
 
     /// A line of the timeline, which names deployments by their ids, with versions in their place.
@@ -153,5 +152,16 @@ impl Narrator {
     async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, DemoError> {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(DemoError::Api)?;
         answer.error_for_status().map_err(DemoError::Api)?.json().await.map_err(DemoError::Api)
+    }
+}
+
+/// What rearguard makes of the live deployment.
+fn stance(state: &str) -> &'static str {
+    match state {
+        "learning" => "; rearguard gets to know it",
+        "watching" => "; rearguard watches it closely",
+        "steady" => " and known to be good",
+        "incident" => "; rearguard has opened an incident",
+        _ => "; rearguard waits for a person",
     }
 }
