@@ -158,6 +158,9 @@ pub struct RuleStatus {
     pub threshold: f64,
     /// How many samples counted.
     pub samples: u32,
+    /// The measurement beside its limit, in words.
+    #[serde(default)]
+    pub evidence: String,
 }
 
 /// A probe as the API shows it.

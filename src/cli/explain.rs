@@ -78,32 +78,23 @@ impl From<&[TimelineEntry]> for Known {
 impl Known {
     fn learn(&mut self, event: Event) {
         match event {
-            Event::Fired { condition, reading, accused, title, .. } => {
-                let value = reading.value.map_or("no value".to_owned(), words::number);
-                self.evidence = Some(format!(
-                    "{value} against {} over {} ({condition})",
-                    words::number(reading.threshold),
-                    words::count(reading.samples as usize, "sample"),
-                ));
+            Event::Fired { condition, evidence, accused, title, .. } => {
+                self.evidence = Some(format!("{evidence} ({condition})"));
                 self.titles.push((accused, title));
             }
             Event::Target { target, title, seen_good } => {
                 self.titles.push((target, title));
                 self.target = Some(if seen_good {
-                    "seen to be good by rearguard"
+                    "rearguard saw it to be good"
                 } else {
-                    "complete by the platform's word, not judged by rearguard"
+                    "rolled out completely, not judged by rearguard"
                 });
             }
             Event::TargetRefused { target, reason, detail } => {
-                self.refusals.push(format!(
-                    "{target}: {} ({}; {detail})",
-                    words::meaning(reason),
-                    reason.word()
-                ));
+                self.refusals.push(format!("{target}: {} ({}: {detail})", reason.meaning(), reason.word()));
             }
             Event::Closed { outcome: Outcome::Refused | Outcome::Observed | Outcome::Held, reason } => {
-                self.refusals.push(format!("the rollback: {} ({})", words::meaning(reason), reason.word()));
+                self.refusals.push(format!("the rollback: {} ({})", reason.meaning(), reason.word()));
             }
             _ => {}
         }
@@ -128,7 +119,7 @@ fn headline(record: &IncidentRecord, known: &Known) -> String {
     let went_bad = format!("{app} went bad on deployment {accused} by rule {}", record.rule);
     let target = record.target_deployment.as_ref();
     let to = target.map_or(String::new(), |target| format!(" to {}", known.named(target)));
-    let why = words::meaning(record.reason);
+    let why = record.reason.meaning();
     match record.outcome {
         None => format!("{went_bad}; it is open: {} ({why}).", record.state.replace('_', " ")),
         Some(Outcome::Committed) => {
@@ -174,7 +165,7 @@ fn facts(record: &IncidentRecord, known: &Known) -> Vec<(&'static str, String)> 
     if let Some(rollback) = &record.rollback_deployment {
         facts.push(("rollback", known.titled(rollback)));
     }
-    facts.push(("reason", format!("{}: {}", record.reason.word(), words::meaning(record.reason))));
+    facts.push(("reason", format!("{}: {}", record.reason.word(), record.reason.meaning())));
     facts.push(("opened", words::clock(record.opened_at)));
     facts.extend(record.closed_at.map(|at| ("closed", words::clock(at))));
     if record.reason == Reason::AwaitingApproval && record.outcome.is_none() {

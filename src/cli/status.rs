@@ -98,7 +98,7 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         line(if app.state == "held" { "why" } else { "waits" }, words::reason(word));
     }
     if let Some(cause) = &app.blind {
-        line("blind", format!("{cause}: nobody can tell how the app is, so nothing is rolled back"));
+        line("blind", format!("{}, so nothing is rolled back", blindness(cause)));
     }
     if let Some(fault) = &app.platform_fault {
         let read = app.platform_read_at.map_or("never".to_owned(), |at| words::ago(at, now));
@@ -113,6 +113,19 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         text.push_str(&format!("  {:<8} {}\n", "next", page.bold(&next)));
     }
     text
+}
+
+/// Why nobody can tell how an app is.
+fn blindness(cause: &str) -> &str {
+    match cause {
+        "control" => "the control probes fail too: it may be this machine's own network",
+        "peers" => "all apps and the platform fail at once: it may be this machine's own network",
+        "host" => "this machine cannot send the probes",
+        "overload" => "this machine is too busy to probe in time",
+        "platform" => "the platform does not tell what is live",
+        "journal" => "the journal does not work",
+        other => other,
+    }
 }
 
 fn trouble(fault: &str) -> &str {
@@ -131,6 +144,7 @@ fn stage(app: &AppStatus) -> Option<String> {
         (Some(stage), Some(seconds), _) => Some(left(&stage.replace('_', " "), seconds)),
         (Some(stage), None, _) => Some(stage.replace('_', " ")),
         (None, _, Some(seconds)) => Some(left("watching the new deployment", seconds)),
+        _ if app.state == "learning" => Some("getting to know the live deployment".to_owned()),
         _ => None,
     }
 }
@@ -158,12 +172,10 @@ fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
 /// A Good rule is a line of numbers; what is not Good also says what it is held to.
 fn rules(rules: &[RuleStatus], page: Page) -> String {
     let name = rules.iter().map(|rule| rule.name.as_str().len()).max().unwrap_or(0);
-    let value = rules.iter().map(|rule| reading(rule).len()).max().unwrap_or(0);
     let line = |(n, rule): (usize, &RuleStatus)| {
         let label = if n == 0 { "rules" } else { "" };
         let padding = " ".repeat(8_usize.saturating_sub(rule.verdict.len()));
-        let samples = words::count(rule.samples as usize, "sample");
-        let numbers = format!("{padding}{:<name$}  {:<value$}  {samples}", rule.name.as_str(), reading(rule));
+        let numbers = format!("{padding}{:<name$}  {}", rule.name.as_str(), clean(&rule.evidence));
         let condition = match rule.verdict.as_str() {
             "good" => String::new(),
             _ => page.dim(&format!("\n{:19}{}", "", clean(&rule.condition))),
@@ -171,11 +183,6 @@ fn rules(rules: &[RuleStatus], page: Page) -> String {
         format!("  {label:<8} {}{numbers}{condition}\n", verdict(&rule.verdict, page))
     };
     rules.iter().enumerate().map(line).collect()
-}
-
-fn reading(rule: &RuleStatus) -> String {
-    let value = rule.value.map_or("no value".to_owned(), words::number);
-    format!("{value} against {}", words::number(rule.threshold))
 }
 
 fn verdict(word: &str, page: Page) -> String {

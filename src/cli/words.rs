@@ -12,40 +12,7 @@ use crate::decision::effect::Reason;
 /// What a reason means to somebody who has never read the list. A word from a newer daemon stands for itself.
 pub(super) fn reason(word: &str) -> String {
     let text: StrDeserializer<'_, ValueError> = word.into_deserializer();
-    Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| meaning(reason).to_owned())
-}
-
-/// What a reason means.
-pub(super) fn meaning(reason: Reason) -> &'static str {
-    match reason {
-        Reason::RuleFired => "a rule is Bad on the new deployment",
-        Reason::Recovered => "the app healed before anything was written",
-        Reason::BadBeforeDeployment => "the rule was Bad before this deployment went live",
-        Reason::Blind => "nobody can tell how the app is",
-        Reason::Paused => "an operator paused it",
-        Reason::Freeze => "a freeze window is open",
-        Reason::Cooldown => "too soon after the last rollback",
-        Reason::Budget => "too many rollbacks in the period",
-        Reason::Storm => "too many apps want a rollback at once",
-        Reason::Migration => "a migration job differs between the two specs",
-        Reason::Warnings => "the platform warns of this rollback",
-        Reason::NotValid => "the platform would not accept the rollback",
-        Reason::NoTarget => "there is no deployment to go back to",
-        Reason::ForeignPin => "somebody else's rollback pins the app",
-        Reason::InProgress => "another deployment is under way",
-        Reason::Superseded => "a person acted, or another deployment took over",
-        Reason::WrongTarget => "the platform went back to something else",
-        Reason::Denied => "the platform refuses our token",
-        Reason::ObserveMode => "the app is only observed",
-        Reason::AwaitingApproval => "a person is asked",
-        Reason::Rejected => "a person said no",
-        Reason::ApprovalExpired => "nobody answered in time",
-        Reason::SoakHealthy => "the rolled-back app stayed healthy",
-        Reason::SoakUnhealthy => "the rolled-back app is not healthy either",
-        Reason::SoakUnknown => "nobody could tell whether the rolled-back app is healthy",
-        Reason::RollbackFailed => "the rollback did not come about",
-        Reason::Restarted => "a restart healed the app",
-    }
+    Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| reason.meaning().to_owned())
 }
 
 /// A span in the two largest units that matter.
@@ -63,12 +30,6 @@ pub(super) fn span(seconds: f64) -> String {
 /// How long before `now`.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     format!("{} ago", span(now.duration_since(at).as_secs_f64()))
-}
-
-/// A measured number without noise behind the point.
-pub(super) fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `1 app`, `2 apps`.
@@ -97,10 +58,5 @@ mod tests {
     fn spans_keep_two_units() {
         let shown: Vec<String> = [0.04, 9.96, 12.3, 492.0, 3_600.0, 100_000.0, -1.0].map(span).into();
         assert_eq!(shown, ["0.0s", "10.0s", "12s", "8m 12s", "1h 00m", "1d 03h", "0.0s"]);
-    }
-
-    #[test]
-    fn numbers_carry_no_noise() {
-        assert_eq!([3.0, 0.5, 0.8123, 120.0].map(number), ["3", "0.5", "0.812", "120"]);
     }
 }

@@ -9,6 +9,7 @@ use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
 };
+use crate::decision::story::{percent, quantile_in_words};
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
 pub fn summary(config: &Config) -> String {
@@ -94,7 +95,11 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
     writeln!(out, "  soak      {}", soak(&policy.soak))?;
     let limits = &policy.limits;
     let (count, per) = (plural(limits.max_rollbacks.into(), "rollback"), spoken(limits.per));
-    writeln!(out, "  limits    {count} in {per}, {} between two", spoken(limits.cooldown))
+    let cooldown = match limits.cooldown.is_zero() {
+        true => "no cooldown".to_owned(),
+        false => format!("at least {} between two", spoken(limits.cooldown)),
+    };
+    writeln!(out, "  limits    at most {count} in {per}, {cooldown}")
 }
 
 fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
@@ -141,12 +146,15 @@ fn condition(rule: &Rule, policy: &Policy) -> String {
         }
         Condition::FailureRatio { above, over, min_samples } => {
             let (share, over) = (percent(*above), spoken(*over));
-            format!("bad when more than {share} of {probe} fail over {over}, from {}", samples(*min_samples))
+            format!(
+                "bad when more than {share} of {probe}'s samples fail over {over}, from {} on",
+                samples(*min_samples)
+            )
         }
         Condition::Latency { quantile, above, over, min_samples } => {
-            let (share, above, over) = (percent(*quantile), spoken(*above), spoken(*over));
+            let (name, above, over) = (quantile_in_words(*quantile), spoken(*above), spoken(*over));
             format!(
-                "bad when the {share} quantile of {probe}'s latency exceeds {above} over {over}, from {}",
+                "bad when {name} of {probe}'s latency is above {above} over {over}, from {} on",
                 samples(*min_samples)
             )
         }
@@ -172,12 +180,6 @@ fn samples(count: u32) -> String {
 
 fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A share in percent, without the noise of binary fractions.
-fn percent(share: f64) -> String {
-    let text = format!("{:.4}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A URL without user, password, query and fragment, any of which may hold a secret.

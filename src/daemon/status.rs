@@ -9,7 +9,7 @@ use crate::decision::observation::ReadFault;
 use crate::decision::rule;
 use crate::decision::sample::{SampleResult, Window};
 use crate::decision::state::{Situation, Stage};
-use crate::decision::story::condition_in_words;
+use crate::decision::story::{condition_in_words, evidence_in_words};
 use crate::server::{AppStatus, ProbeStatus, RuleStatus};
 
 /// How `app` is now.
@@ -67,6 +67,7 @@ fn rules(app: &App, now: Moment) -> Vec<RuleStatus> {
     rules
         .map(|(rule, reading)| RuleStatus {
             name: rule.name.clone(),
+            evidence: evidence_in_words(rule, &reading),
             condition: condition_in_words(rule),
             verdict: reading.verdict.word().to_owned(),
             value: reading.value,

@@ -248,3 +248,38 @@ reasons! {
     /// A restart healed the app.
     Restarted = "restarted",
 }
+
+impl Reason {
+    /// What it means to somebody who has never read the list; reads after a colon.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::RuleFired => "a rule fired on the new deployment",
+            Self::Recovered => "the app healed before anything was written",
+            Self::BadBeforeDeployment => "the rule was bad already before this deployment went live",
+            Self::Blind => "nobody can tell how the app is",
+            Self::Paused => "an operator paused it",
+            Self::Freeze => "a freeze window is open",
+            Self::Cooldown => "too soon after the last rollback",
+            Self::Budget => "too many rollbacks in the period",
+            Self::Storm => "too many apps want a rollback at once",
+            Self::Migration => "a migration job differs between the two specs",
+            Self::Warnings => "the platform warns of this rollback",
+            Self::NotValid => "the platform would not accept the rollback",
+            Self::NoTarget => "there is no deployment to go back to",
+            Self::ForeignPin => "somebody else's rollback pins the app",
+            Self::InProgress => "another deployment is under way",
+            Self::Superseded => "a person acted, or another deployment took over",
+            Self::WrongTarget => "the platform went back to something else",
+            Self::Denied => "the platform refuses our token",
+            Self::ObserveMode => "the app is only observed",
+            Self::AwaitingApproval => "a person is asked",
+            Self::Rejected => "a person said no",
+            Self::ApprovalExpired => "nobody answered in time",
+            Self::SoakHealthy => "the rolled-back app stayed healthy",
+            Self::SoakUnhealthy => "the rolled-back app is not healthy either",
+            Self::SoakUnknown => "nobody could tell whether the rolled-back app is healthy",
+            Self::RollbackFailed => "the rollback did not come about",
+            Self::Restarted => "a restart healed the app",
+        }
+    }
+}

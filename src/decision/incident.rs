@@ -19,7 +19,7 @@ use super::observation::{AppView, Deployment, Observation, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Reading, Verdict};
 use super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch};
-use super::story::{Event, condition_in_words};
+use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
 use super::{Change, Closed, Decision, Ruling};
 use crate::clock::Moment;
@@ -59,6 +59,7 @@ pub(super) fn open(
     draft.tell(Event::Fired {
         rule: rule.name.clone(),
         condition: condition_in_words(rule),
+        evidence: evidence_in_words(rule, reading),
         reading: reading.clone(),
         accused: accused.id.clone(),
         title: accused.title.clone(),

@@ -1,5 +1,7 @@
 //! What a decision has to tell: the lines of an incident's timeline, as data and as sentences.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Answer, Effect, Guard, Reason, Rejection};
@@ -18,6 +20,9 @@ pub enum Event {
         rule: RuleName,
         /// What makes it Bad, in words.
         condition: String,
+        /// What was measured and what it is held to, in words.
+        #[serde(default)]
+        evidence: String,
         /// The probe's numbers.
         reading: Reading,
         /// The accused deployment.
@@ -120,28 +125,23 @@ impl Event {
     /// A sentence for people.
     pub fn text(&self) -> String {
         match self {
-            Self::Fired { rule, condition, reading, accused, title } => {
-                let title = if title.is_empty() { String::new() } else { format!(" ({title})") };
-                format!(
-                    "rule {rule} is Bad on deployment {accused}{title}: {} over {} ({condition})",
-                    value(reading),
-                    plural(reading.samples, "sample"),
-                )
+            Self::Fired { rule, evidence, accused, title, .. } => {
+                format!("rule {rule} fired on deployment {accused}{}: {evidence}", in_brackets(title))
             }
             Self::Target { target, title, seen_good } => {
-                let title = if title.is_empty() { String::new() } else { format!(" ({title})") };
+                let title = in_brackets(title);
                 let why = if *seen_good {
-                    "the newest deployment seen to be good"
+                    "the newest that rearguard saw to be good"
                 } else {
-                    "the newest complete deployment that was superseded; rearguard has not judged it itself"
+                    "the newest one that was rolled out completely; rearguard has not judged it itself"
                 };
-                format!("target is deployment {target}{title}: {why}")
+                format!("the deployment to go back to is {target}{title}: {why}")
             }
             Self::TargetRefused { target, reason, detail } => {
-                format!("target {target} is not accepted: {} ({detail})", reason.word())
+                format!("not going back to {target}: {} ({}: {detail})", reason.meaning(), reason.word())
             }
             Self::Call { call, attempt } => {
-                let again = if *attempt > 1 { format!(", try {attempt}") } else { String::new() };
+                let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 format!("{}{again}", intention(call))
             }
             Self::Answered { call, answer } => format!("{call}: {}", answered(answer)),
@@ -151,50 +151,77 @@ impl Event {
             },
             Self::NotApplied { call } => format!("{call} was not applied: the platform shows no trace of it"),
             Self::SoakBegan { rollback, seconds, min_samples } => format!(
-                "rollback deployment {rollback} is live; soaking for {seconds} s and {min_samples} fresh samples a probe"
+                "rollback deployment {rollback} is live; it soaks for {}, and until each probe has {}",
+                humantime::format_duration(Duration::from_secs(*seconds)),
+                plural(*min_samples, "fresh sample"),
             ),
             Self::Restored { after_seconds } => {
                 format!("the app is healthy again, {after_seconds:.1} s after its first failing sample")
             }
             Self::SoakJudged { reason, samples } => {
-                format!(
-                    "the soak is over: {} ({} or more a probe)",
-                    reason.word(),
-                    plural(*samples, "sample")
-                )
+                let samples = plural(*samples, "sample");
+                format!("the soak is over: {}; each probe has at least {samples}", reason.meaning())
             }
-            Self::Closed { outcome, reason } => format!("{}: {}", outcome.word(), reason.word()),
+            Self::Closed { outcome, reason } => {
+                format!("closed as {}: {} ({})", outcome.word(), reason.meaning(), reason.word())
+            }
         }
     }
 }
 
-/// A rule's condition in words, as `explain` and `check` show it.
+/// A rule's condition in words, as the API shows it.
 pub fn condition_in_words(rule: &Rule) -> String {
     match &rule.condition {
-        Condition::ConsecutiveFailures { count } => format!("Bad at {count} failures in a row"),
+        Condition::ConsecutiveFailures { count } => format!("bad at {} in a row", plural(*count, "failure")),
         Condition::FailureRatio { above, over, min_samples } => format!(
-            "Bad above {:.1} % failures over {}, from {min_samples} samples on",
-            above * 100.0,
-            humantime::format_duration(*over)
+            "bad when more than {} fail over {}, from {} on",
+            percent(*above),
+            humantime::format_duration(*over),
+            plural(*min_samples, "sample"),
         ),
         Condition::Latency { quantile, above, over, min_samples } => format!(
-            "Bad when p{} exceeds {} over {}, from {min_samples} samples on",
-            quantile * 100.0,
+            "bad when {} is above {} over {}, from {} on",
+            quantile_in_words(*quantile),
             humantime::format_duration(*above),
-            humantime::format_duration(*over)
+            humantime::format_duration(*over),
+            plural(*min_samples, "sample"),
         ),
     }
 }
 
-fn value(reading: &Reading) -> String {
-    let show = |value: f64| {
-        let text = format!("{value:.3}");
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    match reading.value {
-        Some(value) => format!("value {} against {}", show(value), show(reading.threshold)),
-        None => "no value".to_owned(),
+/// What `rule` measured, beside its limit.
+pub fn evidence_in_words(rule: &Rule, reading: &Reading) -> String {
+    let Some(value) = reading.value else { return "nothing measured".to_owned() };
+    let samples = plural(reading.samples, "sample");
+    match &rule.condition {
+        Condition::ConsecutiveFailures { count } => {
+            let noun = if (value - 1.0).abs() < f64::EPSILON { "failure" } else { "failures" };
+            format!("{value:.0} {noun} in a row, limit {count}")
+        }
+        Condition::FailureRatio { above, .. } => {
+            format!("{} of {samples} failed, limit {}", percent(value), percent(*above))
+        }
+        Condition::Latency { quantile, above, .. } => {
+            let (name, limit) = (quantile_in_words(*quantile), humantime::format_duration(*above));
+            let value = if value < 1.0 { format!("{:.0}ms", value * 1e3) } else { format!("{value:.1}s") };
+            format!("{name} is {value} over {samples}, limit {limit}")
+        }
     }
+}
+
+/// `p95`, as latencies are spoken of.
+pub(crate) fn quantile_in_words(quantile: f64) -> String {
+    format!("p{}", percent(quantile).trim_end_matches(" %"))
+}
+
+/// A share in percent, without the noise of binary fractions.
+pub(crate) fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn in_brackets(title: &str) -> String {
+    if title.is_empty() { String::new() } else { format!(" ({title})") }
 }
 
 fn plural(count: u32, noun: &str) -> String {
@@ -203,12 +230,18 @@ fn plural(count: u32, noun: &str) -> String {
 
 fn intention(call: &Effect) -> String {
     match call {
-        Effect::Validate { target, .. } => format!("asking whether a rollback to {target} would be accepted"),
-        Effect::CreateRollback { accused, target } => {
-            format!("rolling back from {accused} to {target}, pinned")
+        Effect::Validate { target, .. } => {
+            format!("asking the platform whether it would accept a rollback to {target}")
         }
-        Effect::Commit { rollback } => format!("committing rollback {rollback}"),
-        Effect::Revert { rollback } => format!("reverting rollback {rollback}"),
+        Effect::CreateRollback { accused, target } => {
+            format!("rolling back from {accused} to {target}; new deployments are blocked meanwhile")
+        }
+        Effect::Commit { rollback } => {
+            format!("committing rollback {rollback}, so that new deployments are possible again")
+        }
+        Effect::Revert { rollback } => {
+            format!("reverting rollback {rollback}: back to the newest release, which was not the cause")
+        }
     }
 }
 
@@ -228,16 +261,16 @@ fn answered(answer: &Answer) -> String {
                 None => "the platform would not accept it".to_owned(),
             }
         }
-        Answer::Created(deployment) => format!("the platform makes deployment {}", deployment.id),
-        Answer::Committed => "done, the pin is gone".to_owned(),
-        Answer::Reverted(Some(id)) => format!("done, the platform makes deployment {id}"),
+        Answer::Created(deployment) => format!("the platform started deployment {}", deployment.id),
+        Answer::Committed => "done, the app is not pinned any more".to_owned(),
+        Answer::Reverted(Some(id)) => format!("done, the platform started deployment {id}"),
         Answer::Reverted(None) => "done".to_owned(),
         Answer::NotSent(guard) => format!(
             "not sent: {}",
             match guard {
-                Guard::Changed => "a fresh read shows another picture",
-                Guard::Unreadable => "the fresh read before it failed",
-                Guard::Paused => "paused",
+                Guard::Changed => "the app has changed since it was decided",
+                Guard::Unreadable => "the app could not be read right before it",
+                Guard::Paused => "an operator paused the app",
                 Guard::Storm => "too many apps want a rollback at once",
             }
         ),

@@ -33,7 +33,8 @@ fn fired() -> Event {
     };
     Event::Fired {
         rule: "down".into(),
-        condition: "Bad at 3 failures in a row".to_owned(),
+        condition: "bad at 3 failures in a row".to_owned(),
+        evidence: "3 failures in a row, limit 3".to_owned(),
         reading,
         accused: BAD.into(),
         title: "commit 9a4df0b pushed to shop/checkout".to_owned(),
@@ -107,37 +108,40 @@ fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
     Detected 6.2s after its first failing sample, healthy again after 1m 15s, closed after 11m 32s.
 
     Facts
-      rule       down: 3 against 3 over 3 samples (Bad at 3 failures in a row)
+      rule       down: 3 failures in a row, limit 3 (bad at 3 failures in a row)
       accused    b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 9a4df0b pushed to shop/checkout
-      target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 11c2a7e pushed to shop/checkout (seen to
-                 be good by rearguard)
+      target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 11c2a7e pushed to shop/checkout (rearguard
+                 saw it to be good)
       rollback   c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       reason     soak_healthy: the rolled-back app stayed healthy
       opened     2026-11-21 02:13:07 UTC
       closed     2026-11-21 02:24:39 UTC
 
     Timeline
-          +0.0s fired           rule down is Bad on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
-                                (commit 9a4df0b pushed to shop/checkout): value 3 against 3 over 3
-                                samples (Bad at 3 failures in a row)
-          +0.0s target          target is deployment a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d (commit
-                                11c2a7e pushed to shop/checkout): the newest deployment seen to be good
-          +0.0s call            asking whether a rollback to a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d would
-                                be accepted
+          +0.0s fired           rule down fired on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+                                (commit 9a4df0b pushed to shop/checkout): 3 failures in a row, limit 3
+          +0.0s target          the deployment to go back to is a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+                                (commit 11c2a7e pushed to shop/checkout): the newest that rearguard saw
+                                to be good
+          +0.0s call            asking the platform whether it would accept a rollback to
+                                a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
           +0.6s answered        validate: the platform would accept it, no warnings
           +0.7s call            rolling back from b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d to
-                                a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, pinned
+                                a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d; new deployments are blocked
+                                meanwhile
           +1.3s answered        create_rollback: no conclusive answer; reading the platform before
                                 anything else
           +2.3s adopted         create_rollback was applied after all: the platform shows deployment
                                 c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d [status 504, request 5f2a9c0e-88aa]
-         +68.4s soak_began      rollback deployment c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d is live;
-                                soaking for 600 s and 30 fresh samples a probe
+         +68.4s soak_began      rollback deployment c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d is live; it
+                                soaks for 10m, and until each probe has 30 fresh samples
          +68.9s restored        the app is healthy again, 75.1 s after its first failing sample
-        +690.1s soak_judged     the soak is over: soak_healthy (297 samples or more a probe)
-        +690.1s call            committing rollback c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
-        +691.9s answered        commit: done, the pin is gone
-        +692.0s closed          committed: soak_healthy
+        +690.1s soak_judged     the soak is over: the rolled-back app stayed healthy; each probe has at
+                                least 297 samples
+        +690.1s call            committing rollback c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, so that new
+                                deployments are possible again
+        +691.9s answered        commit: done, the app is not pinned any more
+        +692.0s closed          closed as committed: the rolled-back app stayed healthy (soak_healthy)
     "#);
 }
 
@@ -161,28 +165,28 @@ fn a_refusal_says_what_was_tried_and_why_not() {
     Detected 6.2s after its first failing sample, not seen healthy since, closed after 11m 32s.
 
     Facts
-      rule       down: 3 against 3 over 3 samples (Bad at 3 failures in a row)
+      rule       down: 3 failures in a row, limit 3 (bad at 3 failures in a row)
       accused    b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 9a4df0b pushed to shop/checkout
-      target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 11c2a7e pushed to shop/checkout (seen to
-                 be good by rearguard)
+      target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 11c2a7e pushed to shop/checkout (rearguard
+                 saw it to be good)
       reason     no_target: there is no deployment to go back to
       opened     2026-11-21 02:13:07 UTC
       closed     2026-11-21 02:24:39 UTC
 
     Refused
-      a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: a migration job differs between the two specs (migration;
+      a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: a migration job differs between the two specs (migration:
       job migrate differs)
       the rollback: there is no deployment to go back to (no_target)
 
     Timeline
-          +0.0s fired           rule down is Bad on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
-                                (commit 9a4df0b pushed to shop/checkout): value 3 against 3 over 3
-                                samples (Bad at 3 failures in a row)
-          +0.0s target          target is deployment a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d (commit
-                                11c2a7e pushed to shop/checkout): the newest deployment seen to be good
-          +0.7s target_refused  target a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d is not accepted: migration
-                                (job migrate differs)
-          +0.7s closed          refused: no_target
+          +0.0s fired           rule down fired on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+                                (commit 9a4df0b pushed to shop/checkout): 3 failures in a row, limit 3
+          +0.0s target          the deployment to go back to is a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+                                (commit 11c2a7e pushed to shop/checkout): the newest that rearguard saw
+                                to be good
+          +0.7s target_refused  not going back to a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: a migration job
+                                differs between the two specs (migration: job migrate differs)
+          +0.7s closed          closed as refused: there is no deployment to go back to (no_target)
     "#);
 }
 
@@ -196,7 +200,7 @@ fn an_open_incident_says_what_it_waits_for_and_what_to_type() {
     Detected 6.2s after its first failing sample, not seen healthy since, open for 2m 02s.
 
     Facts
-      rule       down: 3 against 3 over 3 samples (Bad at 3 failures in a row)
+      rule       down: 3 failures in a row, limit 3 (bad at 3 failures in a row)
       accused    b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d: commit 9a4df0b pushed to shop/checkout
       target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       reason     awaiting_approval: a person is asked
@@ -204,9 +208,8 @@ fn an_open_incident_says_what_it_waits_for_and_what_to_type() {
       next       rearguard approve checkout-1a2b3c4d, or rearguard reject checkout-1a2b3c4d
 
     Timeline
-          +0.0s fired           rule down is Bad on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
-                                (commit 9a4df0b pushed to shop/checkout): value 3 against 3 over 3
-                                samples (Bad at 3 failures in a row)
+          +0.0s fired           rule down fired on deployment b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+                                (commit 9a4df0b pushed to shop/checkout): 3 failures in a row, limit 3
     "#);
 }
 

@@ -22,14 +22,12 @@ fn app(name: &str, state: &str) -> AppStatus {
         platform_fault: None,
         blind: None,
         rules: vec![
-            rule("down", "Bad at 3 failures in a row", "good", Some(0.0), 3.0, 12),
+            rule("down", "bad at 3 failures in a row", "good", "0 failures in a row, limit 3"),
             rule(
                 "slow",
-                "Bad when p0.95 exceeds 800ms over 2m, from 20 samples on",
+                "bad when p95 is above 800ms over 2m, from 20 samples on",
                 "good",
-                Some(0.0432),
-                0.8,
-                60,
+                "p95 is 43ms over 60 samples, limit 800ms",
             ),
         ],
         probes: vec![ProbeStatus {
@@ -43,16 +41,16 @@ fn app(name: &str, state: &str) -> AppStatus {
     }
 }
 
-fn rule(
-    name: &str,
-    condition: &str,
-    verdict: &str,
-    value: Option<f64>,
-    threshold: f64,
-    samples: u32,
-) -> RuleStatus {
-    let (condition, verdict) = (condition.to_owned(), verdict.to_owned());
-    RuleStatus { name: name.into(), condition, verdict, value, threshold, samples }
+fn rule(name: &str, condition: &str, verdict: &str, evidence: &str) -> RuleStatus {
+    RuleStatus {
+        name: name.into(),
+        condition: condition.to_owned(),
+        verdict: verdict.to_owned(),
+        value: Some(0.0),
+        threshold: 3.0,
+        samples: 12,
+        evidence: evidence.to_owned(),
+    }
 }
 
 fn now() -> Timestamp {
@@ -79,9 +77,9 @@ fn awaiting() -> AppStatus {
         live_deployment: Some("e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         ..app("billing", "incident")
     };
-    app.rules[0] = rule("down", "Bad at 3 failures in a row", "bad", Some(5.0), 3.0, 17);
+    app.rules[0] = rule("down", "bad at 3 failures in a row", "bad", "5 failures in a row, limit 3");
     app.rules[1].verdict = "unknown".to_owned();
-    app.rules[1].value = None;
+    app.rules[1].evidence = "nothing measured".to_owned();
     app.probes[0].result = Some("status".to_owned());
     app.probes[0].detail = Some("503".to_owned());
     app
@@ -94,7 +92,7 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
         waiting: Some("soak_unknown".to_owned()),
         platform_fault: Some("denied".to_owned()),
         platform_read_at: Some(now() - jiff::SignedDuration::from_secs(754)),
-        blind: Some("control_failed".to_owned()),
+        blind: Some("control".to_owned()),
         paused: true,
         ..app("web", "held")
     };
@@ -115,10 +113,10 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
       waits    a person is asked
       live     e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
-      rules    BAD     down  5 against 3           17 samples
-                       Bad at 3 failures in a row
-               unknown slow  no value against 0.8  60 samples
-                       Bad when p0.95 exceeds 800ms over 2m, from 20 samples on
+      rules    BAD     down  5 failures in a row, limit 3
+                       bad at 3 failures in a row
+               unknown slow  nothing measured
+                       bad when p95 is above 800ms over 2m, from 20 samples on
       probes   status  home  503  31 ms  1.2s ago  https://checkout.example.com/healthz
       next     rearguard approve billing-00ff00ff    or    rearguard reject billing-00ff00ff
       next     rearguard explain billing-00ff00ff
@@ -129,18 +127,19 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
       pinned   d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d; the platform deploys nothing until a commit or
                revert
       good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
-      rules    good    down  0 against 3        12 samples
-               good    slow  0.043 against 0.8  60 samples
+      rules    good    down  0 failures in a row, limit 3
+               good    slow  p95 is 43ms over 60 samples, limit 800ms
       probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
       next     rearguard explain checkout-1a2b3c4d
 
     HELD  web  PAUSED  enforce on ocean
       why      nobody could tell whether the rolled-back app is healthy
-      blind    control_failed: nobody can tell how the app is, so nothing is rolled back
+      blind    the control probes fail too: it may be this machine's own network, so nothing is rolled
+               back
       platform refuses our token; last read 12m 34s ago
       live     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, seen to be good
-      rules    good    down  0 against 3        12 samples
-               good    slow  0.043 against 0.8  60 samples
+      rules    good    down  0 failures in a row, limit 3
+               good    slow  p95 is 43ms over 60 samples, limit 800ms
       probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
       next     rearguard explain web-99aa00bb
       next     rearguard resume web
@@ -149,8 +148,8 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
       stage    watching the new deployment, 25m 03s left
       live     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       good     a0000000-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
-      rules    good    down  0 against 3        12 samples
-               good    slow  0.043 against 0.8  60 samples
+      rules    good    down  0 failures in a row, limit 3
+               good    slow  p95 is 43ms over 60 samples, limit 800ms
       probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
 
     steady  catalog  live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good       probed 1.2s ago  enforce
@@ -191,10 +190,11 @@ fn an_app_that_was_just_added_shows_what_is_not_known() {
     1 app: 1 learning
 
     LEARNING  new  enforce on ocean
+      stage    getting to know the live deployment
       live     not known
       good     none seen yet
-      rules    unknown down  no value against 3  0 samples
-                       Bad at 3 failures in a row
+      rules    unknown down  0 failures in a row, limit 3
+                       bad at 3 failures in a row
       probes   silent  home  https://checkout.example.com/healthz
     "#);
 }

@@ -507,11 +507,11 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 152 samples
   rule      down: bad when home fails 3 times in a row
-  rule      flaky: bad when more than 20 % of home fail over 2m, from 20 samples
-  rule      slow: bad when the 95 % quantile of home's latency exceeds 800ms over 2m, from 20 samples
+  rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
+  rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on
   rollback  refused when the platform warns of it, held for a person when a migration job changed
   soak      10m and 30 samples of each probe; when healthy commit, when unhealthy revert
-  limits    2 rollbacks in 24h, 30m between two
+  limits    at most 2 rollbacks in 24h, at least 30m between two
 "#;
     assert_eq!(summary, expected, "\n{summary}");
 }

@@ -12,29 +12,29 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
     let mut world = World::with_bad_release(policy());
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
     insta::assert_snapshot!(world.transcript(), @r"
-      0:02  learning
-      1:02  steady
-      1:22  watching
-      1:26  incident/validating [rollback rule_fired]
-             rule down is Bad on deployment d3: value 3 against 3 over 3 samples (Bad at 3 failures in a row)
-             target is deployment d2: the newest deployment seen to be good
-             asking whether a rollback to d2 would be accepted
-      1:26  incident/rolling_back
-             validate: the platform would accept it, no warnings
-             rolling back from d3 to d2, pinned
-      1:26  incident/rolling_back
-             create_rollback: the platform makes deployment d4
-      1:30  incident/rolling_back
-      2:26  incident/soaking
-             rollback deployment d4 is live; soaking for 600 s and 30 fresh samples a probe
-      2:28  incident/soaking
-             the app is healthy again, 66.0 s after its first failing sample
-     12:26  incident/committing [commit soak_healthy]
-             the soak is over: soak_healthy (300 samples or more a probe)
-             committing rollback d4
-     12:26  steady
-             commit: done, the pin is gone
-             committed: soak_healthy
+     0:02  learning
+     1:02  steady
+     1:22  watching
+     1:26  incident/validating [rollback rule_fired]
+            rule down fired on deployment d3: 3 failures in a row, limit 3
+            the deployment to go back to is d2: the newest that rearguard saw to be good
+            asking the platform whether it would accept a rollback to d2
+     1:26  incident/rolling_back
+            validate: the platform would accept it, no warnings
+            rolling back from d3 to d2; new deployments are blocked meanwhile
+     1:26  incident/rolling_back
+            create_rollback: the platform started deployment d4
+     1:30  incident/rolling_back
+     2:26  incident/soaking
+            rollback deployment d4 is live; it soaks for 10m, and until each probe has 30 fresh samples
+     2:28  incident/soaking
+            the app is healthy again, 66.0 s after its first failing sample
+    12:26  incident/committing [commit soak_healthy]
+            the soak is over: the rolled-back app stayed healthy; each probe has at least 300 samples
+            committing rollback d4, so that new deployments are possible again
+    12:26  steady
+            commit: done, the app is not pinned any more
+            closed as committed: the rolled-back app stayed healthy (soak_healthy)
     ");
 }
 
@@ -67,50 +67,50 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
     world.reply("commit", Reply::Not(Rejection::Denied, None));
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
     insta::assert_snapshot!(world.transcript(), @r"
-      0:02  learning
-      1:02  steady
-      1:22  watching
-      1:26  incident/validating [rollback rule_fired]
-             rule down is Bad on deployment d3: value 3 against 3 over 3 samples (Bad at 3 failures in a row)
-             target is deployment d2: the newest deployment seen to be good
-             asking whether a rollback to d2 would be accepted
-      1:26  incident/validating
-             validate: the platform would not accept it: exceeded_revision_limit
-             target d2 is not accepted: not_valid (exceeded_revision_limit)
-             target is deployment d1: the newest complete deployment that was superseded; rearguard has not judged it itself
-             asking whether a rollback to d1 would be accepted
-      1:26  incident/rolling_back
-             validate: the platform would accept it, no warnings
-             rolling back from d3 to d1, pinned
-      1:26  incident/rolling_back
-             create_rollback: no conclusive answer; reading the platform before anything else
-      1:26  waits: blind
-      1:58  incident/validating
-             create_rollback was not applied: the platform shows no trace of it
-             asking whether a rollback to d1 would be accepted
-      1:58  incident/rolling_back
-             validate: the platform would accept it, no warnings
-             rolling back from d3 to d1, pinned, try 2
-      1:58  incident/rolling_back
-             create_rollback: no conclusive answer; reading the platform before anything else
-      1:58  waits: blind
-      2:06  incident/rolling_back
-             create_rollback was applied after all: the platform shows deployment d4
-      3:06  incident/soaking
-             rollback deployment d4 is live; soaking for 600 s and 30 fresh samples a probe
-      3:08  incident/soaking
-             the app is healthy again, 106.0 s after its first failing sample
-     13:06  incident/committing [commit soak_healthy]
-             the soak is over: soak_healthy (300 samples or more a probe)
-             committing rollback d4
-     13:06  incident/committing
-             commit: not applied: the platform refuses our token
-     13:06  waits: denied
-     13:08  waits: blind
-     13:10  incident/committing
-             committing rollback d4
-     13:10  steady
-             commit: done, the pin is gone
-             committed: soak_healthy
+     0:02  learning
+     1:02  steady
+     1:22  watching
+     1:26  incident/validating [rollback rule_fired]
+            rule down fired on deployment d3: 3 failures in a row, limit 3
+            the deployment to go back to is d2: the newest that rearguard saw to be good
+            asking the platform whether it would accept a rollback to d2
+     1:26  incident/validating
+            validate: the platform would not accept it: exceeded_revision_limit
+            not going back to d2: the platform would not accept the rollback (not_valid: exceeded_revision_limit)
+            the deployment to go back to is d1: the newest one that was rolled out completely; rearguard has not judged it itself
+            asking the platform whether it would accept a rollback to d1
+     1:26  incident/rolling_back
+            validate: the platform would accept it, no warnings
+            rolling back from d3 to d1; new deployments are blocked meanwhile
+     1:26  incident/rolling_back
+            create_rollback: no conclusive answer; reading the platform before anything else
+     1:26  waits: blind
+     1:58  incident/validating
+            create_rollback was not applied: the platform shows no trace of it
+            asking the platform whether it would accept a rollback to d1
+     1:58  incident/rolling_back
+            validate: the platform would accept it, no warnings
+            rolling back from d3 to d1; new deployments are blocked meanwhile (try 2)
+     1:58  incident/rolling_back
+            create_rollback: no conclusive answer; reading the platform before anything else
+     1:58  waits: blind
+     2:06  incident/rolling_back
+            create_rollback was applied after all: the platform shows deployment d4
+     3:06  incident/soaking
+            rollback deployment d4 is live; it soaks for 10m, and until each probe has 30 fresh samples
+     3:08  incident/soaking
+            the app is healthy again, 106.0 s after its first failing sample
+    13:06  incident/committing [commit soak_healthy]
+            the soak is over: the rolled-back app stayed healthy; each probe has at least 300 samples
+            committing rollback d4, so that new deployments are possible again
+    13:06  incident/committing
+            commit: not applied: the platform refuses our token
+    13:06  waits: denied
+    13:08  waits: blind
+    13:10  incident/committing
+            committing rollback d4, so that new deployments are possible again
+    13:10  steady
+            commit: done, the app is not pinned any more
+            closed as committed: the rolled-back app stayed healthy (soak_healthy)
     ");
 }

@@ -76,7 +76,8 @@ fn app(name: &str) -> AppStatus {
         blind: None,
         rules: vec![RuleStatus {
             name: "down".into(),
-            condition: "Bad at 3 failures in a row".to_owned(),
+            condition: "bad at 3 failures in a row".to_owned(),
+            evidence: "nothing measured".to_owned(),
             verdict: "unknown".to_owned(),
             value: Some(f64::NAN),
             threshold: 3.0,
