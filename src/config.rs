@@ -33,7 +33,7 @@ pub use load::{load, parse, read};
 pub use position::Position;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
-pub use summary::summary;
+pub use summary::{summary, warnings};
 
 /// A configuration in which everything refers to something that exists and every value is possible.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,8 @@ pub struct PlatformConfig {
     pub timeout: Duration,
     /// How long an unanswered write is looked for.
     pub reconcile: Duration,
+    /// The file spells out the default of `readiness`, which is not available yet.
+    pub asks_readiness: bool,
 }
 
 /// What a platform speaks.

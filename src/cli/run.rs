@@ -1,6 +1,8 @@
 //! `rearguard run`: the daemon, from a configuration file, until a signal ends it.
 
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +22,17 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
     let signals = Signals::new();
     let mut signals =
         signals.map_err(|error| Error::Internal(format!("failed to listen for signals: {error}")))?;
+    let warnings = config::warnings(&config);
     let mut daemon = Daemon::start(config).await.map_err(|error| not_started(&error))?;
     let systemd = Notifier::from_env();
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
+    warn(&warnings);
     systemd.ready(&format!("guarding, listening on {}", daemon.address()));
-    let mut changes = watch(path, &text);
+    let mut watch = Watch::start(path, &text);
     drop(text);
     let alive = daemon.pulse();
     tokio::select! {
-        () = serve(&mut daemon, path, &mut signals, &mut changes, &systemd) => {}
+        () = serve(&mut daemon, path, &mut signals, &mut watch, &systemd) => {}
         () = forever(systemd.watch(alive, CancellationToken::new())) => {}
     }
     systemd.stopping("draining");
@@ -49,7 +53,7 @@ async fn serve(
     daemon: &mut Daemon,
     path: &Path,
     signals: &mut Signals,
-    changes: &mut mpsc::Receiver<Result<String, Problems>>,
+    watch: &mut Watch,
     systemd: &Notifier,
 ) {
     loop {
@@ -58,10 +62,13 @@ async fn serve(
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
                 systemd.reloading();
-                reload(daemon, path, config::read(path)).await;
+                let text = config::read(path);
+                // The watcher has ended only when we are about to.
+                let _ = watch.seen.send(text.clone());
+                reload(daemon, path, text).await;
                 systemd.ready("guarding");
             }
-            Some(text) = changes.recv() => reload(daemon, path, text).await,
+            Some(text) = watch.changes.recv() => reload(daemon, path, text).await,
         }
     }
 }
@@ -71,8 +78,12 @@ async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>
     let config = text.and_then(|text| config::parse(&path.display().to_string(), &text));
     match config {
         Ok(config) => {
-            if let Err(error) = daemon.reload(config).await {
-                tracing::error!("failed to {}; the old configuration stays in force", Chain(&error));
+            let warnings = config::warnings(&config);
+            match daemon.reload(config).await {
+                Ok(()) => warn(&warnings),
+                Err(error) => {
+                    tracing::error!("failed to {}; the old configuration stays in force", Chain(&error));
+                }
             }
         }
         Err(problems) => {
@@ -82,21 +93,46 @@ async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>
     }
 }
 
-/// Looks at the file every few seconds, on a thread that may block.
-fn watch(path: &Path, text: &str) -> mpsc::Receiver<Result<String, Problems>> {
-    let mut watcher = Watcher::new(path, text);
-    let (news, changes) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        while !news.is_closed() {
-            std::thread::sleep(EVERY);
-            if let Some(text) = watcher.look()
-                && news.blocking_send(text).is_err()
-            {
-                return;
+/// The watch on the configuration file.
+struct Watch {
+    /// What the file has become.
+    changes: mpsc::Receiver<Result<String, Problems>>,
+    /// What was read by other means, which is no news any more.
+    seen: std::sync::mpsc::Sender<Result<String, Problems>>,
+}
+
+impl Watch {
+    /// Looks at the file every few seconds, on a thread that may block.
+    fn start(path: &Path, text: &str) -> Self {
+        let mut watcher = Watcher::new(path, text);
+        let (news, changes) = mpsc::channel(1);
+        let (seen, elsewhere) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            while !news.is_closed() {
+                match elsewhere.recv_timeout(EVERY) {
+                    Ok(read) => {
+                        watcher.saw(&read);
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+                if let Some(text) = watcher.look()
+                    && news.blocking_send(text).is_err()
+                {
+                    return;
+                }
             }
-        }
-    });
-    changes
+        });
+        Self { changes, seen }
+    }
+}
+
+/// Says what the configuration asks for that is not done.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn refused(problems: Problems) -> Error {

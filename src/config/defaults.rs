@@ -29,6 +29,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A write that was applied is visible within seconds; two polls make sure.
 pub(super) const RECONCILE: Duration = Duration::from_secs(30);
 
+/// What `readiness` will default to. A file that spells it out asks for nothing special, so it is let through with
+/// a warning until the feature is there.
+pub(super) const READINESS: Duration = Duration::from_secs(10 * 60);
+
 /// A failed sample counts only beside a control sample, which is asked for at once, so this need not be short.
 pub(super) const CONTROL_PERIOD: Duration = Duration::from_secs(5);
 /// As for a probe.

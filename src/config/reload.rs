@@ -37,9 +37,10 @@ impl Watcher {
         self.settling.see(Sight::of(&read)).then_some(read)
     }
 
-    /// The file was read by other means, on SIGHUP: this text is no news any more.
-    pub fn saw(&mut self, text: &str) {
-        self.settling = Settling::new(Sight::of(&Ok(text.to_owned())));
+    /// The file was read by other means, on SIGHUP: what was read is no news any more, and what was known before
+    /// would be.
+    pub fn saw(&mut self, read: &Result<String, Problems>) {
+        self.settling = Settling::new(Sight::of(read));
     }
 }
 
@@ -141,7 +142,11 @@ mod tests {
         std::fs::write(&path, "new").unwrap();
         let mut watcher = Watcher::new(&path, "old");
         assert!(watcher.look().is_none());
-        watcher.saw("new");
+        watcher.saw(&Ok("new".to_owned()));
         assert!(watcher.look().is_none() && watcher.look().is_none());
+        // Back to what was in force at first: that is news, since something else was read meanwhile.
+        std::fs::write(&path, "old").unwrap();
+        assert!(watcher.look().is_none());
+        assert_eq!(watcher.look().and_then(Result::ok).as_deref(), Some("old"));
     }
 }

@@ -11,6 +11,15 @@ use crate::decision::policy::{
 };
 use crate::decision::story::{percent, quantile_in_words};
 
+const NO_READINESS: &str =
+    "readiness is not available yet: outside incidents nobody asks whether a rollback would work";
+
+/// What a right configuration asks for that is not done, a sentence each: said wherever it is taken into force.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let asking = config.platforms.iter().filter(|platform| platform.asks_readiness);
+    asking.map(|platform| format!("platform {}: {NO_READINESS}", platform.name)).collect()
+}
+
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
 pub fn summary(config: &Config) -> String {
     let mut text = String::new();
@@ -47,7 +56,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
 }
 
 fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
-    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile } = platform;
+    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, asks_readiness } = platform;
     let kind = match kind {
         PlatformKind::DigitalOcean => "DigitalOcean App Platform",
     };
@@ -61,7 +70,8 @@ fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
     writeln!(
         out,
         "  paces     poll every {poll}, request timeout {timeout}, unanswered writes looked for {reconcile}"
-    )
+    )?;
+    if *asks_readiness { writeln!(out, "  warning   {NO_READINESS}") } else { Ok(()) }
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::config::{PlatformKind, TokenSource, schema, summary};
+use crate::config::{PlatformKind, TokenSource, schema, summary, warnings};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy};
 use crate::decision::sample::Window;
 
@@ -220,7 +220,10 @@ fn single_mistakes_are_named_with_what_is_allowed() {
     let cases = [
         (added("app", "freeze: {}"), "apps[0].freeze: is not available yet"),
         (added("file", "freeze: {}"), "freeze: is not available yet"),
-        (added("platform", "readiness: 10m"), "platforms[0].readiness: is not available yet; allowed is 0s"),
+        (
+            added("platform", "readiness: 5m"),
+            "platforms[0].readiness: is not available yet; allowed is 0s, 10m",
+        ),
         (
             with("kind: digitalocean", "kind: sevalla"),
             "platforms[0].kind: sevalla is not available yet; allowed is digitalocean",
@@ -359,7 +362,6 @@ notify:
 fn what_is_planned_but_not_done_is_refused_by_name_and_the_rest_is_understood() {
     let found = problems(PLANNED);
     let expected = "\
-f.yaml:13:16: platforms[0].readiness: is not available yet; allowed is 0s, or to leave it out
 f.yaml:24:5: apps[0].restart_first: is not available yet; allowed is to leave it out
 f.yaml:38:38: apps[0].rules[3].regression: is not available yet; allowed is to leave it out
 f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
@@ -367,11 +369,20 @@ f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
     let done: Vec<&str> = PLANNED
         .lines()
         .take_while(|line| *line != "notify:")
-        .filter(|line| !["readiness", "restart_first", "regression"].iter().any(|key| line.contains(key)))
+        .filter(|line| !["restart_first", "regression"].iter().any(|key| line.contains(key)))
         .collect();
     let config = parse("f.yaml", &done.join("\n")).unwrap();
     assert_eq!(config.apps[0].policy.rules.len(), 3);
     assert_eq!(config.control_probes.len(), 1);
+    // The default of what is not there yet, spelled out: let through, but not in silence.
+    assert_eq!(
+        warnings(&config),
+        [
+            "platform ocean: readiness is not available yet: outside incidents nobody asks whether a rollback would work"
+        ]
+    );
+    assert!(summary(&config).contains("  warning   readiness is not available yet: "));
+    assert!(warnings(&parse("f.yaml", FULL).unwrap()).is_empty());
 }
 
 #[test]

@@ -44,8 +44,9 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
     let range = &defaults::REQUEST_TIMEOUT_RANGE;
     let timeout = time("timeout", raw.timeout, defaults::REQUEST_TIMEOUT, range);
     let reconcile = time("reconcile", raw.reconcile, defaults::RECONCILE, &defaults::RECONCILE_RANGE);
-    if raw.readiness.is_some_and(|Span(readiness)| !readiness.is_zero()) {
-        spot.key("readiness").wrong("is not available yet; allowed is 0s, or to leave it out");
+    let readiness = raw.readiness.map(|Span(readiness)| readiness).unwrap_or_default();
+    if !readiness.is_zero() && readiness != defaults::READINESS {
+        spot.key("readiness").wrong("is not available yet; allowed is 0s, 10m, or to leave it out");
     }
     Some(PlatformConfig {
         name: name?.into(),
@@ -55,6 +56,7 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
         poll: poll?,
         timeout: timeout?,
         reconcile: reconcile?,
+        asks_readiness: !readiness.is_zero(),
     })
 }
 
