@@ -93,6 +93,8 @@ impl Poller {
             let polled = tokio::select! {
                 () = self.stop.cancelled() => return,
                 polled = self.poll() => polled,
+                // Many slow pages are no stuck loop: each request has its limit.
+                never = self.beat_for_ever() => match never {},
             };
             match polled {
                 Ok(expecting) => {
@@ -112,6 +114,13 @@ impl Poller {
             if self.nap(wait).await.is_err() {
                 return;
             }
+        }
+    }
+
+    async fn beat_for_ever(&self) -> std::convert::Infallible {
+        loop {
+            self.heartbeat.beat(self.clock.now());
+            tokio::time::sleep(LONGEST_NAP).await;
         }
     }
 
