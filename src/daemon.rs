@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,10 +69,23 @@ pub(crate) struct Shell {
     fleet: FleetLine,
     paused: Paused,
     is_journal_working: AtomicBool,
+    /// What people and the storm breaker left in the journal was read.
+    is_recalled: OnceCell<()>,
 }
 
 impl Shell {
-    /// Notes whether the journal works; says whether that is news.
+    /// Reads who is paused and whether there is a storm, where that was not possible at the start. Nobody acts before.
+    async fn recall(&self) -> Result<(), JournalError> {
+        let recall = || async {
+            let restored = self.journal.restore().await?;
+            self.fleet.recall(restored.storm_since).await;
+            self.paused.recall(restored.paused);
+            Ok(())
+        };
+        self.is_recalled.get_or_try_init(recall).await.copied()
+    }
+
+    /// Notes whether the journal takes writes; says whether that is news.
     fn journal_works(&self, works: bool) -> bool {
         self.metrics.journal_writable.set(i64::from(works));
         self.is_journal_working.swap(works, Ordering::Relaxed) != works
@@ -139,9 +152,13 @@ impl Daemon {
         let stop = CancellationToken::new();
         let stop_server = CancellationToken::new();
         let metrics = Metrics::new(&[]).map_err(StartError::Metrics)?;
-        let journal = open_journal(&config.state).await?;
-        let restored = journal.restore().await.unwrap_or_default();
-        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(restored.mark.as_ref()));
+        let (journal, works) = open_journal(&config.state).await?;
+        let restored = match journal.restore().await {
+            Err(error @ JournalError::Unusable { .. }) => return Err(StartError::Journal(error)),
+            restored => restored.ok(),
+        };
+        let mark = restored.as_ref().and_then(|restored| restored.mark.as_ref());
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(mark));
         let probe: Arc<dyn Probe> = Arc::new(HttpProbe::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
         let listener = tokio::net::TcpListener::bind(config.listen).await;
         let listen = |source| StartError::Listen { address: config.listen, source };
@@ -149,7 +166,7 @@ impl Daemon {
         let address = listener.local_addr().map_err(listen)?;
         let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
         let fleet = FleetOwner {
-            since: restored.storm_since,
+            since: restored.as_ref().and_then(|restored| restored.storm_since),
             most,
             journal: Arc::clone(&journal),
             clock: Arc::clone(&clock),
@@ -165,9 +182,14 @@ impl Daemon {
             controls: watch::Sender::new(Arc::new(controls)),
             peers: Peers::new(),
             fleet: fleet.start(),
-            paused: Paused::new(restored.paused),
-            is_journal_working: AtomicBool::new(true),
+            paused: Paused::default(),
+            is_journal_working: AtomicBool::new(works),
+            is_recalled: OnceCell::new_with(restored.as_ref().map(|_| ())),
         });
+        shell.journal_works(works);
+        if let Some(restored) = restored {
+            shell.paused.recall(restored.paused);
+        }
         let mut daemon = Self {
             shell,
             address,
@@ -341,10 +363,15 @@ impl Daemon {
         // Boxed, so that the future around it does not keep room for the app twice.
         let run = Box::pin(app.run());
         self.tasks.spawn(async move {
-            run.await;
-            shell.metrics.forget_app(&config.name);
-            apps.send_modify(|apps| {
-                Arc::make_mut(apps).retain(|_, handle| !handle.commands.is_closed());
+            let metrics = run.await;
+            shell.metrics.forget_app(&metrics);
+            apps.send_if_modified(|apps| {
+                // Another one may bear its name already.
+                let is_gone = apps.get(&config.name).is_some_and(|handle| handle.commands.is_closed());
+                if is_gone {
+                    Arc::make_mut(apps).remove(&config.name);
+                }
+                is_gone
             });
         });
         handle
@@ -398,16 +425,16 @@ async fn prune(shell: &Shell, retention: Duration) {
 }
 
 /// Opens the journal. One that cannot be used now is tried again later; one that a person has to look at stops the
-/// start.
-async fn open_journal(path: &PathBuf) -> Result<Arc<dyn Journal>, StartError> {
+/// start. Says whether it works now.
+async fn open_journal(path: &PathBuf) -> Result<(Arc<dyn Journal>, bool), StartError> {
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::lazy(path).map_err(StartError::Journal)?);
     match journal.check().await {
         Err(error @ JournalError::Unusable { .. }) => Err(StartError::Journal(error)),
         Err(error) => {
             tracing::error!("failed to {error}; nothing is done until it works");
-            Ok(journal)
+            Ok((journal, false))
         }
-        Ok(()) => Ok(journal),
+        Ok(()) => Ok((journal, true)),
     }
 }
 

@@ -152,10 +152,14 @@ impl Metrics {
         });
     }
 
-    /// Forgets an app that left the configuration.
-    pub fn forget_app(&self, app: &AppName) {
-        self.apps.send_modify(|apps| {
-            Arc::make_mut(apps).remove(app);
+    /// Forgets an app that left the configuration, unless another one shows itself under its name already.
+    pub fn forget_app(&self, metrics: &Arc<AppMetrics>) {
+        self.apps.send_if_modified(|apps| {
+            let is_shown = apps.get(metrics.app()).is_some_and(|shown| Arc::ptr_eq(shown, metrics));
+            if is_shown {
+                Arc::make_mut(apps).remove(metrics.app());
+            }
+            is_shown
         });
     }
 

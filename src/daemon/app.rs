@@ -1,66 +1,47 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
+mod command;
+mod show;
+mod sight;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Shell;
-use super::look::{self, Looked};
+use super::look::Looked;
 use super::perform::{Order, Performed, perform};
 use super::poll::Account;
 use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::decide;
-use crate::decision::effect::{Answer, Effect, Reason, Verb};
+use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{AppView, Deployment, Observation, Operator, Reading, Request};
-use crate::decision::rule;
-use crate::decision::sample::{BlindCause, Sample, SampleResult, Window};
-use crate::decision::state::{Attention, Situation, Stage, State};
-use crate::ids::IncidentId;
+use crate::decision::sample::{Sample, SampleResult, Window};
+use crate::decision::state::{Attention, State};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::believed;
 use crate::probe::peers::Peer;
-use crate::probe::schedule::{Attention as Pacing, Pace, Schedule, Wake};
-use crate::server::{ActionError, AppStatus};
+use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
+
+pub(super) use command::{Asked, Command};
+use show::note_waiting;
+use sight::LOOK_AGAIN;
 
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
-/// The app itself is read this often in an incident, or as often as the account is polled if that is faster.
-const CLOSE_LOOK: Duration = Duration::from_secs(3);
-/// A look that was wanted and failed is repeated after this time.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long the journal is left alone after it failed.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 /// A decision leads to another one at most this often in a row; the rest waits for the next round.
 const MOST_IN_A_ROW: usize = 8;
 /// How long a drain waits for the answer to a call that was sent.
 const DRAIN: Duration = Duration::from_secs(4);
-
-/// What others may ask of an app's task. Small, since every app keeps room for a few.
-pub(super) enum Command {
-    /// How the app is.
-    Status(oneshot::Sender<Box<AppStatus>>),
-    /// The configuration changed.
-    Reconfigure(Box<(Arc<AppConfig>, Account)>),
-    /// The app left the configuration: end once no incident is open.
-    Retire,
-    /// A person's word on the incident, or `None` for whatever is held.
-    Request(Box<Asked>),
-}
-
-/// A person's word, and where the answer goes.
-pub(super) struct Asked {
-    pub(super) incident: Option<IncidentId>,
-    pub(super) request: Request,
-    pub(super) reply: oneshot::Sender<Result<(), ActionError>>,
-}
 
 /// An app's task.
 pub(super) struct App {
@@ -84,9 +65,12 @@ pub(super) struct App {
     history: Reading<Vec<Deployment>>,
     request: Option<Request>,
     answer: Option<Answer>,
+    /// What `answer`, or what is being performed, answers: the call and when it was decided.
+    performed: Option<(Effect, Moment)>,
     pub(super) waiting: Option<Reason>,
     wake_at: Option<Moment>,
-    sampling: FuturesUnordered<BoxFuture<'static, (usize, Sample)>>,
+    /// Tasks of their own: this one may wait for the journal, and that must not look like an app's latency.
+    sampling: JoinSet<(usize, Sample)>,
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
     next_look: Moment,
@@ -128,8 +112,7 @@ impl App {
         shell.metrics.show_app(Arc::clone(&metrics));
         let heartbeat = Arc::new(Heartbeat::default());
         heartbeat.beat(now);
-        let longest = config.probes.iter().map(|probe| probe.period).max().unwrap_or_default();
-        let peer = Arc::new(shell.peers.join(longest));
+        let peer = Arc::new(shell.peers.join(longest_period(&config)));
         let slice = account.slices.of(&config.id);
         let mut app = Self {
             recorder: Recorder::default(),
@@ -146,9 +129,10 @@ impl App {
             history: Reading::never(),
             request: None,
             answer: None,
+            performed: None,
             waiting: None,
             wake_at: None,
-            sampling: FuturesUnordered::new(),
+            sampling: JoinSet::new(),
             looking: None,
             performing: None,
             next_look: now,
@@ -166,26 +150,29 @@ impl App {
         app
     }
 
-    /// Runs until stopped or retired.
+    /// Runs until stopped or retired; gives the metrics it showed last.
     ///
     /// What is rarely awaited is boxed: a future is as large as its largest await, ten thousand apps have one each,
     /// and nearly all of them wait for the next sample nearly all of the time.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Arc<AppMetrics> {
         loop {
             let now = self.shell.clock.now();
             self.heartbeat.beat(now);
             self.count_blindness(now);
             Box::pin(self.round()).await;
-            if self.is_retiring && self.is_idle() {
-                return;
+            if self.is_retiring && self.is_idle() && self.is_unwanted() {
+                return self.metrics;
             }
             self.start_work();
             self.show();
             match self.wait().await {
-                Woken::Stop => return Box::pin(self.drain()).await,
+                Woken::Stop => {
+                    Box::pin(self.drain()).await;
+                    return self.metrics;
+                }
                 woken => {
                     if self.handle(woken).is_break() {
-                        return;
+                        return self.metrics;
                     }
                 }
             }
@@ -219,9 +206,12 @@ impl App {
                 self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
             }
             let Some(change) = decision.change else {
+                if state.owed().is_none() {
+                    // A word that changes nothing now is not kept for later. While a call is under way nothing can
+                    // change, and the word is for when its answer is in.
+                    self.request = None;
+                }
                 self.state = Some(state);
-                // A word that changes nothing now is not kept for later.
-                self.request = None;
                 return;
             };
             let recorded = self.recorder.record(&self.shell, &self.config, &state, &seen, &change).await;
@@ -231,6 +221,7 @@ impl App {
                 self.answer = answer;
                 return;
             }
+            self.shell.journal_works(true);
             self.request = None;
             if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
                 // What observe mode wanted counts for the storm breaker, too.
@@ -242,6 +233,7 @@ impl App {
                 self.wants_look = change.closed.is_some();
                 self.next_look = self.shell.clock.now();
             }
+            self.performed = owed(&change.state);
             self.begin(change.effect);
             self.state = Some(change.state);
         }
@@ -254,13 +246,21 @@ impl App {
         if now < self.journal_retry {
             return false;
         }
-        match self.recorder.restore(&self.shell, &self.config.name).await {
+        let restored = match self.shell.recall().await {
+            Ok(()) => self.recorder.restore(&self.shell, &self.config.name).await,
+            Err(error) => Err(error),
+        };
+        match restored {
             Ok(state) => {
-                if state.owed().is_some() && self.answer.is_none() && self.performing.is_none() {
+                let owed = owed(&state);
+                if self.performed != owed {
+                    // The write that failed is there after all: the answer was decided on, and is no other call's.
+                    (self.answer, self.performed) = (None, owed.clone());
+                }
+                if owed.is_some() && self.answer.is_none() && self.performing.is_none() {
                     self.answer = Some(Answer::Unresolved);
                     self.next_look = now;
                 }
-                self.shell.journal_works(true);
                 self.state = Some(state);
                 true
             }
@@ -294,6 +294,14 @@ impl App {
         self.performing = Some(Box::pin(perform(order)));
     }
 
+    /// Whether nobody wants the app back: what was asked meanwhile is answered first.
+    fn is_unwanted(&mut self) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+        self.is_retiring
+    }
+
     fn is_idle(&self) -> bool {
         self.performing.is_none() && self.state.as_ref().is_some_and(|state| state.incident().is_none())
     }
@@ -313,48 +321,19 @@ impl App {
                 probing.is_under_way = true;
                 let (shell, config, peer) =
                     (Arc::clone(&self.shell), Arc::clone(&self.config), Arc::clone(&self.peer));
-                self.sampling.push(Box::pin(async move {
+                self.sampling.spawn(async move {
                     let sample = shell.probe.sample(&config.probes[n]).await;
                     let controls = Arc::clone(&shell.controls.borrow());
                     (n, believed(sample, &controls, &peer).await)
-                }));
+                });
             }
         }
         if attention == Attention::Rest {
             self.history = Reading::never();
         }
         if self.looking.is_none() && self.performing.is_none() && now >= self.next_look {
-            self.look(attention, now);
+            self.look(now);
         }
-    }
-
-    fn look(&mut self, attention: Attention, now: Moment) {
-        let pace = self.account.config.poll.min(CLOSE_LOOK);
-        let hold = self.account.platform.budget().hold_reads.unwrap_or_default();
-        let wants = match (attention, self.state.as_ref().map(|state| &state.situation)) {
-            (Attention::Close, _) => Some(look::Wants::AppAndHistory),
-            _ if std::mem::take(&mut self.wants_look) => Some(look::Wants::AppAndHistory),
-            // A candidate's predecessors are read once, so that they are at hand when a rule fires.
-            (Attention::Watch, Some(Situation::Watching(watch)))
-                if self.history.read_at().is_none_or(|read| read < watch.live.since) =>
-            {
-                Some(look::Wants::History)
-            }
-            _ => None,
-        };
-        let Some(wants) = wants else { return };
-        let wait = match wants {
-            look::Wants::AppAndHistory => pace,
-            look::Wants::History => self.account.config.poll,
-        };
-        self.next_look = now + wait.max(hold);
-        if hold > Duration::ZERO {
-            return;
-        }
-        self.looked_at = now;
-        let (platform, id) = (Arc::clone(&self.account.platform), self.config.id.clone());
-        let (clock, turns) = (Arc::clone(&self.shell.clock), Arc::clone(&self.account.turns));
-        self.looking = Some(Box::pin(look::look(platform, id, clock, wants, turns)));
     }
 
     async fn wait(&mut self) -> Woken {
@@ -365,7 +344,7 @@ impl App {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
             command = self.commands.recv() => Woken::Command(command),
-            Some((n, sample)) = self.sampling.next() => Woken::Sampled(n, sample),
+            Some(Ok((n, sample))) = self.sampling.join_next() => Woken::Sampled(n, sample),
             performed = finished(&mut self.performing) => Woken::Performed(performed),
             looked = finished(&mut self.looking) => Woken::Looked(looked),
             Ok(()) = self.slice.changed() => Woken::Slice,
@@ -382,12 +361,11 @@ impl App {
         if let Some(wake_at) = self.wake_at {
             consider(wake_at);
         }
-        let state = self.state.as_ref();
-        if state.is_none() {
+        if self.state.is_none() {
             consider(self.journal_retry);
         }
-        let looks = self.wants_look || state.is_some_and(|state| state.attention() != Attention::Rest);
-        if looks && self.looking.is_none() && self.performing.is_none() {
+        // Only for a look that would be made: one that is due and not made would wake the loop for ever.
+        if self.looking.is_none() && self.performing.is_none() && self.wanted().is_some() {
             consider(self.next_look);
         }
         soonest
@@ -422,30 +400,6 @@ impl App {
         }
     }
 
-    fn take_look(&mut self, looked: Looked) {
-        self.looking = None;
-        if looked.is_denied() {
-            self.account.platform.reload_token();
-        }
-        if let Some(view) = looked.view {
-            self.take_view(view);
-        }
-        if let Some(history) = looked.history {
-            look::merge(&mut self.history, history);
-        }
-    }
-
-    fn take_view(&mut self, view: Reading<AppView>) {
-        let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
-        let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
-        look::merge(&mut self.view, view);
-        if let Some((at, before)) = before
-            && before != self.view.value().and_then(live)
-        {
-            self.other_was_live_at = Some(at);
-        }
-    }
-
     fn take_answer(&mut self, performed: Performed) {
         self.performing = None;
         // Whatever came of it, the next look at the platform is worth having soon.
@@ -457,69 +411,6 @@ impl App {
         self.answer = Some(performed.answer);
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Status(reply) => drop(reply.send(Box::new(super::status::of(self)))),
-            Command::Retire => self.is_retiring = true,
-            Command::Reconfigure(new) => self.reconfigure(new.0, new.1),
-            Command::Request(asked) => {
-                let Asked { incident, request, reply } = *asked;
-                let taken = self.takes(incident.as_ref(), request);
-                if taken.is_ok() {
-                    self.request = Some(request);
-                }
-                drop(reply.send(taken));
-            }
-        }
-    }
-
-    /// Whether a person's word fits where the app stands.
-    fn takes(&self, incident: Option<&IncidentId>, request: Request) -> Result<(), ActionError> {
-        let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
-        let Some(incident) = incident else { return Ok(()) };
-        let open = state.incident().filter(|open| open.id == *incident);
-        let Some(open) = open else {
-            return Err(ActionError::Conflict(format!("incident {incident} is closed")));
-        };
-        let fits = match request {
-            Request::Approve => matches!(open.stage, Stage::AwaitingApproval { .. }),
-            Request::Reject => {
-                matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. })
-            }
-            Request::Resume => true,
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
-    }
-
-    fn reconfigure(&mut self, config: Arc<AppConfig>, account: Account) {
-        let now = self.shell.clock.now();
-        let is_same_app = self.config.id == config.id && self.config.platform == config.platform;
-        self.slice = account.slices.of(&config.id);
-        self.account = account;
-        let old = std::mem::replace(&mut self.config, config);
-        if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
-            self.metrics = Arc::new(AppMetrics::new(&self.config.policy));
-            self.shell.metrics.show_app(Arc::clone(&self.metrics));
-        }
-        if old.probes != self.config.probes || !is_same_app {
-            self.sampling = FuturesUnordered::new();
-            self.plan_probes(now);
-        }
-        self.is_retiring = false;
-    }
-
-    fn plan_probes(&mut self, now: Moment) {
-        self.windows = self.config.probes.iter().map(|probe| Window::new(probe.window)).collect();
-        let probes = self.config.probes.iter().map(|probe| Probing {
-            schedule: Schedule::new(&self.config.name, &probe.name, Pace::from(probe), Pacing::Rest, now),
-            is_under_way: false,
-        });
-        self.probes = probes.collect();
-    }
-
     /// Lets a call that was sent come to its answer, and records it; what does not answer in time is found open
     /// by the next process.
     async fn drain(&mut self) {
@@ -528,42 +419,6 @@ impl App {
             self.take_answer(performed);
             self.round().await;
         }
-    }
-
-    fn count_blindness(&mut self, now: Moment) {
-        let span = now.since(self.last_round);
-        self.last_round = now;
-        if let Some(cause) = self.blindness() {
-            self.metrics.blind(cause, span);
-        }
-    }
-
-    /// Why nobody can tell how the app is.
-    pub(super) fn blindness(&self) -> Option<BlindCause> {
-        if self.state.is_none() {
-            return Some(BlindCause::Journal);
-        }
-        if self.view.fault.is_some() {
-            return Some(BlindCause::Platform);
-        }
-        self.windows.iter().find_map(|window| match window.last()?.result {
-            SampleResult::Unknown(cause) => Some(cause),
-            _ => None,
-        })
-    }
-
-    fn show(&self) {
-        let Some(state) = &self.state else { return };
-        let now = self.shell.clock.now();
-        let since = state.live().map_or(now, |live| live.since);
-        let readings = rule::read_all(&self.config.policy, &self.windows, since, now);
-        let soak_until = match state.incident().map(|incident| &incident.stage) {
-            Some(Stage::Soaking { until, .. }) => Some(*until),
-            _ => None,
-        };
-        let pinned = self.view.value().is_some_and(|view| view.pinned.is_some());
-        let paused = self.shell.paused.is_paused(&self.config.name);
-        self.metrics.show(state, &readings, pinned, paused, soak_until);
     }
 }
 
@@ -575,15 +430,12 @@ async fn finished<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     }
 }
 
-/// Counts a wait when what is waited for changes.
-fn note_waiting(metrics: &AppMetrics, before: &mut Option<Reason>, now: Option<Reason>) {
-    if *before == now {
-        return;
-    }
-    *before = now;
-    if let Some(reason) = now
-        && super::record::is_counted_wait(reason)
-    {
-        metrics.decision(Verb::Wait, reason);
-    }
+/// The call that `state` owes, told from every other by when it was decided.
+fn owed(state: &State) -> Option<(Effect, Moment)> {
+    let call = state.incident()?.stage.call()?;
+    state.owed().map(|effect| (effect, call.intended_at))
+}
+
+fn longest_period(config: &AppConfig) -> Duration {
+    config.probes.iter().map(|probe| probe.period).max().unwrap_or_default()
 }

@@ -84,7 +84,11 @@ impl ShellBackend {
             // In force before it is durable: the safe way round.
             self.shell.paused.set(app, true);
         }
-        self.write_pause(app, paused).await.map_err(|error| {
+        let written = match self.shell.recall().await {
+            Ok(()) => self.write_pause(app, paused).await,
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| {
             tracing::error!("failed to {error}");
             ActionError::Unavailable
         })?;

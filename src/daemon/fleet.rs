@@ -18,6 +18,7 @@ pub(super) struct FleetLine(mpsc::Sender<Ask>);
 enum Ask {
     Want(AppName, oneshot::Sender<Permit>),
     Resume(oneshot::Sender<Permit>),
+    Recall(Option<Moment>, oneshot::Sender<Permit>),
 }
 
 /// What the owner needs.
@@ -48,7 +49,7 @@ impl FleetOwner {
                 () = self.stop.cancelled() => return,
                 ask = inbox.recv() => ask,
             };
-            let before = fleet.storm_since();
+            let mut before = fleet.storm_since();
             let reply = match ask {
                 None => return,
                 Some(Ask::Want(app, reply)) => {
@@ -57,6 +58,12 @@ impl FleetOwner {
                 }
                 Some(Ask::Resume(reply)) => {
                     fleet.resume();
+                    reply
+                }
+                Some(Ask::Recall(since, reply)) => {
+                    // The journal says so already.
+                    (fleet, before) = (Fleet::new(since), since);
+                    self.metrics.storm.set(i64::from(since.is_some()));
                     reply
                 }
             };
@@ -83,21 +90,24 @@ impl FleetOwner {
 }
 
 impl FleetLine {
-    /// `app` wants a rollback. A breaker that does not answer does not permit.
-    pub(super) async fn want(&self, app: &AppName) -> Permit {
+    /// `app` wants a rollback. `None` when the process is stopping: that permits nothing, and is no storm either.
+    pub(super) async fn want(&self, app: &AppName) -> Option<Permit> {
         self.ask(|reply| Ask::Want(app.clone(), reply)).await
     }
 
     /// A person closes the breaker.
-    pub(super) async fn resume(&self) -> Permit {
+    pub(super) async fn resume(&self) -> Option<Permit> {
         self.ask(Ask::Resume).await
     }
 
-    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<Permit>) -> Ask) -> Permit {
+    /// What the journal says of the breaker, where it could not be read at the start.
+    pub(super) async fn recall(&self, since: Option<Moment>) -> Option<Permit> {
+        self.ask(|reply| Ask::Recall(since, reply)).await
+    }
+
+    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<Permit>) -> Ask) -> Option<Permit> {
         let (reply, answer) = oneshot::channel();
-        if self.0.send(ask(reply)).await.is_err() {
-            return Permit::Storm;
-        }
-        answer.await.unwrap_or(Permit::Storm)
+        self.0.send(ask(reply)).await.ok()?;
+        answer.await.ok()
     }
 }

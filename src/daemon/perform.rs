@@ -35,15 +35,20 @@ pub(super) struct Performed {
     pub(super) view: Option<(Moment, AppView)>,
     /// The calls made, for the incident's timeline.
     pub(super) calls: Vec<serde_json::Value>,
+    /// The call may have been sent.
+    is_sent: bool,
 }
 
 /// Performs `order`. Ends within its limit.
 pub(super) async fn perform(order: Order) -> Performed {
-    let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
+    let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new(), is_sent: false };
     let limit = order.limit;
     let answer = tokio::time::timeout(limit, steps(&order, &mut done)).await;
-    // Out of time somewhere between the read and the answer: whether it was sent is not known.
-    done.answer = answer.unwrap_or(Answer::Unresolved);
+    done.answer = match answer {
+        Ok(answer) => answer,
+        Err(_) if done.is_sent => Answer::Unresolved,
+        Err(_) => Answer::NotSent(Guard::Interrupted),
+    };
     done
 }
 
@@ -70,15 +75,22 @@ async fn steps(order: &Order, done: &mut Performed) -> Answer {
     if !fits {
         return Answer::NotSent(Guard::Changed);
     }
-    if !matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. })
-        && order.fleet.want(&order.app).await == Permit::Storm
-    {
-        return Answer::NotSent(Guard::Storm);
+    if !matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. }) {
+        match order.fleet.want(&order.app).await {
+            Some(Permit::Granted) => {}
+            Some(Permit::Storm) => return Answer::NotSent(Guard::Storm),
+            None => return Answer::NotSent(Guard::Interrupted),
+        }
     }
     // The last look before the wire.
     if order.paused.is_paused(&order.app) {
         return Answer::NotSent(Guard::Paused);
     }
+    // A process that was stopped, or a machine that slept: its timers may not have noticed, this clock has.
+    if order.clock.now().since(sent) > order.limit {
+        return Answer::NotSent(Guard::Interrupted);
+    }
+    done.is_sent = true;
     send(order, done).await
 }
 
@@ -136,6 +148,10 @@ fn failed(order: &Order, error: &PlatformError) -> Answer {
         PlatformError::Denied { .. } => {
             order.platform.reload_token();
             Answer::NotApplied { why: Rejection::Denied, retry_after: None }
+        }
+        // What we settle was there a moment ago, so this is read before it is believed, and not sent for ever.
+        PlatformError::NotFound if matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. }) => {
+            Answer::Refused { status: 404, message: "not found".to_owned() }
         }
         PlatformError::NotFound => Answer::NotApplied { why: Rejection::NotFound, retry_after: None },
         PlatformError::Refused { status, message } => {

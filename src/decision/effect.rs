@@ -117,6 +117,8 @@ pub enum Guard {
     Paused,
     /// Too many apps want a rollback at once.
     Storm,
+    /// This process is stopping, or was held up for so long since the fresh read that it is not fresh any more.
+    Interrupted,
 }
 
 /// Why a call was surely not applied.

@@ -272,6 +272,7 @@ fn answered(answer: &Answer) -> String {
                 Guard::Unreadable => "the app could not be read right before it",
                 Guard::Paused => "an operator paused the app",
                 Guard::Storm => "too many apps want a rollback at once",
+                Guard::Interrupted => "rearguard was stopping, or held up since the fresh read",
             }
         ),
         Answer::NotApplied { why, .. } => format!(

@@ -107,6 +107,21 @@ async fn kill_after(moment: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_costs_its_probes_and_nothing_else() {
+    let world = World::new().await;
+    let process = Process::start(&world, &Settings { watch: "60s", ..Settings::default() }).await;
+    process.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    process.api.until_state("watching").await;
+    // Long enough for everything that is read once.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = process.api.metric("process_cpu_seconds_total").await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let spent = process.api.metric("process_cpu_seconds_total").await - before;
+    assert!(spent < 0.25, "{spent} CPU seconds in four");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_drains_within_five_seconds_and_exits_with_zero() {
     let world = World::new().await;
     let mut process = Process::start(&world, &Settings::default()).await;

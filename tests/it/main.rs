@@ -8,5 +8,6 @@
 mod binary;
 mod faults;
 mod people;
+mod shell;
 mod stories;
 mod world;

@@ -1,0 +1,109 @@
+//! What others ask of an app's task: how it is, a person's word, another configuration.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::super::poll::Account;
+use super::super::status;
+use super::{App, Probing, longest_period};
+use crate::clock::Moment;
+use crate::config::AppConfig;
+use crate::decision::observation::{Reading, Request};
+use crate::decision::sample::Window;
+use crate::decision::state::Stage;
+use crate::ids::IncidentId;
+use crate::metrics::AppMetrics;
+use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
+use crate::server::{ActionError, AppStatus};
+
+/// What others may ask of an app's task. Small, since every app keeps room for a few.
+pub(in super::super) enum Command {
+    /// How the app is.
+    Status(oneshot::Sender<Box<AppStatus>>),
+    /// The configuration changed.
+    Reconfigure(Box<(Arc<AppConfig>, Account)>),
+    /// The app left the configuration: end once no incident is open.
+    Retire,
+    /// A person's word on the incident, or `None` for whatever is held.
+    Request(Box<Asked>),
+}
+
+/// A person's word, and where the answer goes.
+pub(in super::super) struct Asked {
+    pub(in super::super) incident: Option<IncidentId>,
+    pub(in super::super) request: Request,
+    pub(in super::super) reply: oneshot::Sender<Result<(), ActionError>>,
+}
+
+impl App {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Status(reply) => drop(reply.send(Box::new(status::of(self)))),
+            Command::Retire => self.is_retiring = true,
+            Command::Reconfigure(new) => self.reconfigure(new.0, new.1),
+            Command::Request(asked) => {
+                let Asked { incident, request, reply } = *asked;
+                let taken = self.takes(incident.as_ref(), request);
+                if taken.is_ok() {
+                    self.request = Some(request);
+                }
+                drop(reply.send(taken));
+            }
+        }
+    }
+
+    /// Whether a person's word fits where the app stands.
+    fn takes(&self, incident: Option<&IncidentId>, request: Request) -> Result<(), ActionError> {
+        let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
+        let Some(incident) = incident else { return Ok(()) };
+        let open = state.incident().filter(|open| open.id == *incident);
+        let Some(open) = open else {
+            return Err(ActionError::Conflict(format!("incident {incident} is closed")));
+        };
+        let fits = match request {
+            Request::Approve => matches!(open.stage, Stage::AwaitingApproval { .. }),
+            Request::Reject => {
+                matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. })
+            }
+            Request::Resume => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
+    }
+
+    fn reconfigure(&mut self, config: Arc<AppConfig>, account: Account) {
+        let now = self.shell.clock.now();
+        let is_same_app = self.config.id == config.id && self.config.platform == config.platform;
+        self.slice = account.slices.of(&config.id);
+        self.account = account;
+        let old = std::mem::replace(&mut self.config, config);
+        if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
+            self.metrics = Arc::new(AppMetrics::new(&self.config.policy));
+            self.shell.metrics.show_app(Arc::clone(&self.metrics));
+        }
+        if old.probes != self.config.probes || !is_same_app {
+            self.sampling = JoinSet::new();
+            self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config)));
+            self.plan_probes(now);
+        }
+        if !is_same_app {
+            // Nothing that was read of another app says anything of this one, nor does a read that is under way.
+            (self.view, self.history) = (Reading::never(), Reading::never());
+            (self.other_was_live_at, self.looking) = (None, None);
+        }
+        self.is_retiring = false;
+    }
+
+    pub(super) fn plan_probes(&mut self, now: Moment) {
+        self.windows = self.config.probes.iter().map(|probe| Window::new(probe.window)).collect();
+        let probes = self.config.probes.iter().map(|probe| Probing {
+            schedule: Schedule::new(&self.config.name, &probe.name, Pace::from(probe), Pacing::Rest, now),
+            is_under_way: false,
+        });
+        self.probes = probes.collect();
+    }
+}

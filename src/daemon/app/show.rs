@@ -1,0 +1,60 @@
+//! What an app's task shows of itself in the metrics.
+
+use super::App;
+use crate::clock::Moment;
+use crate::decision::effect::{Reason, Verb};
+use crate::decision::rule;
+use crate::decision::sample::{BlindCause, SampleResult};
+use crate::decision::state::Stage;
+use crate::metrics::AppMetrics;
+
+impl App {
+    pub(super) fn count_blindness(&mut self, now: Moment) {
+        let span = now.since(self.last_round);
+        self.last_round = now;
+        if let Some(cause) = self.blindness() {
+            self.metrics.blind(cause, span);
+        }
+    }
+
+    /// Why nobody can tell how the app is.
+    pub(in super::super) fn blindness(&self) -> Option<BlindCause> {
+        if self.state.is_none() {
+            return Some(BlindCause::Journal);
+        }
+        if self.view.fault.is_some() {
+            return Some(BlindCause::Platform);
+        }
+        self.windows.iter().find_map(|window| match window.last()?.result {
+            SampleResult::Unknown(cause) => Some(cause),
+            _ => None,
+        })
+    }
+
+    pub(super) fn show(&self) {
+        let Some(state) = &self.state else { return };
+        let now = self.shell.clock.now();
+        let since = state.live().map_or(now, |live| live.since);
+        let readings = rule::read_all(&self.config.policy, &self.windows, since, now);
+        let soak_until = match state.incident().map(|incident| &incident.stage) {
+            Some(Stage::Soaking { until, .. }) => Some(*until),
+            _ => None,
+        };
+        let pinned = self.view.value().is_some_and(|view| view.pinned.is_some());
+        let paused = self.shell.paused.is_paused(&self.config.name);
+        self.metrics.show(state, &readings, pinned, paused, soak_until);
+    }
+}
+
+/// Counts a wait when what is waited for changes.
+pub(super) fn note_waiting(metrics: &AppMetrics, before: &mut Option<Reason>, now: Option<Reason>) {
+    if *before == now {
+        return;
+    }
+    *before = now;
+    if let Some(reason) = now
+        && super::super::record::is_counted_wait(reason)
+    {
+        metrics.decision(Verb::Wait, reason);
+    }
+}

@@ -1,0 +1,80 @@
+//! What an app's task knows of the platform, and when it reads the app itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::look::{self, Looked};
+use super::App;
+use crate::clock::Moment;
+use crate::decision::observation::{AppView, Reading};
+use crate::decision::state::{Attention, Situation, State};
+use crate::platform::pace::next_poll;
+
+/// The app itself is read this often in an incident, or as often as the account is polled if that is faster.
+const CLOSE_LOOK: Duration = Duration::from_secs(3);
+/// A look that was wanted and failed is repeated after this time.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
+impl App {
+    /// What the platform should be asked for next, if anything.
+    pub(super) fn wanted(&self) -> Option<look::Wants> {
+        let state = self.state.as_ref();
+        match (state.map(State::attention), state.map(|state| &state.situation)) {
+            (Some(Attention::Close), _) => Some(look::Wants::AppAndHistory),
+            _ if self.wants_look => Some(look::Wants::AppAndHistory),
+            // A candidate's predecessors are read once, so that they are at hand when a rule fires.
+            (Some(Attention::Watch), Some(Situation::Watching(watch)))
+                if self.history.read_at().is_none_or(|read| read < watch.live.since) =>
+            {
+                Some(look::Wants::History)
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads what is wanted, at a pace that leaves requests for acting. What the platform wants to be left alone for
+    /// stays wanted.
+    pub(super) fn look(&mut self, now: Moment) {
+        let Some(wants) = self.wanted() else { return };
+        let poll = self.account.config.poll;
+        let pace = match wants {
+            look::Wants::AppAndHistory => poll.min(CLOSE_LOOK),
+            look::Wants::History => poll,
+        };
+        let budget = self.account.platform.budget();
+        self.next_look = now + next_poll(pace, budget, 0, 0.0);
+        if budget.hold_reads.is_some() {
+            return;
+        }
+        if wants == look::Wants::AppAndHistory {
+            self.wants_look = false;
+        }
+        self.looked_at = now;
+        let (platform, id) = (Arc::clone(&self.account.platform), self.config.id.clone());
+        let (clock, turns) = (Arc::clone(&self.shell.clock), Arc::clone(&self.account.turns));
+        self.looking = Some(Box::pin(look::look(platform, id, clock, wants, turns)));
+    }
+
+    pub(super) fn take_look(&mut self, looked: Looked) {
+        self.looking = None;
+        if looked.is_denied() {
+            self.account.platform.reload_token();
+        }
+        if let Some(view) = looked.view {
+            self.take_view(view);
+        }
+        if let Some(history) = looked.history {
+            look::merge(&mut self.history, history);
+        }
+    }
+
+    pub(super) fn take_view(&mut self, view: Reading<AppView>) {
+        let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
+        let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
+        look::merge(&mut self.view, view);
+        if let Some((at, before)) = before
+            && before != self.view.value().and_then(live)
+        {
+            self.other_was_live_at = Some(at);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the shell around the decisions must not lose, repeat or waste.
+
+use std::time::Duration;
+
+use rearguard::lab::{Fault, Kind, Operation, Release, Target};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::world::{APP, PATIENCE, Settings, World, known};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_while_the_platform_is_asked_is_not_lost() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let app = guard.api.until("the question", |app| app["stage"] == "awaiting_approval").await;
+    let id = app["incident"].as_str().unwrap().to_owned();
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), Kind::Delay { ms: 600 }));
+    assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/approve")).await, 202);
+    guard.api.until("validation", |app| app["stage"] == "validating").await;
+    assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/reject")).await, 202);
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_although_the_journal_was_locked_at_the_start() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let guard = world.daemon(&settings).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    assert_eq!(guard.api.post("/api/v1/apps/shop/pause").await, 200);
+    guard.daemon.stop().await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    // Another guard of ours holds the journal: it can be neither read nor written.
+    let lock = std::fs::File::open(world.path("rearguard.db.lock")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the first daemon still holds the journal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let guard = world.daemon(&settings).await;
+    assert_eq!(guard.api.text("/ready").await.0, 503);
+    assert_eq!(guard.api.app().await["paused"], true, "nobody knows, so nobody acts");
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    drop((other, lock));
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("paused")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    assert_eq!(guard.api.post("/api/v1/apps/shop/resume").await, 200);
+    assert_eq!(guard.api.app().await["paused"], false);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_between_the_fresh_read_and_the_write_gives_nothing_up() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let guard = world.daemon(&settings).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let slow = world.lab.fault(Fault::on(Target::Call(Operation::GetApp), Kind::Delay { ms: 500 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the incident", |app| app["stage"] == "validating").await;
+    guard.daemon.stop().await;
+    assert_eq!(world.writes(), (0, 0, 0));
+    world.lab.remove_fault(slow);
+    let guard = world.daemon(&settings).await;
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.writes(), (1, 1, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_can_be_read_and_not_written_is_not_ready_until_it_can() {
+    let world = World::new().await;
+    let guard = world.daemon(&Settings { watch: "60s", ..Settings::default() }).await;
+    let good = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2", |app| app["live_deployment"] == good.as_str()).await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.lab.set_health(APP, rearguard::lab::Health::Bad { status: 500 }).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while guard.api.text("/ready").await.0 != 503 {
+        assert!(Instant::now() < deadline, "ready all the time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        assert_eq!(guard.api.text("/ready").await.0, 503, "a read is taken for a write");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    guard.api.until_closed().await;
+    assert_eq!(guard.api.text("/ready").await.0, 200);
+    guard.daemon.stop().await;
+}
