@@ -9,18 +9,20 @@
 mod app;
 mod backend;
 mod fleet;
+mod house;
 mod look;
 mod pause;
 mod perform;
 mod poll;
 mod record;
+mod shell;
 mod status;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
@@ -43,54 +45,19 @@ use crate::server::{self, Surface};
 use crate::telemetry::Chain;
 
 use app::{App, Command};
-use fleet::{FleetLine, FleetOwner};
+use fleet::FleetOwner;
 use pause::Paused;
 use poll::{Account, Poller, Slices};
+pub(crate) use shell::Shell;
 
 /// How many commands wait for an app's task at most.
 const INBOX: usize = 4;
 /// How many reads that nobody waits for an account makes at once.
 const TURNS: usize = 2;
-/// How often the journal is pruned and its health looked at.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
-/// How often old incidents are looked for.
-const PRUNE_EVERY: u32 = 720;
 /// A drain is over after this long, whatever still runs.
-const DRAIN_WITHIN: Duration = Duration::from_millis(4_800);
-
-/// What every task needs.
-pub(crate) struct Shell {
-    clock: Arc<dyn Clock>,
-    journal: Arc<dyn Journal>,
-    metrics: Metrics,
-    probe: Arc<dyn Probe>,
-    controls: watch::Sender<Arc<Controls>>,
-    peers: Peers,
-    fleet: FleetLine,
-    paused: Paused,
-    is_journal_working: AtomicBool,
-    /// What people and the storm breaker left in the journal was read.
-    is_recalled: OnceCell<()>,
-}
-
-impl Shell {
-    /// Reads who is paused and whether there is a storm, where that was not possible at the start. Nobody acts before.
-    async fn recall(&self) -> Result<(), JournalError> {
-        let recall = || async {
-            let restored = self.journal.restore().await?;
-            self.fleet.recall(restored.storm_since).await;
-            self.paused.recall(restored.paused);
-            Ok(())
-        };
-        self.is_recalled.get_or_try_init(recall).await.copied()
-    }
-
-    /// Notes whether the journal takes writes; says whether that is news.
-    fn journal_works(&self, works: bool) -> bool {
-        self.metrics.journal_writable.set(i64::from(works));
-        self.is_journal_working.swap(works, Ordering::Relaxed) != works
-    }
-}
+const DRAIN_WITHIN: Duration = Duration::from_millis(4_700);
+/// How long the server may take to end after that: five seconds in all.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +102,7 @@ pub struct Daemon {
     most_rollbacks: watch::Sender<usize>,
     admin_file: watch::Sender<Option<PathBuf>>,
     tasks: TaskTracker,
+    server: TaskTracker,
     stop: CancellationToken,
     stop_server: CancellationToken,
 }
@@ -199,6 +167,7 @@ impl Daemon {
             most_rollbacks,
             admin_file: watch::Sender::new(config.admin_token_file.clone()),
             tasks: TaskTracker::new(),
+            server: TaskTracker::new(),
             stop,
             stop_server,
             config: settings(config.clone()),
@@ -208,7 +177,7 @@ impl Daemon {
         daemon.take_apps(&config);
         daemon.config = settings(config);
         daemon.shell.metrics.reload_successful.set(1);
-        daemon.keep_house();
+        daemon.tasks.spawn(house::keep(daemon.backend(), daemon.config.retention, daemon.stop.clone()));
         daemon.serve(listener);
         Ok(daemon)
     }
@@ -227,8 +196,13 @@ impl Daemon {
                 return Err(error);
             }
         };
-        if config.listen != self.config.listen || config.state != self.config.state {
-            tracing::warn!("listen and state are taken from the new configuration at the next start");
+        let is_kept = config.listen == self.config.listen
+            && config.state == self.config.state
+            && config.retention == self.config.retention;
+        if !is_kept {
+            tracing::warn!(
+                "listen, state and retention are taken from the new configuration at the next start"
+            );
         }
         if config.control_probes != self.config.control_probes {
             let probe = Arc::clone(&self.shell.probe);
@@ -271,6 +245,10 @@ impl Daemon {
             tracing::warn!("some tasks did not end in time; the next start resolves what they left open");
         }
         self.stop_server.cancel();
+        self.server.close();
+        if tokio::time::timeout(FAREWELL, self.server.wait()).await.is_err() {
+            tracing::debug!("somebody still talks to the server; it ends with the process");
+        }
     }
 
     fn backend(&self) -> backend::ShellBackend {
@@ -289,7 +267,7 @@ impl Daemon {
             clock: Arc::clone(&self.shell.clock),
             admin_token: backend::admin_token(self.admin_file.subscribe()),
         };
-        tokio::spawn(server::serve(listener, surface, self.stop_server.clone()));
+        self.server.spawn(server::serve(listener, surface, self.stop_server.clone()));
     }
 
     /// Starts pollers for accounts that are new or changed, and stops those that are gone.
@@ -380,31 +358,10 @@ impl Daemon {
     fn tell(&self, handle: &AppHandle, command: Command) {
         let commands = handle.commands.clone();
         self.tasks.spawn(async move {
-            // A closed inbox is an app that has ended, which is what most commands would bring about.
-            let _ = commands.send(command).await;
-        });
-    }
-
-    /// Prunes the journal, tries it again after it failed, and shows the slowest loop.
-    fn keep_house(&self) {
-        let (shell, stop, backend) = (Arc::clone(&self.shell), self.stop.clone(), self.backend());
-        let retention = self.config.retention;
-        self.tasks.spawn(async move {
-            let mut round = 0_u32;
-            loop {
-                backend.show_slowest();
-                if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
-                    tracing::info!("the journal works again");
-                    shell.journal_works(true);
-                }
-                if round.is_multiple_of(PRUNE_EVERY) {
-                    prune(&shell, retention).await;
-                }
-                round = round.wrapping_add(1);
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(HOUSEKEEPING) => {}
-                }
+            if let Err(unheard) = commands.send(command).await
+                && let Command::Reconfigure(new) = unheard.0
+            {
+                tracing::error!(app = %new.0.name, "the app ended while it was asked to go on: reload again");
             }
         });
     }
@@ -413,15 +370,6 @@ impl Daemon {
 /// What is left of a configuration once its accounts and apps have theirs: ten thousand apps are kept once.
 fn settings(config: Config) -> Config {
     Config { platforms: Vec::new(), apps: Vec::new(), ..config }
-}
-
-async fn prune(shell: &Shell, retention: Duration) {
-    let Ok(horizon) = shell.clock.wall().checked_sub(retention) else { return };
-    match shell.journal.prune(horizon).await {
-        Ok(0) => {}
-        Ok(rows) => tracing::info!(rows, "old incidents and decisions are deleted"),
-        Err(error) => tracing::warn!("failed to {error}"),
-    }
 }
 
 /// Opens the journal. One that cannot be used now is tried again later; one that a person has to look at stops the

@@ -1,6 +1,7 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
 mod command;
+mod round;
 mod show;
 mod sight;
 
@@ -15,14 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shell;
 use super::look::Looked;
-use super::perform::{Order, Performed, perform};
+use super::perform::Performed;
 use super::poll::Account;
 use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
-use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
-use crate::decision::observation::{AppView, Deployment, Observation, Operator, Reading, Request};
+use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, State};
 use crate::metrics::{AppMetrics, Heartbeat};
@@ -31,15 +31,10 @@ use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 
 pub(super) use command::{Asked, Command};
-use show::note_waiting;
 use sight::LOOK_AGAIN;
 
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
-/// How long the journal is left alone after it failed.
-const JOURNAL_RETRY: Duration = Duration::from_secs(1);
-/// A decision leads to another one at most this often in a row; the rest waits for the next round.
-const MOST_IN_A_ROW: usize = 8;
 /// How long a drain waits for the answer to a call that was sent.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -167,6 +162,7 @@ impl App {
             self.show();
             match self.wait().await {
                 Woken::Stop => {
+                    self.sampling.shutdown().await;
                     Box::pin(self.drain()).await;
                     return self.metrics;
                 }
@@ -177,121 +173,6 @@ impl App {
                 }
             }
         }
-    }
-
-    /// Decides until nothing changes any more.
-    async fn round(&mut self) {
-        if self.state.is_none() && !self.restore().await {
-            return;
-        }
-        for _ in 0..MOST_IN_A_ROW {
-            let Some(state) = self.state.take() else { return };
-            let operator =
-                Operator { paused: self.shell.paused.is_paused(&self.config.name), request: self.request };
-            let answer = self.answer.take();
-            let seen = Observation {
-                at: self.shell.clock.now(),
-                app: &self.view,
-                other_was_live_at: self.other_was_live_at,
-                history: &self.history,
-                windows: &self.windows,
-                answer: answer.as_ref(),
-                operator,
-            };
-            let decision = decide(&self.config.policy, &state, &seen);
-            self.wake_at = decision.wake_at;
-            note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
-            if decision.look && self.looking.is_none() {
-                self.wants_look = true;
-                self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
-            }
-            let Some(change) = decision.change else {
-                if state.owed().is_none() {
-                    // A word that changes nothing now is not kept for later. While a call is under way nothing can
-                    // change, and the word is for when its answer is in.
-                    self.request = None;
-                }
-                self.state = Some(state);
-                return;
-            };
-            let recorded = self.recorder.record(&self.shell, &self.config, &state, &seen, &change).await;
-            if let Err(error) = recorded {
-                self.journal_failed(&error.to_string());
-                // What the platform answered is not lost: it is decided on again once the journal is back.
-                self.answer = answer;
-                return;
-            }
-            self.shell.journal_works(true);
-            self.request = None;
-            if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
-                // What observe mode wanted counts for the storm breaker, too.
-                let _ = self.shell.fleet.want(&self.config.name).await;
-            }
-            self.recorder.announce(&self.shell, &self.config, &self.metrics, &state, &change);
-            if change.closed.is_some() || change.effect.is_none() {
-                // Something is over, or waits for what only the platform can show.
-                self.wants_look = change.closed.is_some();
-                self.next_look = self.shell.clock.now();
-            }
-            self.performed = owed(&change.state);
-            self.begin(change.effect);
-            self.state = Some(change.state);
-        }
-        self.wake_at = Some(self.shell.clock.now());
-    }
-
-    /// Reads the state from the journal. An effect that is open there may have been sent: its answer is unresolved.
-    async fn restore(&mut self) -> bool {
-        let now = self.shell.clock.now();
-        if now < self.journal_retry {
-            return false;
-        }
-        let restored = match self.shell.recall().await {
-            Ok(()) => self.recorder.restore(&self.shell, &self.config.name).await,
-            Err(error) => Err(error),
-        };
-        match restored {
-            Ok(state) => {
-                let owed = owed(&state);
-                if self.performed != owed {
-                    // The write that failed is there after all: the answer was decided on, and is no other call's.
-                    (self.answer, self.performed) = (None, owed.clone());
-                }
-                if owed.is_some() && self.answer.is_none() && self.performing.is_none() {
-                    self.answer = Some(Answer::Unresolved);
-                    self.next_look = now;
-                }
-                self.state = Some(state);
-                true
-            }
-            Err(error) => {
-                self.journal_failed(&error.to_string());
-                false
-            }
-        }
-    }
-
-    fn journal_failed(&mut self, error: &str) {
-        if self.shell.journal_works(false) {
-            tracing::error!(app = %self.config.name, error, "the journal fails: nothing is done until it works again");
-        }
-        self.state = None;
-        self.journal_retry = self.shell.clock.now() + JOURNAL_RETRY;
-    }
-
-    fn begin(&mut self, effect: Option<Effect>) {
-        let Some(effect) = effect else { return };
-        let order = Order {
-            app: self.config.name.clone(),
-            id: self.config.id.clone(),
-            effect,
-            platform: Arc::clone(&self.account.platform),
-            fleet: self.shell.fleet.clone(),
-            paused: self.shell.paused.clone(),
-            clock: Arc::clone(&self.shell.clock),
-            limit: self.account.config.timeout * 3,
-        };
-        self.performing = Some(Box::pin(perform(order)));
     }
 
     /// Whether nobody wants the app back: what was asked meanwhile is answered first.
@@ -428,12 +309,6 @@ async fn finished<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
-}
-
-/// The call that `state` owes, told from every other by when it was decided.
-fn owed(state: &State) -> Option<(Effect, Moment)> {
-    let call = state.incident()?.stage.call()?;
-    state.owed().map(|effect| (effect, call.intended_at))
 }
 
 fn longest_period(config: &AppConfig) -> Duration {

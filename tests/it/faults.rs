@@ -73,7 +73,8 @@ async fn our_own_broken_network_accuses_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_stops_acting_and_heals_when_the_file_is_replaced() {
     let world = World::new().await;
-    let guard = known(&world, &Settings { watch: "30s", ..Settings::default() }).await;
+    let guard = world.daemon(&Settings { watch: "30s", ..Settings::default() }).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
     let fresh = Token { value: "dop_v1_fresh".to_owned(), scope: Scope::Update, who: Who::Guard };
     world.lab.set_tokens(vec![fresh]);
     world.lab.push(APP, Release::bad("v2")).unwrap();

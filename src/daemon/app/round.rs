@@ -1,0 +1,142 @@
+//! One round: decide, record, and begin what is owed; and what the journal has to say before the first one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::perform::{Order, perform};
+use super::App;
+use super::show::note_waiting;
+use super::sight::LOOK_AGAIN;
+use crate::clock::Moment;
+use crate::decision::decide;
+use crate::decision::effect::{Answer, Effect, Reason};
+use crate::decision::observation::{Observation, Operator};
+use crate::decision::state::State;
+
+/// How long the journal is left alone after it failed.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+/// A decision leads to another one at most this often in a row; the rest waits for the next round.
+const MOST_IN_A_ROW: usize = 8;
+
+impl App {
+    /// Decides until nothing changes any more.
+    pub(super) async fn round(&mut self) {
+        if self.state.is_none() && !self.restore().await {
+            return;
+        }
+        for _ in 0..MOST_IN_A_ROW {
+            let Some(state) = self.state.take() else { return };
+            let operator =
+                Operator { paused: self.shell.paused.is_paused(&self.config.name), request: self.request };
+            let answer = self.answer.take();
+            let seen = Observation {
+                at: self.shell.clock.now(),
+                app: &self.view,
+                other_was_live_at: self.other_was_live_at,
+                history: &self.history,
+                windows: &self.windows,
+                answer: answer.as_ref(),
+                operator,
+            };
+            let decision = decide(&self.config.policy, &state, &seen);
+            self.wake_at = decision.wake_at;
+            note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
+            if decision.look && self.looking.is_none() {
+                self.wants_look = true;
+                self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
+            }
+            let Some(change) = decision.change else {
+                if state.owed().is_none() {
+                    // A word that changes nothing now is not kept for later. While a call is under way nothing can
+                    // change, and the word is for when its answer is in.
+                    self.request = None;
+                }
+                self.state = Some(state);
+                return;
+            };
+            let recorded = self.recorder.record(&self.shell, &self.config, &state, &seen, &change).await;
+            if let Err(error) = recorded {
+                self.journal_failed(&error.to_string());
+                // What the platform answered is not lost: it is decided on again once the journal is back.
+                self.answer = answer;
+                return;
+            }
+            self.shell.journal_works(true);
+            self.request = None;
+            if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
+                // What observe mode wanted counts for the storm breaker, too.
+                let _ = self.shell.fleet.want(&self.config.name).await;
+            }
+            self.recorder.announce(&self.shell, &self.config, &self.metrics, &state, &change);
+            if change.closed.is_some() || change.effect.is_none() {
+                // Something is over, or waits for what only the platform can show.
+                self.wants_look = change.closed.is_some();
+                self.next_look = self.shell.clock.now();
+            }
+            self.performed = owed(&change.state);
+            self.begin(change.effect);
+            self.state = Some(change.state);
+        }
+        self.wake_at = Some(self.shell.clock.now());
+    }
+
+    /// Reads the state from the journal. An effect that is open there may have been sent: its answer is unresolved.
+    async fn restore(&mut self) -> bool {
+        let now = self.shell.clock.now();
+        if now < self.journal_retry {
+            return false;
+        }
+        let restored = match self.shell.recall().await {
+            Ok(()) => self.recorder.restore(&self.shell, &self.config.name).await,
+            Err(error) => Err(error),
+        };
+        match restored {
+            Ok(state) => {
+                let owed = owed(&state);
+                if self.performed != owed {
+                    // The write that failed is there after all: the answer was decided on, and is no other call's.
+                    (self.answer, self.performed) = (None, owed.clone());
+                }
+                if owed.is_some() && self.answer.is_none() && self.performing.is_none() {
+                    self.answer = Some(Answer::Unresolved);
+                    self.next_look = now;
+                }
+                self.state = Some(state);
+                true
+            }
+            Err(error) => {
+                self.journal_failed(&error.to_string());
+                false
+            }
+        }
+    }
+
+    fn journal_failed(&mut self, error: &str) {
+        if self.shell.journal_works(false) {
+            tracing::error!(app = %self.config.name, error, "the journal fails: nothing is done until it works again");
+        }
+        self.state = None;
+        self.journal_retry = self.shell.clock.now() + JOURNAL_RETRY;
+    }
+
+    fn begin(&mut self, effect: Option<Effect>) {
+        let Some(effect) = effect else { return };
+        let order = Order {
+            app: self.config.name.clone(),
+            id: self.config.id.clone(),
+            effect,
+            platform: Arc::clone(&self.account.platform),
+            fleet: self.shell.fleet.clone(),
+            paused: self.shell.paused.clone(),
+            clock: Arc::clone(&self.shell.clock),
+            limit: self.account.config.timeout * 3,
+        };
+        self.performing = Some(Box::pin(perform(order)));
+    }
+}
+
+/// The call that `state` owes, told from every other by when it was decided.
+fn owed(state: &State) -> Option<(Effect, Moment)> {
+    let call = state.incident()?.stage.call()?;
+    state.owed().map(|effect| (effect, call.intended_at))
+}

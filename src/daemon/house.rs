@@ -1,0 +1,66 @@
+//! Prunes the journal, tries it again after it failed, and shows the slowest loop.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Shell;
+use super::backend::ShellBackend;
+use crate::journal::IncidentQuery;
+
+/// How often the journal is pruned and its health looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often old incidents are looked for.
+const PRUNE_EVERY: u32 = 720;
+
+/// Keeps house until stopped.
+pub(super) async fn keep(backend: ShellBackend, retention: Duration, stop: CancellationToken) {
+    let shell = &backend.shell;
+    let mut round = 0_u32;
+    name_orphans(&backend).await;
+    loop {
+        backend.show_slowest();
+        if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
+            tracing::info!("the journal works again");
+            shell.journal_works(true);
+        }
+        if round.is_multiple_of(PRUNE_EVERY) {
+            // In small steps, so nothing is lost when it is cut short.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = prune(shell, retention) => {}
+            }
+        }
+        round = round.wrapping_add(1);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+        }
+    }
+}
+
+async fn prune(shell: &Shell, retention: Duration) {
+    let Ok(horizon) = shell.clock.wall().checked_sub(retention) else { return };
+    match shell.journal.prune(horizon).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "old incidents and decisions are deleted"),
+        Err(error) => tracing::warn!("failed to {error}"),
+    }
+}
+
+/// Names the incidents that nobody follows any more, since their app left the configuration while rearguard was
+/// down: what they pinned stays pinned until a person settles it.
+async fn name_orphans(backend: &ShellBackend) {
+    let query = IncidentQuery { app: None, limit: usize::MAX };
+    // A journal that cannot be read now says so in every app's own words.
+    let Ok(incidents) = backend.shell.journal.incidents(query).await else { return };
+    let apps = backend.apps.borrow().clone();
+    for incident in incidents.iter().filter(|incident| incident.closed_at.is_none()) {
+        if !apps.contains_key(&incident.app) {
+            let (app, rollback) = (&incident.app, incident.rollback_deployment.as_ref());
+            let rollback = rollback.map_or("none", |rollback| rollback.as_str());
+            tracing::error!(%app, incident = %incident.id, rollback, "an open incident of an app that is not configured");
+        }
+    }
+}
