@@ -55,7 +55,13 @@ pub(super) async fn incidents(
     }
     let query = IncidentQuery { app: wanted.app.map(AppName::from), limit };
     let records = read(shared.limits.journal_time, shared.surface.journal.incidents(query)).await?;
-    Ok(Json(json!({ "incidents": records })))
+    let mut incidents = Vec::with_capacity(records.len());
+    for record in records {
+        // One that was pruned meanwhile is gone.
+        let found = read(shared.limits.journal_time, shared.surface.journal.incident(&record.id)).await?;
+        incidents.extend(found.map(|(record, timeline)| IncidentDetail { record, timeline }));
+    }
+    Ok(Json(json!({ "incidents": incidents })))
 }
 
 pub(super) async fn incident(State(shared): State<Shared>, id: Name) -> Answer<IncidentDetail> {
