@@ -100,6 +100,7 @@ pub struct Daemon {
     accounts: BTreeMap<PlatformName, (Account, CancellationToken)>,
     loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
     most_rollbacks: watch::Sender<usize>,
+    retention: watch::Sender<Duration>,
     admin_file: watch::Sender<Option<PathBuf>>,
     tasks: TaskTracker,
     server: TaskTracker,
@@ -112,6 +113,7 @@ pub struct Daemon {
 pub(crate) struct AppHandle {
     commands: mpsc::Sender<Command>,
     heartbeat: Arc<Heartbeat>,
+    config: Arc<AppConfig>,
 }
 
 impl Daemon {
@@ -165,6 +167,7 @@ impl Daemon {
             accounts: BTreeMap::new(),
             loops: watch::Sender::new(Arc::default()),
             most_rollbacks,
+            retention: watch::Sender::new(config.retention),
             admin_file: watch::Sender::new(config.admin_token_file.clone()),
             tasks: TaskTracker::new(),
             server: TaskTracker::new(),
@@ -177,7 +180,7 @@ impl Daemon {
         daemon.take_apps(&config);
         daemon.config = settings(config);
         daemon.shell.metrics.reload_successful.set(1);
-        daemon.tasks.spawn(house::keep(daemon.backend(), daemon.config.retention, daemon.stop.clone()));
+        daemon.tasks.spawn(house::keep(daemon.backend(), daemon.retention.subscribe(), daemon.stop.clone()));
         daemon.serve(listener);
         Ok(daemon)
     }
@@ -196,13 +199,8 @@ impl Daemon {
                 return Err(error);
             }
         };
-        let is_kept = config.listen == self.config.listen
-            && config.state == self.config.state
-            && config.retention == self.config.retention;
-        if !is_kept {
-            tracing::warn!(
-                "listen, state and retention are taken from the new configuration at the next start"
-            );
+        if config.listen != self.config.listen || config.state != self.config.state {
+            tracing::warn!("listen and state are taken from the new configuration at the next start");
         }
         if config.control_probes != self.config.control_probes {
             let probe = Arc::clone(&self.shell.probe);
@@ -211,6 +209,7 @@ impl Daemon {
             self.shell.controls.send_replace(Arc::new(controls));
         }
         self.most_rollbacks.send_replace(config.concurrent_rollbacks);
+        self.retention.send_replace(config.retention);
         self.admin_file.send_replace(config.admin_token_file.clone());
         self.take_accounts(&config, built);
         self.take_apps(&config);
@@ -278,6 +277,9 @@ impl Daemon {
             if !stays {
                 stop.cancel();
             }
+            if !kept.contains(name) {
+                self.shell.metrics.forget_platform(name.as_str());
+            }
             stays
         });
         for (name, account) in built {
@@ -320,8 +322,9 @@ impl Daemon {
         for app in &config.apps {
             let Some((account, _)) = self.accounts.get(&app.platform) else { continue };
             let new = Arc::new(app.clone());
-            match handles.get(&app.name) {
+            match handles.get_mut(&app.name) {
                 Some(handle) => {
+                    handle.config = Arc::clone(&new);
                     self.tell(handle, Command::Reconfigure(Box::new((new, account.clone()))));
                 }
                 None => {
@@ -336,7 +339,8 @@ impl Daemon {
         let (commands, inbox) = mpsc::channel(INBOX);
         let (shell, stop) = (Arc::clone(&self.shell), self.stop.clone());
         let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
-        let handle = AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat) };
+        let handle =
+            AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat), config: Arc::clone(&config) };
         let (shell, apps) = (Arc::clone(&self.shell), self.apps.clone());
         // Boxed, so that the future around it does not keep room for the app twice.
         let run = Box::pin(app.run());

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 
 use crate::ids::AppName;
+use crate::platform::http::CODES;
 
 pub use app::{AppMetrics, DECISIONS, PROBE_RESULTS};
 pub use render::render;
@@ -31,8 +33,9 @@ const OPERATIONS: [&str; 7] = [
     "commit_rollback",
     "revert_rollback",
 ];
-/// The codes that are there from the start; others appear when they happen.
-const CODES: [&str; 9] = ["200", "401", "403", "404", "429", "500", "timeout", "connect", "decode"];
+/// The statuses that are there from the start, beside every word of [`CODES`]; others appear when they happen.
+const STATUSES: [&str; 12] =
+    ["200", "400", "401", "403", "404", "409", "412", "429", "500", "502", "503", "504"];
 /// Detection: from a burst's second to the end of a long watch.
 const DETECT_BUCKETS: [f64; 12] =
     [1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0];
@@ -138,11 +141,34 @@ impl Metrics {
     /// A platform's series at zero.
     pub fn add_platform(&self, platform: &str) {
         for operation in OPERATIONS {
-            for code in CODES {
+            for code in STATUSES.iter().chain(&CODES) {
                 self.platform_requests.with_label_values(&[platform, operation, code]);
             }
         }
         self.rate_limit_remaining.with_label_values(&[platform]);
+    }
+
+    /// Forgets a platform that left the configuration.
+    pub fn forget_platform(&self, platform: &str) {
+        // An error means that the series is not there, which is what is wanted.
+        let _ = self.rate_limit_remaining.remove_label_values(&[platform]);
+        for family in self.platform_requests.collect() {
+            for series in family.get_metric() {
+                let label = |name| {
+                    let found = series.get_label().iter().find(|label| label.name() == name);
+                    found.map_or("", |label| label.value())
+                };
+                if label("platform") == platform {
+                    let values = [platform, label("operation"), label("code")];
+                    let _ = self.platform_requests.remove_label_values(&values);
+                }
+            }
+        }
+    }
+
+    /// The figures of an app.
+    pub fn of_app(&self, app: &AppName) -> Option<Arc<AppMetrics>> {
+        self.apps.borrow().get(app).cloned()
     }
 
     /// Shows `metrics` under its app's name. Series of the same app that were shown before are replaced.

@@ -62,7 +62,8 @@ pub struct Surface {
 
 /// What the server asks of the daemon behind it.
 pub trait Backend: Send + Sync + 'static {
-    /// Every app, by name. An app whose task does not answer within a second is shown with `state: unknown`.
+    /// Every app, by name. An app whose task does not answer within a second is shown with its last state,
+    /// blind.
     fn apps(&self) -> Reply<'_, Vec<AppStatus>>;
     /// One app.
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>>;
@@ -109,7 +110,7 @@ pub struct AppStatus {
     pub id: PlatformAppId,
     /// How far rearguard may go.
     pub mode: Mode,
-    /// `learning`, `steady`, `watching`, `incident`, `held`; `unknown` while the journal has not given it.
+    /// `learning`, `steady`, `watching`, `incident`, `held`; while the journal does not give it, the last one known.
     pub state: String,
     /// The open incident, or the one a hold came from.
     pub incident: Option<IncidentId>,

@@ -46,10 +46,10 @@ fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
 
 /// 0 is the most urgent.
 fn urgency(app: &AppStatus) -> usize {
-    const ORDER: [&str; 6] = ["incident", "held", "unknown", "watching", "learning", "steady"];
+    const ORDER: [&str; 5] = ["incident", "held", "watching", "learning", "steady"];
     let state = ORDER.iter().position(|word| *word == app.state).unwrap_or(2);
     // Among the quiet states, what is blind, pinned or Bad comes before what is not.
-    if state > 2 && is_in_trouble(app) { 3 } else { state + usize::from(state > 2) }
+    if state > 1 && is_in_trouble(app) { 2 } else { state + usize::from(state > 1) }
 }
 
 fn is_in_trouble(app: &AppStatus) -> bool {
@@ -65,7 +65,7 @@ fn is_calm(app: &AppStatus) -> bool {
 
 fn summary(apps: &[&AppStatus]) -> String {
     let mut parts = Vec::new();
-    for word in ["incident", "held", "unknown", "watching", "learning", "steady"] {
+    for word in ["incident", "held", "watching", "learning", "steady"] {
         let many = apps.iter().filter(|app| app.state == word).count();
         if many > 0 {
             parts.push(format!("{many} {}", if word == "incident" { "in an incident" } else { word }));
@@ -80,7 +80,7 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
     let state = app.state.to_uppercase();
     let state = match app.state.as_str() {
         "incident" => page.red(&state),
-        "held" | "unknown" | "watching" => page.yellow(&state),
+        "held" | "watching" => page.yellow(&state),
         _ => state,
     };
     let paused = if app.paused { page.yellow("  PAUSED") } else { String::new() };

@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
 use super::app::{Asked, Command};
-use super::{AppHandle, Shell, pause};
+use super::{AppHandle, Shell, pause, status};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::observation::Request;
+use crate::decision::state::State;
 use crate::ids::{AppName, IncidentId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
@@ -22,7 +23,7 @@ use crate::telemetry::Chain;
 /// A loop that has not come round for this long is stuck. Loops come round every ten seconds at the latest, and a
 /// journal that is locked may cost one round of five.
 const LOOP_WITHIN: Duration = Duration::from_secs(60);
-/// An app's task that does not say how it is within this time is shown as unknown.
+/// An app's task that does not say how it is within this time is shown as it was, and blind.
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -69,16 +70,31 @@ impl ShellBackend {
         }
     }
 
+    async fn status(&self, handle: &AppHandle) -> AppStatus {
+        // The inbox of a task that stands still fills up, so the sending is bounded as well.
+        let told = tokio::time::timeout(STATUS_WITHIN, ask_status(handle)).await;
+        told.ok().flatten().unwrap_or_else(|| {
+            let config = &handle.config;
+            let metrics = self.shell.metrics.of_app(&config.name);
+            let state = metrics.map_or(State::WORDS[0], |metrics| metrics.state_word());
+            status::silent(config, state, self.shell.paused.is_paused(&config.name))
+        })
+    }
+
     async fn statuses(&self) -> Vec<AppStatus> {
         let handles = self.handles();
-        let all = join_all(handles.values().map(status)).await;
-        all.into_iter().flatten().collect()
+        join_all(handles.values().map(|handle| self.status(handle))).await
     }
 
     async fn set_paused(&self, app: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
         let handles = self.handles();
         if app.is_some_and(|app| !handles.contains_key(app)) {
             return Err(ActionError::Unknown("app"));
+        }
+        if let Some(app) = app.filter(|_| !paused && self.shell.paused.is_all()) {
+            return Err(ActionError::Conflict(format!(
+                "everything is paused, and {app} with it; allowed is to resume everything"
+            )));
         }
         if paused {
             // In force before it is durable: the safe way round.
@@ -138,7 +154,7 @@ impl Backend for ShellBackend {
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(async move {
             let handles = self.handles();
-            status(handles.get(name)?).await
+            Some(self.status(handles.get(name)?).await)
         })
     }
 
@@ -167,11 +183,10 @@ impl Backend for ShellBackend {
     }
 }
 
-async fn status(handle: &AppHandle) -> Option<AppStatus> {
+async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
     let (reply, answer) = oneshot::channel();
     handle.commands.send(Command::Status(reply)).await.ok()?;
-    let status = tokio::time::timeout(STATUS_WITHIN, answer).await;
-    status.ok()?.ok().map(|status| *status)
+    answer.await.ok().map(|status| *status)
 }
 
 async fn resume(handle: &AppHandle) {

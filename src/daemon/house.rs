@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Shell;
@@ -15,7 +16,11 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: u32 = 720;
 
 /// Keeps house until stopped.
-pub(super) async fn keep(backend: ShellBackend, retention: Duration, stop: CancellationToken) {
+pub(super) async fn keep(
+    backend: ShellBackend,
+    retention: watch::Receiver<Duration>,
+    stop: CancellationToken,
+) {
     let shell = &backend.shell;
     let mut round = 0_u32;
     name_orphans(&backend).await;
@@ -26,6 +31,7 @@ pub(super) async fn keep(backend: ShellBackend, retention: Duration, stop: Cance
             shell.journal_works(true);
         }
         if round.is_multiple_of(PRUNE_EVERY) {
+            let retention = *retention.borrow();
             // In small steps, so nothing is lost when it is cut short.
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -36,6 +36,11 @@ impl Paused {
         !known.is_complete || known.apps.contains(ALL) || known.apps.contains(app.as_str())
     }
 
+    /// Whether everything is paused.
+    pub(super) fn is_all(&self) -> bool {
+        self.0.borrow().apps.contains(ALL)
+    }
+
     /// Pauses or resumes an app, or all of them; resuming all resumes each.
     pub(super) fn set(&self, app: Option<&AppName>, paused: bool) {
         self.0.send_modify(|known| match (app, paused) {

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::app::App;
 use crate::clock::Moment;
-use crate::config::ProbeConfig;
+use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::observation::ReadFault;
 use crate::decision::rule;
-use crate::decision::sample::{SampleResult, Window};
+use crate::decision::sample::{BlindCause, SampleResult, Window};
 use crate::decision::state::{Situation, Stage};
 use crate::decision::story::{condition_in_words, evidence_in_words};
 use crate::server::{AppStatus, ProbeStatus, RuleStatus};
@@ -26,7 +26,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         platform: config.platform.clone(),
         id: config.id.clone(),
         mode: config.policy.mode,
-        state: state.map_or("unknown", |state| state.word()).to_owned(),
+        state: state.map_or(app.metrics.state_word(), |state| state.word()).to_owned(),
         incident: match situation {
             Some(Situation::Held(hold)) => Some(hold.incident.clone()),
             _ => incident.map(|incident| incident.id.clone()),
@@ -56,6 +56,33 @@ pub(super) fn of(app: &App) -> AppStatus {
             .zip(&app.windows)
             .map(|(probe, window)| probed(app, probe, window))
             .collect(),
+    }
+}
+
+/// How an app is whose task does not say: it stands in a call to the journal, the only one it waits for. `state` is
+/// what was shown last.
+pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppStatus {
+    AppStatus {
+        name: config.name.clone(),
+        platform: config.platform.clone(),
+        id: config.id.clone(),
+        mode: config.policy.mode,
+        state: state.to_owned(),
+        incident: None,
+        stage: None,
+        waiting: None,
+        paused: is_paused,
+        live_deployment: None,
+        in_progress_deployment: None,
+        pinned_deployment: None,
+        last_good_deployment: None,
+        watch_remaining_seconds: None,
+        soak_remaining_seconds: None,
+        platform_read_at: None,
+        platform_fault: None,
+        blind: Some(BlindCause::Journal.word().to_owned()),
+        rules: Vec::new(),
+        probes: Vec::new(),
     }
 }
 

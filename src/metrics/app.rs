@@ -119,6 +119,30 @@ impl AppMetrics {
         }
     }
 
+    /// The series of `policy`, with the counts that `old` had: a counter goes on when a rule changes.
+    pub fn following(policy: &Policy, old: &Self) -> Self {
+        let new = Self::new(policy);
+        carry(&old.decisions, &new.decisions);
+        carry(&old.incidents, &new.incidents);
+        carry(&old.rollbacks, &new.rollbacks);
+        for (old, new) in old.blind_ms.iter().zip(&new.blind_ms) {
+            new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        new.state.store(old.state.load(Ordering::Relaxed), Ordering::Relaxed);
+        for probe in &new.probes {
+            let Some(old) = old.probes.iter().find(|old| old.name == probe.name) else { continue };
+            carry(&old.results, &probe.results);
+            carry(&old.buckets, &probe.buckets);
+            probe.sum_micros.store(old.sum_micros.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        new
+    }
+
+    /// The word of the state that was shown last.
+    pub fn state_word(&self) -> &'static str {
+        State::WORDS.get(usize::from(self.state.load(Ordering::Relaxed))).copied().unwrap_or(State::WORDS[0])
+    }
+
     /// The app's name.
     pub fn app(&self) -> &AppName {
         &self.app
@@ -182,6 +206,12 @@ impl AppMetrics {
         self.pinned.store(pinned, Ordering::Relaxed);
         self.paused.store(paused, Ordering::Relaxed);
         self.soak_until.store(soak_until.map_or(0, Moment::as_millis), Ordering::Relaxed);
+    }
+}
+
+fn carry(old: &[AtomicU32], new: &[AtomicU32]) {
+    for (old, new) in old.iter().zip(new) {
+        new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

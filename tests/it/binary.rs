@@ -193,7 +193,7 @@ fn the_demo_ends_within_a_minute_with_the_app_healthy() {
     let ended = output(&["demo"]);
     let said = String::from_utf8(ended.stdout).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{began:?}\n{said}\n{}", String::from_utf8_lossy(&ended.stderr));
-    for part in ["committed", "commit_rollback", "shop runs v2 and is not pinned"] {
+    for part in ["committed", "commit_rollback", "shop runs v2 again and is not pinned"] {
         assert!(said.contains(part), "no {part} in\n{said}");
     }
 }

@@ -99,6 +99,10 @@ async fn a_journal_that_is_locked_stops_acting_and_heals() {
     world.lab.set_health(APP, rearguard::lab::Health::Bad { status: 500 }).unwrap();
     let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
     while guard.api.text("/ready").await.0 != 503 {
+        // Who asks while the journal stands still is told of every app, not that there is none.
+        let apps = guard.api.get("/api/v1/apps").await;
+        let state = apps["apps"][0]["state"].as_str().unwrap_or_else(|| panic!("the app is gone: {apps}"));
+        assert!(["steady", "watching", "incident"].contains(&state), "{apps}");
         assert!(tokio::time::Instant::now() < deadline, "ready all the time");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,5 +1,6 @@
 //! A person always wins, and can stop and approve.
 
+use rearguard::config::parse;
 use rearguard::lab::{Action, Release};
 use serde_json::json;
 
@@ -80,6 +81,42 @@ async fn a_paused_app_is_not_written_to_and_a_pause_survives_a_restart() {
     assert_eq!(world.writes(), (0, 0, 0));
     assert_eq!(guard.api.post("/api/v1/apps/shop/resume").await, 200);
     assert_eq!(guard.api.app().await["paused"], false);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_not_said_to_be_resumed_while_everything_is_paused() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    assert_eq!(guard.api.post("/api/v1/pause").await, 200);
+    assert_eq!(guard.api.post("/api/v1/apps/shop/resume").await, 409);
+    assert_eq!(guard.api.app().await["paused"], true);
+    assert_eq!(guard.api.post("/api/v1/resume").await, 200);
+    assert_eq!(guard.api.app().await["paused"], false);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_go_on_when_a_rule_changes_and_go_with_the_platform() {
+    let world = World::new().await;
+    let mut guard = known(&world, &Settings::default()).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until_closed().await;
+    let incidents = "rearguard_incidents_total{app=\"shop\",outcome=\"committed\"}";
+    let polls = "rearguard_platform_requests_total{code=\"200\",operation=\"list_apps\",platform=\"ocean\"}";
+    assert_eq!(guard.api.metric(incidents).await, 1.0);
+    let changed =
+        world.yaml(&Settings::default()).replace("consecutive_failures: 3", "consecutive_failures: 4");
+    guard.daemon.reload(parse("rearguard.yaml", &changed).unwrap()).await.unwrap();
+    while guard.api.metric("rearguard_signal_threshold{app=\"shop\",rule=\"down\"}").await != 4.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(guard.api.metric(incidents).await, 1.0);
+    assert!(guard.api.metric(polls).await > 0.0);
+    let moved = changed.replace("name: ocean", "name: sea").replace("platform: ocean", "platform: sea");
+    guard.daemon.reload(parse("rearguard.yaml", &moved).unwrap()).await.unwrap();
+    let metrics = guard.api.text("/metrics").await.1;
+    assert!(metrics.contains("platform=\"sea\"") && !metrics.contains("platform=\"ocean\""));
     guard.daemon.stop().await;
 }
 

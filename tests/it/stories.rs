@@ -141,7 +141,15 @@ async fn every_recorded_decision_made_again_is_the_same_decision() {
     world.lab.push(APP, Release::bad("v2")).unwrap();
     let incident = guard.api.until_closed().await;
     guard.daemon.stop().await;
-    let journal = SqliteJournal::open(world.path("rearguard.db")).unwrap();
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    // The daemon's last handle on its journal may be dropped a moment after it stopped.
+    let journal = loop {
+        match SqliteJournal::open(world.path("rearguard.db")) {
+            Ok(journal) => break journal,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
     let id = incident["id"].as_str().unwrap().into();
     let decisions = journal.decisions(&id).await.unwrap();
     assert!(decisions.len() >= 2, "{decisions:?}");

@@ -82,7 +82,7 @@ impl App {
         self.account = account;
         let old = std::mem::replace(&mut self.config, config);
         if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
-            self.metrics = Arc::new(AppMetrics::new(&self.config.policy));
+            self.metrics = Arc::new(AppMetrics::following(&self.config.policy, &self.metrics));
             self.shell.metrics.show_app(Arc::clone(&self.metrics));
         }
         if old.probes != self.config.probes || !is_same_app {
