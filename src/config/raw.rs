@@ -64,7 +64,7 @@ pub(super) struct Platform {
     pub(super) token_file: Option<Text>,
     /// Environment variable with the API token. Either this or token_file.
     pub(super) token_env: Option<Text>,
-    /// Base URL of the API; https, or http on a loopback address. Default: https://api.digitalocean.com
+    /// Base URL of the API; https, or http on a loopback address. Default: `https://api.digitalocean.com`
     pub(super) api: Option<Text>,
     /// Time between polls of all apps' deployments. Default: 15s
     pub(super) poll: Option<Span>,

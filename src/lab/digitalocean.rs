@@ -21,7 +21,7 @@ use route::{Call, Route, route};
 /// What goes back, and the fault that happens to it on the way.
 pub(crate) type Outgoing = (Answer, Option<Kind>);
 
-/// Answers one request. The order is the real API's as far as anyone can tell [inferred]: path, rate limit,
+/// Answers one request. The order is the real API's as far as anyone can tell \[inferred\]: path, rate limit,
 /// token, app.
 pub(crate) fn answer(world: &mut World, base: &str, request: &Request<'_>) -> Outgoing {
     world.requests += 1;
@@ -173,7 +173,7 @@ fn written(world: &World, place: usize, operation: Operation, made: Option<&str>
     }
 }
 
-/// The body of validate and create: a missing `skip_pin` is false, a missing deployment a 400 [inferred].
+/// The body of validate and create: a missing `skip_pin` is false, a missing deployment a 400 \[inferred\].
 fn rollback_request(body: &[u8]) -> Result<(String, bool), Refusal> {
     let bad = |message: &str| Refusal::new(400, message);
     let body: Value = serde_json::from_slice(body).map_err(|_| bad("failed to parse request body"))?;

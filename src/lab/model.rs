@@ -1,6 +1,6 @@
 //! The platform as a state machine over explicit time: milliseconds come in, nothing here reads a clock.
 //!
-//! What is known of App Platform is marked with its source, what we infer with [inferred], and what nobody says
+//! What is known of App Platform is marked with its source, what we infer with \[inferred\], and what nobody says
 //! is a switch in [`Unknowns`].
 
 mod phases;
@@ -240,7 +240,7 @@ impl Model {
         Ok(Some(self.enqueue(now, place, made)))
     }
 
-    /// "Immediately cancel an in-progress deployment." [OAS]
+    /// "Immediately cancel an in-progress deployment." \[OAS\]
     fn cancel(&mut self, now: i64, place: usize, deployment: Option<String>) -> Written {
         let app = &self.apps[place];
         let which = match &deployment {

@@ -61,7 +61,7 @@ pub struct PlatformRecord {
 /// 1. the platform answered since the app began to fail: our network works, the app is at fault;
 /// 2. so it is if another app was good since then and still has a voice;
 /// 3. the platform cannot be reached: ours;
-/// 4. at least [`QUORUM`] other apps began to fail together with this one: ours. An app that was failing long
+/// 4. at least two (`QUORUM`) other apps began to fail together with this one: ours. An app that was failing long
 ///    before says nothing about now;
 /// 5. nothing speaks against: the app is at fault.
 pub fn whose(

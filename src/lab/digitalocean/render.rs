@@ -191,7 +191,7 @@ fn progress(made: &Deployment) -> Value {
             "success_steps": made.steps_done, "error_steps": failed, "total_steps": STEPS, "steps": steps })
 }
 
-/// Free text [OAS: examples]; that of a rollback is not known [inferred].
+/// Free text [OAS: examples]; that of a rollback is not known \[inferred\].
 fn cause_text(made: &Deployment) -> String {
     match &made.cause {
         Cause::Push => {

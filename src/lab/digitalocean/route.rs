@@ -75,7 +75,7 @@ pub(crate) fn route(request: &Request<'_>) -> Route {
     })
 }
 
-/// Defaults 1 and 20, at most 200 a page [OAS: `parameters.yml`]; more is cut to 200 [inferred].
+/// Defaults 1 and 20, at most 200 a page [OAS: `parameters.yml`]; more is cut to 200 \[inferred\].
 fn page(query: &str) -> Page {
     let number = |key, default: usize| {
         values(query, key).next().and_then(|text| text.parse().ok()).unwrap_or(default).max(1)

@@ -82,8 +82,8 @@ impl Model {
         Ok(Some(id))
     }
 
-    /// "Permanently applies the rollback and unpins the app" [OAS]. The spec becomes the target's and no
-    /// deployment is made [inferred].
+    /// "Permanently applies the rollback and unpins the app" \[OAS\]. The spec becomes the target's and no
+    /// deployment is made \[inferred\].
     pub(super) fn commit(&mut self, now: i64, place: usize) -> Written {
         let Some(pinned) = self.apps[place].pinned else {
             return match self.unknowns.commit_when_unpinned {
@@ -100,7 +100,7 @@ impl Model {
     }
 
     /// "Reverts the active rollback by creating a new deployment from the latest app spec prior to the rollback
-    /// and unpins the app" [OAS].
+    /// and unpins the app" \[OAS\].
     pub(super) fn revert(&mut self, now: i64, place: usize, who: Who) -> Written {
         match self.apps[place].pinned {
             Some(pinned) => self.settled_enough(place, pinned)?,
@@ -123,7 +123,7 @@ impl Model {
     }
 
     /// The platform goes back by itself [godo: "an automatic rollback deployment created as a result of a
-    /// previous deployment failing"]. It pins nothing [inferred].
+    /// previous deployment failing"]. It pins nothing \[inferred\].
     pub(super) fn auto_rollback(&mut self, now: i64, place: usize, target: &str) -> Written {
         let app = &self.apps[place];
         let from = app.place_of(target).ok_or_else(|| not_found(target))?;
@@ -161,7 +161,7 @@ impl Model {
         }
     }
 
-    /// [docs: "the ten most recent successful deployments"; OAS: per tier]. The live one counts [inferred].
+    /// [docs: "the ten most recent successful deployments"; OAS: per tier]. The live one counts \[inferred\].
     fn too_old(&self, app: &App, target: &Deployment) -> Option<Condition> {
         let limit = self.revision_limit;
         let recent = app.deployments.iter().rev().filter(|d| d.was_live()).take(limit);
