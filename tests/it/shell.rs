@@ -99,3 +99,28 @@ async fn a_journal_that_can_be_read_and_not_written_is_not_ready_until_it_can() 
     assert_eq!(guard.api.text("/ready").await.0, 200);
     guard.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_leaves_and_comes_back_with_other_probes_keeps_its_incident() {
+    let world = World::new().await;
+    let settings = Settings { soak: "{ period: 4s, min_samples: 5 }", ..Settings::default() };
+    let mut guard = known(&world, &settings).await;
+    let text = world.yaml(&settings);
+    let config = |text: &str| rearguard::config::parse("rearguard.yaml", text).unwrap();
+    let another = text.replace("name: shop\n", "name: other\n").replace(&world.id, "no-such-app");
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+    guard.daemon.reload(config(&another)).await.unwrap();
+    assert_eq!(guard.api.app().await["stage"], "soaking", "an open incident is followed to its end");
+    let slower = text.replace("timeout: 500ms, expect", "timeout: 400ms, expect");
+    guard.daemon.reload(config(&slower)).await.unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.writes(), (1, 1, 0));
+    // Gone and back at once: it is guarded again.
+    guard.daemon.reload(config(&another)).await.unwrap();
+    guard.daemon.reload(config(&text)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(guard.api.app().await["state"], "steady");
+    guard.daemon.stop().await;
+}
