@@ -151,7 +151,7 @@ impl Event {
             },
             Self::NotApplied { call } => format!("{call} was not applied: the platform shows no trace of it"),
             Self::SoakBegan { rollback, seconds, min_samples } => format!(
-                "rollback deployment {rollback} is live; it soaks for {}, and until each probe has {}",
+                "rollback deployment {rollback} is live; it is watched for {} and until each probe has {} (the soak)",
                 humantime::format_duration(Duration::from_secs(*seconds)),
                 plural(*min_samples, "fresh sample"),
             ),

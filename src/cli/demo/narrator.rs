@@ -94,7 +94,8 @@ impl Narrator {
 
     /// One line when something about the app changed.
     fn glance(&mut self, app: &AppStatus) {
-        let live = app.live_deployment.as_ref().map_or("nothing".to_owned(), |id| self.version(id.as_str()));
+        let Some(live) = &app.live_deployment else { return };
+        let live = self.version(live.as_str());
         let under_way = app.in_progress_deployment.as_ref();
         let under_way = under_way.map(|id| format!("; {} is being deployed", self.version(id.as_str())));
         let line = format!("{live} is live{}{}", stance(&app.state), under_way.unwrap_or_default());

@@ -133,8 +133,8 @@ fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
                                 anything else
           +2.3s adopted         create_rollback was applied after all: the platform shows deployment
                                 c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d [status 504, request 5f2a9c0e-88aa]
-         +68.4s soak_began      rollback deployment c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d is live; it
-                                soaks for 10m, and until each probe has 30 fresh samples
+         +68.4s soak_began      rollback deployment c3c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d is live; it is
+                                watched for 10m and until each probe has 30 fresh samples (the soak)
          +68.9s restored        the app is healthy again, 75.1 s after its first failing sample
         +690.1s soak_judged     the soak is over: the rolled-back app stayed healthy; each probe has at
                                 least 297 samples

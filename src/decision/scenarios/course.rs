@@ -26,7 +26,7 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
             create_rollback: the platform started deployment d4
      1:30  incident/rolling_back
      2:26  incident/soaking
-            rollback deployment d4 is live; it soaks for 10m, and until each probe has 30 fresh samples
+            rollback deployment d4 is live; it is watched for 10m and until each probe has 30 fresh samples (the soak)
      2:28  incident/soaking
             the app is healthy again, 66.0 s after its first failing sample
     12:26  incident/committing [commit soak_healthy]
@@ -97,7 +97,7 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
      2:06  incident/rolling_back
             create_rollback was applied after all: the platform shows deployment d4
      3:06  incident/soaking
-            rollback deployment d4 is live; it soaks for 10m, and until each probe has 30 fresh samples
+            rollback deployment d4 is live; it is watched for 10m and until each probe has 30 fresh samples (the soak)
      3:08  incident/soaking
             the app is healthy again, 106.0 s after its first failing sample
     13:06  incident/committing [commit soak_healthy]
