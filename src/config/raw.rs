@@ -224,7 +224,7 @@ pub(super) struct Rule {
 pub(super) struct FailureRatio {
     /// The share that has to be exceeded, from 0 to below 1.
     pub(super) above: Option<Share>,
-    /// The window, not longer than the app's watch. Default: 2m
+    /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
     pub(super) over: Option<Span>,
     /// With fewer samples than this in the window nothing is concluded. Default: 20
     pub(super) min_samples: Option<Count>,
@@ -242,7 +242,7 @@ pub(super) struct Latency {
     pub(super) quantile: Option<Share>,
     /// The latency that has to be exceeded, shorter than the probe's timeout.
     pub(super) above: Option<Span>,
-    /// The window, not longer than the app's watch. Default: 2m
+    /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
     pub(super) over: Option<Span>,
     /// With fewer good samples than this in the window nothing is concluded. Default: 20
     pub(super) min_samples: Option<Count>,

@@ -400,6 +400,18 @@ fn an_app_that_may_act_needs_a_rule() {
 }
 
 #[test]
+fn a_short_watch_shortens_the_window_that_nobody_wrote() {
+    let rule = "{ name: r, probe: home, failure_ratio: { above: 0.1, min_samples: 5 } }";
+    let config = parse("f.yaml", &added("rule", rule).replace("mode: observe", "watch: 30s")).unwrap();
+    let conditions: Vec<_> = config.apps[0].policy.rules.iter().map(|rule| &rule.condition).collect();
+    let found = conditions.iter().find_map(|condition| match condition {
+        Condition::FailureRatio { over, .. } => Some(*over),
+        _ => None,
+    });
+    assert_eq!(found, Some(Duration::from_secs(30)));
+}
+
+#[test]
 fn a_window_never_needs_more_samples_than_are_kept() {
     let rule = |over: &str| {
         let text = added(

@@ -162,7 +162,9 @@ fn window(
     around: &Surroundings,
 ) -> (Option<Duration>, Option<u32>) {
     let (over_at, least_at) = (spot.key("over"), spot.key("min_samples"));
-    let over = duration(&over_at, over, defaults::OVER, &defaults::OVER_RANGE);
+    // What nobody wrote must not be too long for a short watch.
+    let default = around.watch.map_or(defaults::OVER, |watch| watch.min(defaults::OVER));
+    let over = duration(&over_at, over, default, &defaults::OVER_RANGE);
     let least = count(&least_at, min_samples, defaults::MIN_SAMPLES, &defaults::SAMPLES_RANGE);
     if let (Some(over), Some(watch)) = (over, around.watch)
         && over > watch
