@@ -6,6 +6,7 @@
 //! but figures and the set of paused apps. A restart is a start: every state and every call that was not answered
 //! is in the journal, and a call that was not answered is looked for on the platform before anything else.
 
+mod account;
 mod app;
 mod backend;
 mod fleet;
@@ -25,35 +26,31 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
-use crate::config::{AppConfig, Config, PlatformConfig, PlatformKind};
+use crate::config::{AppConfig, Config};
 use crate::ids::{AppName, PlatformName};
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
-use crate::platform::Platform;
-use crate::platform::digitalocean::DigitalOcean;
-use crate::platform::http::{Observer, StartError as PlatformStartError};
+use crate::platform::http::StartError as PlatformStartError;
 use crate::probe::Probe;
 use crate::probe::control::Controls;
 use crate::probe::http::{HttpProbe, HttpProbeError};
 use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
-use crate::telemetry::Chain;
 
+pub use account::open_account;
 use app::{App, Command};
 use fleet::FleetOwner;
 use pause::Paused;
-use poll::{Account, Poller, Slices};
+use poll::{Account, Poller};
 pub(crate) use shell::Shell;
 
 /// How many commands wait for an app's task at most.
 const INBOX: usize = 4;
-/// How many reads that nobody waits for an account makes at once.
-const TURNS: usize = 2;
 /// A drain is over after this long, whatever still runs.
 const DRAIN_WITHIN: Duration = Duration::from_millis(4_700);
 /// How long the server may take to end after that: five seconds in all.
@@ -396,32 +393,10 @@ fn build_accounts(daemon: &Daemon, config: &Config) -> Result<BTreeMap<PlatformN
     for platform in &config.platforms {
         let same = daemon.accounts.get(&platform.name).filter(|(account, _)| account.config == *platform);
         if same.is_none() {
-            let account = build_account(platform, &daemon.shell.metrics)
+            let account = account::build(platform, &daemon.shell.metrics)
                 .map_err(|source| StartError::Platform { name: platform.name.clone(), source })?;
             built.insert(platform.name.clone(), account);
         }
     }
     Ok(built)
-}
-
-fn build_account(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, PlatformStartError> {
-    let (requests, name) = (metrics.platform_requests.clone(), config.name.clone());
-    let observer = Arc::new(move |operation: &'static str, code: &str| {
-        requests.with_label_values(&[name.as_str(), operation, code]).inc();
-    });
-    let platform = open_account(config, observer)?;
-    let turns = Arc::new(Semaphore::new(TURNS));
-    Ok(Account { platform, config: config.clone(), slices: Slices::default(), turns })
-}
-
-/// The account of `config`, whatever it speaks.
-pub fn open_account(
-    config: &PlatformConfig,
-    observer: Observer,
-) -> Result<Arc<dyn Platform>, PlatformStartError> {
-    let source = config.token.clone();
-    let tokens = Box::new(move || source.read().map_err(|error| Chain(&error).to_string()));
-    Ok(match config.kind {
-        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
-    })
 }

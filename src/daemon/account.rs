@@ -1,0 +1,36 @@
+//! From an account's configuration to the platform it speaks to.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::poll::{Account, Slices};
+use crate::config::{PlatformConfig, PlatformKind};
+use crate::metrics::Metrics;
+use crate::platform::Platform;
+use crate::platform::digitalocean::DigitalOcean;
+use crate::platform::http::{Observer, StartError};
+use crate::telemetry::Chain;
+
+/// How many reads that nobody waits for an account makes at once.
+const TURNS: usize = 2;
+
+/// The account of `config`, with its requests counted.
+pub(super) fn build(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, StartError> {
+    let (requests, name) = (metrics.platform_requests.clone(), config.name.clone());
+    let observer = Arc::new(move |operation: &'static str, code: &str| {
+        requests.with_label_values(&[name.as_str(), operation, code]).inc();
+    });
+    let platform = open_account(config, observer)?;
+    let turns = Arc::new(Semaphore::new(TURNS));
+    Ok(Account { platform, config: config.clone(), slices: Slices::default(), turns })
+}
+
+/// The account of `config`, whatever it speaks.
+pub fn open_account(config: &PlatformConfig, observer: Observer) -> Result<Arc<dyn Platform>, StartError> {
+    let source = config.token.clone();
+    let tokens = Box::new(move || source.read().map_err(|error| Chain(&error).to_string()));
+    Ok(match config.kind {
+        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
+    })
+}
