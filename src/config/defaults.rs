@@ -87,7 +87,7 @@ pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.
 pub(super) const SETTLE_RANGE: Times = Duration::ZERO..=DAY;
-/// From one fast sample up to the longest watch, since a longer window is never full.
+/// From one fast sample up to the longest watch. One that is longer than its app's watch counts what there is.
 pub(super) const OVER_RANGE: Times = Duration::from_millis(100)..=Duration::from_secs(7 * 86_400);
 /// A latency below a millisecond is noise.
 pub(super) const LATENCY_RANGE: Times = MS..=MINUTE;

@@ -20,6 +20,8 @@ use crate::probe::peers::Peers;
 /// While a deployment is on its way somewhere in the account, the next release is expected: the poll is this
 /// fast then, as far as the rate limit allows, since what is not yet known to be live cannot be accused.
 const EXPECTING: Duration = Duration::from_secs(3);
+/// A token that was refused is tried again this soon, with whatever its file holds then: somebody may be waiting.
+const DENIED_AGAIN: Duration = Duration::from_secs(15);
 /// The loop comes round at least this often, however long the poll is held back.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
@@ -96,6 +98,7 @@ impl Poller {
                 // Many slow pages are no stuck loop: each request has its limit.
                 never = self.beat_for_ever() => match never {},
             };
+            let is_denied = matches!(polled, Err(PlatformError::Denied { .. }));
             match polled {
                 Ok(expecting) => {
                     if faults > 0 {
@@ -111,6 +114,7 @@ impl Poller {
             let poll = self.account.config.poll;
             let configured = if is_expecting { poll.min(EXPECTING) } else { poll };
             let wait = next_poll(configured, self.account.platform.budget(), faults, fastrand::f64());
+            let wait = if is_denied { wait.min(DENIED_AGAIN.max(configured)) } else { wait };
             if self.nap(wait).await.is_err() {
                 return;
             }

@@ -110,7 +110,7 @@ const FAMILIES: &[Family] = &[
     ),
     (
         "rearguard_rollbacks_total",
-        "Rollbacks created, by the outcome of their incident.",
+        "Rollbacks created, by the outcome of their incident; counted when it closes.",
         MetricType::COUNTER,
         |app, _, out| outcomes(app, &app.rollbacks, out),
     ),
@@ -130,7 +130,7 @@ const FAMILIES: &[Family] = &[
     }),
     (
         "rearguard_rollback_ready",
-        "1 when the platform's validation says that a target is good.",
+        "1 when the platform's validation says that a target is good; 0 while it was not asked in quiet times.",
         MetricType::GAUGE,
         |app, _, out| out.push(flag(app, app.ready.load(Ordering::Relaxed))),
     ),

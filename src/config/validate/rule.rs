@@ -166,14 +166,6 @@ fn window(
     let default = around.watch.map_or(defaults::OVER, |watch| watch.min(defaults::OVER));
     let over = duration(&over_at, over, default, &defaults::OVER_RANGE);
     let least = count(&least_at, min_samples, defaults::MIN_SAMPLES, &defaults::SAMPLES_RANGE);
-    if let (Some(over), Some(watch)) = (over, around.watch)
-        && over > watch
-    {
-        let (over, watch) = (spoken(over), spoken(watch));
-        over_at.wrong(format!(
-            "{over} is longer than the watch and never full; allowed is up to watch, {watch}"
-        ));
-    }
     if let (Some(over), Some(probe)) = (over, probe) {
         let (most, pace) = (probe.samples_in(over), spoken(probe.fastest()));
         let kept = probe.samples_in(over + around.lookback);
