@@ -148,10 +148,10 @@ enum Obstacle {
 /// still Bad, nobody pinned the app, nothing is under way, nobody said no.
 fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Obstacle> {
     if seen.operator.paused {
-        return Some(Obstacle::Close(Outcome::Refused, Reason::Paused));
+        return Some(Obstacle::Close(after_a_no(incident), Reason::Paused));
     }
     if seen.operator.request == Some(Request::Reject) {
-        return Some(Obstacle::Close(Outcome::Refused, Reason::Rejected));
+        return Some(Obstacle::Close(after_a_no(incident), Reason::Rejected));
     }
     let view = seen.app.value();
     let Some((view, active)) = view.and_then(|view| Some((view, view.active.as_ref()?))) else {
@@ -177,6 +177,12 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
         Verdict::Unknown => Some(Obstacle::Wait(Reason::Blind)),
         Verdict::Bad => None,
     }
+}
+
+/// What a person's no leads to. A request that was sent and left no trace may still be applied late: its pin must
+/// find somebody who waits for it.
+fn after_a_no(incident: &Incident) -> Outcome {
+    if incident.asked > 0 { Outcome::Held } else { Outcome::Refused }
 }
 
 /// What the rule that fired says now. A rule that a reload removed says nothing.

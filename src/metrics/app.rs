@@ -45,6 +45,8 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Commit, Reason::SoakHealthy),
     (Verb::Revert, Reason::SoakUnhealthy),
     (Verb::Hold, Reason::Migration),
+    (Verb::Hold, Reason::Paused),
+    (Verb::Hold, Reason::Rejected),
     (Verb::Hold, Reason::Superseded),
     (Verb::Hold, Reason::ForeignPin),
     (Verb::Hold, Reason::RollbackFailed),

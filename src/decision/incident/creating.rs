@@ -7,7 +7,7 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, rolling_back, validating};
+use super::{Decision, Draft, after_a_no, rolling_back, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -51,7 +51,12 @@ pub(super) fn answered(
             rolling_back::begin(policy, draft, target, rollback.clone(), seen)
         }
         Answer::NotSent(Guard::Storm) => draft.close(Outcome::Refused, Reason::Storm, seen),
-        Answer::NotSent(Guard::Paused) => draft.close(Outcome::Refused, Reason::Paused, seen),
+        Answer::NotSent(Guard::Paused) => {
+            // This one was not sent; earlier ones may have been.
+            draft.incident.asked = draft.incident.asked.saturating_sub(1);
+            let outcome = after_a_no(&draft.incident);
+            draft.close(outcome, Reason::Paused, seen)
+        }
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
             draft.incident.asked = draft.incident.asked.saturating_sub(1);
             draft.strike(&target, Reason::NotValid, "not found".to_owned());

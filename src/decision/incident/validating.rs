@@ -5,7 +5,7 @@ use super::super::observation::{Deployment, Observation, Phase, ReadFault};
 use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
-use super::{Decision, Draft, Obstacle, approval, creating, obstacle};
+use super::{Decision, Draft, Obstacle, after_a_no, approval, creating, obstacle};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -104,7 +104,10 @@ pub(super) fn answered(
             draft.strike(&target, Reason::NotValid, "not found".to_owned());
         }
         Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
-        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
+        Answer::NotSent(Guard::Paused) => {
+            let outcome = after_a_no(&draft.incident);
+            return draft.close(outcome, Reason::Paused, seen);
+        }
         _ => return ask_again(policy, draft, answer, seen),
     }
     draft.stage(Stage::Validating { target: None, call: None, deadline });

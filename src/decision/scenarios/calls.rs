@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::platform::Write;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Cause, Phase, ReadFault};
+use crate::decision::observation::{Cause, Phase, ReadFault, Request};
 use crate::decision::policy::OnUnhealthy;
 use crate::decision::state::{Outcome, Situation};
 
@@ -352,4 +352,29 @@ fn an_app_that_heals_after_a_lost_request_is_left_alone_once_nothing_came_of_it(
     assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::Recovered)));
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Recovered));
     assert_eq!(world.platform.our_writes(), 0);
+}
+
+#[test]
+fn a_person_s_no_after_a_lost_request_holds_so_that_a_late_pin_is_not_forgotten() {
+    for paused in [true, false] {
+        let mut world = World::with_bad_release(policy());
+        // Lost, looked for in vain, and applied long after; the next request is not sent for a while.
+        world.reply("create_rollback", late(300));
+        world.reply("validate", Reply::Normal);
+        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(minutes(8))));
+        world.run_to_stage("rolling_back");
+        world.run_to_stage("validating");
+        let reason = if paused {
+            world.operator.paused = true;
+            world.run(secs(2));
+            Reason::Paused
+        } else {
+            world.ask(Request::Reject);
+            Reason::Rejected
+        };
+        assert_eq!(world.ended(), (Outcome::Held, reason), "{}", world.transcript());
+        world.run(minutes(15));
+        assert_eq!(world.state.word(), "held", "{}", world.transcript());
+        assert!(world.platform.view(world.at).pinned.is_some(), "{}", world.transcript());
+    }
 }
