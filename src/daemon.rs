@@ -8,6 +8,7 @@
 
 mod account;
 mod app;
+mod apps;
 mod backend;
 mod fleet;
 mod house;
@@ -26,13 +27,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
-use crate::config::{AppConfig, Config};
-use crate::ids::{AppName, PlatformName};
+use crate::config::Config;
+use crate::ids::PlatformName;
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
 use crate::platform::http::StartError as PlatformStartError;
@@ -43,14 +44,12 @@ use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
 
 pub use account::open_account;
-use app::{App, Command};
+use apps::Apps;
 use fleet::FleetOwner;
 use pause::Paused;
 use poll::{Account, Poller};
 pub(crate) use shell::Shell;
 
-/// How many commands wait for an app's task at most.
-const INBOX: usize = 4;
 /// A drain is over after this long, whatever still runs.
 const DRAIN_WITHIN: Duration = Duration::from_millis(4_700);
 /// How long the server may take to end after that: five seconds in all.
@@ -93,7 +92,7 @@ pub struct Daemon {
     shell: Arc<Shell>,
     config: Config,
     address: SocketAddr,
-    apps: watch::Sender<Arc<BTreeMap<AppName, AppHandle>>>,
+    apps: watch::Sender<Apps>,
     accounts: BTreeMap<PlatformName, (Account, CancellationToken)>,
     loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
     most_rollbacks: watch::Sender<usize>,
@@ -103,14 +102,6 @@ pub struct Daemon {
     server: TaskTracker,
     stop: CancellationToken,
     stop_server: CancellationToken,
-}
-
-/// How an app's task is reached.
-#[derive(Clone)]
-pub(crate) struct AppHandle {
-    commands: mpsc::Sender<Command>,
-    heartbeat: Arc<Heartbeat>,
-    config: Arc<AppConfig>,
 }
 
 impl Daemon {
@@ -303,67 +294,6 @@ impl Daemon {
             Arc::make_mut(loops).retain(|name, _| {
                 name.strip_prefix("poll of ").is_none_or(|platform| accounts.contains_key(platform))
             });
-        });
-    }
-
-    /// Starts, reconfigures and retires apps. An app that left with an open incident ends once it is closed.
-    fn take_apps(&mut self, config: &Config) {
-        let mut handles = BTreeMap::clone(&self.apps.borrow());
-        handles.retain(|_, handle| !handle.commands.is_closed());
-        let names: Vec<&AppName> = config.apps.iter().map(|app| &app.name).collect();
-        for (name, handle) in &handles {
-            if !names.contains(&name) {
-                self.tell(handle, Command::Retire);
-            }
-        }
-        for app in &config.apps {
-            let Some((account, _)) = self.accounts.get(&app.platform) else { continue };
-            let new = Arc::new(app.clone());
-            match handles.get_mut(&app.name) {
-                Some(handle) => {
-                    handle.config = Arc::clone(&new);
-                    self.tell(handle, Command::Reconfigure(Box::new((new, account.clone()))));
-                }
-                None => {
-                    handles.insert(app.name.clone(), self.start_app(new, account.clone()));
-                }
-            }
-        }
-        self.apps.send_replace(Arc::new(handles));
-    }
-
-    fn start_app(&self, config: Arc<AppConfig>, account: Account) -> AppHandle {
-        let (commands, inbox) = mpsc::channel(INBOX);
-        let (shell, stop) = (Arc::clone(&self.shell), self.stop.clone());
-        let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
-        let handle =
-            AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat), config: Arc::clone(&config) };
-        let (shell, apps) = (Arc::clone(&self.shell), self.apps.clone());
-        // Boxed, so that the future around it does not keep room for the app twice.
-        let run = Box::pin(app.run());
-        self.tasks.spawn(async move {
-            let metrics = run.await;
-            shell.metrics.forget_app(&metrics);
-            apps.send_if_modified(|apps| {
-                // Another one may bear its name already.
-                let is_gone = apps.get(&config.name).is_some_and(|handle| handle.commands.is_closed());
-                if is_gone {
-                    Arc::make_mut(apps).remove(&config.name);
-                }
-                is_gone
-            });
-        });
-        handle
-    }
-
-    fn tell(&self, handle: &AppHandle, command: Command) {
-        let commands = handle.commands.clone();
-        self.tasks.spawn(async move {
-            if let Err(unheard) = commands.send(command).await
-                && let Command::Reconfigure(new) = unheard.0
-            {
-                tracing::error!(app = %new.0.name, "the app ended while it was asked to go on: reload again");
-            }
         });
     }
 }

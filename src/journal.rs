@@ -1,6 +1,7 @@
 //! The journal: what rearguard knows and intends, on disk before it acts.
 //!
-//! One row of state an app, and for every decision that changed it: what `decide` was given, what it answered,
+//! One row of state an app, under the platform's id of it: a name is a word of the configuration and may change its
+//! meaning. For every decision that changed it: what `decide` was given, what it answered,
 //! the incident it belongs to and the effect it owes, in one transaction. An effect without an outcome is open;
 //! there is at most one open effect an app, and the store itself enforces that.
 
@@ -17,15 +18,17 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::state::{Outcome, State};
-use crate::ids::{AppName, DeploymentId, IncidentId, RuleName};
+use crate::ids::{AppName, DeploymentId, IncidentId, PlatformAppId, RuleName};
 
 pub use self::sqlite::SqliteJournal;
 
 /// Everything one decision leaves behind. Written whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The app.
+    /// The app's name, for people.
     pub app: AppName,
+    /// The app: what its state and its open effect are kept under.
+    pub id: PlatformAppId,
     /// The steady clock.
     pub mark: Mark,
     /// The wall clock.
@@ -68,8 +71,10 @@ pub struct DecisionRecord {
 pub struct IncidentRecord {
     /// Its id.
     pub id: IncidentId,
-    /// The app.
+    /// The app's name when it was last written.
     pub app: AppName,
+    /// The platform's id of the app.
+    pub app_id: PlatformAppId,
     /// The contract's word for its stage, `closed` at the end.
     pub state: String,
     /// How it ended.
@@ -123,7 +128,7 @@ pub struct Restored {
     pub mark: Option<Mark>,
     /// The storm breaker is open since then.
     pub storm_since: Option<Moment>,
-    /// The apps that were paused by a person, `*` for all.
+    /// The platform's ids of the apps that were paused by a person, `*` for all.
     pub paused: Vec<String>,
 }
 
@@ -175,7 +180,7 @@ pub trait Journal: Send + Sync + 'static {
     /// What a start-up needs besides the apps' states.
     fn restore(&self) -> Call<'_, Restored>;
     /// The app's state, and its open effect if there is one.
-    fn load<'a>(&'a self, app: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
+    fn load<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
     /// Writes an entry durably: when this returns, it survives a power cut. After `Unavailable`, and after a call
     /// that was dropped unanswered, it is not known whether the entry is there: load the app again. The app's
     /// open effect is then exactly what [`State::owed`] says; an entry that would part them is `Illegal`.

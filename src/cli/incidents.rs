@@ -73,6 +73,7 @@ mod tests {
         IncidentRecord {
             id: id.into(),
             app: "checkout".into(),
+            app_id: "4f6c71e2".into(),
             state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
             outcome,
             reason,

@@ -9,12 +9,13 @@ use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
 use super::app::{Asked, Command};
-use super::{AppHandle, Shell, pause, status};
+use super::apps::{AppHandle, Apps, find};
+use super::{Shell, pause, status};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, IncidentId, PlatformAppId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
@@ -30,12 +31,12 @@ const STATUS_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct ShellBackend {
     pub(super) shell: Arc<Shell>,
-    pub(super) apps: watch::Receiver<Arc<BTreeMap<AppName, AppHandle>>>,
+    pub(super) apps: watch::Receiver<Apps>,
     pub(super) loops: watch::Receiver<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
 }
 
 impl ShellBackend {
-    fn handles(&self) -> Arc<BTreeMap<AppName, AppHandle>> {
+    fn handles(&self) -> Apps {
         Arc::clone(&self.apps.borrow())
     }
 
@@ -44,7 +45,7 @@ impl ShellBackend {
         let loops = Arc::clone(&self.loops.borrow());
         let named = loops.iter().map(|(name, beat)| (name.clone(), beat.last()));
         let handles = self.handles();
-        let apps = handles.iter().map(|(name, app)| (name, app.heartbeat.last()));
+        let apps = handles.values().map(|app| (&app.config.name, app.heartbeat.last()));
         let slowest_app = apps.min_by_key(|(_, at)| *at).map(|(name, at)| (format!("app {name}"), at));
         named.chain(slowest_app).min_by_key(|(_, at)| *at)
     }
@@ -77,23 +78,29 @@ impl ShellBackend {
             let config = &handle.config;
             let metrics = self.shell.metrics.of_app(&config.name);
             let state = metrics.map_or(State::WORDS[0], |metrics| metrics.state_word());
-            status::silent(config, state, self.shell.paused.is_paused(&config.name))
+            status::silent(config, state, self.shell.paused.is_paused(&config.id))
         })
     }
 
     async fn statuses(&self) -> Vec<AppStatus> {
         let handles = self.handles();
-        join_all(handles.values().map(|handle| self.status(handle))).await
+        let mut statuses = join_all(handles.values().map(|handle| self.status(handle))).await;
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
     }
 
-    async fn set_paused(&self, app: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
+    async fn set_paused(&self, name: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
         let handles = self.handles();
-        if app.is_some_and(|app| !handles.contains_key(app)) {
-            return Err(ActionError::Unknown("app"));
-        }
-        if let Some(app) = app.filter(|_| !paused && self.shell.paused.is_all()) {
+        let chosen: Vec<&AppHandle> = match name {
+            Some(name) => vec![find(&handles, name).ok_or(ActionError::Unknown("app"))?],
+            None => handles.values().collect(),
+        };
+        let app = name.and(chosen.first()).map(|handle| &handle.config.id);
+        // One at a time: what is in force and what is in the journal must not part.
+        let _turn = self.shell.paused.turn().await;
+        if let Some(name) = name.filter(|_| !paused && self.shell.paused.is_all()) {
             return Err(ActionError::Conflict(format!(
-                "everything is paused, and {app} with it; allowed is to resume everything"
+                "everything is paused, and {name} with it; allowed is to resume everything"
             )));
         }
         if paused {
@@ -109,25 +116,24 @@ impl ShellBackend {
             ActionError::Unavailable
         })?;
         self.shell.paused.set(app, paused);
-        tracing::warn!(app = app.map_or("all apps", AppName::as_str), paused, "an operator's word");
+        tracing::warn!(app = name.map_or("all apps", AppName::as_str), paused, "an operator's word");
         if !paused {
             if app.is_none() {
                 self.shell.fleet.resume().await;
             }
-            let chosen = handles.iter().filter(|(name, _)| app.is_none_or(|app| app == *name));
-            join_all(chosen.map(|(_, handle)| resume(handle))).await;
+            join_all(chosen.into_iter().map(resume)).await;
         }
         Ok(())
     }
 
-    async fn write_pause(&self, app: Option<&AppName>, paused: bool) -> Result<(), JournalError> {
+    async fn write_pause(&self, app: Option<&PlatformAppId>, paused: bool) -> Result<(), JournalError> {
         let journal = &self.shell.journal;
         match app {
             Some(app) => journal.set_paused(app.as_str(), paused).await,
             None if paused => journal.set_paused(pause::ALL, true).await,
             None => {
-                for name in self.shell.paused.names() {
-                    journal.set_paused(&name, false).await?;
+                for app in self.shell.paused.ids() {
+                    journal.set_paused(&app, false).await?;
                 }
                 Ok(())
             }
@@ -138,7 +144,7 @@ impl ShellBackend {
         let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
         let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
         let handles = self.handles();
-        let Some(handle) = handles.get(&record.app) else { return Err(ActionError::Unknown("app")) };
+        let Some(handle) = handles.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
         let (reply, answer) = oneshot::channel();
         let asked = Command::Request(Box::new(Asked { incident: Some(incident.clone()), request, reply }));
         handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
@@ -154,7 +160,7 @@ impl Backend for ShellBackend {
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(async move {
             let handles = self.handles();
-            Some(self.status(handles.get(name)?).await)
+            Some(self.status(find(&handles, name)?).await)
         })
     }
 

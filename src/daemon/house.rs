@@ -63,10 +63,10 @@ async fn name_orphans(backend: &ShellBackend) {
     let Ok(incidents) = backend.shell.journal.incidents(query).await else { return };
     let apps = backend.apps.borrow().clone();
     for incident in incidents.iter().filter(|incident| incident.closed_at.is_none()) {
-        if !apps.contains_key(&incident.app) {
-            let (app, rollback) = (&incident.app, incident.rollback_deployment.as_ref());
-            let rollback = rollback.map_or("none", |rollback| rollback.as_str());
-            tracing::error!(%app, incident = %incident.id, rollback, "an open incident of an app that is not configured");
+        if !apps.contains_key(&incident.app_id) {
+            let (app, id) = (&incident.app, &incident.app_id);
+            let rollback = incident.rollback_deployment.as_ref().map_or("none", |rollback| rollback.as_str());
+            tracing::error!(%app, %id, incident = %incident.id, rollback, "an open incident of an app that is not configured");
         }
     }
 }

@@ -83,7 +83,7 @@ async fn steps(order: &Order, done: &mut Performed) -> Answer {
         }
     }
     // The last look before the wire.
-    if order.paused.is_paused(&order.app) {
+    if order.paused.is_paused(&order.id) {
         return Answer::NotSent(Guard::Paused);
     }
     // A process that was stopped, or a machine that slept: its timers may not have noticed, this clock has.

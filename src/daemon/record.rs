@@ -10,7 +10,7 @@ use crate::decision::policy::Policy;
 use crate::decision::state::{Incident, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed};
-use crate::ids::AppName;
+use crate::ids::PlatformAppId;
 use crate::journal::{DecisionRecord, Entry, IncidentRecord, JournalError, TimelineEntry};
 use crate::metrics::AppMetrics;
 
@@ -25,7 +25,11 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Reads an app's state, and its open incident's record.
-    pub(super) async fn restore(&mut self, shell: &Shell, app: &AppName) -> Result<State, JournalError> {
+    pub(super) async fn restore(
+        &mut self,
+        shell: &Shell,
+        app: &PlatformAppId,
+    ) -> Result<State, JournalError> {
         let (state, _open) = shell.journal.load(app).await?;
         let state = state.unwrap_or_default();
         self.incident = match state.incident() {
@@ -50,6 +54,7 @@ impl Recorder {
         let timeline = change.story.iter().map(|event| self.timeline_entry(event, wall)).collect();
         let entry = Entry {
             app: config.name.clone(),
+            id: config.id.clone(),
             mark: shell.clock.mark(),
             wall,
             state: change.state.clone(),
@@ -83,6 +88,7 @@ impl Recorder {
         IncidentRecord {
             id: incident.id.clone(),
             app: config.name.clone(),
+            app_id: config.id.clone(),
             state: closed.map_or(incident.stage.word(), |_| "closed").to_owned(),
             outcome: closed.map(|closed| closed.outcome),
             reason: closed

@@ -33,7 +33,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         },
         stage: incident.map(|incident| incident.stage.word().to_owned()),
         waiting: app.waiting.map(|reason| reason.word().to_owned()),
-        paused: app.shell.paused.is_paused(&config.name),
+        paused: app.shell.paused.is_paused(&config.id),
         live_deployment: view.and_then(|view| Some(view.active.as_ref()?.id.clone())),
         in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
         pinned_deployment: view.and_then(|view| view.pinned.clone()),

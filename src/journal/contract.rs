@@ -15,7 +15,7 @@ use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
 use crate::decision::rule::{Reading, Verdict};
 use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Situation, Stage, State};
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, IncidentId, PlatformAppId};
 
 /// An empty store that can be opened again and again.
 pub(super) trait Bench {
@@ -129,9 +129,15 @@ fn rollback() -> Effect {
     Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
 }
 
+/// What the platform calls the app of that name.
+pub(super) fn id_of(app: &AppName) -> PlatformAppId {
+    format!("id-of-{app}").into()
+}
+
 pub(super) fn entry(app: &AppName, seconds: i64, state: State) -> Entry {
     Entry {
         app: app.clone(),
+        id: id_of(app),
         mark: mark(seconds),
         wall: wall(seconds),
         state,
@@ -176,6 +182,7 @@ fn incident(app: &AppName, accused: &str, opened: i64, closed: Option<i64>) -> I
     IncidentRecord {
         id: IncidentId::of(app, &accused.into()),
         app: app.clone(),
+        app_id: id_of(app),
         state: if closed.is_some() { "closed" } else { "rolling_back" }.to_owned(),
         outcome: closed.map(|_| Outcome::Committed),
         reason: Reason::RuleFired,
@@ -212,7 +219,7 @@ pub(super) async fn an_entry_comes_back_whole(bench: &dyn Bench) {
     journal.record(written.clone()).await.expect("recorded");
 
     let open = OpenEffect { effect: rollback(), opened_at: moment(10) };
-    assert_eq!(journal.load(&app).await, Ok((Some(written.state.clone()), Some(open))));
+    assert_eq!(journal.load(&id_of(&app)).await, Ok((Some(written.state.clone()), Some(open))));
     let record = written.incident.expect("an incident");
     let id = record.id.clone();
     assert_eq!(journal.incident(&id).await, Ok(Some((record.clone(), written.timeline))));
@@ -234,7 +241,7 @@ pub(super) async fn a_restart_finds_the_open_effect(bench: &dyn Bench) {
     journal.record(owing(&app, 10)).await.expect("recorded");
     drop(journal);
 
-    let (state, open) = bench.open().load(&app).await.expect("loaded");
+    let (state, open) = bench.open().load(&id_of(&app)).await.expect("loaded");
     assert_eq!(state.and_then(|state| state.owed()), Some(rollback()));
     assert_eq!(open, Some(OpenEffect { effect: rollback(), opened_at: moment(10) }));
 }
@@ -243,13 +250,13 @@ pub(super) async fn an_answer_closes_the_effect_and_makes_room_for_the_next(benc
     let (journal, app) = (bench.open(), AppName::from("web"));
     journal.record(owing(&app, 10)).await.expect("recorded");
     journal.record(answering(&app, 11)).await.expect("answered");
-    assert_eq!(journal.load(&app).await, Ok((Some(steady()), None)));
+    assert_eq!(journal.load(&id_of(&app)).await, Ok((Some(steady()), None)));
 
     journal.record(owing(&app, 12)).await.expect("owed again");
     // One entry may do both: the answer came, and the same call is owed again.
     let answered = Some(Answer::NotSent(crate::decision::effect::Guard::Paused));
     journal.record(Entry { answered, ..owing(&app, 13) }).await.expect("answered and owed");
-    let (_, open) = journal.load(&app).await.expect("loaded");
+    let (_, open) = journal.load(&id_of(&app)).await.expect("loaded");
     assert_eq!(open.map(|open| open.opened_at), Some(moment(13)));
 }
 
@@ -261,7 +268,7 @@ pub(super) async fn an_unresolved_call_counts_as_answered(bench: &dyn Bench) {
     let state = creating(&app, status);
     let after = Entry { answered: Some(Answer::Unresolved), ..entry(&app, 11, state.clone()) };
     journal.record(after).await.expect("recorded");
-    assert_eq!(journal.load(&app).await, Ok((Some(state), None)));
+    assert_eq!(journal.load(&id_of(&app)).await, Ok((Some(state), None)));
 }
 
 pub(super) async fn a_second_open_effect_is_illegal(bench: &dyn Bench) {
@@ -315,7 +322,7 @@ pub(super) async fn an_illegal_entry_changes_nothing(bench: &dyn Bench) {
     illegal(journal.record(Entry { answered: Some(Answer::Committed), ..owing(&app, 2) }).await, &app);
     illegal(journal.record(Entry { effect: None, ..owing(&app, 3) }).await, &app);
 
-    assert_eq!(journal.load(&app).await, Ok((Some(steady()), None)));
+    assert_eq!(journal.load(&id_of(&app)).await, Ok((Some(steady()), None)));
     assert_eq!(journal.incidents(IncidentQuery::default()).await, Ok(vec![]));
     assert_eq!(journal.decisions(&IncidentId::of(&app, &"bad".into())).await, Ok(vec![]));
     assert_eq!(journal.restore().await.expect("restored").mark, Some(mark(1)));
@@ -356,7 +363,7 @@ pub(super) async fn many_apps_write_at_once(bench: &dyn Bench) {
             let (journal, app) = (journal.clone(), AppName::from(format!("app-{i}")));
             tokio::spawn(async move {
                 journal.record(owing(&app, i)).await.expect("recorded");
-                let (_, open) = journal.load(&app).await.expect("loaded");
+                let (_, open) = journal.load(&id_of(&app)).await.expect("loaded");
                 assert!(open.is_some(), "a load sees what was recorded before it");
                 journal.record(answering(&app, i)).await.expect("answered");
                 illegal(journal.record(answering(&app, i)).await, &app);
@@ -452,7 +459,7 @@ pub(super) async fn prune_keeps_open_incidents_and_what_is_young(bench: &dyn Ben
         let id = IncidentId::of(app, &"bad".into());
         assert_eq!(journal.incident(&id).await.expect("read").is_some(), kept, "{app}");
         assert_eq!(journal.decisions(&id).await.expect("read").len(), usize::from(kept), "{app}");
-        let (state, effect) = journal.load(app).await.expect("loaded");
+        let (state, effect) = journal.load(&id_of(app)).await.expect("loaded");
         assert!(state.is_some(), "a state is never pruned");
         assert_eq!(effect.is_some(), app == open, "an open effect is never pruned");
     }

@@ -45,7 +45,7 @@ use super::{
 };
 use crate::clock::Moment;
 use crate::decision::state::State;
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{IncidentId, PlatformAppId};
 
 /// The journal in one SQLite file, owned by a thread of its own.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Journal for SqliteJournal {
         self.read(read::restore)
     }
 
-    fn load<'a>(&'a self, app: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
+    fn load<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
         let app = app.clone();
         self.read(move |c| read::load(c, &app))
     }

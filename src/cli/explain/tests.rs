@@ -50,6 +50,7 @@ fn record(outcome: Option<Outcome>, reason: Reason) -> IncidentRecord {
     IncidentRecord {
         id: "checkout-1a2b3c4d".into(),
         app: "checkout".into(),
+        app_id: "4f6c71e2".into(),
         state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
         outcome,
         reason,

@@ -24,15 +24,16 @@ pub(super) struct Context<'a> {
 pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context) -> Vec<AppConfig> {
     some(spot, list, "a list of at least one app");
     let mut taken = BTreeMap::new();
-    let mut guarded: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut guarded: BTreeMap<String, String> = BTreeMap::new();
     let mut apps = Vec::new();
     for (spot, raw) in items(spot, list) {
         if spot.is_full() {
             break;
         }
-        if let (Some(Text(platform)), Some(Text(id))) = (&raw.platform, &raw.id) {
+        // Whichever account it is seen through: ids are unique.
+        if let Some(Text(id)) = &raw.id {
             let place = spot.path().to_string();
-            let first = guarded.entry((platform.clone(), id.clone())).or_insert_with(|| place.clone());
+            let first = guarded.entry(id.clone()).or_insert_with(|| place.clone());
             if *first != place {
                 spot.key("id").wrong(format!("is guarded by {first} already; allowed is once"));
             }

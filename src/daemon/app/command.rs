@@ -77,21 +77,28 @@ impl App {
 
     fn reconfigure(&mut self, config: Arc<AppConfig>, account: Account) {
         let now = self.shell.clock.now();
-        let is_same_app = self.config.id == config.id && self.config.platform == config.platform;
+        // The app is the same one, or this would be another task; its name and its account may be others.
         self.slice = account.slices.of(&config.id);
         self.account = account;
         let old = std::mem::replace(&mut self.config, config);
-        if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
+        let is_same_account = old.platform == self.config.platform;
+        if old.name != self.config.name {
+            self.shell.metrics.forget_app(&self.metrics);
+        }
+        if old.name != self.config.name
+            || old.policy.rules != self.config.policy.rules
+            || old.probes != self.config.probes
+        {
             self.metrics = Arc::new(AppMetrics::following(&self.config.policy, &self.metrics));
             self.shell.metrics.show_app(Arc::clone(&self.metrics));
         }
-        if old.probes != self.config.probes || !is_same_app {
+        if old.probes != self.config.probes {
             self.sampling = JoinSet::new();
             self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config)));
             self.plan_probes(now);
         }
-        if !is_same_app {
-            // Nothing that was read of another app says anything of this one, nor does a read that is under way.
+        if !is_same_account {
+            // What another account showed of it is not what this one shows.
             (self.view, self.history) = (Reading::never(), Reading::never());
             (self.other_was_live_at, self.looking) = (None, None);
         }

@@ -27,7 +27,7 @@ impl App {
         for _ in 0..MOST_IN_A_ROW {
             let Some(state) = self.state.take() else { return };
             let operator =
-                Operator { paused: self.shell.paused.is_paused(&self.config.name), request: self.request };
+                Operator { paused: self.shell.paused.is_paused(&self.config.id), request: self.request };
             let answer = self.answer.take();
             let seen = Observation {
                 at: self.shell.clock.now(),
@@ -87,7 +87,7 @@ impl App {
             return false;
         }
         let restored = match self.shell.recall().await {
-            Ok(()) => self.recorder.restore(&self.shell, &self.config.name).await,
+            Ok(()) => self.recorder.restore(&self.shell, &self.config.id).await,
             Err(error) => Err(error),
         };
         match restored {

@@ -41,7 +41,7 @@ impl App {
             _ => None,
         };
         let pinned = self.view.value().is_some_and(|view| view.pinned.is_some());
-        let paused = self.shell.paused.is_paused(&self.config.name);
+        let paused = self.shell.paused.is_paused(&self.config.id);
         self.metrics.show(state, &readings, pinned, paused, soak_until);
     }
 }

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::write::{MARK, STORM_SINCE};
 use crate::clock::Moment;
 use crate::decision::state::State;
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, IncidentId, PlatformAppId};
 
 /// How many incidents are given where the query does not say.
 const INCIDENTS: usize = 100;
@@ -20,7 +20,7 @@ pub(super) fn restore(connection: &Connection) -> Result<Restored, Fault> {
         mark: meta(connection, MARK)?,
         storm_since: meta(connection, STORM_SINCE)?,
         paused: connection
-            .prepare_cached("SELECT app FROM paused ORDER BY app")?
+            .prepare_cached("SELECT app_id FROM paused ORDER BY app_id")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?,
     })
@@ -37,10 +37,10 @@ fn meta<T: DeserializeOwned>(connection: &Connection, key: &str) -> Result<Optio
 
 pub(super) fn load(
     connection: &Connection,
-    app: &AppName,
+    app: &PlatformAppId,
 ) -> Result<(Option<State>, Option<OpenEffect>), Fault> {
     let state = connection
-        .prepare_cached("SELECT state FROM apps WHERE app = ?1")?
+        .prepare_cached("SELECT state FROM apps WHERE app_id = ?1")?
         .query_row([app.as_str()], text)
         .optional()?
         .map(|state| decode(&state, || format!("the state of {app}")))
@@ -48,9 +48,9 @@ pub(super) fn load(
     Ok((state, open_effect(connection, app)?))
 }
 
-pub(super) fn open_effect(connection: &Connection, app: &AppName) -> Result<Option<OpenEffect>, Fault> {
+pub(super) fn open_effect(connection: &Connection, app: &PlatformAppId) -> Result<Option<OpenEffect>, Fault> {
     let found: Option<(String, i64)> = connection
-        .prepare_cached("SELECT effect, opened_moment FROM effects WHERE app = ?1 AND answer IS NULL")?
+        .prepare_cached("SELECT effect, opened_moment FROM effects WHERE app_id = ?1 AND answer IS NULL")?
         .query_row([app.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     found

@@ -21,11 +21,11 @@ const FIRST: &str = "
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE paused (
-        app TEXT PRIMARY KEY
+        app_id TEXT PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE apps (
-        app TEXT PRIMARY KEY,
+        app_id TEXT PRIMARY KEY,
         state TEXT NOT NULL,
         updated_at INTEGER NOT NULL
     ) STRICT;
@@ -54,7 +54,7 @@ const FIRST: &str = "
 
     CREATE TABLE effects (
         id INTEGER PRIMARY KEY,
-        app TEXT NOT NULL,
+        app_id TEXT NOT NULL,
         incident TEXT,
         effect TEXT NOT NULL,
         opened_moment INTEGER NOT NULL,
@@ -63,7 +63,7 @@ const FIRST: &str = "
         answered_at INTEGER,
         CHECK ((answer IS NULL) = (answered_at IS NULL))
     ) STRICT;
-    CREATE UNIQUE INDEX one_open_effect_an_app ON effects (app) WHERE answer IS NULL;
+    CREATE UNIQUE INDEX one_open_effect_an_app ON effects (app_id) WHERE answer IS NULL;
     CREATE INDEX effects_by_age ON effects (answered_at) WHERE answered_at IS NOT NULL;
 
     CREATE TABLE incidents (

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::super::contract::{self, Bench, entry, owing, steady, wall};
+use super::super::contract::{self, Bench, entry, id_of, owing, steady, wall};
 use super::super::{Entry, Journal, JournalError};
 use super::SqliteJournal;
 use super::file::Place;
@@ -151,7 +151,7 @@ async fn a_crash_image_is_sound_and_has_every_entry_that_was_answered() {
         }
         let reopened = image.journal();
         for j in 0..=i {
-            let (_, open) = reopened.load(&format!("app-{j}").into()).await.expect("loaded");
+            let (_, open) = reopened.load(&id_of(&format!("app-{j}").into())).await.expect("loaded");
             assert!(open.is_some(), "app-{j} after {i}");
         }
         let found: String = other_process(&image.path())
@@ -171,18 +171,18 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
     place.page_limit.store(1, Ordering::SeqCst);
     drop(journal);
     let journal = SqliteJournal::at(place.clone()).expect("a full disk can still be read");
-    let large = || Entry { app: "api".into(), ..with_large_decision(10) };
+    let large = || Entry { app: "api".into(), id: id_of(&"api".into()), ..with_large_decision(10) };
     assert!(unavailable(journal.record(large()).await).contains("full"));
     assert!(unavailable(journal.record(large()).await).contains("full"));
-    let (state, open) = journal.load(&web()).await.expect("reads go on");
+    let (state, open) = journal.load(&id_of(&web())).await.expect("reads go on");
     assert!(state.is_some() && open.is_some());
-    assert_eq!(journal.load(&"api".into()).await, Ok((None, None)));
+    assert_eq!(journal.load(&id_of(&"api".into())).await, Ok((None, None)));
 
     place.page_limit.store(u32::MAX, Ordering::SeqCst);
     // Unlike a disk, the connection that was opened for reading still has the old limit.
     unavailable(journal.record(large()).await);
     journal.record(large()).await.expect("healed");
-    assert!(journal.load(&"api".into()).await.expect("loaded").0.is_some());
+    assert!(journal.load(&id_of(&"api".into())).await.expect("loaded").0.is_some());
 }
 
 fn with_large_decision(seconds: i64) -> Entry {
@@ -201,7 +201,7 @@ async fn a_journal_that_another_process_holds_is_unavailable_until_it_lets_go() 
 
     assert!(unavailable(journal.record(owing(&web(), 1)).await).contains("locked"));
     assert!(unavailable(journal.check().await).contains("locked"));
-    assert_eq!(journal.load(&web()).await, Ok((None, None)), "reads go on");
+    assert_eq!(journal.load(&id_of(&web())).await, Ok((None, None)), "reads go on");
     let second = unavailable(SqliteJournal::at(disk.place()).map(drop));
     assert_eq!(second, "another rearguard uses it", "a failure does not give up the lock");
 
@@ -239,7 +239,7 @@ async fn a_second_daemon_is_turned_away_until_the_first_ends() {
 
     drop(first);
     second.check().await.expect("healed");
-    assert!(second.load(&web()).await.expect("loaded").1.is_some());
+    assert!(second.load(&id_of(&web())).await.expect("loaded").1.is_some());
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn a_file_that_is_taken_away_is_noticed_at_the_next_request() {
     }
     assert!(unavailable(journal.record(entry(&web(), 2, steady())).await).contains("removed"));
     // A fresh journal, which knows nothing: the caller loads again and finds that out.
-    assert_eq!(journal.load(&web()).await, Ok((None, None)));
+    assert_eq!(journal.load(&id_of(&web())).await, Ok((None, None)));
     journal.check().await.expect("healed");
 }
 
@@ -383,17 +383,20 @@ async fn a_row_that_cannot_be_read_concerns_its_app_only() {
         journal.record(entry(&app.into(), 1, steady())).await.expect("recorded");
     }
     let other = other_process(&disk.path());
-    other.execute("UPDATE apps SET state = '{\"later\":1}' WHERE app = 'web'", []).expect("changed");
-    let error = journal.load(&web()).await.expect_err("unreadable");
-    assert!(matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("the state of web")));
-    assert!(journal.load(&"api".into()).await.expect("loaded").0.is_some());
+    other.execute("UPDATE apps SET state = '{\"later\":1}' WHERE app_id = 'id-of-web'", []).expect("changed");
+    let error = journal.load(&id_of(&web())).await.expect_err("unreadable");
+    assert!(
+        matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("the state of id-of-web"))
+    );
+    assert!(journal.load(&id_of(&"api".into())).await.expect("loaded").0.is_some());
 }
 
 #[tokio::test]
 async fn the_store_itself_allows_one_open_effect_an_app() {
     let disk = Disk::new();
     disk.journal().record(owing(&web(), 1)).await.expect("recorded");
-    let again = "INSERT INTO effects (app, effect, opened_moment, opened_at) VALUES ('web', '{}', 1, 1)";
+    let again =
+        "INSERT INTO effects (app_id, effect, opened_moment, opened_at) VALUES ('id-of-web', '{}', 1, 1)";
     assert!(other_process(&disk.path()).execute(again, []).is_err());
 }
 
@@ -415,7 +418,7 @@ async fn an_illegal_entry_leaves_the_others_of_its_transaction_alone() {
     assert!(matches!(last.await, Ok(Ok(_))));
     let journal = disk.journal();
     for (app, opened) in [("web", 1), ("api", 3)] {
-        let (_, open) = journal.load(&app.into()).await.expect("loaded");
+        let (_, open) = journal.load(&id_of(&app.into())).await.expect("loaded");
         assert_eq!(open.map(|open| open.opened_at.as_millis()), Some(wall(opened).as_millisecond()), "{app}");
     }
 }
@@ -430,7 +433,7 @@ async fn all_that_waits_is_one_transaction_which_fails_as_one() {
         sender.send(Request::new(Access::Write, work, reply)).expect("sent");
         answer
     };
-    let fine = ask("INSERT INTO paused (app) VALUES ('web')");
+    let fine = ask("INSERT INTO paused (app_id) VALUES ('web')");
     let broken = ask("INSERT INTO no_such_table VALUES (1)");
     drop(sender);
     Store::new(disk.place()).serve(&requests);

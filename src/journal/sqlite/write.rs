@@ -40,8 +40,10 @@ fn steps(connection: &Connection, entry: &Entry) -> Written {
 
 fn close_effect(connection: &Connection, entry: &Entry, answer: &Answer) -> Written {
     let closed = connection
-        .prepare_cached("UPDATE effects SET answer = ?2, answered_at = ?3 WHERE app = ?1 AND answer IS NULL")?
-        .execute(params![entry.app.as_str(), json(&entry.app, answer)?, entry.wall.as_millisecond()])?;
+        .prepare_cached(
+            "UPDATE effects SET answer = ?2, answered_at = ?3 WHERE app_id = ?1 AND answer IS NULL",
+        )?
+        .execute(params![entry.id.as_str(), json(&entry.app, answer)?, entry.wall.as_millisecond()])?;
     if closed == 0 {
         return Err(broken(&entry.app, "an answer, and no effect is open"));
     }
@@ -56,10 +58,10 @@ fn write_state(connection: &Connection, entry: &Entry) -> Written {
     }
     connection
         .prepare_cached(
-            "INSERT INTO apps (app, state, updated_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (app) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at",
+            "INSERT INTO apps (app_id, state, updated_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (app_id) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at",
         )?
-        .execute(params![entry.app.as_str(), state, entry.wall.as_millisecond()])?;
+        .execute(params![entry.id.as_str(), state, entry.wall.as_millisecond()])?;
     Ok(())
 }
 
@@ -108,13 +110,14 @@ fn write_incident(connection: &Connection, entry: &Entry) -> Written {
         }
         return Err(broken(&entry.app, "a timeline without its incident"));
     };
-    if incident.app != entry.app {
-        return Err(broken(&entry.app, format!("the incident {} of {}", incident.id, incident.app)));
+    if incident.app_id != entry.id {
+        return Err(broken(&entry.app, format!("the incident {} of {}", incident.id, incident.app_id)));
     }
     connection
         .prepare_cached(
             "INSERT INTO incidents (id, app, opened_at, closed_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (id) DO UPDATE SET closed_at = excluded.closed_at, record = excluded.record",
+             ON CONFLICT (id) DO UPDATE
+             SET app = excluded.app, closed_at = excluded.closed_at, record = excluded.record",
         )?
         .execute(params![
             incident.id.as_str(),
@@ -131,15 +134,15 @@ fn write_incident(connection: &Connection, entry: &Entry) -> Written {
 }
 
 fn open_effect(connection: &Connection, entry: &Entry, effect: &Effect) -> Written {
-    if read::open_effect(connection, &entry.app)?.is_some() {
+    if read::open_effect(connection, &entry.id)?.is_some() {
         return Err(broken(&entry.app, "a second effect while one is open"));
     }
     connection
         .prepare_cached(
-            "INSERT INTO effects (app, incident, effect, opened_moment, opened_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO effects (app_id, incident, effect, opened_moment, opened_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
-            entry.app.as_str(),
+            entry.id.as_str(),
             entry.state.incident().map(|incident| incident.id.as_str()),
             json(&entry.app, effect)?,
             entry.mark.at.as_millis(),
@@ -150,7 +153,7 @@ fn open_effect(connection: &Connection, entry: &Entry, effect: &Effect) -> Writt
 
 /// What the state says is owed and what the journal has open must be the same call: a restart reads both.
 fn check_owed(connection: &Connection, entry: &Entry) -> Written {
-    let open = read::open_effect(connection, &entry.app)?.map(|open| open.effect);
+    let open = read::open_effect(connection, &entry.id)?.map(|open| open.effect);
     match (entry.state.owed(), open) {
         (owed, open) if owed == open => Ok(()),
         (Some(owed), Some(open)) => {
@@ -190,9 +193,9 @@ pub(super) fn set_storm(connection: &Connection, since: Option<Moment>) -> Writt
 
 pub(super) fn set_paused(connection: &Connection, app: &str, paused: bool) -> Written {
     let sql = if paused {
-        "INSERT OR IGNORE INTO paused (app) VALUES (?1)"
+        "INSERT OR IGNORE INTO paused (app_id) VALUES (?1)"
     } else {
-        "DELETE FROM paused WHERE app = ?1"
+        "DELETE FROM paused WHERE app_id = ?1"
     };
     connection.prepare_cached(sql)?.execute([app])?;
     Ok(())

@@ -18,7 +18,7 @@ use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
     TimelineEntry,
@@ -165,6 +165,7 @@ fn incident() -> IncidentRecord {
     IncidentRecord {
         id: "checkout-1a2b3c4d".into(),
         app: "checkout".into(),
+        app_id: "4f6c71e2".into(),
         state: "closed".to_owned(),
         outcome: Some(Outcome::Committed),
         reason: Reason::SoakHealthy,
@@ -183,7 +184,7 @@ impl Journal for Fake {
     fn restore(&self) -> Call<'_, Restored> {
         self.read(Restored::default())
     }
-    fn load<'a>(&'a self, _: &'a AppName) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
+    fn load<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
         self.read((None, None))
     }
     fn record(&self, _: Entry) -> Call<'_, ()> {
