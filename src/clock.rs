@@ -66,6 +66,14 @@ pub struct Mark {
     pub boot_id: String,
 }
 
+impl Mark {
+    /// How far a clock that gives this mark is from the time line of `last`: zero when it continues it.
+    pub fn off(&self, last: &Self) -> Duration {
+        let continued = anchor(Some(last), &self.boot_id, self.boottime_ms, self.at.as_millis());
+        Duration::from_millis((self.at.as_millis() - self.boottime_ms).abs_diff(continued))
+    }
+}
+
 /// The shell's source of time. The decision core never sees it: it is handed moments.
 pub trait Clock: Send + Sync + 'static {
     /// The steady clock.
@@ -159,6 +167,18 @@ mod tests {
         let last = mark(1_000_000, 5_000, "boot");
         assert_eq!(100 + anchor(Some(&last), "next", 100, 1_500_000), 1_500_000);
         assert_eq!(100 + anchor(Some(&last), "next", 100, 400_000), 1_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_began_without_the_mark_knows_how_far_it_is_off() {
+        let last = mark(1_000_000, 5_000, "boot");
+        assert_eq!(mark(1_060_000, 65_000, "boot").off(&last), Duration::ZERO);
+        // The wall clock was an hour ahead, or behind, when the process began.
+        assert_eq!(mark(4_660_000, 65_000, "boot").off(&last), Duration::from_secs(3_600));
+        assert_eq!(mark(1_000_000 - 3_540_000, 65_000, "boot").off(&last), Duration::from_secs(3_600));
+        // Over a reboot the wall clock is all there is, but time does not run backwards.
+        assert_eq!(mark(9_000_000, 100, "next").off(&last), Duration::ZERO);
+        assert_eq!(mark(400_000, 100, "next").off(&last), Duration::from_secs(600));
     }
 
     #[test]

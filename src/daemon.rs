@@ -21,6 +21,7 @@ mod shell;
 mod status;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SteadyClock};
-use crate::config::Config;
+use crate::config::{AppConfig, Config, PlatformConfig};
 use crate::ids::PlatformName;
 use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::{Heartbeat, Metrics};
@@ -44,7 +45,7 @@ use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
 
 pub use account::open_account;
-use apps::Apps;
+use apps::Roster;
 use fleet::FleetOwner;
 use pause::Paused;
 use poll::{Account, Poller};
@@ -90,9 +91,10 @@ pub enum StartError {
 /// A running daemon.
 pub struct Daemon {
     shell: Arc<Shell>,
+    /// Without its platforms and apps, which have theirs.
     config: Config,
     address: SocketAddr,
-    apps: watch::Sender<Apps>,
+    roster: Roster,
     accounts: BTreeMap<PlatformName, (Account, CancellationToken)>,
     loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
     most_rollbacks: watch::Sender<usize>,
@@ -106,7 +108,8 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts everything that `config` asks for. When this returns, the address is listened on.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        let (platforms, apps) = (mem::take(&mut config.platforms), mem::take(&mut config.apps));
         let stop = CancellationToken::new();
         let stop_server = CancellationToken::new();
         let metrics = Metrics::new(&[]).map_err(StartError::Metrics)?;
@@ -143,30 +146,36 @@ impl Daemon {
             paused: Paused::default(),
             is_journal_working: AtomicBool::new(works),
             is_recalled: OnceCell::new_with(restored.as_ref().map(|_| ())),
+            must_restart: CancellationToken::new(),
         });
         shell.journal_works(works);
         if let Some(restored) = restored {
             shell.paused.recall(restored.paused);
         }
+        let tasks = TaskTracker::new();
         let mut daemon = Self {
+            roster: Roster {
+                shell: Arc::clone(&shell),
+                apps: watch::Sender::new(Arc::default()),
+                tasks: tasks.clone(),
+                stop: stop.clone(),
+            },
             shell,
             address,
-            apps: watch::Sender::new(Arc::default()),
             accounts: BTreeMap::new(),
             loops: watch::Sender::new(Arc::default()),
             most_rollbacks,
             retention: watch::Sender::new(config.retention),
             admin_file: watch::Sender::new(config.admin_token_file.clone()),
-            tasks: TaskTracker::new(),
+            tasks,
             server: TaskTracker::new(),
             stop,
             stop_server,
-            config: settings(config.clone()),
+            config,
         };
-        let built = build_accounts(&daemon, &config)?;
-        daemon.take_accounts(&config, built);
-        daemon.take_apps(&config);
-        daemon.config = settings(config);
+        let built = build_accounts(&daemon, &platforms)?;
+        daemon.take_accounts(&platforms, built);
+        daemon.take_apps(apps);
         daemon.shell.metrics.reload_successful.set(1);
         daemon.tasks.spawn(house::keep(daemon.backend(), daemon.retention.subscribe(), daemon.stop.clone()));
         daemon.serve(listener);
@@ -179,8 +188,9 @@ impl Daemon {
     }
 
     /// Takes a new configuration into force; on an error the old one stays in force whole.
-    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let built = match build_accounts(self, &config) {
+    pub async fn reload(&mut self, mut config: Config) -> Result<(), StartError> {
+        let (platforms, apps) = (mem::take(&mut config.platforms), mem::take(&mut config.apps));
+        let built = match build_accounts(self, &platforms) {
             Ok(built) => built,
             Err(error) => {
                 self.shell.metrics.reload_successful.set(0);
@@ -199,10 +209,10 @@ impl Daemon {
         self.most_rollbacks.send_replace(config.concurrent_rollbacks);
         self.retention.send_replace(config.retention);
         self.admin_file.send_replace(config.admin_token_file.clone());
-        self.take_accounts(&config, built);
-        self.take_apps(&config);
-        tracing::info!(apps = config.apps.len(), "configuration in force");
-        self.config = settings(config);
+        self.take_accounts(&platforms, built);
+        tracing::info!(apps = apps.len(), "configuration in force");
+        self.take_apps(apps);
+        self.config = config;
         self.shell.metrics.reload_successful.set(1);
         Ok(())
     }
@@ -210,6 +220,11 @@ impl Daemon {
     /// Notes that a new configuration was refused.
     pub fn reload_failed(&self) {
         self.shell.metrics.reload_successful.set(0);
+    }
+
+    /// Waits until this process cannot go on, and a new one can.
+    pub fn must_restart(&self) -> impl Future<Output = ()> + use<> {
+        self.shell.must_restart.clone().cancelled_owned()
     }
 
     /// Says whether every loop ticked in time; for the watchdog.
@@ -238,10 +253,15 @@ impl Daemon {
         }
     }
 
+    fn take_apps(&self, apps: Vec<AppConfig>) {
+        let account = |app: &AppConfig| Some(self.accounts.get(&app.platform)?.0.clone());
+        self.roster.take(apps.into_iter().filter_map(|app| Some((account(&app)?, app))));
+    }
+
     fn backend(&self) -> backend::ShellBackend {
         backend::ShellBackend {
             shell: Arc::clone(&self.shell),
-            apps: self.apps.subscribe(),
+            apps: self.roster.apps.subscribe(),
             loops: self.loops.subscribe(),
         }
     }
@@ -258,8 +278,8 @@ impl Daemon {
     }
 
     /// Starts pollers for accounts that are new or changed, and stops those that are gone.
-    fn take_accounts(&mut self, config: &Config, built: BTreeMap<PlatformName, Account>) {
-        let kept: Vec<PlatformName> = config.platforms.iter().map(|platform| platform.name.clone()).collect();
+    fn take_accounts(&mut self, platforms: &[PlatformConfig], built: BTreeMap<PlatformName, Account>) {
+        let kept: Vec<PlatformName> = platforms.iter().map(|platform| platform.name.clone()).collect();
         self.accounts.retain(|name, (_, stop)| {
             let stays = kept.contains(name) && !built.contains_key(name);
             if !stays {
@@ -298,11 +318,6 @@ impl Daemon {
     }
 }
 
-/// What is left of a configuration once its accounts and apps have theirs: ten thousand apps are kept once.
-fn settings(config: Config) -> Config {
-    Config { platforms: Vec::new(), apps: Vec::new(), ..config }
-}
-
 /// Opens the journal. One that cannot be used now is tried again later; one that a person has to look at stops the
 /// start. Says whether it works now.
 async fn open_journal(path: &PathBuf) -> Result<(Arc<dyn Journal>, bool), StartError> {
@@ -318,9 +333,12 @@ async fn open_journal(path: &PathBuf) -> Result<(Arc<dyn Journal>, bool), StartE
 }
 
 /// Builds the accounts that are new or changed.
-fn build_accounts(daemon: &Daemon, config: &Config) -> Result<BTreeMap<PlatformName, Account>, StartError> {
+fn build_accounts(
+    daemon: &Daemon,
+    platforms: &[PlatformConfig],
+) -> Result<BTreeMap<PlatformName, Account>, StartError> {
     let mut built = BTreeMap::new();
-    for platform in &config.platforms {
+    for platform in platforms {
         let same = daemon.accounts.get(&platform.name).filter(|(account, _)| account.config == *platform);
         if same.is_none() {
             let account = account::build(platform, &daemon.shell.metrics)

@@ -31,15 +31,17 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
     let mut watch = Watch::start(path, &text);
     drop(text);
     let alive = daemon.pulse();
-    tokio::select! {
-        () = serve(&mut daemon, path, &mut signals, &mut watch, &systemd) => {}
-        () = forever(systemd.watch(alive, CancellationToken::new())) => {}
-    }
+    let must_restart = daemon.must_restart();
+    let end = tokio::select! {
+        () = serve(&mut daemon, path, &mut signals, &mut watch, &systemd) => Ok(String::new()),
+        () = must_restart => Err(Error::Internal("ended so that the next start takes over; see above".to_owned())),
+        () = forever(systemd.watch(alive, CancellationToken::new())) => Ok(String::new()),
+    };
     systemd.stopping("draining");
     tracing::info!("draining");
     daemon.stop().await;
     tracing::info!("stopped");
-    Ok(String::new())
+    end
 }
 
 /// A service manager without a watchdog ends its part at once, which must not end ours.

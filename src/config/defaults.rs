@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::decision::sample::Window;
+use crate::decision::state::Ledger;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -105,8 +106,8 @@ pub(super) type Counts = RangeInclusive<u64>;
 pub(super) const CONSECUTIVE_RANGE: Counts = 1..=1_000;
 /// No more than half of what a window can hold, so that samples that say nothing do not push the others out.
 pub(super) const SAMPLES_RANGE: Counts = 1..=(Window::MAX / 2) as u64;
-/// Zero would be mode observe.
-pub(super) const MAX_ROLLBACKS_RANGE: Counts = 1..=1_000;
+/// Zero would be mode observe; more than the ledger remembers could not be counted.
+pub(super) const MAX_ROLLBACKS_RANGE: Counts = 1..=Ledger::KEEP as u64;
 /// Zero would be mode observe for everything.
 pub(super) const CONCURRENT_RANGE: Counts = 1..=10_000;
 /// HTTP's three digits.

@@ -149,7 +149,7 @@ impl Visitor<'_> for Whole {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count; allowed is a whole number, 0 or more, without quotes")
+        f.write_str("a count; allowed is a positive whole number, without quotes")
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {

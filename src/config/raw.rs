@@ -287,8 +287,8 @@ pub(super) struct Soak {
 pub(super) struct Limits {
     /// No new rollback this soon after the last one. Default: 30m
     pub(super) cooldown: Option<Span>,
-    /// At most this many rollbacks within the time of per. Default: 2
-    #[schemars(extend("minimum" = 1))]
+    /// At most this many rollbacks within the time of per, from 1 to 32. Default: 2
+    #[schemars(extend("minimum" = 1, "maximum" = 32))]
     pub(super) max_rollbacks: Option<Count>,
     /// The time max_rollbacks counts in. Default: 24h
     pub(super) per: Option<Span>,

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::Daemon;
+use super::Shell;
 use super::app::{App, Command};
 use super::poll::Account;
-use crate::config::{AppConfig, Config};
+use crate::config::AppConfig;
 use crate::ids::{AppName, PlatformAppId};
 use crate::metrics::Heartbeat;
 
@@ -37,34 +39,49 @@ pub(super) fn find<'a>(apps: &'a Apps, name: &AppName) -> Option<&'a AppHandle> 
     named.min_by_key(|handle| handle.is_leaving)
 }
 
-impl Daemon {
+/// Starts apps, and knows those that were started.
+#[derive(Clone)]
+pub(super) struct Roster {
+    pub(super) shell: Arc<Shell>,
+    pub(super) apps: watch::Sender<Apps>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+impl Roster {
     /// Starts, reconfigures and retires apps. An app that left with an open incident ends once it is closed.
-    pub(super) fn take_apps(&mut self, config: &Config) {
-        let mut handles = BTreeMap::clone(&self.apps.borrow());
-        handles.retain(|_, handle| !handle.commands.is_closed());
-        for handle in handles.values_mut() {
-            handle.is_leaving = true;
-        }
-        for app in &config.apps {
-            let Some((account, _)) = self.accounts.get(&app.platform) else { continue };
-            let new = Arc::new(app.clone());
-            match handles.get_mut(&app.id) {
-                Some(handle) => {
-                    (handle.config, handle.is_leaving) = (Arc::clone(&new), false);
-                    self.tell(handle, Command::Reconfigure(Box::new((new, account.clone()))));
-                }
-                None => {
-                    handles.insert(app.id.clone(), self.start_app(new, account.clone()));
-                }
+    pub(super) fn take(&self, wanted: impl Iterator<Item = (Account, AppConfig)>) {
+        self.apps.send_modify(|apps| {
+            let apps = Arc::make_mut(apps);
+            for handle in apps.values_mut() {
+                handle.is_leaving = true;
             }
-        }
-        for handle in handles.values().filter(|handle| handle.is_leaving) {
-            self.tell(handle, Command::Retire);
-        }
-        self.apps.send_replace(Arc::new(handles));
+            for (account, config) in wanted {
+                self.take_one(apps, Arc::new(config), account);
+            }
+            for handle in apps.values().filter(|handle| handle.is_leaving) {
+                self.tell(handle, Command::Retire);
+            }
+        });
     }
 
-    fn start_app(&self, config: Arc<AppConfig>, account: Account) -> AppHandle {
+    /// Reconfigures an app that has a task, or starts one.
+    fn take_one(
+        &self,
+        apps: &mut BTreeMap<PlatformAppId, AppHandle>,
+        config: Arc<AppConfig>,
+        account: Account,
+    ) {
+        match apps.get_mut(&config.id) {
+            Some(handle) if !handle.commands.is_closed() => {
+                (handle.config, handle.is_leaving) = (Arc::clone(&config), false);
+                self.tell(handle, Command::Reconfigure(Box::new((config, account))));
+            }
+            _ => drop(apps.insert(config.id.clone(), self.start(config, account))),
+        }
+    }
+
+    fn start(&self, config: Arc<AppConfig>, account: Account) -> AppHandle {
         let (commands, inbox) = mpsc::channel(INBOX);
         let (shell, stop) = (Arc::clone(&self.shell), self.stop.clone());
         let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
@@ -89,12 +106,18 @@ impl Daemon {
     }
 
     fn tell(&self, handle: &AppHandle, command: Command) {
-        let commands = handle.commands.clone();
+        let (commands, roster) = (handle.commands.clone(), self.clone());
         self.tasks.spawn(async move {
             if let Err(unheard) = commands.send(command).await
                 && let Command::Reconfigure(new) = unheard.0
             {
-                tracing::error!(app = %new.0.name, "the app ended while it was asked to go on: reload again");
+                // It ended when it was wanted back. Unless a later configuration has started it already.
+                roster.apps.send_modify(|apps| {
+                    let is_started = apps.get(&new.0.id).is_some_and(|handle| !handle.commands.is_closed());
+                    if !is_started {
+                        roster.take_one(Arc::make_mut(apps), new.0, new.1);
+                    }
+                });
             }
         });
     }

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::app::{Asked, Command};
 use super::apps::{AppHandle, Apps, find};
+use super::shell::RecallError;
 use super::{Shell, pause, status};
 use crate::clock::Moment;
 use crate::config::TokenSource;
@@ -108,7 +109,7 @@ impl ShellBackend {
             self.shell.paused.set(app, true);
         }
         let written = match self.shell.recall().await {
-            Ok(()) => self.write_pause(app, paused).await,
+            Ok(()) => self.write_pause(app, paused).await.map_err(RecallError::from),
             Err(error) => Err(error),
         };
         written.map_err(|error| {

@@ -1,6 +1,7 @@
 //! The one owner of the storm breaker. Apps ask it right before a rollback is validated and created.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,9 @@ use crate::decision::fleet::{Fleet, Permit};
 use crate::ids::AppName;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+
+/// How soon the journal is tried again when it did not take the breaker's state.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How the breaker is reached.
 #[derive(Clone)]
@@ -43,13 +47,19 @@ impl FleetOwner {
 
     async fn run(self, mut inbox: mpsc::Receiver<Ask>) {
         let mut fleet = Fleet::new(self.since);
+        // What the journal says. In force is what `fleet` says, until a restart.
+        let mut written = self.since;
         self.metrics.storm.set(i64::from(self.since.is_some()));
         loop {
+            let before = fleet.storm_since();
             let ask = tokio::select! {
                 () = self.stop.cancelled() => return,
                 ask = inbox.recv() => ask,
+                () = tokio::time::sleep(WRITE_AGAIN), if before != written => {
+                    written = self.write(before, written).await;
+                    continue;
+                }
             };
-            let mut before = fleet.storm_since();
             let reply = match ask {
                 None => return,
                 Some(Ask::Want(app, reply)) => {
@@ -61,30 +71,33 @@ impl FleetOwner {
                     reply
                 }
                 Some(Ask::Recall(since, reply)) => {
-                    // The journal says so already.
-                    (fleet, before) = (Fleet::new(since), since);
-                    self.metrics.storm.set(i64::from(since.is_some()));
+                    (fleet, written) = (Fleet::new(since), since);
                     reply
                 }
             };
-            if fleet.storm_since() != before {
-                self.note(fleet.storm_since()).await;
+            let since = fleet.storm_since();
+            self.metrics.storm.set(i64::from(since.is_some()));
+            if since != written {
+                if before.is_none() {
+                    tracing::error!(
+                        "storm: more apps want a rollback at once than allowed; nobody acts until resumed"
+                    );
+                }
+                written = self.write(since, written).await;
             }
             // Whoever asked may have given up waiting.
             let _ = reply.send(fleet.permit());
         }
     }
 
-    async fn note(&self, since: Option<Moment>) {
-        if since.is_some() {
-            tracing::error!(
-                "storm: more apps want a rollback at once than allowed; nobody acts until resumed"
-            );
-        }
-        self.metrics.storm.set(i64::from(since.is_some()));
-        // In force all the same; what the journal does not take is lost only over a restart.
-        if let Err(error) = self.journal.set_storm(since).await {
-            tracing::error!("failed to {error}");
+    /// Writes what is in force; gives what the journal says then.
+    async fn write(&self, since: Option<Moment>, written: Option<Moment>) -> Option<Moment> {
+        match self.journal.set_storm(since).await {
+            Ok(()) => since,
+            Err(error) => {
+                tracing::error!("failed to {error}; it is tried again");
+                written
+            }
         }
     }
 }
@@ -109,5 +122,41 @@ impl FleetLine {
         let (reply, answer) = oneshot::channel();
         self.0.send(ask(reply)).await.ok()?;
         answer.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SteadyClock;
+    use crate::journal::SqliteJournal;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_storm_that_the_journal_does_not_take_is_written_once_it_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rearguard.db");
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&path).expect("a journal"));
+        journal.check().await.expect("a file");
+        let other = rusqlite::Connection::open(&path).expect("opened");
+        other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        let (_most, most) = watch::channel(1);
+        let owner = FleetOwner {
+            since: None,
+            most,
+            journal: Arc::clone(&journal),
+            clock: Arc::new(SteadyClock::resume(None)),
+            metrics: Metrics::new(&[]).expect("metrics"),
+            stop: CancellationToken::new(),
+        };
+        let line = owner.start();
+        assert_eq!(line.want(&"web".into()).await, Some(Permit::Granted));
+        assert_eq!(line.want(&"api".into()).await, Some(Permit::Storm), "in force all the same");
+        assert_eq!(journal.restore().await.expect("read").storm_since, None);
+        other.execute_batch("ROLLBACK").expect("unlocked");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while journal.restore().await.expect("read").storm_since.is_none() {
+            assert!(tokio::time::Instant::now() < deadline, "the storm was never written");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::fleet::FleetLine;
 use super::pause::Paused;
@@ -27,16 +29,38 @@ pub(crate) struct Shell {
     pub(super) is_journal_working: AtomicBool,
     /// What people and the storm breaker left in the journal was read.
     pub(super) is_recalled: OnceCell<()>,
+    /// This process cannot go on, and the next one can.
+    pub(super) must_restart: CancellationToken,
+}
+
+/// How far the clock may be off the last process's time line: a wall clock that is slewed, not one that was set.
+const CLOCK_OFF_BY: Duration = Duration::from_secs(2);
+
+/// Why what the last process left cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecallError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal could not be read when the clock was started, and the wall clock it was started by is off.
+    #[error("continue the last process's time: the clock is off by {} s; a restart takes it over", .0.as_secs())]
+    Clock(Duration),
 }
 
 impl Shell {
     /// Reads who is paused and whether there is a storm, where that was not possible at the start. Nobody acts before.
-    pub(super) async fn recall(&self) -> Result<(), JournalError> {
+    pub(super) async fn recall(&self) -> Result<(), RecallError> {
         if self.is_recalled.initialized() {
             return Ok(());
         }
         // All who wait are answered by one attempt of the journal; the first of them makes it known.
         let restored = self.journal.restore().await?;
+        let off = restored.mark.as_ref().map_or(Duration::ZERO, |last| self.clock.mark().off(last));
+        if off > CLOCK_OFF_BY {
+            // Every deadline in the journal would be off by as much.
+            self.must_restart.cancel();
+            return Err(RecallError::Clock(off));
+        }
         let make_known = || async {
             self.fleet.recall(restored.storm_since).await;
             self.paused.recall(restored.paused);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::limits;
-use super::observation::{AppView, Deployment, Observation, Request};
+use super::observation::{AppView, Deployment, Observation, ReadFault, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Reading, Verdict};
 use super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch};
@@ -28,6 +28,9 @@ use crate::ids::IncidentId;
 /// How long a target is looked for, validated and waited for before the incident ends in a refusal. A colleague's
 /// deployment may take this long to build; a token may take this long to be replaced.
 const VALIDATE_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// How long the platform says that there is no such app before nothing more is expected of it.
+const GONE_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Opens the incident of `watch`'s candidate, which `rule` accuses.
 pub(super) fn open(
@@ -116,6 +119,10 @@ pub(super) fn decide(
         // A reload took the right to act away.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
+    if answer.is_none() && is_gone(incident, seen) {
+        draft.tell(Event::AppGone);
+        return draft.close(Outcome::Held, Reason::Blind, seen);
+    }
     draft.follow_restart(seen);
     match incident.stage {
         Stage::AwaitingApproval { .. } => approval::look(policy, draft, seen),
@@ -134,6 +141,17 @@ pub(super) fn decide(
             None => settling::look(policy, draft, seen),
         },
     }
+}
+
+/// Whether a call is unanswered and the app it was for is not there any more. The steps without such a call have their
+/// own ends.
+fn is_gone(incident: &Incident, seen: &Observation<'_>) -> bool {
+    let call = match &incident.stage {
+        Stage::Creating { call, .. } | Stage::Committing { call, .. } | Stage::Reverting { call, .. } => call,
+        _ => return false,
+    };
+    let last_seen = seen.app.read_at().map_or(call.intended_at, |at| at.max(call.intended_at));
+    seen.app.fault == Some(ReadFault::NotFound) && seen.at.since(last_seen) >= GONE_AFTER
 }
 
 /// What keeps an incident from going on before its rollback exists.

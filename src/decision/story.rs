@@ -74,6 +74,8 @@ pub enum Event {
         /// Which call.
         call: String,
     },
+    /// The platform says that there is no such app, and has done so for long.
+    AppGone,
     /// The rollback deployment is live; the soak begins.
     SoakBegan {
         /// The rollback deployment.
@@ -115,6 +117,7 @@ impl Event {
             Self::Answered { .. } => "answered",
             Self::Adopted { .. } => "adopted",
             Self::NotApplied { .. } => "not_applied",
+            Self::AppGone => "app_gone",
             Self::SoakBegan { .. } => "soak_began",
             Self::Restored { .. } => "restored",
             Self::SoakJudged { .. } => "soak_judged",
@@ -150,6 +153,9 @@ impl Event {
                 None => format!("{call} was applied after all: the platform shows no pin"),
             },
             Self::NotApplied { call } => format!("{call} was not applied: the platform shows no trace of it"),
+            Self::AppGone => {
+                "the platform has no such app any more; a call to it was never answered".to_owned()
+            }
             Self::SoakBegan { rollback, seconds, min_samples } => format!(
                 "rollback deployment {rollback} is live; it is watched for {} and until each probe has {} (the soak)",
                 humantime::format_duration(Duration::from_secs(*seconds)),

@@ -57,6 +57,62 @@ async fn a_pause_holds_although_the_journal_was_locked_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_clock_cannot_continue_the_journals_asks_for_another() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    guard.daemon.stop().await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    // As if the last process had begun by a wall clock that was ten minutes ahead.
+    let ahead = "UPDATE meta SET value = json_set(value, '$.at', json_extract(value, '$.at') + 600000) WHERE key = 'mark'";
+    assert_eq!(other.execute(ahead, []).unwrap(), 1);
+    let lock = std::fs::File::open(world.path("rearguard.db.lock")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the first daemon still holds the journal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let guard = world.daemon(&Settings::default()).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    drop((other, lock));
+    tokio::time::timeout(PATIENCE, guard.daemon.must_restart()).await.expect("asked for a restart");
+    guard.daemon.stop().await;
+    assert_eq!(world.writes(), (0, 0, 0), "nothing is decided by a clock that is off");
+    let guard = world.daemon(&Settings::default()).await;
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_stops_its_app_alone() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    guard.daemon.stop().await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    let broken = "UPDATE apps SET state = '{}' WHERE app_id = ?1";
+    assert_eq!(other.execute(broken, [&world.id]).unwrap(), 1);
+    let lab = world.lab.create_app("other", Release::good("v1")).unwrap();
+    let text = world.yaml(&Settings::default());
+    let (head, app) = text.split_once("apps:\n").unwrap();
+    let second = app.replace(&world.id, &lab.id).replace("name: shop", "name: other");
+    let second = second.replace("/sites/shop/", "/sites/other/");
+    let guard = world.daemon_of(&format!("{head}apps:\n{app}{second}")).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while guard.api.get("/api/v1/apps/other").await["state"] != "steady" {
+        assert!(Instant::now() < deadline, "the other app does not go on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..20 {
+        assert_eq!(guard.api.text("/ready").await.0, 200);
+        assert_eq!(guard.api.app().await["blind"], "journal");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_between_the_fresh_read_and_the_write_gives_nothing_up() {
     let world = World::new().await;
     let settings = Settings { watch: "60s", ..Settings::default() };
@@ -121,6 +177,6 @@ async fn an_app_that_leaves_and_comes_back_with_other_probes_keeps_its_incident(
     guard.daemon.reload(config(&another)).await.unwrap();
     guard.daemon.reload(config(&text)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(guard.api.app().await["state"], "steady");
+    guard.api.until_state("steady").await;
     guard.daemon.stop().await;
 }

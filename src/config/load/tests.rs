@@ -193,7 +193,7 @@ f.yaml:21:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an h
 f.yaml:22:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, period, watch_period, burst, timeout, settle, expect
 f.yaml:24:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:25:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
-f.yaml:26:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a whole number, 0 or more, without quotes
+f.yaml:26:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
 f.yaml:26:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
 f.yaml:27:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
 f.yaml:29:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio and latency
@@ -204,7 +204,7 @@ f.yaml:32:17: apps[0].rules[3].name: the name down is taken by apps[0].rules[2];
 f.yaml:32:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a number, 0 to below 1
 f.yaml:34:15: apps[0].soak.period: "10 parsecs" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:35:19: apps[0].soak.on_healthy: "celebrate" is not an end of a healthy soak; allowed are commit and hold
-f.yaml:36:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a whole number, 0 or more, without quotes
+f.yaml:36:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a positive whole number, without quotes
 f.yaml:37:5: apps[1].name: is missing; allowed is 1 to 63 letters, digits, - and _
 f.yaml:37:5: apps[1].id: is missing; allowed is the platform's id of the app, as in its address in the control panel
 f.yaml:37:5: apps[1].probes: is missing; allowed is a list of at least one probe

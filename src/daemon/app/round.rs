@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::perform::{Order, perform};
+use super::super::shell::RecallError;
 use super::App;
 use super::show::note_waiting;
 use super::sight::LOOK_AGAIN;
@@ -12,9 +13,12 @@ use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{Observation, Operator};
 use crate::decision::state::State;
+use crate::journal::JournalError;
 
 /// How long the journal is left alone after it failed.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+/// How long an app is left alone whose own entry or row is at fault, which only a person can mend.
+const OWN_RETRY: Duration = Duration::from_secs(60);
 /// A decision leads to another one at most this often in a row; the rest waits for the next round.
 const MOST_IN_A_ROW: usize = 8;
 
@@ -56,7 +60,7 @@ impl App {
             };
             let recorded = self.recorder.record(&self.shell, &self.config, &state, &seen, &change).await;
             if let Err(error) = recorded {
-                self.journal_failed(&error.to_string());
+                self.journal_failed(&RecallError::from(error)).await;
                 // What the platform answered is not lost: it is decided on again once the journal is back.
                 self.answer = answer;
                 return;
@@ -87,7 +91,7 @@ impl App {
             return false;
         }
         let restored = match self.shell.recall().await {
-            Ok(()) => self.recorder.restore(&self.shell, &self.config.id).await,
+            Ok(()) => self.recorder.restore(&self.shell, &self.config.id).await.map_err(RecallError::from),
             Err(error) => Err(error),
         };
         match restored {
@@ -105,18 +109,30 @@ impl App {
                 true
             }
             Err(error) => {
-                self.journal_failed(&error.to_string());
+                self.journal_failed(&error).await;
                 false
             }
         }
     }
 
-    fn journal_failed(&mut self, error: &str) {
-        if self.shell.journal_works(false) {
-            tracing::error!(app = %self.config.name, error, "the journal fails: nothing is done until it works again");
-        }
+    /// Stands still until the journal works again: for everybody, or for this app alone.
+    async fn journal_failed(&mut self, error: &RecallError) {
         self.state = None;
-        self.journal_retry = self.shell.clock.now() + JOURNAL_RETRY;
+        let is_its_own = match error {
+            RecallError::Journal(JournalError::Unavailable { .. }) | RecallError::Clock(_) => false,
+            // A row that cannot be read, or an entry that cannot be: the others may well go on.
+            RecallError::Journal(JournalError::Unusable { .. } | JournalError::Illegal { .. }) => {
+                self.shell.journal.check().await.is_ok()
+            }
+        };
+        let app = &self.config.name;
+        if is_its_own {
+            tracing::error!(%app, "failed to {error}; nothing is done for this app");
+        } else if self.shell.journal_works(false) {
+            tracing::error!(%app, "failed to {error}; nothing is done until the journal works again");
+        }
+        let pause = if is_its_own { OWN_RETRY } else { JOURNAL_RETRY };
+        self.journal_retry = self.shell.clock.now() + pause;
     }
 
     fn begin(&mut self, effect: Option<Effect>) {

@@ -378,3 +378,26 @@ fn a_person_s_no_after_a_lost_request_holds_so_that_a_late_pin_is_not_forgotten(
         assert!(world.platform.view(world.at).pinned.is_some(), "{}", world.transcript());
     }
 }
+
+#[test]
+fn an_app_that_is_deleted_while_a_call_is_unanswered_ends_in_a_hold() {
+    for (outage, call) in [(false, "create_rollback"), (false, "commit"), (true, "revert")] {
+        let mut world = World::with_bad_release(policy());
+        world.outage = outage;
+        world.reply(call, LOST);
+        world.run_until(|world| world.count(call) == 1);
+        world.fault = Some(ReadFault::NotFound);
+        world.run(minutes(29));
+        assert_eq!(world.state.word(), "incident", "{}", world.transcript());
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::Blind), "{call}");
+        assert_eq!(world.count(call), 1);
+    }
+    // A token that is refused heals: that is waited for.
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", LOST);
+    world.run_until(|world| world.count("commit") == 1);
+    world.fault = Some(ReadFault::Denied);
+    world.run(minutes(120));
+    world.fault = None;
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+}
