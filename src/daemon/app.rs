@@ -21,7 +21,7 @@ use super::poll::Account;
 use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
-use crate::decision::effect::{Answer, Effect, Reason};
+use crate::decision::effect::{Answer, Effect, Guard, Reason};
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, State};
@@ -299,6 +299,11 @@ impl App {
         if let Ok(performed) = tokio::time::timeout(DRAIN, performing).await {
             self.take_answer(performed);
             self.round().await;
+            if self.performing.take().is_some() {
+                // Decided on that answer, and not begun: nobody has to look for it.
+                self.answer = Some(Answer::NotSent(Guard::Interrupted));
+                self.round().await;
+            }
         }
     }
 }

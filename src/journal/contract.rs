@@ -263,8 +263,7 @@ pub(super) async fn an_answer_closes_the_effect_and_makes_room_for_the_next(benc
 pub(super) async fn an_unresolved_call_counts_as_answered(bench: &dyn Bench) {
     let (journal, app) = (bench.open(), AppName::from("web"));
     journal.record(owing(&app, 10)).await.expect("recorded");
-    let status =
-        CallStatus::Unresolved { since: moment(11), absent_since: None, absent_at: None, refused: None };
+    let status = CallStatus::Unresolved { since: moment(11), absent_since: None, refused: None };
     let state = creating(&app, status);
     let after = Entry { answered: Some(Answer::Unresolved), ..entry(&app, 11, state.clone()) };
     journal.record(after).await.expect("recorded");

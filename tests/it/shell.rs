@@ -132,6 +132,34 @@ async fn a_stop_between_the_fresh_read_and_the_write_gives_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_leaves_no_call_open_that_was_never_sent() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let guard = world.daemon(&settings).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let call = Target::Call(Operation::ValidateRollback);
+    let slow = world.lab.fault(Fault::on(call, Kind::Delay { ms: 800 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while world.lab.ledger().calls(Operation::ValidateRollback) == 0 {
+        assert!(Instant::now() < deadline, "the platform is not asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    guard.daemon.stop().await;
+    world.lab.remove_fault(slow);
+    assert_eq!(world.writes(), (0, 0, 0));
+    let journal = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    let count = |sql: &str| journal.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM effects WHERE answer IS NOT NULL AND effect LIKE '%create%'"), 1);
+    assert_eq!(count("SELECT count(*) FROM effects WHERE answer IS NULL"), 0);
+    let guard = world.daemon(&settings).await;
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.writes(), (1, 1, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_can_be_read_and_not_written_is_not_ready_until_it_can() {
     let world = World::new().await;
     let guard = world.daemon(&Settings { watch: "60s", ..Settings::default() }).await;

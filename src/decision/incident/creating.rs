@@ -78,7 +78,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let Stage::Creating { target, mut call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
-    let CallStatus::Unresolved { since, absent_since, absent_at, refused } = call.status else {
+    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
         return draft.done(None, None);
     };
     let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
@@ -97,9 +97,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if read_at > first && read_at.since(since) >= policy.reconcile {
         return lost(policy, draft, target, refused, seen);
     }
-    if absent_at != Some(read_at) && absent_since.is_none() {
-        let status =
-            CallStatus::Unresolved { since, absent_since: Some(first), absent_at: Some(read_at), refused };
+    if absent_since.is_none() {
+        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
         call.status = status;
         draft.stage(Stage::Creating { target, call, deadline });
     }
@@ -179,7 +178,7 @@ fn unresolved(
     seen: &Observation<'_>,
 ) -> Decision {
     let Stage::Creating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    let status = CallStatus::Unresolved { since: seen.at, absent_since: None, absent_at: None, refused };
+    let status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused };
     draft.stage(Stage::Creating { target, call: Call { status, ..call }, deadline });
     look(policy, draft, seen)
 }

@@ -44,7 +44,6 @@ pub(super) fn answered(
     let status = draft.setback(answer, seen.at).unwrap_or(CallStatus::Unresolved {
         since: seen.at,
         absent_since: None,
-        absent_at: None,
         refused,
     });
     set_status(&mut draft, status);
@@ -198,7 +197,7 @@ fn still_pinned(
     call: &Call,
     seen: &Observation<'_>,
 ) -> Decision {
-    let CallStatus::Unresolved { since, absent_since, absent_at, refused } = call.status else {
+    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
         return draft.done(None, None);
     };
     let read_at = seen.app.read_at().unwrap_or(seen.at);
@@ -213,9 +212,8 @@ fn still_pinned(
         }
         return send(policy, draft, kind, call.attempt + 1, seen);
     }
-    if absent_at.is_none() {
-        let status =
-            CallStatus::Unresolved { since, absent_since: Some(first), absent_at: Some(read_at), refused };
+    if absent_since.is_none() {
+        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
         set_status(&mut draft, status);
     }
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))

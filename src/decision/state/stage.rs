@@ -202,8 +202,6 @@ pub enum CallStatus {
         since: Moment,
         /// When it was first seen to be absent.
         absent_since: Option<Moment>,
-        /// When it was last seen to be absent.
-        absent_at: Option<Moment>,
         /// The platform refused it with a client error: if it is absent, it is not sent again.
         refused: Option<u16>,
     },
