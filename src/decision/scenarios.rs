@@ -7,6 +7,7 @@ mod world;
 
 mod calls;
 mod course;
+mod explore;
 mod held;
 mod people;
 mod refusals;

@@ -88,6 +88,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return adopt(policy, draft, target, rollback, seen);
     }
     if let Some(pin) = &view.pinned {
+        if refused.is_none() {
+            // Ours may still be applied, over theirs: what becomes of the two is a person's to settle.
+            return draft.close(Outcome::Held, Reason::ForeignPin, seen);
+        }
         return foreign_pin(draft, pin, deadline, seen);
     }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be

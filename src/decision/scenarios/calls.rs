@@ -109,13 +109,13 @@ fn a_create_of_unknown_fate_waits_for_the_reconcile_time_before_it_yields_to_a_n
 }
 
 #[test]
-fn another_pin_instead_of_ours_belongs_to_somebody_else() {
+fn another_pin_instead_of_ours_is_a_person_s_to_settle_since_ours_may_still_come() {
     let mut world = World::with_bad_release(policy());
     world.reply("create_rollback", LOST);
     world.run_to_stage("rolling_back");
     let at = world.at;
     world.platform.rollback(super::platform::Who::Person, &"d1".into(), at, at);
-    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin));
     assert_eq!(world.platform.our_writes(), 0);
 }
 

@@ -162,7 +162,7 @@ fn go(world: &mut World, step: &Move) {
 }
 
 /// Nothing is in the way any more.
-fn calm(world: &mut World) {
+pub(super) fn calm(world: &mut World) {
     world.fault = None;
     world.lag = Duration::ZERO;
     world.latency = Duration::ZERO;

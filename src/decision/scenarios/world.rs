@@ -52,6 +52,7 @@ pub(super) enum Sight {
     Silent,
 }
 
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) state: State,
@@ -79,7 +80,9 @@ pub(super) struct World {
     pub(super) latency: Duration,
     /// A rollback that is under way goes live after this long, if ever.
     pub(super) roll_out: Option<Duration>,
+    /// What happened, line by line, unless nobody reads it.
     pub(super) lines: Vec<String>,
+    pub(super) is_told: bool,
     pub(super) closed: Vec<Closed>,
     pub(super) effects: Vec<(Moment, Effect)>,
     pub(super) waiting: Option<Reason>,
@@ -92,8 +95,8 @@ pub(super) struct World {
     pub(super) records: bool,
     pub(super) recorded: Vec<(Policy, State, RecordedObservation, Decision)>,
     past: VecDeque<(Moment, AppView, Vec<Deployment>)>,
-    outstanding: Option<(Moment, Answer)>,
-    late: Vec<(Moment, Moment, Effect)>,
+    pub(super) outstanding: Option<(Moment, Answer)>,
+    pub(super) late: Vec<(Moment, Moment, Effect)>,
     pub(super) polled_at: Moment,
 }
 
@@ -153,6 +156,7 @@ impl World {
             latency: Duration::ZERO,
             roll_out: Some(secs(60)),
             lines: Vec::new(),
+            is_told: true,
             closed: Vec::new(),
             effects: Vec::new(),
             waiting: None,
@@ -270,6 +274,9 @@ impl World {
     }
 
     fn remember(&mut self) {
+        if !self.is_told && self.lag.is_zero() {
+            return;
+        }
         self.past.push_back((self.at, self.platform.view(self.at), self.platform.list()));
         while self.past.len() > 1 && self.past[1].0 + self.lag.max(secs(120)) <= self.at {
             self.past.pop_front();
@@ -385,6 +392,12 @@ impl World {
         assert_eq!(back, change.state, "the journal changes the state");
         self.state = back;
         self.waiting = None;
+        if let Some(closed) = &change.closed {
+            self.closed.push(closed.clone());
+        }
+        if !self.is_told {
+            return;
+        }
         let ruling = change.ruling.as_ref();
         let ruling = ruling.map_or(String::new(), |r| format!(" [{} {}]", r.verb.word(), r.reason.word()));
         let stage = self.stage();
@@ -393,12 +406,12 @@ impl World {
         for event in &change.story {
             self.lines.push(format!("         {}", event.text()));
         }
-        if let Some(closed) = &change.closed {
-            self.closed.push(closed.clone());
-        }
     }
 
     fn line(&mut self, text: &str) {
+        if !self.is_told {
+            return;
+        }
         let seconds = self.at.since(self.start).as_secs();
         self.lines.push(format!("{:>3}:{:02}  {text}", seconds / 60, seconds % 60));
     }

@@ -1,0 +1,460 @@
+//! Every order of events, to a depth: a breadth-first search of the core beside the model platform.
+//!
+//! From each step of an incident, under each behaviour of the platform that nobody has documented, every sequence of
+//! so many events is tried: time passes or jumps, deployments end, answers are lost, applied or late, people act, the
+//! process dies. Worlds that differ in nothing but the date are one. The judge looks at each of them, and from some
+//! of them all faults end and the incident has to come to its end.
+//!
+//! `REARGUARD_DEPTH` sets the depth.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::judge;
+use super::platform::Who;
+use super::walk::calm;
+use super::world::{Reply, Sight, World, policy, secs};
+use crate::decision::effect::{Effect, Guard, Rejection};
+use crate::decision::observation::{Cause, Phase, ReadFault, RecordedObservation, Request};
+use crate::decision::policy::{Condition, Mode, OnUnhealthy, Policy};
+use crate::decision::sample::Window;
+use crate::decision::state::Situation;
+
+/// How many events are tried in a row where nobody asks for another number.
+const DEPTH: usize = 3;
+/// One in so many worlds has to come to an end.
+const CALMED: u64 = 512;
+/// More deployments than that are no small world.
+const DEPLOYMENTS: usize = 6;
+
+/// What may happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// Two reads' worth of time.
+    Pass,
+    /// Longer than a call is looked for.
+    Wait,
+    /// The machine slept for 31 minutes.
+    Jump,
+    Release {
+        bad: bool,
+    },
+    Build,
+    Ends(Phase),
+    /// What the last create asked for is done once more: a duplicate on the wire.
+    Duplicate,
+    PersonCommits,
+    PersonReverts,
+    PersonRollsBack,
+    PersonRestarts,
+    Ask(Request),
+    Pause,
+    /// How the next call fares.
+    Next(Fate),
+    Heals,
+    Outage,
+    Blind,
+    Unreadable,
+    Crash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    LostApplied,
+    LostLate,
+    LostVeryLate,
+    Lost,
+    Limited,
+    RefusedApplied,
+    Refused,
+    Changed,
+}
+
+const EVENTS: [Event; 30] = [
+    Event::Pass,
+    Event::Wait,
+    Event::Jump,
+    Event::Release { bad: true },
+    Event::Release { bad: false },
+    Event::Build,
+    Event::Ends(Phase::Active),
+    Event::Ends(Phase::Error),
+    Event::Duplicate,
+    Event::PersonCommits,
+    Event::PersonReverts,
+    Event::PersonRollsBack,
+    Event::PersonRestarts,
+    Event::Ask(Request::Approve),
+    Event::Ask(Request::Reject),
+    Event::Ask(Request::Resume),
+    Event::Pause,
+    Event::Next(Fate::LostApplied),
+    Event::Next(Fate::LostLate),
+    Event::Next(Fate::LostVeryLate),
+    Event::Next(Fate::Lost),
+    Event::Next(Fate::Limited),
+    Event::Next(Fate::RefusedApplied),
+    Event::Next(Fate::Refused),
+    Event::Next(Fate::Changed),
+    Event::Heals,
+    Event::Outage,
+    Event::Blind,
+    Event::Unreadable,
+    Event::Crash,
+];
+
+const CALLS: [&str; 4] = ["validate", "create_rollback", "commit", "revert"];
+
+fn reply(fate: Fate) -> Reply {
+    match fate {
+        Fate::LostApplied => Reply::Lost { applied_after: Some(Duration::ZERO) },
+        Fate::LostLate => Reply::Lost { applied_after: Some(secs(10)) },
+        Fate::LostVeryLate => Reply::Lost { applied_after: Some(secs(50)) },
+        Fate::Lost => Reply::Lost { applied_after: None },
+        Fate::Limited => Reply::Not(Rejection::RateLimited, Some(secs(8))),
+        Fate::RefusedApplied => Reply::Refused { status: 409, applied: true },
+        Fate::Refused => Reply::Refused { status: 409, applied: false },
+        Fate::Changed => Reply::Guarded(Guard::Changed),
+    }
+}
+
+/// Does it, unless it cannot happen now.
+fn happen(world: &mut World, event: Event) -> bool {
+    let at = world.at;
+    let is_small = world.platform.deployments.len() < DEPLOYMENTS;
+    // A pinned app takes no new deployments.
+    let takes = is_small && world.platform.pinned.is_none();
+    match event {
+        Event::Pass => world.run(secs(8)),
+        Event::Wait => world.run(secs(40)),
+        Event::Jump => world.at = at + secs(31 * 60),
+        Event::Release { .. } | Event::Build | Event::PersonRestarts | Event::PersonRollsBack if !takes => {
+            return false;
+        }
+        Event::Release { bad: true } => drop(world.release_bad()),
+        Event::Release { bad: false } => drop(world.release()),
+        Event::Build => drop(world.platform.make(Cause::Release, None, at)),
+        Event::Ends(phase) => {
+            let Some(id) = world.platform.in_progress.clone() else { return false };
+            world.platform.finish(&id, phase, at);
+        }
+        Event::Duplicate => {
+            let last = world.effects.iter().rev().find_map(|(sent, effect)| match effect {
+                Effect::CreateRollback { target, .. } => Some((*sent, target.clone())),
+                _ => None,
+            });
+            let Some((sent, target)) = last.filter(|_| is_small) else { return false };
+            return world.platform.rollback(Who::Rearguard, &target, sent, at).is_some();
+        }
+        Event::PersonCommits => return world.platform.commit(Who::Person, at),
+        Event::PersonReverts => return is_small && world.platform.revert(Who::Person, at).is_some(),
+        Event::PersonRollsBack => {
+            return world.platform.rollback(Who::Person, &"d1".into(), at, at).is_some();
+        }
+        Event::PersonRestarts => {
+            let live = world.platform.active.clone();
+            let id = world.platform.make(Cause::Restart, Some(&live), at);
+            world.platform.finish(&id, Phase::Active, at);
+            if world.bad.contains(&live) {
+                world.bad.insert(id);
+            }
+        }
+        Event::Ask(request) => world.ask(request),
+        Event::Pause => world.operator.paused = !world.operator.paused,
+        Event::Next(fate) => {
+            for call in CALLS {
+                world.script.insert(call, [reply(fate)].into());
+            }
+        }
+        Event::Heals if world.bad.is_empty() => return false,
+        Event::Heals => world.bad.clear(),
+        Event::Outage => world.outage = !world.outage,
+        Event::Blind => {
+            world.sight = if world.sight == Sight::Clear { Sight::Blind } else { Sight::Clear };
+        }
+        Event::Unreadable => {
+            world.fault = if world.fault.is_none() { Some(ReadFault::Unreachable) } else { None };
+        }
+        Event::Crash => world.restart(),
+    }
+    true
+}
+
+/// What a world is, whatever the date.
+fn key(world: &World) -> u64 {
+    #[derive(Serialize)]
+    struct Key<'a> {
+        state: &'a crate::decision::state::State,
+        seen: RecordedObservation,
+        deployments: &'a [crate::decision::observation::Deployment],
+        active: (&'a crate::ids::DeploymentId, crate::clock::Moment),
+        progress: &'a Option<crate::ids::DeploymentId>,
+        pinned: &'a Option<crate::ids::DeploymentId>,
+        bad: &'a std::collections::BTreeSet<crate::ids::DeploymentId>,
+        flags: (bool, bool, bool),
+        polled_at: crate::clock::Moment,
+        late: &'a [(crate::clock::Moment, crate::clock::Moment, Effect)],
+        outstanding: &'a Option<(crate::clock::Moment, crate::decision::effect::Answer)>,
+    }
+    let seen = crate::decision::observation::Observation {
+        at: world.at,
+        app: &world.app,
+        other_was_live_at: world.other_was_live_at,
+        history: &world.history,
+        windows: &world.windows,
+        answer: None,
+        operator: world.operator,
+    };
+    let platform = &world.platform;
+    let key = Key {
+        state: &world.state,
+        seen: RecordedObservation::from(&seen),
+        deployments: &platform.deployments,
+        active: (&platform.active, platform.live_at),
+        progress: &platform.in_progress,
+        pinned: &platform.pinned,
+        bad: &world.bad,
+        flags: (world.outage, world.sight == Sight::Blind, world.fault.is_some()),
+        polled_at: world.polled_at,
+        late: &world.late,
+        outstanding: &world.outstanding,
+    };
+    let mut hash = Hashing(DefaultHasher::new());
+    let relative = Relative(world.at.as_millis());
+    key.serialize(&mut serde_json::Serializer::with_formatter(&mut hash, relative)).expect("a world is JSON");
+    // The ledger of the platform, and how the next calls fare: what is judged later depends on them.
+    for (at, who, write) in &platform.ledger {
+        hash.0.write(format!("{:?}{who:?}{write:?}", world.at.since(*at)).as_bytes());
+    }
+    hash.0.write(format!("{:?}", world.script).as_bytes());
+    hash.0.finish()
+}
+
+struct Hashing(DefaultHasher);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// JSON in which every signed number, and that is every date, counts from now.
+struct Relative(i64);
+
+impl serde_json::ser::Formatter for Relative {
+    fn write_i64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
+        // Beyond a few hours it is long ago.
+        writer.write_all(&(value - self.0).max(-4 * 3_600_000).to_le_bytes())
+    }
+}
+
+#[derive(Clone)]
+struct Node {
+    world: World,
+    path: Vec<Event>,
+}
+
+#[derive(Default)]
+struct Found {
+    worlds: usize,
+    tried: usize,
+    calmed: usize,
+}
+
+/// A platform's behaviour and a policy.
+#[derive(Clone, Copy, Debug)]
+struct Variant {
+    mode: Mode,
+    refuses_when_pinned: bool,
+    says_cloned_from: bool,
+    on_unhealthy: OnUnhealthy,
+}
+
+fn variants() -> Vec<Variant> {
+    let mut all = Vec::new();
+    for (refuses_when_pinned, says_cloned_from) in
+        [(true, true), (false, true), (true, false), (false, false)]
+    {
+        let variant = Variant {
+            mode: Mode::Enforce,
+            refuses_when_pinned,
+            says_cloned_from,
+            on_unhealthy: OnUnhealthy::Revert,
+        };
+        all.push(variant);
+    }
+    all.push(Variant { mode: Mode::Approve, on_unhealthy: OnUnhealthy::Hold, ..all[0] });
+    all
+}
+
+impl Variant {
+    fn policy(self) -> Policy {
+        let mut policy = policy();
+        policy.mode = self.mode;
+        policy.rules[0].condition = Condition::ConsecutiveFailures { count: 2 };
+        policy.soak.period = secs(16);
+        policy.soak.min_samples = 3;
+        policy.soak.on_unhealthy = self.on_unhealthy;
+        policy.limits.cooldown = secs(60);
+        policy.limits.max_rollbacks = 10;
+        policy
+    }
+
+    /// The steps of an incident, each as far as it goes by itself.
+    fn roots(self) -> Vec<World> {
+        let mut world = World::steady(self.policy());
+        world.platform.refuses_when_pinned = self.refuses_when_pinned;
+        world.platform.says_cloned_from = self.says_cloned_from;
+        world.roll_out = None;
+        world.is_told = false;
+        world.windows = vec![Window::new(8)];
+        let mut roots = vec![world.clone()];
+        world.release_bad();
+        roots.push(world.clone());
+        world.run(secs(8));
+        roots.push(world.clone());
+        if self.mode == Mode::Approve {
+            world.ask(Request::Approve);
+            world.run(secs(4));
+        }
+        world.run_until(|world| world.platform.in_progress.is_some());
+        roots.push(world.clone());
+        let rollback = world.platform.in_progress.clone().expect("a rollback");
+        let at = world.at;
+        world.platform.finish(&rollback, Phase::Active, at);
+        world.run(secs(8));
+        roots.push(world.clone());
+        // The commit and the revert, asked for and not answered.
+        for outage in [false, true] {
+            let mut world = world.clone();
+            world.outage = outage;
+            for call in ["commit", "revert"] {
+                world.reply(call, Reply::Lost { applied_after: None });
+            }
+            world.run_until(|world| world.count("commit") + world.count("revert") > 0 || !is_open(world));
+            roots.push(world);
+        }
+        roots
+    }
+}
+
+fn is_open(world: &World) -> bool {
+    matches!(world.state.situation, Situation::Incident(_))
+}
+
+/// Judges a world that was not there before.
+fn judged(world: &World, path: &[Event]) {
+    judge::at_rest(world);
+    let may_forget = |event: &Event| {
+        // A person who resumes takes the pin over; a duplicate, or a request that is applied after nobody looks for
+        // it any more, makes a pin that no call of ours stands for.
+        matches!(event, Event::Ask(Request::Resume) | Event::Duplicate | Event::Next(Fate::LostVeryLate))
+    };
+    if !path.iter().any(may_forget) && !judge::came_to_light_late(world) {
+        judge::no_pin_is_forgotten(world);
+    }
+}
+
+/// All faults end, and the incident has to.
+fn comes_to_an_end(world: &World) {
+    let mut world = world.clone();
+    calm(&mut world);
+    world.outage = false;
+    for _ in 0..3 * 1_800 {
+        if !is_open(&world) {
+            return;
+        }
+        world.tick();
+    }
+    panic!("no end");
+}
+
+fn explore(variant: Variant, depth: usize) -> Found {
+    let (mut found, mut seen) = (Found::default(), HashSet::new());
+    let mut layer: Vec<Node> = Vec::new();
+    for world in variant.roots() {
+        if seen.insert(key(&world)) {
+            layer.push(Node { world, path: Vec::new() });
+        }
+    }
+    for level in 0..depth {
+        let mut next = Vec::new();
+        for node in layer {
+            for event in EVENTS {
+                let mut path = node.path.clone();
+                path.push(event);
+                let step = catch_unwind(AssertUnwindSafe(|| {
+                    let mut world = node.world.clone();
+                    if !happen(&mut world, event) {
+                        return None;
+                    }
+                    let key = key(&world);
+                    if seen.contains(&key) {
+                        return Some((key, None));
+                    }
+                    judged(&world, &path);
+                    if key % CALMED == 0 {
+                        comes_to_an_end(&world);
+                    }
+                    Some((key, Some(world)))
+                }));
+                let Ok(step) = step else { panic!("{variant:?}, after {path:?}:\n{}", retold(&node, event)) };
+                let Some((key, world)) = step else { continue };
+                found.tried += 1;
+                let Some(world) = world else { continue };
+                seen.insert(key);
+                found.calmed += usize::from(key % CALMED == 0);
+                if level + 1 < depth {
+                    next.push(Node { world, path });
+                }
+            }
+        }
+        layer = next;
+    }
+    found.worlds = seen.len();
+    found
+}
+
+/// The last step once more, with what happens in it.
+fn retold(node: &Node, event: Event) -> String {
+    let mut world = node.world.clone();
+    world.is_told = true;
+    let _ = catch_unwind(AssertUnwindSafe(|| happen(&mut world, event)));
+    format!("{:#?}\nthen {event:?}:\n{}", node.world.state, world.transcript())
+}
+
+#[test]
+fn every_order_of_events_is_survived() {
+    let depth = std::env::var("REARGUARD_DEPTH").ok().and_then(|text| text.parse().ok()).unwrap_or(DEPTH);
+    let began = Instant::now();
+    let mut all = Found::default();
+    let found: Vec<Found> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            variants().into_iter().map(|variant| scope.spawn(move || explore(variant, depth))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("explored")).collect()
+    });
+    for found in found {
+        all.worlds += found.worlds;
+        all.tried += found.tried;
+        all.calmed += found.calmed;
+    }
+    println!(
+        "explored to depth {depth}: {} worlds, {} steps, {} brought to an end, {:.1} s",
+        all.worlds,
+        all.tried,
+        all.calmed,
+        began.elapsed().as_secs_f64()
+    );
+    assert!(all.worlds > 10_000, "{} worlds", all.worlds);
+}
