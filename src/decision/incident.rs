@@ -10,7 +10,6 @@ mod settling;
 mod soaking;
 mod validating;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
@@ -18,12 +17,12 @@ use super::limits;
 use super::observation::{AppView, Deployment, Observation, ReadFault, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Reading, Verdict};
-use super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch};
+use super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Requests, Situation, Stage, State, Watch};
 use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
 use super::{Change, Closed, Decision, Ruling};
 use crate::clock::Moment;
-use crate::ids::IncidentId;
+use crate::ids::{DeploymentId, IncidentId};
 
 /// How long a target is looked for, validated and waited for before the incident ends in a refusal. A colleague's
 /// deployment may take this long to build; a token may take this long to be replaced.
@@ -51,8 +50,7 @@ pub(super) fn open(
         accused: accused.clone(),
         live: watch.live.clone(),
         tried: Vec::new(),
-        before: BTreeSet::new(),
-        asked: 0,
+        requests: Requests::default(),
         setbacks: 0,
         approved: false,
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },
@@ -166,10 +164,10 @@ enum Obstacle {
 /// still Bad, nobody pinned the app, nothing is under way, nobody said no.
 fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Obstacle> {
     if seen.operator.paused {
-        return Some(Obstacle::Close(after_a_no(incident), Reason::Paused));
+        return Some(Obstacle::Close(Outcome::Refused, Reason::Paused));
     }
     if seen.operator.request == Some(Request::Reject) {
-        return Some(Obstacle::Close(after_a_no(incident), Reason::Rejected));
+        return Some(Obstacle::Close(Outcome::Refused, Reason::Rejected));
     }
     let view = seen.app.value();
     let Some((view, active)) = view.and_then(|view| Some((view, view.active.as_ref()?))) else {
@@ -189,18 +187,12 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
         return Some(Obstacle::Wait(Reason::InProgress));
     }
     match verdict_of(policy, incident, seen) {
-        // What healed it may be our own request, applied late and not seen yet: its pin must not be forgotten.
-        Verdict::Good if incident.asked > 0 => Some(Obstacle::Wait(Reason::Recovered)),
+        // What healed it may be our own request, applied and not seen yet.
+        Verdict::Good if !incident.requests.targets.is_empty() => Some(Obstacle::Wait(Reason::Recovered)),
         Verdict::Good => Some(Obstacle::Close(Outcome::Refused, Reason::Recovered)),
         Verdict::Unknown => Some(Obstacle::Wait(Reason::Blind)),
         Verdict::Bad => None,
     }
-}
-
-/// What a person's no leads to. A request that was sent and left no trace may still be applied late: its pin must
-/// find somebody who waits for it.
-fn after_a_no(incident: &Incident) -> Outcome {
-    if incident.asked > 0 { Outcome::Held } else { Outcome::Refused }
 }
 
 /// What the rule that fired says now. A rule that a reload removed says nothing.
@@ -244,7 +236,7 @@ impl Draft {
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
         let accused = &self.incident.accused;
         let is_successor = active.id != accused.id && active.came_after(accused.age_key());
-        if is_open && self.incident.asked == 0 && is_successor && active.cause.repeats_release() {
+        if is_open && self.incident.requests.targets.is_empty() && is_successor && active.cause.repeats_release() {
             let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
             self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
             self.incident.live = live;
@@ -312,9 +304,13 @@ impl Draft {
 
     /// The rollback exists: it is ours, and it counts against the budget.
     fn created(&mut self, rollback: &Deployment, now: Moment) {
-        Ledger::note(&mut self.ledger.ours, rollback.id.clone());
+        self.note_ours(rollback.id.clone());
         Ledger::note(&mut self.ledger.rollbacks, now);
         self.incident.setbacks = 0;
+    }
+
+    fn note_ours(&mut self, made: DeploymentId) {
+        Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
     }
 
     /// Ends the incident.
@@ -326,6 +322,7 @@ impl Draft {
         {
             Ledger::note(&mut self.ledger.settled, rollback.clone());
         }
+        self.remember_lost(seen.at);
         match outcome {
             // Decided, and counted, when the call was asked for.
             Outcome::Committed | Outcome::Reverted => self.ruling = None,
@@ -337,6 +334,21 @@ impl Draft {
         let change =
             Change { state, effect: None, ruling: self.ruling, closed: Some(closed), story: self.story };
         Decision::change(change)
+    }
+
+    /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
+    fn remember_lost(&mut self, now: Moment) {
+        let (incident, lost) = (&self.incident, &mut self.ledger.lost);
+        let mut requests = incident.requests.clone();
+        let found = incident.stage.rollback();
+        if requests.targets.len() <= usize::from(found.is_some()) {
+            return;
+        }
+        requests.before.extend(found.cloned());
+        lost.push((now, incident.id.clone(), requests));
+        if lost.len() > Ledger::KEEP_LOST {
+            lost.remove(0);
+        }
     }
 
     /// What the outcome says about the accused deployment: condemned, unless something speaks for it. That another
@@ -383,8 +395,8 @@ impl Draft {
         }
     }
 
-    fn own_pin(&self, view: &AppView) -> Option<crate::ids::DeploymentId> {
-        view.pinned.clone().filter(|pin| self.ledger.ours.contains(pin))
+    fn own_pin(&self, view: &AppView) -> Option<DeploymentId> {
+        view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some())
     }
 }
 

@@ -9,7 +9,7 @@ use super::incident;
 use super::observation::{AppView, Cause, Deployment, Observation, Request};
 use super::policy::{self, Policy};
 use super::rule::{self, Verdict};
-use super::state::{Hold, Ledger, Live, Situation, State, Watch};
+use super::state::{Hold, Ledger, Live, Requests, Situation, State, Watch};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -17,15 +17,16 @@ use crate::ids::{DeploymentId, IncidentId, RuleName};
 /// whole seconds, cut off, and an age is counted from the sending of a read that may take a while. Samples from
 /// this time are nobody's.
 const GO_LIVE_GRAIN: Duration = Duration::from_secs(3);
+/// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
+const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
     if let Some(situation) = newly_live(policy, state, seen) {
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
-    if let Some(hold) = forgotten_pin(policy, state, seen) {
-        let situation = Situation::Held(hold);
-        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+    if let Some(held) = forgotten_pin(state, seen) {
+        return Decision::become_state(held);
     }
     match &state.situation {
         Situation::Watching(watch) => under_watch(policy, state, watch, seen),
@@ -63,18 +64,43 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
 /// on: a pin blocks every deployment, so it is held for a person and never forgotten.
-fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Hold> {
+fn forgotten_pin(state: &State, seen: &Observation<'_>) -> Option<State> {
     let live = state.live()?.clone();
-    let pin = seen.app.value()?.pinned.as_ref()?;
-    let is_open = contains(&state.ledger.ours, pin) && !contains(&state.ledger.settled, pin);
-    let incident = IncidentId::of(&policy.app, state.ledger.accused.last()?);
-    is_open.then(|| Hold {
-        why: Reason::RollbackFailed,
-        incident,
-        since: seen.at,
-        live,
-        pin: Some(pin.clone()),
-    })
+    let view = seen.app.value()?;
+    let pin = view.pinned.as_ref()?;
+    if contains(&state.ledger.settled, pin) {
+        return None;
+    }
+    let mut ledger = state.ledger.clone();
+    let incident = match ledger.made_for(pin) {
+        Some(incident) => incident.clone(),
+        None => {
+            let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
+            let (_, incident, _) = ledger.lost.remove(place);
+            Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
+            incident
+        }
+    };
+    let hold =
+        Hold { why: Reason::RollbackFailed, incident, since: seen.at, live, pin: Some(pin.clone()) };
+    Some(State { situation: Situation::Held(hold), ledger })
+}
+
+/// Whether lost requests may have made the deployment that the app is pinned to. One that is on its way can be told
+/// once it is live; one that failed cannot be told at all, and may be ours.
+fn may_have_made(
+    (closed_at, _, requests): &(Moment, IncidentId, Requests),
+    pin: &DeploymentId,
+    view: &AppView,
+    now: Moment,
+) -> bool {
+    if now.since(*closed_at) > LATEST || requests.before.contains(pin) {
+        return false;
+    }
+    match &view.active {
+        Some(active) if active.id == *pin => requests.made(active).is_some(),
+        _ => view.in_progress.is_none(),
+    }
 }
 
 /// A rollback that went live during the hold, ours that was given up on or lost, or a person's: it is pinned, so
@@ -142,7 +168,7 @@ fn is_candidate(ledger: &Ledger, view: &AppView, active: &Deployment) -> bool {
     let is_rollback = active.cause == Cause::Rollback || view.pinned.as_ref() == Some(&active.id);
     active.cause.is_release()
         && !is_rollback
-        && !contains(&ledger.ours, &active.id)
+        && ledger.made_for(&active.id).is_none()
         && !contains(&ledger.accused, &active.id)
         && !ledger.good.iter().any(|good| good.id == active.id)
 }

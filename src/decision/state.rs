@@ -10,7 +10,7 @@ use super::observation::{Artifact, Deployment};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
-pub use stage::{Call, CallStatus, Incident, Outcome, PinSight, Stage};
+pub use stage::{Call, CallStatus, Incident, Outcome, PinSight, Requests, Stage};
 
 /// An app's state: the situation it is in, and what must outlive situations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,10 +97,12 @@ pub struct Ledger {
     pub condemned: Vec<(DeploymentId, Artifact)>,
     /// Deployments that have had their incident.
     pub accused: Vec<DeploymentId>,
-    /// Rollback deployments that are ours, newest last.
-    pub ours: Vec<DeploymentId>,
+    /// Deployments that we made, newest last, and for which incident.
+    pub ours: Vec<(DeploymentId, IncidentId)>,
     /// Those of them whose pin was settled: committed, reverted, or taken over by a person.
     pub settled: Vec<DeploymentId>,
+    /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
+    pub lost: Vec<(Moment, IncidentId, Requests)>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
 }
@@ -108,6 +110,14 @@ pub struct Ledger {
 impl Ledger {
     /// How many entries each list keeps. The platform itself goes back ten deployments.
     pub const KEEP: usize = 32;
+
+    /// How many incidents' lost requests are kept: each is as large as the list of deployments.
+    pub const KEEP_LOST: usize = 4;
+
+    /// The incident that `deployment` was made for, if it is ours.
+    pub fn made_for(&self, deployment: &DeploymentId) -> Option<&IncidentId> {
+        self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
+    }
 
     /// Adds to one of the lists, unless it is in there, and forgets the oldest beyond the bound.
     pub fn note<T: PartialEq>(list: &mut Vec<T>, entry: T) {

@@ -14,7 +14,7 @@ use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
 use crate::decision::rule::{Reading, Verdict};
-use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Situation, Stage, State};
+use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Requests, Situation, Stage, State};
 use crate::ids::{AppName, IncidentId, PlatformAppId};
 
 /// An empty store that can be opened again and again.
@@ -112,8 +112,10 @@ fn creating(app: &AppName, status: CallStatus) -> State {
         accused: deployment("bad"),
         live: live("bad"),
         tried: Vec::new(),
-        before: ["good".into(), "bad".into()].into(),
-        asked: 1,
+        requests: Requests {
+            before: ["good".into(), "bad".into()].into(),
+            targets: vec![deployment("good")],
+        },
         setbacks: 0,
         approved: true,
         stage: Stage::Creating {

@@ -7,12 +7,12 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, after_a_no, rolling_back, validating};
+use super::{Decision, Draft, rolling_back, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
 /// How often an incident asks for its rollback when earlier requests were surely lost.
-const MOST_ASKED: u32 = 3;
+const MOST_ASKED: usize = 3;
 
 /// Owes the request.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
@@ -20,16 +20,16 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
-    if draft.incident.asked >= MOST_ASKED {
+    if draft.incident.requests.targets.len() >= MOST_ASKED {
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }
-    draft.incident.asked += 1;
-    if draft.incident.asked == 1 {
-        draft.incident.before = existing(&draft, &target, seen);
+    if draft.incident.requests.targets.is_empty() {
+        draft.incident.requests.before = existing(&draft, &target, seen);
     }
+    draft.incident.requests.targets.push(target.clone());
     let accused = draft.incident.accused.id.clone();
     let effect = Effect::CreateRollback { accused, target: target.id.clone() };
-    let attempt = draft.incident.asked;
+    let attempt = u32::try_from(draft.incident.requests.targets.len()).unwrap_or(u32::MAX);
     let call = draft.owe(effect, attempt, seen.at);
     draft.stage(Stage::Creating { target, call, deadline });
     draft.done(None, None)
@@ -50,21 +50,22 @@ pub(super) fn answered(
             draft.created(rollback, seen.at);
             rolling_back::begin(policy, draft, target, rollback.clone(), seen)
         }
-        Answer::NotSent(Guard::Storm) => draft.close(Outcome::Refused, Reason::Storm, seen),
+        Answer::NotSent(Guard::Storm) => {
+            draft.incident.requests.targets.pop();
+            draft.close(Outcome::Refused, Reason::Storm, seen)
+        }
         Answer::NotSent(Guard::Paused) => {
-            // This one was not sent; earlier ones may have been.
-            draft.incident.asked = draft.incident.asked.saturating_sub(1);
-            let outcome = after_a_no(&draft.incident);
-            draft.close(outcome, Reason::Paused, seen)
+            draft.incident.requests.targets.pop();
+            draft.close(Outcome::Refused, Reason::Paused, seen)
         }
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
-            draft.incident.asked = draft.incident.asked.saturating_sub(1);
+            draft.incident.requests.targets.pop();
             draft.strike(&target, Reason::NotValid, "not found".to_owned());
             again(policy, draft, None, None, seen)
         }
         Answer::NotApplied { .. } | Answer::NotSent(_) => {
             // Surely not applied: from the start again, with fresh eyes, after a while. Not counted as asked.
-            draft.incident.asked = draft.incident.asked.saturating_sub(1);
+            draft.incident.requests.targets.pop();
             let call = draft.setback(answer, seen.at).map(|status| Call { attempt: 0, status, ..call });
             again(policy, draft, Some(target), call, seen)
         }
@@ -84,14 +85,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
         return draft.done(None, Some(Reason::Blind));
     };
-    if let Some(rollback) = find_ours(&draft.incident, &target, seen) {
+    if let Some((target, rollback)) = find_ours(&draft.incident, seen) {
         return adopt(policy, draft, target, rollback, seen);
     }
     if let Some(pin) = &view.pinned {
-        if refused.is_none() {
-            // Ours may still be applied, over theirs: what becomes of the two is a person's to settle.
-            return draft.close(Outcome::Held, Reason::ForeignPin, seen);
-        }
         return foreign_pin(draft, pin, deadline, seen);
     }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
@@ -128,29 +125,15 @@ pub(super) fn adopt(
     rolling_back::begin(policy, draft, target, rollback, seen)
 }
 
-/// The deployment that is the rollback this incident asked for: it did not exist before, and it repeats our
-/// target. Where the platform does not say what it repeats, it has to run what the target runs.
-pub(super) fn find_ours(
-    incident: &Incident,
-    target: &Deployment,
-    seen: &Observation<'_>,
-) -> Option<Deployment> {
+/// The deployment that is the rollback this incident asked for, and what it goes back to.
+pub(super) fn find_ours(incident: &Incident, seen: &Observation<'_>) -> Option<(Deployment, Deployment)> {
     let view = seen.app.value()?;
     let listed = seen.history.value().into_iter().flatten();
-    let mut ours: Vec<&Deployment> =
-        listed.chain(&view.active).filter(|entry| is_ours(incident, target, entry)).collect();
-    ours.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-    let pinned = ours.iter().find(|entry| view.pinned.as_ref() == Some(&entry.id));
-    pinned.or(ours.last()).map(|entry| (*entry).clone())
-}
-
-/// See [`find_ours`].
-pub(super) fn is_ours(incident: &Incident, target: &Deployment, entry: &Deployment) -> bool {
-    !incident.before.contains(&entry.id)
-        && match &entry.cloned_from {
-            Some(source) => *source == target.id,
-            None => entry.artifact.same_as(&target.artifact),
-        }
+    let made = |entry| Some((incident.requests.made(entry)?, entry));
+    let mut ours: Vec<(&Deployment, &Deployment)> = listed.chain(&view.active).filter_map(made).collect();
+    ours.sort_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()));
+    let pinned = ours.iter().find(|(_, entry)| view.pinned.as_ref() == Some(&entry.id));
+    pinned.or(ours.last()).map(|(target, entry)| ((*target).clone(), (*entry).clone()))
 }
 
 /// A pin whose deployment is not ours. One that may be ours for all we can tell is a person's to settle.

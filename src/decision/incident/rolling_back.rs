@@ -35,17 +35,17 @@ pub(super) fn begin(
 
 /// Follows it.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::RollingBack { target, mut rollback, mut pin, deadline } = draft.incident.stage.clone() else {
+    let Stage::RollingBack { mut target, mut rollback, mut pin, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     let Some(view) = seen.app.since(draft.incident.opened_at) else {
         return wait(draft, deadline, Some(Reason::Blind), seen);
     };
-    if let Some(other) = another_of_ours(&draft, &target, &rollback.id, view, seen) {
+    if let Some((other_target, other)) = another_of_ours(&draft, &rollback.id, view, seen) {
         // Two requests of ours were applied, the first one late: the one that is pinned counts.
         draft.created(&other, seen.at);
         draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(other.id.clone()) });
-        rollback = other;
+        (target, rollback) = (other_target, other);
     }
     let before = pin;
     match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
@@ -125,14 +125,13 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
 
 fn another_of_ours(
     draft: &Draft,
-    target: &Deployment,
     rollback: &DeploymentId,
     view: &AppView,
     seen: &Observation<'_>,
-) -> Option<Deployment> {
+) -> Option<(Deployment, Deployment)> {
     let pinned = view.pinned.as_ref().filter(|pinned| *pinned != rollback)?;
-    let found = creating::find_ours(&draft.incident, target, seen)?;
-    (found.id == *pinned && draft.incident.asked > 1).then_some(found)
+    let (target, found) = creating::find_ours(&draft.incident, seen)?;
+    (found.id == *pinned && draft.incident.requests.targets.len() > 1).then_some((target, found))
 }
 
 fn live(

@@ -31,7 +31,7 @@ pub(super) fn answered(
         Answer::Committed => return settled(draft, Kind::Commit, seen),
         Answer::Reverted(made) => {
             if let Some(id) = made {
-                Ledger::note(&mut draft.ledger.ours, id.clone());
+                draft.note_ours(id.clone());
             }
             return settled(draft, Kind::Revert, seen);
         }
@@ -182,7 +182,7 @@ fn gone(mut draft: Draft, kind: Kind, view: &AppView, asked: bool, seen: &Observ
         // The deployment the revert made is no release to judge, whatever the platform calls it.
         let made = view.in_progress.as_ref().or(view.active.as_ref().map(|active| &active.id));
         if let Some(made) = made.filter(|made| Some(*made) != rollback.as_ref()) {
-            Ledger::note(&mut draft.ledger.ours, made.clone());
+            draft.note_ours(made.clone());
         }
     }
     draft.tell(Event::Adopted { call: kind.word().to_owned(), deployment: None });

@@ -5,7 +5,7 @@ use super::super::observation::{Deployment, Observation, Phase, ReadFault};
 use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
-use super::{Decision, Draft, Obstacle, after_a_no, approval, creating, obstacle};
+use super::{Decision, Draft, Obstacle, approval, creating, obstacle};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -13,12 +13,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let Stage::Validating { target, call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
-    if draft.incident.asked > 0
-        && let Some(target) = &target
-    {
+    if !draft.incident.requests.targets.is_empty() {
         // An earlier request of this incident may have been applied late.
-        if let Some(rollback) = creating::find_ours(&draft.incident, target, seen) {
-            return creating::adopt(policy, draft, target.clone(), rollback, seen);
+        if let Some((target, rollback)) = creating::find_ours(&draft.incident, seen) {
+            return creating::adopt(policy, draft, target, rollback, seen);
         }
         if let Some(pin) = seen.app.value().and_then(|view| view.pinned.as_ref()) {
             return creating::foreign_pin(draft, pin, deadline, seen);
@@ -90,7 +88,7 @@ pub(super) fn answered(
     match answer {
         Answer::Validated(validation) => match accept(policy, validation) {
             Ok(()) => return proceed(policy, draft, target, seen),
-            Err((Reason::ForeignPin, _)) if draft.incident.asked == 0 => {
+            Err((Reason::ForeignPin, _)) if draft.incident.requests.targets.is_empty() => {
                 return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
             }
             // The pin may be our own, of a request that was applied late: reads will tell.
@@ -104,10 +102,7 @@ pub(super) fn answered(
             draft.strike(&target, Reason::NotValid, "not found".to_owned());
         }
         Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
-        Answer::NotSent(Guard::Paused) => {
-            let outcome = after_a_no(&draft.incident);
-            return draft.close(outcome, Reason::Paused, seen);
-        }
+        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
         _ => return ask_again(policy, draft, answer, seen),
     }
     draft.stage(Stage::Validating { target: None, call: None, deadline });

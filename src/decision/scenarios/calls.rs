@@ -109,13 +109,13 @@ fn a_create_of_unknown_fate_waits_for_the_reconcile_time_before_it_yields_to_a_n
 }
 
 #[test]
-fn another_pin_instead_of_ours_is_a_person_s_to_settle_since_ours_may_still_come() {
+fn another_pin_instead_of_ours_belongs_to_somebody_else() {
     let mut world = World::with_bad_release(policy());
     world.reply("create_rollback", LOST);
     world.run_to_stage("rolling_back");
     let at = world.at;
     world.platform.rollback(super::platform::Who::Person, &"d1".into(), at, at);
-    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin));
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin));
     assert_eq!(world.platform.our_writes(), 0);
 }
 
@@ -354,28 +354,55 @@ fn an_app_that_heals_after_a_lost_request_is_left_alone_once_nothing_came_of_it(
     assert_eq!(world.platform.our_writes(), 0);
 }
 
+/// How an incident can end while a request of it is lost.
+fn no_by(world: &mut World, way: &str) {
+    let wait = Reply::Not(Rejection::RateLimited, Some(minutes(8)));
+    let refusal = Reply::Refused { status: 422, applied: false };
+    world.script.clear();
+    match way {
+        "storm" => world.reply("validate", Reply::Guarded(Guard::Storm)),
+        "storm at the request" => world.reply("create_rollback", Reply::Guarded(Guard::Storm)),
+        "no target" => (0..3).for_each(|_| world.reply("validate", refusal.clone())),
+        _ => world.reply("validate", wait),
+    }
+    if !["pause", "reject", "observe"].contains(&way) {
+        return;
+    }
+    world.run_to_stage("validating");
+    match way {
+        "pause" => world.operator.paused = true,
+        "observe" => world.policy.mode = crate::decision::policy::Mode::Observe,
+        _ => world.ask(Request::Reject),
+    }
+    world.run(secs(2));
+}
+
 #[test]
-fn a_person_s_no_after_a_lost_request_holds_so_that_a_late_pin_is_not_forgotten() {
-    for paused in [true, false] {
-        let mut world = World::with_bad_release(policy());
-        // Lost, looked for in vain, and applied long after; the next request is not sent for a while.
-        world.reply("create_rollback", late(300));
-        world.reply("validate", Reply::Normal);
-        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(minutes(8))));
-        world.run_to_stage("rolling_back");
-        world.run_to_stage("validating");
-        let reason = if paused {
-            world.operator.paused = true;
-            world.run(secs(2));
-            Reason::Paused
-        } else {
-            world.ask(Request::Reject);
-            Reason::Rejected
-        };
-        assert_eq!(world.ended(), (Outcome::Held, reason), "{}", world.transcript());
-        world.run(minutes(15));
-        assert_eq!(world.state.word(), "held", "{}", world.transcript());
-        assert!(world.platform.view(world.at).pinned.is_some(), "{}", world.transcript());
+fn a_request_that_is_applied_after_the_end_of_its_incident_is_still_ours() {
+    for way in ["pause", "reject", "observe", "storm", "storm at the request", "no target"] {
+        for says_cloned_from in [true, false] {
+            let mut world = World::with_bad_release(policy());
+            world.platform.says_cloned_from = says_cloned_from;
+            // Lost, looked for in vain, and applied long after.
+            world.reply("create_rollback", late(300));
+            world.run_until(|world| world.count("create_rollback") == 1);
+            no_by(&mut world, way);
+            if world.closed.is_empty() {
+                world.run_to_close();
+            }
+            let (outcome, _) = world.ended();
+            assert!(matches!(outcome, Outcome::Refused | Outcome::Observed), "{way}: {}", world.transcript());
+            world.run(minutes(15));
+            let Situation::Held(hold) = &world.state.situation else {
+                panic!("{way}: the pin is forgotten:\n{}", world.transcript())
+            };
+            assert_eq!((&hold.pin, &hold.incident), (&world.platform.pinned, &world.closed[0].incident.id));
+            // A person settles it, and that is that.
+            let at = world.at;
+            assert!(world.platform.commit(super::platform::Who::Person, at));
+            world.run(minutes(1));
+            assert_ne!(world.state.word(), "held", "{way}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -357,11 +357,10 @@ fn is_open(world: &World) -> bool {
 fn judged(world: &World, path: &[Event]) {
     judge::at_rest(world);
     let may_forget = |event: &Event| {
-        // A person who resumes takes the pin over; a duplicate, or a request that is applied after nobody looks for
-        // it any more, makes a pin that no call of ours stands for.
-        matches!(event, Event::Ask(Request::Resume) | Event::Duplicate | Event::Next(Fate::LostVeryLate))
+        // A person who resumes takes the pin over; a duplicate makes one that no call of ours stands for.
+        matches!(event, Event::Ask(Request::Resume) | Event::Duplicate)
     };
-    if !path.iter().any(may_forget) && !judge::came_to_light_late(world) {
+    if !path.iter().any(may_forget) {
         judge::no_pin_is_forgotten(world);
     }
 }
@@ -404,7 +403,7 @@ fn explore(variant: Variant, depth: usize) -> Found {
                         return Some((key, None));
                     }
                     judged(&world, &path);
-                    if key % CALMED == 0 {
+                    if key.is_multiple_of(CALMED) {
                         comes_to_an_end(&world);
                     }
                     Some((key, Some(world)))
@@ -414,7 +413,7 @@ fn explore(variant: Variant, depth: usize) -> Found {
                 found.tried += 1;
                 let Some(world) = world else { continue };
                 seen.insert(key);
-                found.calmed += usize::from(key % CALMED == 0);
+                found.calmed += usize::from(key.is_multiple_of(CALMED));
                 if level + 1 < depth {
                     next.push(Node { world, path });
                 }
@@ -437,7 +436,7 @@ fn retold(node: &Node, event: Event) -> String {
 #[test]
 fn every_order_of_events_is_survived() {
     let depth = std::env::var("REARGUARD_DEPTH").ok().and_then(|text| text.parse().ok()).unwrap_or(DEPTH);
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let mut all = Found::default();
     let found: Vec<Found> = std::thread::scope(|scope| {
         let threads: Vec<_> =

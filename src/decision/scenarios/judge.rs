@@ -1,5 +1,7 @@
 //! What must hold whatever happens, judged from the platform's ledger.
 
+use std::time::Duration;
+
 use super::world::World;
 use crate::decision::effect::Effect;
 use crate::decision::observation::{Deployment, Phase};
@@ -45,7 +47,7 @@ fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
     let target: &Deployment = world.platform.get(target).expect("a target that exists");
     let pin = world.platform.get(rollback).expect("a rollback that exists");
     assert!(
-        incident.asked > 0 && pin.artifact == target.artifact,
+        !incident.requests.targets.is_empty() && pin.artifact == target.artifact,
         "settles a pin that is not ours: {rollback}\n{}",
         world.transcript()
     );
@@ -70,15 +72,23 @@ fn one_create_an_incident(world: &World) {
     }
 }
 
-/// A rollback was applied later than anybody looks for it.
-pub(super) fn came_to_light_late(world: &World) -> bool {
-    let slack = super::world::TICK * 4;
-    world.created.iter().any(|(_, sent, applied)| applied.since(*sent) + slack >= world.policy.reconcile)
+/// A pin of ours that is still there belongs to an open incident, or to a hold that a person was told about: at once,
+/// or when its deployment has come to its end and was read.
+pub(super) fn no_pin_is_forgotten(world: &World) {
+    if !has_unknown_pin(world) {
+        return;
+    }
+    let mut later = world.clone();
+    super::walk::calm(&mut later);
+    if let Some(id) = later.platform.in_progress.clone() {
+        let at = later.at;
+        later.platform.finish(&id, Phase::Active, at);
+    }
+    later.run(Duration::from_secs(30));
+    assert!(!has_unknown_pin(&later), "a forgotten pin:\n{}", later.transcript());
 }
 
-/// A pin of ours that is still there belongs to an open incident, or to a hold that a person was told about.
-pub(super) fn no_pin_is_forgotten(world: &World) {
+fn has_unknown_pin(world: &World) -> bool {
     let ours = world.platform.pinned.as_ref().is_some_and(|pin| world.platform.our_rollbacks().contains(pin));
-    let known = matches!(world.state.situation, Situation::Held(_) | Situation::Incident(_));
-    assert!(known || !ours, "a forgotten pin:\n{}", world.transcript());
+    ours && !matches!(world.state.situation, Situation::Held(_) | Situation::Incident(_))
 }

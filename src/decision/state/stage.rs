@@ -30,16 +30,36 @@ pub struct Incident {
     pub live: Live,
     /// Targets that were tried and not accepted, and why.
     pub tried: Vec<(DeploymentId, Reason)>,
-    /// The deployments that existed before the rollback was first asked for: whatever is not among them is new.
-    pub before: BTreeSet<DeploymentId>,
-    /// How often the rollback was asked for, without the requests that were surely not applied.
-    pub asked: u32,
+    /// The rollbacks that were asked for, without the requests that were surely not applied.
+    pub requests: Requests,
     /// How many calls in a row were surely not applied: the next one waits the longer.
     pub setbacks: u32,
     /// A person approved it, or none had to.
     pub approved: bool,
     /// What is being done.
     pub stage: Stage,
+}
+
+/// Requests for a rollback that may have been applied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requests {
+    /// The deployments that existed before the first of them: whatever is not among them is new.
+    pub before: BTreeSet<DeploymentId>,
+    /// What each of them was to go back to, the last one last.
+    pub targets: Vec<Deployment>,
+}
+
+impl Requests {
+    /// What `entry` goes back to, if one of these requests can have made it: it did not exist before and repeats the
+    /// target. Where the platform does not say what it repeats, it has to run what the target runs.
+    pub fn made(&self, entry: &Deployment) -> Option<&Deployment> {
+        let repeats = |target: &&Deployment| match &entry.cloned_from {
+            Some(source) => *source == target.id,
+            None => entry.artifact.same_as(&target.artifact),
+        };
+        let is_new = !self.before.contains(&entry.id);
+        self.targets.iter().rev().find(repeats).filter(|_| is_new)
+    }
 }
 
 /// What is being done about an incident. The data of each step lives in its variant.
