@@ -3,7 +3,8 @@
 //! ```text
 //! cargo bench --bench daemon -- reaction   from the answer that makes a rule fire to the validation's arrival
 //! cargo bench --bench daemon -- memory     resident memory at 100, 1,000 and 10,000 apps
-//! cargo bench --bench daemon -- cpu        CPU seconds in 120 s at 1,000 targets, and API calls
+//! cargo bench --bench daemon -- cpu        CPU seconds in 120 s at 1,000 targets, and API calls; and what a loop
+//!                                          around reqwest costs that sends the same requests and does nothing else
 //! cargo bench --bench daemon               all of them
 //! ```
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "the figures are the output")]
@@ -16,15 +17,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval_at, sleep};
+
+/// The hidden word that makes this program its own yardstick.
+const BARE: &str = "bare";
 
 #[tokio::main]
 async fn main() {
     rearguard::platform::http::install_tls();
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    if let [BARE, base, count] = asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        bare(base, count.parse().unwrap()).await;
+    }
     let wants = |name: &str| asked.is_empty() || asked.iter().any(|arg| arg == name);
     if wants("reaction") {
         reaction().await;
@@ -37,9 +45,34 @@ async fn main() {
     }
 }
 
-/// A daemon in a process of its own, killed when dropped.
+/// A process of its own, killed when dropped.
+struct Process(Child);
+
+impl Process {
+    /// CPU seconds so far: fields 14 and 15 of proc(5), in hundredths of a second.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    }
+
+    /// CPU seconds used within `span`, once it has settled.
+    async fn cpu_within(&self, span: Duration) -> f64 {
+        let before = self.cpu();
+        sleep(span).await;
+        self.cpu() - before
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 struct Daemon {
-    child: Child,
+    process: Process,
     base: String,
     client: reqwest::Client,
     _folder: tempfile::TempDir,
@@ -67,10 +100,11 @@ impl Daemon {
             .spawn()
             .unwrap();
         let base = format!("http://127.0.0.1:{port}");
-        let mut daemon = Self { child, base, client: reqwest::Client::new(), _folder: folder };
+        let mut daemon =
+            Self { process: Process(child), base, client: reqwest::Client::new(), _folder: folder };
         let began = Instant::now();
         while daemon.client.get(format!("{}/live", daemon.base)).send().await.is_err() {
-            let ended = daemon.child.try_wait().unwrap();
+            let ended = daemon.process.0.try_wait().unwrap();
             let log = || std::fs::read_to_string(daemon._folder.path().join("log")).unwrap();
             let is_late = began.elapsed() > Duration::from_secs(60);
             assert!(ended.is_none() && !is_late, "the daemon does not come up:\n{}", log());
@@ -79,15 +113,8 @@ impl Daemon {
         daemon
     }
 
-    /// CPU seconds of the process so far: fields 14 and 15 of proc(5), in hundredths of a second.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-    }
-
     fn memory(&self, key: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
     }
@@ -106,13 +133,6 @@ impl Daemon {
             }
             sleep(Duration::from_millis(20)).await;
         }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -147,17 +167,50 @@ fn apps(lab: &RunningLab, base: &str, count: usize, period: &str) -> String {
 
 async fn cpu() {
     let (count, seconds) = (1_000, 120);
+    let (settle, span) = (Duration::from_secs(20), Duration::from_secs(seconds));
     let (lab, base) = lab(count).await;
+    let mut bare = Command::new(std::env::current_exe().unwrap());
+    let bare = Process(bare.args([BARE, &base, &count.to_string()]).spawn().unwrap());
+    sleep(settle).await;
+    let least = bare.cpu_within(span).await;
+    drop(bare);
     let daemon = Daemon::start(&base, "15s", &apps(&lab, &base, count, "15s")).await;
-    sleep(Duration::from_secs(20)).await;
-    let (cpu, before) = (daemon.cpu(), calls(&lab));
-    sleep(Duration::from_secs(seconds)).await;
-    let (used, after) = (daemon.cpu() - cpu, calls(&lab));
+    sleep(settle).await;
+    let before = calls(&lab);
+    let used = daemon.process.cpu_within(span).await;
+    let after = calls(&lab);
     println!("{count} targets, one probe each every 15 s, over {seconds} s:");
     println!("  CPU seconds       {used:>8.2}   (aim: at most 2)");
+    println!("  a bare loop's     {least:>8.2}   (the daemon costs {:.1} times that)", used / least);
     let hourly = (after.0 - before.0) * 3_600 / seconds;
     println!("  list calls/hour   {hourly:>8}   (aim: 5 pages a poll, a poll every 15 s: 1,200)");
     println!("  other API calls   {:>8}   (aim: none)", after.1 - before.1);
+}
+
+/// The same requests as the daemon's probes, over a connection each as well, and nothing else.
+async fn bare(base: &str, count: u32) {
+    let client = reqwest::Client::builder()
+        .default_headers(HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]))
+        .pool_max_idle_per_host(0)
+        .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .http1_only()
+        .build()
+        .unwrap();
+    let (start, period) = (Instant::now(), Duration::from_secs(15));
+    for n in 0..count {
+        let client = client.clone();
+        let url: url::Url = format!("{base}/sites/app-{n:05}/healthz").parse().unwrap();
+        let mut due = interval_at(start + period * n / count, period);
+        tokio::spawn(async move {
+            loop {
+                due.tick().await;
+                assert!(client.get(url.clone()).send().await.unwrap().status().is_success());
+            }
+        });
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Calls of the list, and all others.
