@@ -23,7 +23,7 @@ pub(super) fn build(config: &PlatformConfig, metrics: &Metrics) -> Result<Accoun
     });
     let platform = open_account(config, observer)?;
     let turns = Arc::new(Semaphore::new(TURNS));
-    Ok(Account { platform, config: config.clone(), slices: Slices::default(), turns })
+    Ok(Account { platform, config: Arc::new(config.clone()), slices: Slices::default(), turns })
 }
 
 /// The account of `config`, whatever it speaks.

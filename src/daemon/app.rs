@@ -145,34 +145,33 @@ impl App {
         app
     }
 
-    /// Runs until stopped or retired; gives the metrics it showed last.
+    /// Runs until stopped or retired.
     ///
     /// What is rarely awaited is boxed: a future is as large as its largest await, ten thousand apps have one each,
-    /// and nearly all of them wait for the next sample nearly all of the time.
-    pub(super) async fn run(mut self) -> Arc<AppMetrics> {
+    /// and nearly all of them wait for the next sample nearly all of the time. For the same reason the app is
+    /// borrowed: a future that is given it by value keeps room for it twice.
+    pub(super) async fn run(&mut self) {
         loop {
             let now = self.shell.clock.now();
             self.heartbeat.beat(now);
             self.count_blindness(now);
             Box::pin(self.round()).await;
             if self.is_retiring && self.is_idle() && self.is_unwanted() {
-                return self.metrics;
+                return;
             }
             self.start_work();
             self.show();
             match self.wait().await {
-                Woken::Stop => {
-                    self.sampling.shutdown().await;
-                    Box::pin(self.drain()).await;
-                    return self.metrics;
-                }
+                Woken::Stop => break,
                 woken => {
                     if self.handle(woken).is_break() {
-                        return self.metrics;
+                        return;
                     }
                 }
             }
         }
+        self.sampling.shutdown().await;
+        Box::pin(self.drain()).await;
     }
 
     /// Whether nobody wants the app back: what was asked meanwhile is answered first.

@@ -29,7 +29,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) platform: Arc<dyn Platform>,
-    pub(super) config: PlatformConfig,
+    pub(super) config: Arc<PlatformConfig>,
     pub(super) slices: Slices,
     /// Reads that nobody waits for take turns.
     pub(super) turns: Arc<Semaphore>,
