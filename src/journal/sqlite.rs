@@ -89,27 +89,31 @@ impl SqliteJournal {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Call<'_, T> {
-        Box::pin(self.ask(Access::Read, work))
+        self.ask(Access::Read, work)
     }
 
     fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Call<'_, T> {
-        Box::pin(self.ask(Access::Write, work))
+        self.ask(Access::Write, work)
     }
 
-    async fn ask<T: Send + 'static>(
+    /// Sends the request at once and not when it is first waited for, so that what waits has no room for it: at a
+    /// start ten thousand do.
+    fn ask<T: Send + 'static>(
         &self,
         access: Access,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, JournalError> {
+    ) -> Call<'_, T> {
         let (reply, answer) = oneshot::channel();
         // Where the thread is gone, either the request or its answer is dropped, and `answer` says so.
         if let Some(requests) = &self.requests {
             _ = requests.send(Request::new(access, work, reply));
         }
-        answer.await.unwrap_or_else(|_| Err(self.place.unavailable("its thread has ended")))
+        Box::pin(async {
+            answer.await.unwrap_or_else(|_| Err(self.place.unavailable("its thread has ended")))
+        })
     }
 
     async fn prune_steps(&self, horizon: Timestamp) -> Result<u64, JournalError> {

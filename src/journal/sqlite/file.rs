@@ -19,6 +19,9 @@ use super::{fault, schema};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A write-ahead log that grew beyond this is cut back at its next reset.
 const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
+/// Pages kept in memory. What is written at a time is a few rows an app, and hardly anything is read back, so
+/// SQLite's 2 MiB would only be filled.
+const CACHE_KIB: i64 = 256;
 /// More statements than the journal has.
 const STATEMENTS: usize = 64;
 /// SQLite's file header, <https://sqlite.org/fileformat.html#the_database_header>.
@@ -242,5 +245,7 @@ fn configure(connection: &Connection, busy_timeout: Duration) -> rusqlite::Resul
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // A negative number counts in KiB.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)
 }
