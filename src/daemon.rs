@@ -45,15 +45,15 @@ use crate::probe::peers::Peers;
 use crate::server::{self, Surface};
 
 pub use account::open_account;
-use apps::Roster;
+use apps::{Roster, Wanted};
 use fleet::FleetOwner;
 use pause::Paused;
 use poll::{Account, Poller};
 pub(crate) use shell::Shell;
 
 /// A drain is over after this long, whatever still runs.
-const DRAIN_WITHIN: Duration = Duration::from_millis(4_700);
-/// How long the server may take to end after that: five seconds in all.
+const DRAIN_WITHIN: Duration = Duration::from_millis(4_100);
+/// How long the server may take to end after that. With the journal's farewell it is five seconds in all.
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Why the daemon does not start.
@@ -255,7 +255,8 @@ impl Daemon {
 
     fn take_apps(&self, apps: Vec<AppConfig>) {
         let account = |app: &AppConfig| Some(self.accounts.get(&app.platform)?.0.clone());
-        self.roster.take(apps.into_iter().filter_map(|app| Some((account(&app)?, app))));
+        let wanted = |app: AppConfig| Some(Wanted { account: account(&app)?, config: Arc::new(app) });
+        self.roster.take(apps.into_iter().filter_map(wanted));
     }
 
     fn backend(&self) -> backend::ShellBackend {
@@ -339,7 +340,7 @@ fn build_accounts(
 ) -> Result<BTreeMap<PlatformName, Account>, StartError> {
     let mut built = BTreeMap::new();
     for platform in platforms {
-        let same = daemon.accounts.get(&platform.name).filter(|(account, _)| account.config == *platform);
+        let same = daemon.accounts.get(&platform.name).filter(|(account, _)| *account.config == *platform);
         if same.is_none() {
             let account = account::build(platform, &daemon.shell.metrics)
                 .map_err(|source| StartError::Platform { name: platform.name.clone(), source })?;

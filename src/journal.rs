@@ -135,10 +135,24 @@ pub struct Restored {
 /// Which incidents are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct IncidentQuery {
-    /// Only this app's.
-    pub app: Option<AppName>,
+    /// Whose.
+    pub whose: Whose,
+    /// Only those that are not closed.
+    pub only_open: bool,
     /// At most so many, newest first. Zero means 100; never more than 1000 are given.
     pub limit: usize,
+}
+
+/// Whose incidents are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Every app's.
+    #[default]
+    Everybody,
+    /// This app's, whatever its name was.
+    App(PlatformAppId),
+    /// Those of whoever bore this name when they were last written.
+    Named(AppName),
 }
 
 /// Why the journal failed.

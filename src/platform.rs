@@ -58,10 +58,19 @@ pub mod operation {
     ];
 }
 
+/// The apps of an account.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Those that could be read.
+    pub apps: Vec<(PlatformAppId, AppView)>,
+    /// Each entry could be read, so an app that is not among them does not exist.
+    pub is_whole: bool,
+}
+
 /// One account on a platform that runs apps.
 pub trait Platform: Send + Sync + 'static {
     /// Every app of the account, in as few calls as pages allow. One call when nothing is going on.
-    fn list_apps(&self) -> Call<'_, Vec<(PlatformAppId, AppView)>>;
+    fn list_apps(&self) -> Call<'_, Listed>;
     /// One app, read afresh.
     fn app<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, AppView>;
     /// The app's newest deployments, newest first by creation.

@@ -67,6 +67,8 @@ pub trait Backend: Send + Sync + 'static {
     fn apps(&self) -> Reply<'_, Vec<AppStatus>>;
     /// One app.
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>>;
+    /// The app that bears `name` now.
+    fn app_id(&self, name: &AppName) -> Option<PlatformAppId>;
     /// Whether every loop ticked within its deadline; if not, which did not.
     fn live(&self) -> Result<(), String>;
     /// Whether the configuration is in force and the journal writable; if not, what is wrong.
@@ -94,6 +96,9 @@ pub enum ActionError {
     /// It does not fit the incident's state.
     #[error("{0}")]
     Conflict(String),
+    /// It is done, and a restart would forget it: the journal did not take it yet.
+    #[error("the journal does not take writes")]
+    NotDurable,
     /// It could not be journalled, so it was not done.
     #[error("the journal does not take writes")]
     Unavailable,

@@ -31,12 +31,16 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
     let account = open_account(platform, Arc::new(|_, _| {}))
         .map_err(|error| format!("platform {name}: failed to {}", Chain(&error)))?;
     let listed = account.list_apps().await.map_err(|error| format!("platform {name}: failed to {error}"))?;
-    let mut text = format!("\nplatform {name} answers, {}\n", count(listed.value.len(), "app"));
+    let mut text = format!("\nplatform {name} answers, {}\n", count(listed.value.apps.len(), "app"));
+    let readable = if listed.value.is_whole { "" } else { "readable " };
     let mut missing = Vec::new();
     for app in config.apps.iter().filter(|app| app.platform == *name) {
-        let found = listed.value.iter().find(|(id, _)| *id == app.id);
+        let found = listed.value.apps.iter().find(|(id, _)| *id == app.id);
         let Some((_, view)) = found else {
-            missing.push(format!("platform {name}: app {}: there is no app with id {}", app.name, app.id));
+            missing.push(format!(
+                "platform {name}: app {}: there is no {}app with id {}",
+                app.name, readable, app.id
+            ));
             continue;
         };
         let live = view.active.as_ref().map_or("none", |active| active.id.as_str());

@@ -15,13 +15,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Shell;
+use super::apps::{Seat, Wanted};
 use super::look::Looked;
 use super::perform::Performed;
 use super::poll::Account;
 use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
-use crate::decision::effect::{Answer, Effect, Guard, Reason};
+use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, State};
@@ -36,13 +37,14 @@ use sight::LOOK_AGAIN;
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 /// How long a drain waits for the answer to a call that was sent.
-const DRAIN: Duration = Duration::from_secs(4);
+const DRAIN: Duration = Duration::from_millis(3_500);
 
 /// An app's task.
 pub(super) struct App {
     pub(super) shell: Arc<Shell>,
     pub(super) config: Arc<AppConfig>,
     pub(super) account: Account,
+    seat: Seat,
     pub(super) metrics: Arc<AppMetrics>,
     pub(super) heartbeat: Arc<Heartbeat>,
     slice: watch::Receiver<Reading<AppView>>,
@@ -94,11 +96,11 @@ enum Woken {
 }
 
 impl App {
-    /// A task for `config`, not yet running.
+    /// A task for an app, not yet running.
     pub(super) fn new(
         shell: Arc<Shell>,
-        config: Arc<AppConfig>,
-        account: Account,
+        Wanted { config, account }: Wanted,
+        seat: Seat,
         commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Self {
@@ -139,6 +141,7 @@ impl App {
             shell,
             config,
             account,
+            seat,
             metrics,
         };
         app.plan_probes(now);
@@ -155,8 +158,9 @@ impl App {
             let now = self.shell.clock.now();
             self.heartbeat.beat(now);
             self.count_blindness(now);
+            self.take_seat();
             Box::pin(self.round()).await;
-            if self.is_retiring && self.is_idle() && self.is_unwanted() {
+            if self.is_retiring && self.is_idle() {
                 return;
             }
             self.start_work();
@@ -172,14 +176,6 @@ impl App {
         }
         self.sampling.shutdown().await;
         Box::pin(self.drain()).await;
-    }
-
-    /// Whether nobody wants the app back: what was asked meanwhile is answered first.
-    fn is_unwanted(&mut self) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
-            self.obey(command);
-        }
-        self.is_retiring
     }
 
     fn is_idle(&self) -> bool {
@@ -294,15 +290,11 @@ impl App {
     /// Lets a call that was sent come to its answer, and records it; what does not answer in time is found open
     /// by the next process.
     async fn drain(&mut self) {
-        let Some(performing) = self.performing.take() else { return };
-        if let Ok(performed) = tokio::time::timeout(DRAIN, performing).await {
+        while let Some(performing) = self.performing.take() {
+            let Ok(performed) = tokio::time::timeout(DRAIN, performing).await else { return };
             self.take_answer(performed);
+            // What is decided on that answer is recorded, and told at once that it was not sent.
             self.round().await;
-            if self.performing.take().is_some() {
-                // Decided on that answer, and not begun: nobody has to look for it.
-                self.answer = Some(Answer::NotSent(Guard::Interrupted));
-                self.round().await;
-            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The apps' tasks: started, reconfigured and retired as the configuration changes.
 //!
 //! A task belongs to an app of the platform, so the map's key is the platform's id of it: an app that is renamed keeps
-//! its task, and another app under an old name gets one of its own.
+//! its task, and another app under an old name gets one of its own, once no incident bears that name any more.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,23 +20,59 @@ use crate::metrics::Heartbeat;
 /// How many commands wait for an app's task at most.
 const INBOX: usize = 4;
 
+/// What an app is to be.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) config: Arc<AppConfig>,
+    pub(super) account: Account,
+}
+
+/// Where an app's task finds what it is to be, the newest word last; nothing once it left the configuration.
+#[derive(Clone)]
+pub(super) struct Seat(Arc<Mutex<Option<Wanted>>>);
+
+impl Seat {
+    pub(super) fn new(wanted: Wanted) -> Self {
+        Self(Arc::new(Mutex::new(Some(wanted))))
+    }
+
+    pub(super) fn wanted(&self) -> MutexGuard<'_, Option<Wanted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// How an app's task is reached.
 #[derive(Clone)]
 pub(super) struct AppHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) heartbeat: Arc<Heartbeat>,
+    /// What it was to be when it was last in the configuration.
     pub(super) config: Arc<AppConfig>,
-    /// It left the configuration, and ends once no incident is open.
-    is_leaving: bool,
+    seat: Seat,
 }
 
-/// Every app that has a task.
-pub(super) type Apps = Arc<BTreeMap<PlatformAppId, AppHandle>>;
+impl AppHandle {
+    /// Tells the task what it is to be; one that is busy looks by itself when it comes round.
+    fn seat(&self, wanted: Option<Wanted>) {
+        *self.seat.wanted() = wanted;
+        let _ = self.commands.try_send(Command::Look);
+    }
+}
 
-/// The app that bears `name` in the configuration, else one that bore it and is leaving.
-pub(super) fn find<'a>(apps: &'a Apps, name: &AppName) -> Option<&'a AppHandle> {
-    let named = apps.values().filter(|handle| handle.config.name == *name);
-    named.min_by_key(|handle| handle.is_leaving)
+/// Every app that has a task, and those that wait for a name.
+#[derive(Clone, Default)]
+pub(super) struct Roll {
+    pub(super) tasks: BTreeMap<PlatformAppId, AppHandle>,
+    waiting: Vec<Wanted>,
+}
+
+pub(super) type Apps = Arc<Roll>;
+
+impl Roll {
+    /// The app that bears `name`.
+    pub(super) fn named(&self, name: &AppName) -> Option<&AppHandle> {
+        self.tasks.values().find(|handle| handle.config.name == *name)
+    }
 }
 
 /// Starts apps, and knows those that were started.
@@ -50,74 +86,68 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Starts, reconfigures and retires apps. An app that left with an open incident ends once it is closed.
-    pub(super) fn take(&self, wanted: impl Iterator<Item = (Account, AppConfig)>) {
+    pub(super) fn take(&self, wanted: impl Iterator<Item = Wanted>) {
+        let wanted = wanted.map(|wanted| (wanted.config.id.clone(), wanted));
+        let mut wanted: BTreeMap<PlatformAppId, Wanted> = wanted.collect();
         self.apps.send_modify(|apps| {
-            let apps = Arc::make_mut(apps);
-            for handle in apps.values_mut() {
-                handle.is_leaving = true;
+            let roll = Arc::make_mut(apps);
+            for (id, handle) in &mut roll.tasks {
+                let wanted = wanted.remove(id);
+                if let Some(wanted) = &wanted {
+                    handle.config = Arc::clone(&wanted.config);
+                }
+                handle.seat(wanted);
             }
-            for (account, config) in wanted {
-                self.take_one(apps, Arc::new(config), account);
-            }
-            for handle in apps.values().filter(|handle| handle.is_leaving) {
-                self.tell(handle, Command::Retire);
+            roll.waiting = wanted.into_values().collect();
+            self.start_waiting(roll);
+            for wanted in &roll.waiting {
+                let (app, id) = (&wanted.config.name, &wanted.config.id);
+                tracing::warn!(%app, %id, "not guarded until the incident of the app that bore the name before is over");
             }
         });
     }
 
-    /// Reconfigures an app that has a task, or starts one.
-    fn take_one(
-        &self,
-        apps: &mut BTreeMap<PlatformAppId, AppHandle>,
-        config: Arc<AppConfig>,
-        account: Account,
-    ) {
-        match apps.get_mut(&config.id) {
-            Some(handle) if !handle.commands.is_closed() => {
-                (handle.config, handle.is_leaving) = (Arc::clone(&config), false);
-                self.tell(handle, Command::Reconfigure(Box::new((config, account))));
-            }
-            _ => drop(apps.insert(config.id.clone(), self.start(config, account))),
+    /// Starts the apps whose names are free.
+    fn start_waiting(&self, roll: &mut Roll) {
+        if roll.waiting.is_empty() {
+            return;
+        }
+        let taken: Vec<AppName> = roll.tasks.values().map(|handle| handle.config.name.clone()).collect();
+        let taken: std::collections::BTreeSet<AppName> = taken.into_iter().collect();
+        let (blocked, free) = std::mem::take(&mut roll.waiting)
+            .into_iter()
+            .partition(|wanted| taken.contains(&wanted.config.name));
+        let free: Vec<Wanted> = free;
+        roll.waiting = blocked;
+        for wanted in free {
+            roll.tasks.insert(wanted.config.id.clone(), self.start(wanted));
         }
     }
 
-    fn start(&self, config: Arc<AppConfig>, account: Account) -> AppHandle {
+    fn start(&self, wanted: Wanted) -> AppHandle {
         let (commands, inbox) = mpsc::channel(INBOX);
-        let (shell, stop) = (Arc::clone(&self.shell), self.stop.clone());
-        let app = App::new(shell, Arc::clone(&config), account, inbox, stop);
-        let heartbeat = Arc::clone(&app.heartbeat);
-        let handle = AppHandle { commands, heartbeat, config: Arc::clone(&config), is_leaving: false };
-        let (shell, apps) = (Arc::clone(&self.shell), self.apps.clone());
-        // Boxed, so that the future around it does not keep room for the app twice.
-        let run = Box::pin(app.run());
+        let (config, seat) = (Arc::clone(&wanted.config), Seat::new(wanted.clone()));
+        let mut app = App::new(Arc::clone(&self.shell), wanted, seat.clone(), inbox, self.stop.clone());
+        let handle = AppHandle { commands, heartbeat: Arc::clone(&app.heartbeat), config, seat };
+        let roster = self.clone();
         self.tasks.spawn(async move {
-            let metrics = run.await;
-            shell.metrics.forget_app(&metrics);
-            apps.send_if_modified(|apps| {
-                // Another task may have the app already.
-                let is_gone = apps.get(&config.id).is_some_and(|handle| handle.commands.is_closed());
-                if is_gone {
-                    Arc::make_mut(apps).remove(&config.id);
-                }
-                is_gone
-            });
+            app.run().await;
+            let id = app.config.id.clone();
+            roster.shell.metrics.forget_app(&app.metrics);
+            drop(app);
+            roster.ended(&id);
         });
         handle
     }
 
-    fn tell(&self, handle: &AppHandle, command: Command) {
-        let (commands, roster) = (handle.commands.clone(), self.clone());
-        self.tasks.spawn(async move {
-            if let Err(unheard) = commands.send(command).await
-                && let Command::Reconfigure(new) = unheard.0
-            {
-                // It ended when it was wanted back. Unless a later configuration has started it already.
-                roster.apps.send_modify(|apps| {
-                    let is_started = apps.get(&new.0.id).is_some_and(|handle| !handle.commands.is_closed());
-                    if !is_started {
-                        roster.take_one(Arc::make_mut(apps), new.0, new.1);
-                    }
-                });
+    /// A task has ended. What was asked for since it looked last is done now.
+    fn ended(&self, id: &PlatformAppId) {
+        self.apps.send_modify(|apps| {
+            let roll = Arc::make_mut(apps);
+            let wanted = roll.tasks.remove(id).and_then(|handle| handle.seat.wanted().clone());
+            if !self.stop.is_cancelled() {
+                roll.waiting.extend(wanted);
+                self.start_waiting(roll);
             }
         });
     }

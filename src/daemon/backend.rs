@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
 use super::app::{Asked, Command};
-use super::apps::{AppHandle, Apps, find};
+use super::apps::{AppHandle, Apps};
 use super::shell::RecallError;
 use super::{Shell, pause, status};
 use crate::clock::Moment;
@@ -46,7 +46,7 @@ impl ShellBackend {
         let loops = Arc::clone(&self.loops.borrow());
         let named = loops.iter().map(|(name, beat)| (name.clone(), beat.last()));
         let handles = self.handles();
-        let apps = handles.values().map(|app| (&app.config.name, app.heartbeat.last()));
+        let apps = handles.tasks.values().map(|app| (&app.config.name, app.heartbeat.last()));
         let slowest_app = apps.min_by_key(|(_, at)| *at).map(|(name, at)| (format!("app {name}"), at));
         named.chain(slowest_app).min_by_key(|(_, at)| *at)
     }
@@ -85,7 +85,7 @@ impl ShellBackend {
 
     async fn statuses(&self) -> Vec<AppStatus> {
         let handles = self.handles();
-        let mut statuses = join_all(handles.values().map(|handle| self.status(handle))).await;
+        let mut statuses = join_all(handles.tasks.values().map(|handle| self.status(handle))).await;
         statuses.sort_by(|a, b| a.name.cmp(&b.name));
         statuses
     }
@@ -93,8 +93,8 @@ impl ShellBackend {
     async fn set_paused(&self, name: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
         let handles = self.handles();
         let chosen: Vec<&AppHandle> = match name {
-            Some(name) => vec![find(&handles, name).ok_or(ActionError::Unknown("app"))?],
-            None => handles.values().collect(),
+            Some(name) => vec![handles.named(name).ok_or(ActionError::Unknown("app"))?],
+            None => handles.tasks.values().collect(),
         };
         let app = name.and(chosen.first()).map(|handle| &handle.config.id);
         // One at a time: what is in force and what is in the journal must not part.
@@ -114,9 +114,13 @@ impl ShellBackend {
         };
         written.map_err(|error| {
             tracing::error!("failed to {error}");
-            ActionError::Unavailable
+            if paused { ActionError::NotDurable } else { ActionError::Unavailable }
         })?;
-        self.shell.paused.set(app, paused);
+        if paused {
+            self.shell.paused.is_written(app);
+        } else {
+            self.shell.paused.set(app, false);
+        }
         tracing::warn!(app = name.map_or("all apps", AppName::as_str), paused, "an operator's word");
         if !paused {
             if app.is_none() {
@@ -145,7 +149,7 @@ impl ShellBackend {
         let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
         let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
         let handles = self.handles();
-        let Some(handle) = handles.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
+        let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
         let (reply, answer) = oneshot::channel();
         let asked = Command::Request(Box::new(Asked { incident: Some(incident.clone()), request, reply }));
         handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
@@ -161,8 +165,12 @@ impl Backend for ShellBackend {
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(async move {
             let handles = self.handles();
-            Some(self.status(find(&handles, name)?).await)
+            Some(self.status(handles.named(name)?).await)
         })
+    }
+
+    fn app_id(&self, name: &AppName) -> Option<PlatformAppId> {
+        self.handles().named(name).map(|handle| handle.config.id.clone())
     }
 
     fn live(&self) -> Result<(), String> {
@@ -178,7 +186,10 @@ impl Backend for ShellBackend {
     }
 
     fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
-        Box::pin(self.set_paused(app, paused))
+        // A task of its own: whoever asks may hang up, and what was begun is finished.
+        let (backend, app) = (self.clone(), app.cloned());
+        let done = tokio::spawn(async move { backend.set_paused(app.as_ref(), paused).await });
+        Box::pin(async { done.await.unwrap_or(Err(ActionError::Unavailable)) })
     }
 
     fn request<'a>(

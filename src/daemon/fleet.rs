@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
 use crate::decision::fleet::{Fleet, Permit};
-use crate::ids::AppName;
+use crate::ids::PlatformAppId;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 
@@ -20,7 +20,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct FleetLine(mpsc::Sender<Ask>);
 
 enum Ask {
-    Want(AppName, oneshot::Sender<Permit>),
+    Want(PlatformAppId, oneshot::Sender<Permit>),
     Resume(oneshot::Sender<Permit>),
     Recall(Option<Moment>, oneshot::Sender<Permit>),
 }
@@ -104,7 +104,7 @@ impl FleetOwner {
 
 impl FleetLine {
     /// `app` wants a rollback. `None` when the process is stopping: that permits nothing, and is no storm either.
-    pub(super) async fn want(&self, app: &AppName) -> Option<Permit> {
+    pub(super) async fn want(&self, app: &PlatformAppId) -> Option<Permit> {
         self.ask(|reply| Ask::Want(app.clone(), reply)).await
     }
 
@@ -149,8 +149,8 @@ mod tests {
             stop: CancellationToken::new(),
         };
         let line = owner.start();
-        assert_eq!(line.want(&"web".into()).await, Some(Permit::Granted));
-        assert_eq!(line.want(&"api".into()).await, Some(Permit::Storm), "in force all the same");
+        assert_eq!(line.want(&"id-web".into()).await, Some(Permit::Granted));
+        assert_eq!(line.want(&"id-api".into()).await, Some(Permit::Storm), "in force all the same");
         assert_eq!(journal.restore().await.expect("read").storm_since, None);
         other.execute_batch("ROLLBACK").expect("unlocked");
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

@@ -23,9 +23,12 @@ pub(super) async fn keep(
 ) {
     let shell = &backend.shell;
     let mut round = 0_u32;
-    name_orphans(&backend).await;
+    let mut are_named = false;
     loop {
         backend.show_slowest();
+        // Once the journal can be read.
+        are_named = are_named || name_orphans(&backend).await;
+        shell.paused.write_again(&*shell.journal).await;
         if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
             tracing::info!("the journal works again");
             shell.journal_works(true);
@@ -57,16 +60,15 @@ async fn prune(shell: &Shell, retention: Duration) {
 
 /// Names the incidents that nobody follows any more, since their app left the configuration while rearguard was
 /// down: what they pinned stays pinned until a person settles it.
-async fn name_orphans(backend: &ShellBackend) {
-    let query = IncidentQuery { app: None, limit: usize::MAX };
+async fn name_orphans(backend: &ShellBackend) -> bool {
+    let query = IncidentQuery { only_open: true, limit: usize::MAX, ..IncidentQuery::default() };
     // A journal that cannot be read now says so in every app's own words.
-    let Ok(incidents) = backend.shell.journal.incidents(query).await else { return };
+    let Ok(incidents) = backend.shell.journal.incidents(query).await else { return false };
     let apps = backend.apps.borrow().clone();
-    for incident in incidents.iter().filter(|incident| incident.closed_at.is_none()) {
-        if !apps.contains_key(&incident.app_id) {
-            let (app, id) = (&incident.app, &incident.app_id);
-            let rollback = incident.rollback_deployment.as_ref().map_or("none", |rollback| rollback.as_str());
-            tracing::error!(%app, %id, incident = %incident.id, rollback, "an open incident of an app that is not configured");
-        }
+    for incident in incidents.iter().filter(|incident| !apps.tasks.contains_key(&incident.app_id)) {
+        let (app, id) = (&incident.app, &incident.app_id);
+        let rollback = incident.rollback_deployment.as_ref().map_or("none", |rollback| rollback.as_str());
+        tracing::error!(%app, %id, incident = %incident.id, rollback, "an open incident of an app that is not configured");
     }
+    true
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::ids::PlatformAppId;
+use crate::journal::Journal;
 
 /// Stands for all apps.
 pub(super) const ALL: &str = "*";
@@ -21,6 +22,8 @@ pub(super) struct Paused {
 #[derive(Default)]
 struct Known {
     apps: BTreeSet<String>,
+    /// Those of them that the journal does not have yet.
+    unwritten: BTreeSet<String>,
     is_complete: bool,
 }
 
@@ -44,14 +47,46 @@ impl Paused {
         self.known.borrow().apps.contains(ALL)
     }
 
-    /// Pauses or resumes an app, or all of them; resuming all resumes each.
+    /// Pauses or resumes an app, or all of them; resuming all resumes each. A pause is in force before it is written.
     pub(super) fn set(&self, app: Option<&PlatformAppId>, paused: bool) {
+        let key = key(app);
         self.known.send_modify(|known| match (app, paused) {
-            (Some(app), true) => drop(known.apps.insert(app.to_string())),
-            (Some(app), false) => drop(known.apps.remove(app.as_str())),
-            (None, true) => drop(known.apps.insert(ALL.to_owned())),
-            (None, false) => known.apps.clear(),
+            (_, true) => {
+                known.unwritten.insert(key.to_owned());
+                known.apps.insert(key.to_owned());
+            }
+            (Some(_), false) => {
+                known.unwritten.remove(key);
+                known.apps.remove(key);
+            }
+            (None, false) => {
+                known.unwritten.clear();
+                known.apps.clear();
+            }
         });
+    }
+
+    /// The journal has it.
+    pub(super) fn is_written(&self, app: Option<&PlatformAppId>) {
+        self.known.send_modify(|known| {
+            known.unwritten.remove(key(app));
+        });
+    }
+
+    /// Writes the pauses that the journal does not have yet.
+    pub(super) async fn write_again(&self, journal: &dyn Journal) {
+        let _turn = self.turn().await;
+        let unwritten = self.known.borrow().unwritten.clone();
+        for app in unwritten {
+            match journal.set_paused(&app, true).await {
+                Ok(()) => self.known.send_modify(|known| {
+                    known.unwritten.remove(&app);
+                }),
+                Err(error) => {
+                    return tracing::error!("failed to {error}; a pause is in force and not durable");
+                }
+            }
+        }
     }
 
     /// Waits until nobody else changes the set.
@@ -63,4 +98,9 @@ impl Paused {
     pub(super) fn ids(&self) -> Vec<String> {
         self.known.borrow().apps.iter().cloned().collect()
     }
+}
+
+/// How the journal calls it.
+fn key(app: Option<&PlatformAppId>) -> &str {
+    app.map_or(ALL, PlatformAppId::as_str)
 }

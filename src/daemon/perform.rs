@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
+use super::apps::{Seat, Wanted};
 use super::fleet::FleetLine;
 use super::look::count_age_from_sending;
 use super::pause::Paused;
@@ -12,6 +14,7 @@ use crate::clock::{Clock, Moment};
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
 use crate::decision::fleet::Permit;
 use crate::decision::observation::AppView;
+use crate::decision::policy::Mode;
 use crate::ids::{AppName, PlatformAppId};
 use crate::platform::{Answered, Platform, PlatformError};
 
@@ -23,6 +26,8 @@ pub(super) struct Order {
     pub(super) platform: Arc<dyn Platform>,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
+    pub(super) seat: Seat,
+    pub(super) stop: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
     /// The longest all of it may take; beyond, the answer is unresolved.
     pub(super) limit: Duration,
@@ -35,24 +40,39 @@ pub(super) struct Performed {
     pub(super) view: Option<(Moment, AppView)>,
     /// The calls made, for the incident's timeline.
     pub(super) calls: Vec<serde_json::Value>,
-    /// The call may have been sent.
-    is_sent: bool,
 }
 
-/// Performs `order`. Ends within its limit.
+/// Performs `order`. Ends within its limit; nothing is sent any more once the process is stopping.
 pub(super) async fn perform(order: Order) -> Performed {
-    let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new(), is_sent: false };
-    let limit = order.limit;
-    let answer = tokio::time::timeout(limit, steps(&order, &mut done)).await;
-    done.answer = match answer {
-        Ok(answer) => answer,
-        Err(_) if done.is_sent => Answer::Unresolved,
-        Err(_) => Answer::NotSent(Guard::Interrupted),
+    let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
+    let begun = order.clock.now();
+    let fit = tokio::select! {
+        biased;
+        () = order.stop.cancelled() => Err(Unsent::By(Guard::Interrupted)),
+        fit = tokio::time::timeout(order.limit, prepare(&order, &mut done)) => {
+            fit.unwrap_or(Err(Unsent::By(Guard::Interrupted)))
+        }
+    };
+    done.answer = match fit.and_then(|()| last_look(&order, begun)) {
+        Err(Unsent::By(guard)) => Answer::NotSent(guard),
+        Err(Unsent::Denied) => Answer::NotApplied { why: Rejection::Denied, retry_after: None },
+        Ok(left) => {
+            let answer = tokio::time::timeout(left, send(&order, &mut done)).await;
+            answer.unwrap_or(Answer::Unresolved)
+        }
     };
     done
 }
 
-async fn steps(order: &Order, done: &mut Performed) -> Answer {
+/// Why a call was not sent.
+enum Unsent {
+    By(Guard),
+    /// The platform refuses the token.
+    Denied,
+}
+
+/// Reads the app afresh, and asks for leave.
+async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     let sent = order.clock.now();
     let fresh = order.platform.app(&order.id).await;
     note(done, "get_app", sent, order, &fresh);
@@ -62,36 +82,40 @@ async fn steps(order: &Order, done: &mut Performed) -> Answer {
             count_age_from_sending(&mut view, order.clock.now().since(sent));
             view
         }
-        Err(error) => {
-            if matches!(error, PlatformError::Denied { .. }) {
-                order.platform.reload_token();
-                return Answer::NotApplied { why: Rejection::Denied, retry_after: None };
-            }
-            return Answer::NotSent(Guard::Unreadable);
+        Err(PlatformError::Denied { .. }) => {
+            order.platform.reload_token();
+            return Err(Unsent::Denied);
         }
+        Err(_) => return Err(Unsent::By(Guard::Unreadable)),
     };
     let fits = fits(&order.effect, &view);
     done.view = Some((sent, view));
     if !fits {
-        return Answer::NotSent(Guard::Changed);
+        return Err(Unsent::By(Guard::Changed));
     }
     if !matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. }) {
-        match order.fleet.want(&order.app).await {
+        match order.fleet.want(&order.id).await {
             Some(Permit::Granted) => {}
-            Some(Permit::Storm) => return Answer::NotSent(Guard::Storm),
-            None => return Answer::NotSent(Guard::Interrupted),
+            Some(Permit::Storm) => return Err(Unsent::By(Guard::Storm)),
+            None => return Err(Unsent::By(Guard::Interrupted)),
         }
     }
-    // The last look before the wire.
+    Ok(())
+}
+
+/// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
+/// the decision. Gives the time that is left.
+fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
     if order.paused.is_paused(&order.id) {
-        return Answer::NotSent(Guard::Paused);
+        return Err(Unsent::By(Guard::Paused));
+    }
+    let is_observed = |wanted: &Wanted| wanted.config.policy.mode == Mode::Observe;
+    if order.seat.wanted().as_ref().is_some_and(is_observed) {
+        return Err(Unsent::By(Guard::Observe));
     }
     // A process that was stopped, or a machine that slept: its timers may not have noticed, this clock has.
-    if order.clock.now().since(sent) > order.limit {
-        return Answer::NotSent(Guard::Interrupted);
-    }
-    done.is_sent = true;
-    send(order, done).await
+    let left = order.limit.checked_sub(order.clock.now().since(begun));
+    left.filter(|_| !order.stop.is_cancelled()).ok_or(Unsent::By(Guard::Interrupted))
 }
 
 async fn send(order: &Order, done: &mut Performed) -> Answer {

@@ -14,7 +14,7 @@ use crate::decision::observation::{AppView, ReadFault, Reading};
 use crate::ids::PlatformAppId;
 use crate::metrics::{Heartbeat, Metrics};
 use crate::platform::pace::next_poll;
-use crate::platform::{Platform, PlatformError};
+use crate::platform::{Listed, Platform, PlatformError};
 use crate::probe::peers::Peers;
 
 /// While a deployment is on its way somewhere in the account, the next release is expected: the poll is this
@@ -50,9 +50,10 @@ impl Slices {
         receiver.unwrap_or_else(|| watch::Sender::new(Reading::never()).subscribe())
     }
 
-    /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist.
-    fn hand_out(&self, sent: Moment, list: Vec<(PlatformAppId, AppView)>) -> bool {
-        let mut views: HashMap<PlatformAppId, AppView> = list.into_iter().collect();
+    /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist, or cannot be read.
+    fn hand_out(&self, sent: Moment, list: Listed) -> bool {
+        let absent = if list.is_whole { ReadFault::NotFound } else { ReadFault::Unreachable };
+        let mut views: HashMap<PlatformAppId, AppView> = list.apps.into_iter().collect();
         let mut is_expecting = false;
         self.0.send_modify(|slices| {
             slices.retain(|_, sender| sender.receiver_count() > 0);
@@ -62,7 +63,7 @@ impl Slices {
                         is_expecting |= view.in_progress.is_some();
                         sender.send_replace(Reading::known(sent, view));
                     }
-                    None => sender.send_modify(|reading| reading.fault = Some(ReadFault::NotFound)),
+                    None => sender.send_modify(|reading| reading.fault = Some(absent)),
                 }
             }
         });
@@ -143,7 +144,7 @@ impl Poller {
         }
         let mut list = listed?.value;
         let round_trip = self.clock.now().since(sent);
-        for (_, view) in &mut list {
+        for (_, view) in &mut list.apps {
             count_age_from_sending(view, round_trip);
         }
         Ok(self.account.slices.hand_out(sent, list))

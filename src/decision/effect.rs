@@ -115,6 +115,8 @@ pub enum Guard {
     Unreadable,
     /// The app was paused.
     Paused,
+    /// Mode observe came into force.
+    Observe,
     /// Too many apps want a rollback at once.
     Storm,
     /// This process is stopping, or was held up for so long since the fresh read that it is not fresh any more.

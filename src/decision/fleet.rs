@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::ids::AppName;
+use crate::ids::PlatformAppId;
 
 /// Apps that want a rollback within this time want it "at once". One minute: the operator's contract.
 pub const AT_ONCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub enum Permit {
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// When each app last wanted a rollback; entries older than [`AT_ONCE`] are dropped.
-    wanting: BTreeMap<AppName, Moment>,
+    wanting: BTreeMap<PlatformAppId, Moment>,
     /// The breaker is open since then.
     storm_since: Option<Moment>,
 }
@@ -37,7 +37,7 @@ impl Fleet {
     }
 
     /// `app` wants a rollback at `now`; at most `most` apps may want one at once.
-    pub fn want(&mut self, app: &AppName, now: Moment, most: usize) -> Permit {
+    pub fn want(&mut self, app: &PlatformAppId, now: Moment, most: usize) -> Permit {
         self.wanting.retain(|_, wanted| now.since(*wanted) < AT_ONCE);
         self.wanting.insert(app.clone(), now);
         if self.storm_since.is_none() && self.wanting.len() > most {

@@ -5,6 +5,7 @@
 
 mod approval;
 mod creating;
+mod draft;
 mod rolling_back;
 mod settling;
 mod soaking;
@@ -12,17 +13,18 @@ mod validating;
 
 use std::time::Duration;
 
-use super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
+use super::Decision;
+use super::effect::{Reason, Verb};
 use super::limits;
-use super::observation::{AppView, Deployment, Observation, ReadFault, Request};
+use super::observation::{Observation, ReadFault, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Reading, Verdict};
-use super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Requests, Situation, Stage, State, Watch};
+use super::state::{Incident, Ledger, Outcome, Requests, Stage, State, Watch};
 use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
-use super::{Change, Closed, Decision, Ruling};
-use crate::clock::Moment;
-use crate::ids::{DeploymentId, IncidentId};
+use crate::ids::IncidentId;
+
+use draft::Draft;
 
 /// How long a target is looked for, validated and waited for before the incident ends in a refusal. A colleague's
 /// deployment may take this long to build; a token may take this long to be replaced.
@@ -200,235 +202,4 @@ fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> V
     let readings = rule::read_all(policy, seen.windows, incident.live.since, seen.at);
     let mine = policy.rules.iter().zip(readings).find(|(rule, _)| rule.name == incident.rule);
     mine.map_or(Verdict::Unknown, |(_, reading)| reading.verdict)
-}
-
-/// The longest wait a platform may ask for. One that names years keeps a pin for ten minutes, not for ever.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10 * 60);
-
-/// How long to leave the platform alone after this many calls that were surely not applied: what it asked for,
-/// else doubling from a second to a minute.
-fn backoff(setbacks: u32, asked: Option<Duration>) -> Duration {
-    let doubling = Duration::from_secs(1 << setbacks.saturating_sub(1).min(6)).min(Duration::from_secs(60));
-    asked.unwrap_or(doubling).clamp(Duration::from_secs(1), LONGEST_BACKOFF)
-}
-
-/// A decision about an incident in the making.
-struct Draft {
-    ledger: Ledger,
-    incident: Incident,
-    effect: Option<Effect>,
-    ruling: Option<Ruling>,
-    story: Vec<Event>,
-    /// Something differs from the state the decision began with.
-    changed: bool,
-}
-
-impl Draft {
-    fn new(ledger: Ledger, incident: Incident) -> Self {
-        Self { ledger, incident, effect: None, ruling: None, story: Vec::new(), changed: false }
-    }
-
-    /// A restart of the accused release, or the platform's own upkeep of it, is the accused release under another
-    /// id: it is judged by its own samples from then on.
-    fn follow_restart(&mut self, seen: &Observation<'_>) {
-        let is_open =
-            matches!(self.incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
-        let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
-        let accused = &self.incident.accused;
-        let is_successor = active.id != accused.id && active.came_after(accused.age_key());
-        if is_open && self.incident.requests.targets.is_empty() && is_successor && active.cause.repeats_release() {
-            let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
-            self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
-            self.incident.live = live;
-            Ledger::note(&mut self.ledger.accused, active.id.clone());
-            self.changed = true;
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.story.push(event);
-        self.changed = true;
-    }
-
-    fn tell_target(&mut self, target: &Deployment) {
-        let seen_good = self.ledger.good.iter().any(|good| good.id == target.id);
-        self.tell(Event::Target { target: target.id.clone(), title: target.title.clone(), seen_good });
-    }
-
-    fn rule(&mut self, verb: Verb, reason: Reason) {
-        self.ruling = Some(Ruling { verb, reason, incident: Some(self.incident.id.clone()) });
-    }
-
-    fn set_target(&mut self, chosen: Deployment) {
-        if let Stage::Validating { target, .. } = &mut self.incident.stage {
-            *target = Some(chosen);
-            self.changed = true;
-        }
-    }
-
-    /// The target is not accepted; another one may be.
-    fn strike(&mut self, target: &Deployment, reason: Reason, detail: String) {
-        self.tell(Event::TargetRefused { target: target.id.clone(), reason, detail });
-        self.incident.tried.push((target.id.clone(), reason));
-    }
-
-    fn stage(&mut self, stage: Stage) {
-        self.incident.stage = stage;
-        self.changed = true;
-    }
-
-    /// A call was surely not applied: when the next one may be sent. `None` if the answer does not say so.
-    fn setback(&mut self, answer: &Answer, now: Moment) -> Option<CallStatus> {
-        let status = not_applied(answer, self.incident.setbacks + 1, now)?;
-        self.incident.setbacks += 1;
-        Some(status)
-    }
-
-    /// Owes `effect` from here on; the stage holds the [`Call`] this gives.
-    fn owe(&mut self, effect: Effect, attempt: u32, now: Moment) -> Call {
-        self.tell(Event::Call { call: effect.clone(), attempt });
-        self.effect = Some(effect);
-        Call { attempt, intended_at: now, status: CallStatus::Owed }
-    }
-
-    /// The decision so far, without an end of the incident.
-    fn done(self, wake_at: Option<Moment>, waiting: Option<Reason>) -> Decision {
-        if !self.changed {
-            return Decision { change: None, wake_at, waiting, look: false };
-        }
-        let state = State { situation: Situation::Incident(Box::new(self.incident)), ledger: self.ledger };
-        let change =
-            Change { state, effect: self.effect, ruling: self.ruling, closed: None, story: self.story };
-        Decision { change: Some(Box::new(change)), wake_at, waiting, look: false }
-    }
-
-    /// The rollback exists: it is ours, and it counts against the budget.
-    fn created(&mut self, rollback: &Deployment, now: Moment) {
-        self.note_ours(rollback.id.clone());
-        Ledger::note(&mut self.ledger.rollbacks, now);
-        self.incident.setbacks = 0;
-    }
-
-    fn note_ours(&mut self, made: DeploymentId) {
-        Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
-    }
-
-    /// Ends the incident.
-    fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
-        self.tell(Event::Closed { outcome, reason });
-        self.judge(outcome, reason);
-        if matches!(outcome, Outcome::Committed | Outcome::Reverted | Outcome::Superseded)
-            && let Some(rollback) = self.incident.stage.rollback()
-        {
-            Ledger::note(&mut self.ledger.settled, rollback.clone());
-        }
-        self.remember_lost(seen.at);
-        match outcome {
-            // Decided, and counted, when the call was asked for.
-            Outcome::Committed | Outcome::Reverted => self.ruling = None,
-            Outcome::Observed if self.ruling.is_some() => {}
-            _ => self.rule(verb_of(outcome), reason),
-        }
-        let state = State { situation: self.after(outcome, reason, seen), ledger: self.ledger };
-        let closed = Closed { incident: self.incident, outcome, reason };
-        let change =
-            Change { state, effect: None, ruling: self.ruling, closed: Some(closed), story: self.story };
-        Decision::change(change)
-    }
-
-    /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
-    fn remember_lost(&mut self, now: Moment) {
-        let (incident, lost) = (&self.incident, &mut self.ledger.lost);
-        let mut requests = incident.requests.clone();
-        let found = incident.stage.rollback();
-        if requests.targets.len() <= usize::from(found.is_some()) {
-            return;
-        }
-        requests.before.extend(found.cloned());
-        lost.push((now, incident.id.clone(), requests));
-        if lost.len() > Ledger::KEEP_LOST {
-            lost.remove(0);
-        }
-    }
-
-    /// What the outcome says about the accused deployment: condemned, unless something speaks for it. That another
-    /// release came before it was dealt with does not: it was Bad when it was last seen.
-    fn judge(&mut self, outcome: Outcome, reason: Reason) {
-        let accused = &self.incident.accused;
-        let fair = matches!(
-            reason,
-            Reason::BadBeforeDeployment | Reason::Recovered | Reason::Blind | Reason::Rejected
-        );
-        if outcome == Outcome::Reverted {
-            // Going back did not help: the release was not the cause.
-            self.ledger.condemned.retain(|(id, _)| *id != accused.id);
-        } else if !fair || self.incident.stage.rollback().is_some() {
-            Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
-        }
-    }
-
-    /// The situation after the outcome.
-    fn after(&self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Situation {
-        let live = self.live();
-        match outcome {
-            Outcome::Held | Outcome::Failed => Situation::Held(Hold {
-                why: reason,
-                incident: self.incident.id.clone(),
-                since: seen.at,
-                live: live_now(live, seen),
-                pin: seen.app.value().and_then(|view| self.own_pin(view)),
-            }),
-            // The revert's deployment is on its way; whatever comes is to be learnt.
-            Outcome::Reverted => Situation::Learning { live: Some(live) },
-            // A person's rollback, or ours that a person committed: to be learnt as well.
-            Outcome::Superseded => Situation::Learning { live: Some(live) },
-            _ => Situation::Steady { live },
-        }
-    }
-
-    fn live(&self) -> Live {
-        match &self.incident.stage {
-            Stage::Soaking { live, .. } | Stage::Committing { live, .. } | Stage::Reverting { live, .. } => {
-                live.clone()
-            }
-            _ => self.incident.live.clone(),
-        }
-    }
-
-    fn own_pin(&self, view: &AppView) -> Option<DeploymentId> {
-        view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some())
-    }
-}
-
-/// What is live at the end of an incident, which may be newer than what was accused.
-fn live_now(live: Live, seen: &Observation<'_>) -> Live {
-    let active = seen.app.value().and_then(|view| view.active.as_ref());
-    match active.filter(|active| active.came_after((live.created_ms, &live.id))) {
-        Some(active) => Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at },
-        None => live,
-    }
-}
-
-fn verb_of(outcome: Outcome) -> Verb {
-    match outcome {
-        Outcome::Committed => Verb::Commit,
-        Outcome::Reverted => Verb::Revert,
-        Outcome::Refused => Verb::Refuse,
-        Outcome::Held | Outcome::Failed => Verb::Hold,
-        Outcome::Superseded => Verb::Yield,
-        Outcome::Observed => Verb::Observe,
-        Outcome::Restarted => Verb::Wait,
-    }
-}
-
-/// Whether an answer says that a call was surely not applied, and when to try again after `setbacks` like it.
-fn not_applied(answer: &Answer, setbacks: u32, now: Moment) -> Option<CallStatus> {
-    let (asked, why) = match answer {
-        Answer::NotApplied { retry_after, why: Rejection::Denied } => (*retry_after, Reason::Denied),
-        Answer::NotApplied { retry_after, .. } => (*retry_after, Reason::Blind),
-        Answer::NotSent(Guard::Paused) => (None, Reason::Paused),
-        Answer::NotSent(_) => (None, Reason::Blind),
-        _ => return None,
-    };
-    Some(CallStatus::Backoff { until: now + backoff(setbacks, asked), why })
 }

@@ -81,8 +81,7 @@ fn forgotten_pin(state: &State, seen: &Observation<'_>) -> Option<State> {
             incident
         }
     };
-    let hold =
-        Hold { why: Reason::RollbackFailed, incident, since: seen.at, live, pin: Some(pin.clone()) };
+    let hold = Hold { why: Reason::RollbackFailed, incident, since: seen.at, live, pin: Some(pin.clone()) };
     Some(State { situation: Situation::Held(hold), ledger })
 }
 

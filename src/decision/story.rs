@@ -277,6 +277,7 @@ fn answered(answer: &Answer) -> String {
                 Guard::Changed => "the app has changed since it was decided",
                 Guard::Unreadable => "the app could not be read right before it",
                 Guard::Paused => "an operator paused the app",
+                Guard::Observe => "mode observe came into force",
                 Guard::Storm => "too many apps want a rollback at once",
                 Guard::Interrupted => "rearguard was stopping, or held up since the fresh read",
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    TimelineEntry,
+    TimelineEntry, Whose,
 };
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
@@ -374,7 +374,8 @@ pub(super) async fn many_apps_write_at_once(bench: &dyn Bench) {
     for task in tasks {
         task.await.expect("no task fails");
     }
-    let all = journal.incidents(IncidentQuery { app: None, limit: 9_999 }).await.expect("read");
+    let all =
+        journal.incidents(IncidentQuery { limit: 9_999, ..IncidentQuery::default() }).await.expect("read");
     assert_eq!(all.len(), 500);
 }
 
@@ -419,7 +420,11 @@ pub(super) async fn incidents_come_newest_first_and_no_more_than_asked_for(bench
     let all = journal.incidents(IncidentQuery::default()).await.expect("read");
     assert_eq!(all.len(), 100);
     assert!(all.is_sorted_by(|newer, older| newer.opened_at >= older.opened_at));
-    let of_web = journal.incidents(IncidentQuery { app: Some(web.clone()), limit: 3 }).await.expect("read");
+    let of = |whose| IncidentQuery { whose, limit: 3, only_open: false };
+    let of_web = journal.incidents(of(Whose::App(id_of(&web)))).await.expect("read");
+    assert_eq!(journal.incidents(of(Whose::Named(web.clone()))).await, Ok(of_web.clone()));
+    let open = journal.incidents(IncidentQuery { only_open: true, ..IncidentQuery::default() }).await;
+    assert!(open.expect("read").iter().all(|incident| incident.closed_at.is_none()));
     let bad: Vec<_> = of_web.iter().map(|record| (&record.app, record.bad_deployment.as_str())).collect();
     assert_eq!(bad, [(&web, "bad-119"), (&web, "bad-118"), (&web, "bad-117")]);
 }

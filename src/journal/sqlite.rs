@@ -31,6 +31,7 @@ mod write;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -46,6 +47,9 @@ use super::{
 use crate::clock::Moment;
 use crate::decision::state::State;
 use crate::ids::{IncidentId, PlatformAppId};
+
+/// How long the end of a journal waits for its thread.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The journal in one SQLite file, owned by a thread of its own.
 #[derive(Debug)]
@@ -135,11 +139,16 @@ impl SqliteJournal {
 }
 
 impl Drop for SqliteJournal {
-    /// Waits for the batch under way and for the last checkpoint, so that the file can be opened again at once.
+    /// Waits for the batch under way and for the last checkpoint, so that the file can be opened again at once; but
+    /// not for somebody else's lock, which would hold up the end of the process.
     fn drop(&mut self) {
         drop(self.requests.take());
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        for _ in 0..FAREWELL.as_millis() / 5 {
+            if thread.is_finished() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

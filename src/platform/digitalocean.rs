@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::http::{
     ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Method, Observer, Reply, StartError, TokenReader, Unreadable, Want,
 };
-use super::{Answered, Budget, Call, Platform, PlatformError, operation};
+use super::{Answered, Budget, Call, Listed, Platform, PlatformError, operation};
 use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
@@ -48,9 +48,9 @@ impl DigitalOcean {
         Ok(Self { http: Http::new(config, tokens, observer)? })
     }
 
-    async fn every_app(&self) -> Result<Answered<Vec<(PlatformAppId, AppView)>>, PlatformError> {
+    async fn every_app(&self) -> Result<Answered<Listed>, PlatformError> {
         let mut known = HashSet::new();
-        let mut all = Vec::new();
+        let mut all = Listed { apps: Vec::new(), is_whole: true };
         for number in 1..=PAGES {
             let query = [("per_page", APPS_A_PAGE.to_owned()), ("page", number.to_string())];
             let ask = Ask {
@@ -62,8 +62,9 @@ impl DigitalOcean {
             };
             let page = self.http.call(ask, apps).await?;
             let Answered { value: Page { apps, size, last }, status, request_id } = page;
+            all.is_whole &= apps.len() == size;
             // A page shifts when an app is made or deleted meanwhile: what was seen first is kept.
-            all.extend(apps.into_iter().filter(|(id, _)| known.insert(id.clone())));
+            all.apps.extend(apps.into_iter().filter(|(id, _)| known.insert(id.clone())));
             if last || size == 0 {
                 return Ok(Answered { value: all, status, request_id });
             }
@@ -157,7 +158,7 @@ impl DigitalOcean {
 }
 
 impl Platform for DigitalOcean {
-    fn list_apps(&self) -> Call<'_, Vec<(PlatformAppId, AppView)>> {
+    fn list_apps(&self) -> Call<'_, Listed> {
         Box::pin(self.every_app())
     }
 
@@ -219,15 +220,17 @@ struct Page {
 fn apps(reply: &Reply) -> Result<Page, Unreadable> {
     let page: wire::AppsPage = parse(reply)?;
     let last = !page.has_next();
-    let size = page.apps.len();
-    let apps = each(&page.apps, "app", |app: wire::App| app.seen(reply.date_ms));
+    let entries = page.entries().ok_or_else(|| missing("a list of apps"))?;
+    let size = entries.len();
+    let apps = each(&entries, "app", |app: wire::App| app.seen(reply.date_ms));
     Ok(Page { apps, size, last })
 }
 
 /// Newest first by creation, never by position in the list.
 fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
     let page: wire::DeploymentsPage = parse(reply)?;
-    let mut list = each(&page.deployments, "deployment", wire::Deployment::seen);
+    let entries = page.entries().ok_or_else(|| missing("a list of deployments"))?;
+    let mut list = each(&entries, "deployment", wire::Deployment::seen);
     let mut known = HashSet::new();
     list.retain(|deployment| known.insert(deployment.id.clone()));
     list.sort_by(|one, other| other.age_key().cmp(&one.age_key()));

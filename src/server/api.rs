@@ -16,7 +16,7 @@ use super::routes::Shared;
 use super::{AppStatus, Done, IncidentDetail};
 use crate::decision::observation::Request;
 use crate::ids::{AppName, IncidentId};
-use crate::journal::{Call, IncidentQuery};
+use crate::journal::{Call, IncidentQuery, Whose};
 
 /// Incidents in a list when nobody says how many.
 const DEFAULT_INCIDENTS: usize = 50;
@@ -53,7 +53,11 @@ pub(super) async fn incidents(
     if !(1..=MOST_INCIDENTS).contains(&limit) {
         return Err(ApiError::bad_request(format!("limit is {limit}; allowed is 1 to {MOST_INCIDENTS}")));
     }
-    let query = IncidentQuery { app: wanted.app.map(AppName::from), limit };
+    // The app that bears the name now, else whoever bore it last.
+    let whose = wanted.app.map(AppName::from).map_or(Whose::Everybody, |name| {
+        shared.surface.backend.app_id(&name).map_or(Whose::Named(name), Whose::App)
+    });
+    let query = IncidentQuery { whose, limit, only_open: false };
     let records = read(shared.limits.journal_time, shared.surface.journal.incidents(query)).await?;
     let mut incidents = Vec::with_capacity(records.len());
     for record in records {

@@ -53,6 +53,10 @@ impl From<ActionError> for ApiError {
         match error {
             ActionError::Unknown(what) => Self::unknown(what),
             ActionError::Conflict(why) => Self::new(StatusCode::CONFLICT, "conflict", why),
+            ActionError::NotDurable => Self::unavailable(
+                "journal_unavailable",
+                "in force, but the journal does not take writes: it is tried again; until then a restart forgets it",
+            ),
             ActionError::Unavailable => Self::unavailable(
                 "journal_unavailable",
                 "the journal does not take writes, so nothing was done",

@@ -33,13 +33,14 @@ async fn soaking(world: &World) -> Guard {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_takes_over_a_name_has_its_own_state_and_the_old_ones_incident_goes_on() {
+async fn an_app_that_takes_over_a_name_waits_until_the_old_ones_incident_is_over_and_knows_nothing_of_it() {
     let world = World::new().await;
     let mut guard = soaking(&world).await;
     let (text, id) = another(&world);
     guard.daemon.reload(parse("rearguard.yaml", &text).unwrap()).await.unwrap();
-    let app = guard.api.until_state("steady").await;
-    assert_eq!((&app["id"], &app["incident"]), (&json!(id), &json!(null)), "{app:#}");
+    // The name, its series and its pin are the old one's as long as there is something to tell of it.
+    assert_eq!(guard.api.app().await["id"], world.id.as_str());
+    assert_eq!(guard.api.metric("rearguard_pinned{app=\"shop\"}").await, 1.0);
     let incident = guard.api.until_closed().await;
     assert_eq!(
         (&incident["outcome"], &incident["app_id"]),
@@ -47,11 +48,71 @@ async fn an_app_that_takes_over_a_name_has_its_own_state_and_the_old_ones_incide
         "{incident:#}"
     );
     assert_eq!(world.writes(), (1, 1, 0));
-    let ended = |list: &serde_json::Value| list["apps"].as_array().unwrap().len() == 1;
-    while !ended(&guard.api.get("/api/v1/apps").await) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let app =
+        guard.api.until("the new app", |app| app["id"] == id.as_str() && app["state"] == "steady").await;
+    assert_eq!(app["incident"], json!(null), "{app:#}");
+    assert_eq!(guard.api.get("/api/v1/apps").await["apps"].as_array().unwrap().len(), 1);
+    assert_eq!(guard.api.metric("rearguard_pinned{app=\"shop\"}").await, 0.0);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_taken_back_at_once_leaves_nobody_unguarded() {
+    let world = World::new().await;
+    let text = world.yaml(&Settings::default()).replace("poll: 1s", "poll: 10s");
+    let (head, app) = text.split_once("apps:\n").unwrap();
+    let mut all = text.clone();
+    for n in 0..60 {
+        let id =
+            app.replace(&world.id, &format!("id-{n}")).replace("name: shop\n", &format!("name: app-{n}\n"));
+        all += &id.replace("period: 200ms", "period: 60s").replace("watch: 3s", "watch: 60s");
     }
-    assert_eq!(guard.api.app().await["id"], id.as_str());
+    let one = format!("{head}apps:\n{app}");
+    let config = |text: &str| parse("rearguard.yaml", text).unwrap();
+    let mut guard = world.daemon_of(&all).await;
+    for gap in [0, 0, 0, 1, 2, 5] {
+        let (without, with) = (config(&one), config(&all));
+        guard.daemon.reload(without).await.unwrap();
+        if gap > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(gap)).await;
+        }
+        guard.daemon.reload(with).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let list = guard.api.get("/api/v1/apps").await;
+        assert_eq!(list["apps"].as_array().unwrap().len(), 61, "after a gap of {gap} ms");
+        let metrics = guard.api.text("/metrics").await.1;
+        let shown = metrics.lines().filter(|line| line.starts_with("rearguard_paused{app=\"")).count();
+        assert_eq!(shown, 61, "after a gap of {gap} ms");
+    }
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_names_that_are_swapped_take_their_incidents_with_them() {
+    let world = World::new().await;
+    let text = world.yaml(&Settings::default());
+    let id = world.lab.create_app(OTHER, Release::good("v1")).unwrap().id;
+    let (_, app) = text.split_once("apps:\n").unwrap();
+    let second = app.replace(&world.id, &id).replace("name: shop\n", "name: other\n");
+    let both = format!("{text}{}", second.replace("/sites/shop/", "/sites/other/"));
+    let mut guard = world.daemon_of(&both).await;
+    guard.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until_closed().await;
+    let swapped = both.replace("name: shop\n", "name: TMP\n").replace("name: other\n", "name: shop\n");
+    let swapped = swapped.replace("name: TMP\n", "name: other\n");
+    guard.daemon.reload(parse("rearguard.yaml", &swapped).unwrap()).await.unwrap();
+    guard.api.until("the other app", |app| app["id"] == id.as_str()).await;
+    let count = async |app: &str| {
+        let incidents = guard.api.get(&format!("/api/v1/incidents?app={app}")).await;
+        incidents["incidents"].as_array().unwrap().len()
+    };
+    assert_eq!((count("shop").await, count("other").await), (0, 1));
+    let metrics = guard.api.text("/metrics").await.1;
+    for name in ["shop", "other"] {
+        let series = format!("rearguard_paused{{app=\"{name}\"}}");
+        assert_eq!(metrics.lines().filter(|line| line.starts_with(&series)).count(), 1);
+    }
     guard.daemon.stop().await;
 }
 
@@ -75,7 +136,7 @@ async fn an_app_that_takes_over_a_name_during_a_restart_knows_nothing_of_the_old
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_under_a_new_name_keeps_its_incident_its_pause_and_its_counters() {
+async fn an_app_under_a_new_name_keeps_its_incident_and_its_pause() {
     let world = World::new().await;
     let mut guard = soaking(&world).await;
     assert_eq!(guard.api.post("/api/v1/apps/shop/pause").await, 200);

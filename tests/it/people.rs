@@ -1,7 +1,7 @@
 //! A person always wins, and can stop and approve.
 
 use rearguard::config::parse;
-use rearguard::lab::{Action, Release};
+use rearguard::lab::{Action, Fault, Kind, Operation, Release, Target};
 use serde_json::json;
 
 use crate::world::{APP, Settings, World, known};
@@ -136,6 +136,61 @@ async fn approve_mode_waits_for_a_person() {
         assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 409);
         guard.daemon.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_outranks_what_is_said_after_it() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let app = guard.api.until("the question", |app| app["stage"] == "awaiting_approval").await;
+    let id = app["incident"].as_str().unwrap().to_owned();
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), Kind::Delay { ms: 800 }));
+    assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/approve")).await, 202);
+    guard.api.until("validation", |app| app["stage"] == "validating").await;
+    assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/reject")).await, 202);
+    assert_eq!(guard.api.post("/api/v1/resume").await, 200);
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_once_mode_observe_is_in_force() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let mut guard = world.daemon(&settings).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let slow = world.lab.fault(Fault::on(Target::Call(Operation::GetApp), Kind::Delay { ms: 900 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the request", |app| app["stage"] == "rolling_back").await;
+    let observe = world.yaml(&Settings { mode: "observe", ..settings.clone() });
+    guard.daemon.reload(parse("rearguard.yaml", &observe).unwrap()).await.unwrap();
+    assert_eq!(world.writes(), (0, 0, 0), "the read before the write is still under way");
+    world.lab.remove_fault(slow);
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "observed", "{incident:#}");
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_renamed_in_an_incident_is_one_app_to_the_storm_breaker() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let text = world.yaml(&settings) + "limits: { concurrent_rollbacks: 1 }\n";
+    let mut guard = world.daemon_of(&text).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), Kind::Delay { ms: 800 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("validation", |app| app["stage"] == "validating").await;
+    let renamed = text.replace("  - name: shop", "  - name: store");
+    guard.daemon.reload(parse("rearguard.yaml", &renamed).unwrap()).await.unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(guard.api.metric("rearguard_storm").await, 0.0);
+    guard.daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,6 +160,53 @@ async fn a_stop_leaves_no_call_open_that_was_never_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_the_fresh_read_leaves_no_call_open() {
+    let world = World::new().await;
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let guard = world.daemon_of(&world.yaml(&settings).replace("timeout: 1s", "timeout: 10s")).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let call = Target::Call(Operation::ValidateRollback);
+    world.lab.fault(Fault::on(call, Kind::Delay { ms: 600 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while world.lab.ledger().calls(Operation::ValidateRollback) == 0 {
+        assert!(Instant::now() < deadline, "the platform is not asked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The read before the request hangs for longer than a stop may take.
+    world.lab.fault(Fault::on(Target::Call(Operation::GetApp), Kind::Delay { ms: 9_000 }));
+    guard.api.until("the request", |app| app["stage"] == "rolling_back").await;
+    let began = Instant::now();
+    guard.daemon.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(world.lab.ledger().calls(Operation::CreateRollback), 0);
+    let journal = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    let open = "SELECT count(*) FROM effects WHERE answer IS NULL";
+    assert_eq!(journal.query_row(open, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_the_journal_does_not_take_is_in_force_and_written_later() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(guard.api.post("/api/v1/apps/shop/pause").await, 503);
+    assert_eq!(guard.api.app().await["paused"], true);
+    other.execute_batch("ROLLBACK").unwrap();
+    let written = "SELECT count(*) FROM paused";
+    let deadline = Instant::now() + PATIENCE;
+    while other.query_row(written, [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+        assert!(Instant::now() < deadline, "the pause is never written");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    guard.daemon.stop().await;
+    let guard = world.daemon(&Settings::default()).await;
+    assert_eq!(guard.api.app().await["paused"], true);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_can_be_read_and_not_written_is_not_ready_until_it_can() {
     let world = World::new().await;
     let guard = world.daemon(&Settings { watch: "60s", ..Settings::default() }).await;

@@ -33,7 +33,7 @@ pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context
         // Whichever account it is seen through: ids are unique.
         if let Some(Text(id)) = &raw.id {
             let place = spot.path().to_string();
-            let first = guarded.entry(id.clone()).or_insert_with(|| place.clone());
+            let first = guarded.entry(id.to_ascii_lowercase()).or_insert_with(|| place.clone());
             if *first != place {
                 spot.key("id").wrong(format!("is guarded by {first} already; allowed is once"));
             }
@@ -128,7 +128,9 @@ fn id(spot: &Spot, text: Option<&Text>) -> Option<String> {
         spot.wrong(format!("\"{}\" is not an app's id; allowed is {allowed}", shown(id)));
         return None;
     }
-    Some(id.clone())
+    // A UUID is the same in either case, and the platform writes it in the lower one.
+    let is_uuid = id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    Some(if is_uuid { id.to_ascii_lowercase() } else { id.clone() })
 }
 
 fn soak(spot: &Spot, raw: Option<&raw::Soak>) -> Option<SoakPolicy> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::super::apps::Wanted;
 use super::super::poll::Account;
 use super::super::status;
 use super::{App, Probing, longest_period};
@@ -22,10 +23,8 @@ use crate::server::{ActionError, AppStatus};
 pub(in super::super) enum Command {
     /// How the app is.
     Status(oneshot::Sender<Box<AppStatus>>),
-    /// The configuration changed.
-    Reconfigure(Box<(Arc<AppConfig>, Account)>),
-    /// The app left the configuration: end once no incident is open.
-    Retire,
+    /// What the app is to be has changed.
+    Look,
     /// A person's word on the incident, or `None` for whatever is held.
     Request(Box<Asked>),
 }
@@ -41,12 +40,13 @@ impl App {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Status(reply) => drop(reply.send(Box::new(status::of(self)))),
-            Command::Retire => self.is_retiring = true,
-            Command::Reconfigure(new) => self.reconfigure(new.0, new.1),
+            // Looked for whenever the loop comes round.
+            Command::Look => {}
             Command::Request(asked) => {
                 let Asked { incident, request, reply } = *asked;
                 let taken = self.takes(incident.as_ref(), request);
-                if taken.is_ok() {
+                // A no outranks whatever is said before it was heard.
+                if taken.is_ok() && self.request != Some(Request::Reject) {
                     self.request = Some(request);
                 }
                 drop(reply.send(taken));
@@ -75,6 +75,17 @@ impl App {
         Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
     }
 
+    /// Takes what the app is to be into force. One that left the configuration stays what it was until it may end.
+    pub(super) fn take_seat(&mut self) {
+        let wanted = self.seat.wanted().clone();
+        self.is_retiring = wanted.is_none();
+        if let Some(Wanted { config, account }) = wanted
+            && !Arc::ptr_eq(&config, &self.config)
+        {
+            self.reconfigure(config, account);
+        }
+    }
+
     fn reconfigure(&mut self, config: Arc<AppConfig>, account: Account) {
         let now = self.shell.clock.now();
         // The app is the same one, or this would be another task; its name and its account may be others.
@@ -83,12 +94,11 @@ impl App {
         let old = std::mem::replace(&mut self.config, config);
         let is_same_account = old.platform == self.config.platform;
         if old.name != self.config.name {
+            // Another name's series begin at zero.
             self.shell.metrics.forget_app(&self.metrics);
-        }
-        if old.name != self.config.name
-            || old.policy.rules != self.config.policy.rules
-            || old.probes != self.config.probes
-        {
+            self.metrics = Arc::new(AppMetrics::new(&self.config.policy));
+            self.shell.metrics.show_app(Arc::clone(&self.metrics));
+        } else if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
             self.metrics = Arc::new(AppMetrics::following(&self.config.policy, &self.metrics));
             self.shell.metrics.show_app(Arc::clone(&self.metrics));
         }
@@ -102,7 +112,6 @@ impl App {
             (self.view, self.history) = (Reading::never(), Reading::never());
             (self.other_was_live_at, self.looking) = (None, None);
         }
-        self.is_retiring = false;
     }
 
     pub(super) fn plan_probes(&mut self, now: Moment) {

@@ -69,7 +69,7 @@ impl App {
             self.request = None;
             if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
                 // What observe mode wanted counts for the storm breaker, too.
-                let _ = self.shell.fleet.want(&self.config.name).await;
+                let _ = self.shell.fleet.want(&self.config.id).await;
             }
             self.recorder.announce(&self.shell, &self.config, &self.metrics, &state, &change);
             if change.closed.is_some() || change.effect.is_none() {
@@ -144,6 +144,8 @@ impl App {
             platform: Arc::clone(&self.account.platform),
             fleet: self.shell.fleet.clone(),
             paused: self.shell.paused.clone(),
+            seat: self.seat.clone(),
+            stop: self.stop.clone(),
             clock: Arc::clone(&self.shell.clock),
             limit: self.account.config.timeout * 3,
         };

@@ -5,7 +5,8 @@ use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation, Request};
 use super::super::policy::Policy;
 use super::super::state::{Outcome, Stage};
-use super::{Decision, Draft, Obstacle, VALIDATE_WITHIN, obstacle};
+use super::draft::Draft;
+use super::{Decision, Obstacle, VALIDATE_WITHIN, obstacle};
 
 /// Asks.
 pub(super) fn ask(mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {

@@ -7,7 +7,8 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, rolling_back, validating};
+use super::draft::Draft;
+use super::{Decision, rolling_back, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 

@@ -7,7 +7,8 @@ use super::super::observation::{AppView, Deployment, Observation, Phase};
 use super::super::policy::Policy;
 use super::super::state::{Live, Outcome, PinSight, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft, creating};
+use super::draft::Draft;
+use super::{Decision, creating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -35,7 +36,8 @@ pub(super) fn begin(
 
 /// Follows it.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::RollingBack { mut target, mut rollback, mut pin, deadline } = draft.incident.stage.clone() else {
+    let Stage::RollingBack { mut target, mut rollback, mut pin, deadline } = draft.incident.stage.clone()
+    else {
         return draft.done(None, None);
     };
     let Some(view) = seen.app.since(draft.incident.opened_at) else {

@@ -5,7 +5,8 @@ use super::super::observation::{AppView, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Ledger, Outcome, Stage};
 use super::super::story::Event;
-use super::{Decision, Draft};
+use super::Decision;
+use super::draft::Draft;
 
 /// How often a commit or revert that left no trace is sent.
 const MOST_SENT: u32 = 3;

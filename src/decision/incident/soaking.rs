@@ -8,8 +8,9 @@ use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
 use super::super::rule::{self, Verdict};
 use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
+use super::draft::Draft;
 use super::rolling_back::{Sight, is_overtaken, sight};
-use super::{Decision, Draft, settling};
+use super::{Decision, settling};
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
 const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);

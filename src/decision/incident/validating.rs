@@ -5,7 +5,8 @@ use super::super::observation::{Deployment, Observation, Phase, ReadFault};
 use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
-use super::{Decision, Draft, Obstacle, approval, creating, obstacle};
+use super::draft::Draft;
+use super::{Decision, Obstacle, approval, creating, obstacle};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.

@@ -3,12 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::super::{DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Restored, TimelineEntry};
+use super::super::{
+    DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Restored, TimelineEntry, Whose,
+};
 use super::fault::Fault;
 use super::write::{MARK, STORM_SINCE};
 use crate::clock::Moment;
 use crate::decision::state::State;
-use crate::ids::{AppName, IncidentId, PlatformAppId};
+use crate::ids::{IncidentId, PlatformAppId};
 
 /// How many incidents are given where the query does not say.
 const INCIDENTS: usize = 100;
@@ -69,12 +71,17 @@ pub(super) fn incidents(
         0 => INCIDENTS,
         limit => limit.min(INCIDENTS_AT_MOST),
     };
-    let filter = if query.app.is_some() { "app = ?1" } else { "?1 IS NULL" };
+    let (filter, whose) = match &query.whose {
+        Whose::Everybody => ("?1 IS NULL", None),
+        Whose::App(id) => ("app_id = ?1", Some(id.as_str())),
+        Whose::Named(name) => ("app = ?1", Some(name.as_str())),
+    };
+    let open = if query.only_open { "AND closed_at IS NULL" } else { "" };
     let rows: Vec<String> = connection
         .prepare_cached(&format!(
-            "SELECT record FROM incidents WHERE {filter} ORDER BY opened_at DESC, rowid DESC LIMIT ?2"
+            "SELECT record FROM incidents WHERE {filter} {open} ORDER BY opened_at DESC, rowid DESC LIMIT ?2"
         ))?
-        .query_map(params![query.app.as_ref().map(AppName::as_str), limit as i64], text)?
+        .query_map(params![whose, limit as i64], text)?
         .collect::<Result<_, _>>()?;
     rows.iter().map(|row| decode(row, || "an incident".to_owned())).collect()
 }

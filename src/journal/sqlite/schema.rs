@@ -69,12 +69,15 @@ const FIRST: &str = "
     CREATE TABLE incidents (
         id TEXT PRIMARY KEY,
         app TEXT NOT NULL,
+        app_id TEXT NOT NULL,
         opened_at INTEGER NOT NULL,
         closed_at INTEGER,
         record TEXT NOT NULL
     ) STRICT;
     CREATE INDEX incidents_by_age ON incidents (opened_at);
-    CREATE INDEX incidents_of_app ON incidents (app, opened_at);
+    CREATE INDEX incidents_of_name ON incidents (app, opened_at);
+    CREATE INDEX incidents_of_app ON incidents (app_id, opened_at);
+    CREATE INDEX incidents_open ON incidents (opened_at) WHERE closed_at IS NULL;
     CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
 
     CREATE TABLE timeline (

@@ -115,7 +115,7 @@ fn write_incident(connection: &Connection, entry: &Entry) -> Written {
     }
     connection
         .prepare_cached(
-            "INSERT INTO incidents (id, app, opened_at, closed_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO incidents (id, app, app_id, opened_at, closed_at, record) VALUES (?1, ?2, ?6, ?3, ?4, ?5)
              ON CONFLICT (id) DO UPDATE
              SET app = excluded.app, closed_at = excluded.closed_at, record = excluded.record",
         )?
@@ -125,6 +125,7 @@ fn write_incident(connection: &Connection, entry: &Entry) -> Written {
             incident.opened_at.as_millisecond(),
             incident.closed_at.map(|at| at.as_millisecond()),
             json(&entry.app, incident)?,
+            incident.app_id.as_str(),
         ])?;
     let mut add = connection.prepare_cached("INSERT INTO timeline (incident, entry) VALUES (?1, ?2)")?;
     for line in &entry.timeline {

@@ -32,13 +32,6 @@ pub(super) fn detail<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     Ok(lenient::<D, Option<Object<T>>>(deserializer)?.map(|Object(detail)| detail).unwrap_or_default())
 }
 
-/// The empty list for null; a wrong type and a missing field are errors.
-pub(super) fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// An int64, which proto3 JSON writes as a number or as a string.
 #[derive(Default, PartialEq)]
 pub(super) struct Count(pub(super) i64);

@@ -8,10 +8,11 @@
 //! lacks, <https://github.com/digitalocean/godo/blob/main/apps.gen.go>.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::canonical;
-use super::proto3::{Count, Object, detail, lenient, millis, or_empty};
+use super::proto3::{Count, Object, detail, lenient, millis};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
 use crate::ids::{DeploymentId, PlatformAppId};
 use crate::platform::http::one_line;
@@ -22,24 +23,42 @@ const TITLE: usize = 120;
 /// `GET /v2/apps`. An app is read on its own, so that a strange one does not hide the others.
 #[derive(Deserialize)]
 pub(super) struct AppsPage {
-    #[serde(deserialize_with = "or_empty")]
-    pub(super) apps: Vec<Box<RawValue>>,
+    apps: Option<Vec<Box<RawValue>>>,
     #[serde(default, deserialize_with = "detail")]
-    links: Links,
+    links: Option<Links>,
+    meta: Option<IgnoredAny>,
 }
 
 impl AppsPage {
     /// Whether another page follows. Its URL is not looked at: the page is counted by the one who asks.
     pub(super) fn has_next(&self) -> bool {
-        !self.links.pages.next.is_empty()
+        self.links.as_ref().is_some_and(|links| !links.pages.next.is_empty())
     }
+
+    /// What stands in the list.
+    pub(super) fn entries(self) -> Option<Vec<Box<RawValue>>> {
+        entries(self.apps, self.links.is_some() || self.meta.is_some())
+    }
+}
+
+/// An empty list may be left out, as all zero values; an answer without anything is no list.
+fn entries(list: Option<Vec<Box<RawValue>>>, is_page: bool) -> Option<Vec<Box<RawValue>>> {
+    list.or_else(|| is_page.then(Vec::new))
 }
 
 /// `GET /v2/apps/{id}/deployments`.
 #[derive(Deserialize)]
 pub(super) struct DeploymentsPage {
-    #[serde(deserialize_with = "or_empty")]
-    pub(super) deployments: Vec<Box<RawValue>>,
+    deployments: Option<Vec<Box<RawValue>>>,
+    links: Option<IgnoredAny>,
+    meta: Option<IgnoredAny>,
+}
+
+impl DeploymentsPage {
+    /// What stands in the list.
+    pub(super) fn entries(self) -> Option<Vec<Box<RawValue>>> {
+        entries(self.deployments, self.links.is_some() || self.meta.is_some())
+    }
 }
 
 /// `GET /v2/apps/{id}`.

@@ -21,7 +21,7 @@ use crate::decision::state::{Outcome, State};
 use crate::ids::{AppName, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    TimelineEntry,
+    TimelineEntry, Whose,
 };
 use crate::metrics::Metrics;
 use crate::server::limits::Limits;
@@ -117,6 +117,10 @@ impl Backend for Fake {
         Box::pin(ready((name.as_str() == "checkout").then(|| app("checkout"))))
     }
 
+    fn app_id(&self, name: &AppName) -> Option<PlatformAppId> {
+        (name.as_str() == "checkout").then(|| "4f6c71e2".into())
+    }
+
     fn live(&self) -> Result<(), String> {
         if self.trouble == Trouble::NotLive {
             Err("the loop of app checkout\nstands".to_owned())
@@ -197,7 +201,7 @@ impl Journal for Fake {
         self.read(())
     }
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {
-        let matches = query.app.is_none_or(|app| app.as_str() == "checkout");
+        let matches = !matches!(query.whose, Whose::Named(_));
         self.read(if matches { vec![incident(); query.limit.min(2)] } else { Vec::new() })
     }
     fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>> {
