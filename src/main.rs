@@ -8,6 +8,9 @@ use clap::error::ErrorKind;
 use rearguard::cli::{self, Cli, ExitCode, Page};
 use rearguard::telemetry;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Columns when the terminal does not say.
 const DEFAULT_WIDTH: usize = 100;
 
