@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use rearguard::cli::{self, Cli, ExitCode, Page};
 use rearguard::telemetry;
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

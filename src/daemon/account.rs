@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
-use super::poll::{Account, Slices};
 use crate::config::{PlatformConfig, PlatformKind};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
@@ -12,18 +9,16 @@ use crate::platform::digitalocean::DigitalOcean;
 use crate::platform::http::{Observer, StartError};
 use crate::telemetry::Chain;
 
-/// How many reads that nobody waits for an account makes at once.
-const TURNS: usize = 2;
-
 /// The account of `config`, with its requests counted.
-pub(super) fn build(config: &PlatformConfig, metrics: &Metrics) -> Result<Account, StartError> {
+pub(super) fn open_counted(
+    config: &PlatformConfig,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Platform>, StartError> {
     let (requests, name) = (metrics.platform_requests.clone(), config.name.clone());
     let observer = Arc::new(move |operation: &'static str, code: &str| {
         requests.with_label_values(&[name.as_str(), operation, code]).inc();
     });
-    let platform = open_account(config, observer)?;
-    let turns = Arc::new(Semaphore::new(TURNS));
-    Ok(Account { platform, config: Arc::new(config.clone()), slices: Slices::default(), turns })
+    open_account(config, observer)
 }
 
 /// The account of `config`, whatever it speaks.
