@@ -53,6 +53,7 @@ impl FleetOwner {
         loop {
             let before = fleet.storm_since();
             let ask = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 ask = inbox.recv() => ask,
                 () = tokio::time::sleep(WRITE_AGAIN), if before != written => {

@@ -37,12 +37,14 @@ pub(super) async fn keep(
             let retention = *retention.borrow();
             // In small steps, so nothing is lost when it is cut short.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = prune(shell, retention) => {}
             }
         }
         round = round.wrapping_add(1);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(HOUSEKEEPING) => {}
         }

@@ -1,6 +1,6 @@
 //! One poller an account: asks for all apps at once and hands each app its own slice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) struct Account {
 
 /// The newest picture of each app that somebody asked for.
 #[derive(Clone, Default)]
-pub(super) struct Slices(Arc<watch::Sender<HashMap<PlatformAppId, watch::Sender<Reading<AppView>>>>>);
+pub(super) struct Slices(Arc<watch::Sender<BTreeMap<PlatformAppId, watch::Sender<Reading<AppView>>>>>);
 
 impl Slices {
     /// Subscribes to an app's picture.
@@ -53,7 +53,7 @@ impl Slices {
     /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist, or cannot be read.
     fn hand_out(&self, sent: Moment, list: Listed) -> bool {
         let absent = if list.is_whole { ReadFault::NotFound } else { ReadFault::Unreachable };
-        let mut views: HashMap<PlatformAppId, AppView> = list.apps.into_iter().collect();
+        let mut views: BTreeMap<PlatformAppId, AppView> = list.apps.into_iter().collect();
         let mut is_expecting = false;
         self.0.send_modify(|slices| {
             slices.retain(|_, sender| sender.receiver_count() > 0);
@@ -94,6 +94,7 @@ impl Poller {
         let mut is_expecting = false;
         loop {
             let polled = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 polled = self.poll() => polled,
                 // Many slow pages are no stuck loop: each request has its limit.
@@ -172,6 +173,7 @@ impl Poller {
             self.heartbeat.beat(self.clock.now());
             let next = until.min(tokio::time::Instant::now() + LONGEST_NAP);
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Err(()),
                 () = tokio::time::sleep_until(next) => {}
             }

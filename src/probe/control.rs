@@ -198,6 +198,7 @@ async fn sample_for_ever(
     loop {
         let due = controls.iter().map(|control| control.due).min().unwrap_or(start);
         tokio::select! {
+            biased;
             () = sleep_until(due) => {
                 let now = Instant::now();
                 for (index, control) in controls.iter_mut().enumerate().filter(|(_, c)| c.due <= now) {
