@@ -23,12 +23,24 @@ pub trait Probe: Send + Sync + 'static {
     fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>>;
 }
 
+/// Somebody who can be asked whether our network works where no control probe is configured.
+pub trait Witness: Send + Sync {
+    /// Asks the platform, and tells the peers what came of it. Ends within seconds.
+    fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
 /// The sample as it may be used against the app: a failure becomes Unknown where the fault may be ours.
 ///
 /// The raw sample is recorded with `peer` first, so that the others can see that this app fails as well. Answers
 /// at once unless the sample failed and no recent control sample is at hand; then within the controls' longest
-/// timeout and [`control::SLACK`].
-pub async fn believed(sample: Sample, controls: &control::Controls, peer: &peers::Peer) -> Sample {
+/// timeout and [`control::SLACK`]. Without controls `witness` is asked where nothing else is known; without a witness,
+/// which is where nothing depends on it, the failure is the app's.
+pub async fn believed(
+    sample: Sample,
+    controls: &control::Controls,
+    peer: &peers::Peer,
+    witness: Option<&dyn Witness>,
+) -> Sample {
     peer.record(&sample);
     if !matches!(sample.result, SampleResult::Bad(_)) {
         return sample;
@@ -36,9 +48,16 @@ pub async fn believed(sample: Sample, controls: &control::Controls, peer: &peers
     let blind = match controls.verdict(&sample).await {
         control::ControlVerdict::Theirs => None,
         control::ControlVerdict::Ours => Some(BlindCause::Control),
-        control::ControlVerdict::NotConfigured => match peer.verdict(&sample) {
-            peers::PeerVerdict::Theirs => None,
-            peers::PeerVerdict::Ours => Some(BlindCause::Peers),
+        control::ControlVerdict::NotConfigured => match (peer.verdict(&sample), witness) {
+            (peers::PeerVerdict::Theirs, _) | (peers::PeerVerdict::Unclear, None) => None,
+            (peers::PeerVerdict::Ours, _) => Some(BlindCause::Peers),
+            (peers::PeerVerdict::Unclear, Some(witness)) => {
+                let _turn = peer.turn().await;
+                if peer.verdict(&sample) == peers::PeerVerdict::Unclear {
+                    witness.ask().await;
+                }
+                (peer.verdict(&sample) != peers::PeerVerdict::Theirs).then_some(BlindCause::Peers)
+            }
         },
     };
     match blind {
@@ -99,7 +118,7 @@ mod tests {
             let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
             let controls = controls(&clock, control);
             assert_eq!(
-                believed(sample, &controls, &peer).await,
+                believed(sample, &controls, &peer, None).await,
                 Sample { result: expected, ..sample },
                 "{what}"
             );
@@ -115,10 +134,42 @@ mod tests {
         let failed = |seconds| Sample { at: at(seconds), micros: 1_000, result: BAD };
         peers.platform_unreachable(at(99));
         for app in &apps {
-            let blind = believed(failed(100), &controls, app).await.result;
+            let blind = believed(failed(100), &controls, app, None).await.result;
             assert_eq!(blind, SampleResult::Unknown(BlindCause::Peers));
         }
-        peers.platform_answered(at(101));
-        assert_eq!(believed(failed(102), &controls, &apps[0]).await.result, BAD);
+        peers.platform_answered(at(102));
+        assert_eq!(believed(failed(102), &controls, &apps[0], None).await.result, BAD);
+    }
+
+    /// The platform as somebody to ask: it answers, or cannot be reached.
+    struct Platform(Peers, bool, std::sync::atomic::AtomicU32);
+
+    impl Witness for Platform {
+        fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            self.2.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let at = Moment::from_millis(100_000);
+            if self.1 {
+                self.0.platform_answered(at)
+            } else {
+                self.0.platform_unreachable(at)
+            }
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn without_controls_the_platform_is_asked_once_for_all_who_fail() {
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+        let controls = controls(&clock, None);
+        for (answers, expected) in [(true, BAD), (false, SampleResult::Unknown(BlindCause::Peers))] {
+            let peers = Peers::new();
+            let witness = Platform(peers.clone(), answers, 0.into());
+            let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15))).collect();
+            for app in &apps {
+                let failed = Sample { at: Moment::from_millis(100_000), micros: 1_000, result: BAD };
+                assert_eq!(believed(failed, &controls, app, Some(&witness)).await.result, expected);
+            }
+            assert_eq!(witness.2.load(std::sync::atomic::Ordering::Relaxed), 1);
+        }
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shell;
 use super::apps::{Seat, Wanted};
-use super::look::Looked;
+use super::look::{Looked, PlatformWitness};
 use super::perform::Performed;
 use super::poll::Account;
 use super::record::Recorder;
@@ -27,9 +27,9 @@ use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, State};
 use crate::metrics::{AppMetrics, Heartbeat};
-use crate::probe::believed;
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
+use crate::probe::{Witness, believed};
 
 pub(super) use command::{Asked, Command};
 use sight::LOOK_AGAIN;
@@ -195,12 +195,25 @@ impl App {
             probing.schedule.attend(pacing, now);
             if !probing.is_under_way && probing.schedule.wake(now) == Wake::Now {
                 probing.is_under_way = true;
+                let last = self.windows.get(n).and_then(Window::last);
+                if last.is_some_and(|last| matches!(last.result, SampleResult::Bad(_))) {
+                    // It may fail again: the control's answer shall be at hand then.
+                    self.shell.controls.borrow().hint();
+                }
                 let (shell, config, peer) =
                     (Arc::clone(&self.shell), Arc::clone(&self.config), Arc::clone(&self.peer));
+                // At rest nothing is accused, and nobody is asked.
+                let witness = (attention != Attention::Rest).then(|| PlatformWitness {
+                    platform: Arc::clone(&self.account.platform),
+                    app: config.id.clone(),
+                    peers: shell.peers.clone(),
+                    clock: Arc::clone(&shell.clock),
+                });
                 self.sampling.spawn(async move {
                     let sample = shell.probe.sample(&config.probes[n]).await;
                     let controls = Arc::clone(&shell.controls.borrow());
-                    (n, believed(sample, &controls, &peer).await)
+                    let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
+                    (n, believed(sample, &controls, &peer, witness).await)
                 });
             }
         }
@@ -270,10 +283,6 @@ impl App {
         probing.schedule.finished(&sample, now);
         window.push(sample);
         self.metrics.sample(n, &sample);
-        if matches!(sample.result, SampleResult::Bad(_)) {
-            // The next failure's control sample shall be at hand when it is needed.
-            self.shell.controls.borrow().hint();
-        }
     }
 
     fn take_answer(&mut self, performed: Performed) {

@@ -1,5 +1,7 @@
 //! Reads of one app, and how a new read joins what is known.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,10 @@ use super::poll::read_fault;
 use crate::clock::Clock;
 use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
 use crate::ids::PlatformAppId;
+use crate::platform::pace::is_for_acting;
 use crate::platform::{Answered, Platform, PlatformError};
+use crate::probe::Witness;
+use crate::probe::peers::Peers;
 
 /// What is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,36 @@ pub(super) async fn look(
             }
             Looked { view: Some(view), history: Some(reading(sent, history)) }
         }
+    }
+}
+
+/// The platform, asked whether our network works.
+pub(super) struct PlatformWitness {
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) app: PlatformAppId,
+    pub(super) peers: Peers,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// How long the platform has for that: a sample waits for it.
+const TESTIFY_WITHIN: Duration = Duration::from_secs(3);
+
+impl Witness for PlatformWitness {
+    fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            let sent = self.clock.now();
+            // What is left of the rate limit is for acting. Without an answer the sample stays unknown.
+            if is_for_acting(self.platform.budget()) {
+                return;
+            }
+            let asked = tokio::time::timeout(TESTIFY_WITHIN, self.platform.app(&self.app)).await;
+            match asked {
+                Err(_) | Ok(Err(PlatformError::NotConnected(_))) => self.peers.platform_unreachable(sent),
+                // A broken answer says nothing; a wait that we impose on ourselves neither.
+                Ok(Err(PlatformError::Ambiguous(_) | PlatformError::RateLimited { .. })) => {}
+                Ok(_) => self.peers.platform_answered(sent),
+            }
+        })
     }
 }
 

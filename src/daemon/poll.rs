@@ -140,7 +140,8 @@ impl Poller {
         }
         match &listed {
             Err(PlatformError::NotConnected(_)) => self.peers.platform_unreachable(sent),
-            Err(PlatformError::Ambiguous(_)) => {}
+            // A broken answer says nothing, and a wait that we impose on ourselves was no request.
+            Err(PlatformError::Ambiguous(_) | PlatformError::RateLimited { .. }) => {}
             _ => self.peers.platform_answered(sent),
         }
         let mut list = listed?.value;

@@ -76,7 +76,10 @@ fn forgotten_pin(state: &State, seen: &Observation<'_>) -> Option<State> {
         Some(incident) => incident.clone(),
         None => {
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
-            let (_, incident, _) = ledger.lost.remove(place);
+            let (_, incident, requests) = &mut ledger.lost[place];
+            requests.account_for(pin.clone());
+            let incident = incident.clone();
+            ledger.lost.retain(|(_, _, requests)| !requests.targets.is_empty());
             Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
             incident
         }

@@ -41,11 +41,20 @@ pub fn next_poll(configured: Duration, budget: Budget, consecutive_faults: u32, 
     wanted.min(LONGEST.max(configured))
 }
 
+/// Whether what is left of the limit is the reserve, which is for acting.
+pub fn is_for_acting(budget: Budget) -> bool {
+    budget.remaining.is_some_and(|remaining| remaining <= reserve(budget))
+}
+
+fn reserve(budget: Budget) -> u32 {
+    (budget.limit.unwrap_or(0) / RESERVE_SHARE).max(RESERVE_LEAST)
+}
+
 /// The poll at which what is left, without the reserve, lasts a whole window. Zero while there is plenty.
 fn stretched(budget: Budget) -> Duration {
     let Some(remaining) = budget.remaining else { return Duration::ZERO };
     let limit = budget.limit.unwrap_or(0);
-    let reserve = (limit / RESERVE_SHARE).max(RESERVE_LEAST);
+    let reserve = reserve(budget);
     if remaining >= limit / LOW_SHARE && remaining > reserve {
         return Duration::ZERO;
     }

@@ -1,21 +1,19 @@
 //! "Is it me?" without control probes: the other apps and the platform's API stand in for them.
 //!
-//! The question put to them is always the same: *since this app began to fail, did anything else work over our
-//! network, and did anything else begin to fail with it?* Nothing can be asked again at once, as control probes can,
-//! so silence is not evidence: an app is only spared on positive evidence that others fail along with it. That is
-//! safe, because a network that is wholly down also fails the read that precedes every write; and a platform that
-//! cannot be reached can be sent no rollback, so being blind meanwhile costs nothing.
+//! The question put to them is the one that control probes are asked: *did anything else work over our network, no
+//! earlier than this sample?* If nothing did, and nothing speaks against our network either, the
+//! answer is unclear: then the platform is asked, where the sample matters. What was believed for want of evidence
+//! would stay in the window when our network comes back, and accuse a release of what was ours.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::control::ALLOWANCE;
 use crate::clock::Moment;
 use crate::decision::sample::{Sample, SampleResult};
-
-/// What worked this shortly before the first failure still speaks for the network: the same allowance that
-/// a control sample has.
-const ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// So many periods without a sample and an app has no voice: the same patience after which rules call it silent.
 const PATIENCE: u32 = 3;
@@ -29,8 +27,10 @@ const QUORUM: usize = 2;
 pub enum PeerVerdict {
     /// Everything fails together.
     Ours,
-    /// Something else works, or nothing speaks against.
+    /// Something else works.
     Theirs,
+    /// Nothing is known of this moment.
+    Unclear,
 }
 
 /// What is known of one app. Times are when samples were sent.
@@ -58,12 +58,12 @@ pub struct PlatformRecord {
 /// Whose fault it is that `failed` failed, where `own` is the record of its app, with that sample in it.
 ///
 /// In this order:
-/// 1. the platform answered since the app began to fail: our network works, the app is at fault;
-/// 2. so it is if another app was good since then and still has a voice;
+/// 1. the platform answered a call sent no earlier than the sample: our network works, the app is at fault;
+/// 2. so it is if another app was good then;
 /// 3. the platform cannot be reached: ours;
 /// 4. at least two (`QUORUM`) other apps began to fail together with this one: ours. An app that was failing long
 ///    before says nothing about now;
-/// 5. nothing speaks against: the app is at fault.
+/// 5. nothing is known of this moment: unclear.
 pub fn whose(
     failed: &Sample,
     own: &PeerRecord,
@@ -71,17 +71,17 @@ pub fn whose(
     others: impl Iterator<Item = PeerRecord>,
 ) -> PeerVerdict {
     let onset = own.failing_since.unwrap_or(failed.at).min(failed.at);
-    let bar = onset - ALLOWANCE;
+    let bar = failed.at - ALLOWANCE;
     if platform.answered.is_some_and(|at| at >= bar) {
         return PeerVerdict::Theirs;
     }
     let mut together = 0_usize;
     for other in others {
-        let voice = other.period * PATIENCE;
-        if other.good.is_some_and(|good| good >= bar && good + voice >= failed.at) {
+        if other.good.is_some_and(|good| good >= bar) {
             return PeerVerdict::Theirs;
         }
-        let speaks = other.bad.is_some_and(|bad| bad >= bar && bad + voice >= failed.at);
+        let voice = other.period * PATIENCE;
+        let speaks = other.bad.is_some_and(|bad| bad >= onset - ALLOWANCE && bad + voice >= failed.at);
         if speaks && other.failing_since.is_some_and(|since| since + voice >= onset) {
             together += 1;
         }
@@ -89,7 +89,7 @@ pub fn whose(
     if platform.unreachable > platform.answered || together >= QUORUM {
         return PeerVerdict::Ours;
     }
-    PeerVerdict::Theirs
+    PeerVerdict::Unclear
 }
 
 /// The shared record of all apps and platforms. Cheap to clone; every clone is the same record.
@@ -105,6 +105,8 @@ pub struct Peers {
 struct Shared {
     answered: Slot,
     unreachable: Slot,
+    /// Held by whoever asks the platform; the others wait for what it learns.
+    asking: Mutex<()>,
     /// Written when an app comes or goes, and only then.
     apps: RwLock<Vec<Weak<AppSlots>>>,
 }
@@ -171,6 +173,11 @@ impl Peer {
             }
             SampleResult::Unknown(_) => {}
         }
+    }
+
+    /// Waits until nobody else asks the platform.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.shared.asking.lock().await
     }
 
     /// Whose fault a failed sample of this app is; see [`whose`]. The sample must have been recorded.
@@ -253,35 +260,29 @@ mod tests {
 
     #[test]
     fn an_app_is_spared_only_on_evidence_that_others_fail_with_it() {
-        use PeerVerdict::{Ours, Theirs};
+        use PeerVerdict::{Ours, Theirs, Unclear};
         // The app began to fail at 1000 s and failed again at 1010 s. (answered, unreachable), others, verdict.
         type Case = (&'static str, (i64, i64), Vec<PeerRecord>, PeerVerdict);
-        let table: [Case; 17] = [
-            ("alone, and nothing is known", (0, 0), vec![], Theirs),
-            ("alone, the platform answered a while before", (990, 0), vec![], Theirs),
-            ("alone, the platform answered since", (1005, 0), vec![], Theirs),
+        let table: [Case; 15] = [
+            ("alone, and nothing is known", (0, 0), vec![], Unclear),
+            ("alone, the platform answered before it", (1005, 0), vec![], Unclear),
+            ("alone, the platform answered with it", (1010, 0), vec![], Theirs),
             ("alone, the platform cannot be reached", (990, 1005), vec![], Ours),
             ("alone, the platform never could be reached", (0, 900), vec![], Ours),
-            ("the platform answered since, then failed", (1003, 1008), vec![], Theirs),
-            ("the platform is down, another app is good since", (900, 1005), vec![app(1004, 0, 0)], Theirs),
-            ("the platform is down, another was good before", (900, 1005), vec![app(998, 0, 0)], Ours),
-            ("one other fails as well", (990, 0), vec![app(990, 1004, 1004)], Theirs),
+            ("the platform answered since it began, then failed", (1003, 1008), vec![], Ours),
+            ("the platform is down, another app is good with it", (900, 1005), vec![app(1010, 0, 0)], Theirs),
+            ("the platform is down, another was good before it", (900, 1005), vec![app(1004, 0, 0)], Ours),
+            ("one other fails as well", (990, 0), vec![app(990, 1004, 1004)], Unclear),
             ("two others fail as well", (990, 0), vec![app(990, 1004, 1004), app(991, 1006, 1006)], Ours),
             (
-                "two fail, a third is good since",
+                "two fail, a third is good with it",
                 (990, 0),
-                vec![app(990, 1004, 1004), app(991, 1006, 1006), app(1001, 0, 0)],
+                vec![app(990, 1004, 1004), app(991, 1006, 1006), app(1010, 0, 0)],
                 Theirs,
             ),
             (
-                "two fail, a third was good before and is not heard yet",
-                (990, 0),
-                vec![app(990, 1004, 1004), app(991, 1006, 1006), app(996, 0, 0)],
-                Ours,
-            ),
-            (
-                "two fail, the platform answered since",
-                (1002, 0),
+                "two fail, the platform answered with it",
+                (1010, 0),
                 vec![app(990, 1004, 1004), app(991, 1006, 1006)],
                 Theirs,
             ),
@@ -289,7 +290,7 @@ mod tests {
                 "two others have been down for hours",
                 (990, 0),
                 vec![app(0, 1004, 100), app(0, 1006, 200)],
-                Theirs,
+                Unclear,
             ),
             (
                 "two others began to fail shortly before",
@@ -297,13 +298,7 @@ mod tests {
                 vec![app(960, 1004, 975), app(961, 1006, 976)],
                 Ours,
             ),
-            (
-                "two others failed before and have been silent",
-                (990, 0),
-                vec![app(960, 975, 975), app(961, 976, 976)],
-                Theirs,
-            ),
-            ("two others were never heard", (990, 0), vec![app(0, 0, 0), app(0, 0, 0)], Theirs),
+            ("two others were never heard", (990, 0), vec![app(0, 0, 0), app(0, 0, 0)], Unclear),
         ];
         for (what, (answered, unreachable), others, expected) in table {
             let some = |seconds| (seconds != 0).then(|| at(seconds));
@@ -314,10 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn a_good_sample_just_before_the_first_failure_still_speaks_for_the_network() {
+    fn a_good_sample_that_was_sent_together_with_the_failed_one_speaks_for_the_network() {
         let own = app(0, 1000, 1000);
         let unreachable = PlatformRecord { answered: None, unreachable: Some(at(999)) };
-        for (millis, verdict) in [(999_500, PeerVerdict::Theirs), (999_499, PeerVerdict::Ours)] {
+        for (millis, verdict) in [(999_950, PeerVerdict::Theirs), (999_949, PeerVerdict::Ours)] {
             let other = PeerRecord { good: Some(Moment::from_millis(millis)), ..app(0, 0, 0) };
             assert_eq!(whose(&bad(1000), &own, unreachable, [other].into_iter()), verdict);
         }
@@ -340,14 +335,14 @@ mod tests {
             peer.record(&sample(90, SampleResult::Good));
         }
         mine.record(&bad(100));
-        assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Theirs, "it fails alone");
+        assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Unclear, "it fails alone");
         second.record(&bad(101));
         third.record(&sample(101, SampleResult::Unknown(BlindCause::Host)));
-        assert_eq!(mine.verdict(&bad(102)), PeerVerdict::Theirs, "an unknown sample is no voice");
+        assert_eq!(mine.verdict(&bad(102)), PeerVerdict::Unclear, "an unknown sample is no voice");
         third.record(&bad(102));
         assert_eq!(mine.verdict(&bad(103)), PeerVerdict::Ours, "all fail together");
         peers.platform_answered(at(104));
-        assert_eq!(mine.verdict(&bad(105)), PeerVerdict::Theirs, "the network carries the platform's API");
+        assert_eq!(mine.verdict(&bad(104)), PeerVerdict::Theirs, "the network carries the platform's API");
         drop(third);
         let late = peers.join(PERIOD);
         late.record(&sample(106, SampleResult::Good));

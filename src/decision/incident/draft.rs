@@ -152,11 +152,12 @@ impl Draft {
     pub(super) fn remember_lost(&mut self, now: Moment) {
         let (incident, lost) = (&self.incident, &mut self.ledger.lost);
         let mut requests = incident.requests.clone();
-        let found = incident.stage.rollback();
-        if requests.targets.len() <= usize::from(found.is_some()) {
+        if let Some(found) = incident.stage.rollback() {
+            requests.account_for(found.clone());
+        }
+        if requests.targets.is_empty() {
             return;
         }
-        requests.before.extend(found.cloned());
         lost.push((now, incident.id.clone(), requests));
         if lost.len() > Ledger::KEEP_LOST {
             lost.remove(0);

@@ -60,6 +60,12 @@ impl Requests {
         let is_new = !self.before.contains(&entry.id);
         self.targets.iter().rev().find(repeats).filter(|_| is_new)
     }
+
+    /// One of them made `deployment`: what is new from now on is another one's.
+    pub fn account_for(&mut self, deployment: DeploymentId) {
+        self.before.insert(deployment);
+        self.targets.pop();
+    }
 }
 
 /// What is being done about an incident. The data of each step lives in its variant.
