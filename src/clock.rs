@@ -117,7 +117,7 @@ impl Clock for SteadyClock {
 }
 
 /// The offset from boot time to steady time.
-fn anchor(last: Option<&Mark>, boot_id: &str, boottime_ms: i64, wall_ms: i64) -> i64 {
+pub(crate) fn anchor(last: Option<&Mark>, boot_id: &str, boottime_ms: i64, wall_ms: i64) -> i64 {
     match last {
         // Same boot: the boot-time clock itself tells how long the process was away.
         Some(mark) if !boot_id.is_empty() && mark.boot_id == boot_id && boottime_ms >= mark.boottime_ms => {

@@ -40,7 +40,7 @@ use crate::probe::http::{HttpProbe, HttpProbeError};
 use crate::server::{self, Surface};
 
 pub use account::open_account;
-use engine::{Engine, Ground};
+pub(crate) use engine::{Engine, Ground};
 pub(crate) use shell::Shell;
 
 /// A drain is over after this long, whatever still runs.

@@ -157,6 +157,9 @@ pub enum LabError {
     },
 }
 
+/// The lab's clock, in milliseconds since the Unix epoch.
+type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
+
 /// A handle on a lab. Its methods mirror the control API and are not async: each takes the lock once.
 #[derive(Clone)]
 pub struct Lab {
@@ -165,9 +168,7 @@ pub struct Lab {
 
 struct Shared {
     world: Mutex<World>,
-    /// The lab's clock at `started`, in milliseconds since the Unix epoch.
-    epoch_ms: i64,
-    started: Instant,
+    clock: Clock,
     base: String,
     stop: CancellationToken,
 }
@@ -183,6 +184,19 @@ pub struct RunningLab {
 }
 
 impl Lab {
+    fn on(config: &LabConfig, clock: Clock, base: String, stop: CancellationToken) -> Self {
+        let world = Mutex::new(World::new(config, clock()));
+        Self { shared: Arc::new(Shared { world, clock, base, stop }) }
+    }
+
+    /// A lab without a listener, on a clock of somebody else's, and what would be served.
+    #[cfg(test)]
+    pub(crate) fn in_process(config: &LabConfig, clock: Clock) -> (Self, axum::Router) {
+        let lab = Self::on(config, clock, "http://lab.test".to_owned(), CancellationToken::new());
+        let router = site::router(&lab);
+        (lab, router)
+    }
+
     /// Opens the listener and serves.
     ///
     /// # Errors
@@ -196,14 +210,11 @@ impl Lab {
         let base = format!("http://{addr}");
         let epoch_ms = config.epoch.unwrap_or_else(jiff::Timestamp::now).as_millisecond();
         let stop = CancellationToken::new();
-        let shared = Shared {
-            world: Mutex::new(World::new(&config, epoch_ms)),
-            epoch_ms,
-            started: Instant::now(),
-            base: base.clone(),
-            stop: stop.clone(),
-        };
-        let lab = Self { shared: Arc::new(shared) };
+        let started = Instant::now();
+        let clock = Box::new(move || {
+            epoch_ms.saturating_add(i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX))
+        });
+        let lab = Self::on(&config, clock, base.clone(), stop.clone());
         let router = site::router(&lab);
         let serving = tokio::spawn(async move {
             let stopped = stop.cancelled_owned();

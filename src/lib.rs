@@ -38,5 +38,7 @@ pub mod metrics;
 pub mod platform;
 pub mod probe;
 pub mod server;
+#[cfg(test)]
+mod sim;
 pub mod systemd;
 pub mod telemetry;

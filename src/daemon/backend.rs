@@ -30,7 +30,7 @@ const STATUS_WITHIN: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct ShellBackend {
+pub(crate) struct ShellBackend {
     pub(super) shell: Arc<Shell>,
     pub(super) apps: watch::Receiver<Apps>,
     pub(super) loops: watch::Receiver<Arc<BTreeMap<String, Arc<Heartbeat>>>>,

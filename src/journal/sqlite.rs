@@ -58,6 +58,9 @@ pub struct SqliteJournal {
     /// Absent while it is dropped: that ends the thread.
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
+    /// The store itself, where there is no thread.
+    #[cfg(test)]
+    inline: Option<std::sync::Mutex<Store>>,
 }
 
 impl SqliteJournal {
@@ -80,13 +83,27 @@ impl SqliteJournal {
         Self::start(store, place)
     }
 
-    fn start(store: Store, place: Place) -> Result<Self, JournalError> {
+    fn start(mut store: Store, place: Place) -> Result<Self, JournalError> {
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || store.serve(&receiver))
             .map_err(|error| place.unavailable(format!("start its thread: {error}")))?;
-        Ok(Self { place, requests: Some(sender), thread: Some(thread) })
+        Ok(Self {
+            place,
+            requests: Some(sender),
+            thread: Some(thread),
+            #[cfg(test)]
+            inline: None,
+        })
+    }
+
+    /// The same store without a thread: each request is served by whoever makes it, one after the other.
+    #[cfg(test)]
+    pub(crate) fn inline(path: impl Into<PathBuf>) -> Self {
+        let place = Place::new(path.into());
+        let store = std::sync::Mutex::new(Store::new(place.clone()));
+        Self { place, requests: None, thread: None, inline: Some(store) }
     }
 
     fn read<T: Send + 'static>(
@@ -111,6 +128,16 @@ impl SqliteJournal {
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Call<'_, T> {
         let (reply, answer) = oneshot::channel();
+        #[cfg(test)]
+        if let Some(store) = &self.inline {
+            let (sender, receiver) = mpsc::channel();
+            _ = sender.send(Request::new(access, work, reply));
+            drop(sender);
+            store.lock().unwrap_or_else(std::sync::PoisonError::into_inner).serve(&receiver);
+            return Box::pin(async {
+                answer.await.unwrap_or_else(|_| Err(self.place.unavailable("not served")))
+            });
+        }
         // Where the thread is gone, either the request or its answer is dropped, and `answer` says so.
         if let Some(requests) = &self.requests {
             _ = requests.send(Request::new(access, work, reply));

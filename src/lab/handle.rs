@@ -11,8 +11,7 @@ impl Lab {
     /// Everything, brought to now.
     pub(super) fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.shared.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = i64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        world.advance(self.shared.epoch_ms.saturating_add(elapsed));
+        world.advance((self.shared.clock)());
         look(&mut world)
     }
 

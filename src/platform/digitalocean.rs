@@ -48,6 +48,16 @@ impl DigitalOcean {
         Ok(Self { http: Http::new(config, tokens, observer)? })
     }
 
+    /// The same over a platform in this process.
+    #[cfg(test)]
+    pub(crate) fn in_process(
+        platform: super::http::InProcess,
+        config: &PlatformConfig,
+        tokens: TokenReader,
+    ) -> Result<Self, StartError> {
+        Ok(Self { http: Http::in_process(platform, config, tokens)? })
+    }
+
     async fn every_app(&self) -> Result<Answered<Listed>, PlatformError> {
         let mut known = HashSet::new();
         let mut all = Listed { apps: Vec::new(), is_whole: true };

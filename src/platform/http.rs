@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -98,12 +98,52 @@ pub(super) struct Http {
     platform: String,
     base: Url,
     timeout: Duration,
-    reads: Client,
-    writes: Client,
+    wire: Wire,
     tokens: TokenReader,
     token: RwLock<Arc<Token>>,
     meter: Mutex<Meter>,
     observer: Observer,
+}
+
+/// How a request gets to the platform.
+enum Wire {
+    /// Reads share connections, each write has one of its own.
+    Net { reads: Client, writes: Client },
+    #[cfg(test)]
+    InProcess(InProcess),
+}
+
+/// A platform in this process, which answers or breaks off.
+#[cfg(test)]
+pub(crate) type InProcess = Arc<
+    dyn Fn(reqwest::Request) -> futures_util::future::BoxFuture<'static, Result<Response, Broken>>
+        + Send
+        + Sync,
+>;
+
+/// Why a platform in this process does not answer.
+#[cfg(test)]
+pub(crate) enum Broken {
+    NotConnected,
+    Lost,
+}
+
+impl Wire {
+    async fn send(&self, request: reqwest::Request) -> Result<Response, Fault> {
+        match self {
+            Self::Net { reads, writes } => {
+                let client = if *request.method() == reqwest::Method::GET { reads } else { writes };
+                client.execute(request).await.map_err(|error| Fault::sending(&error))
+            }
+            #[cfg(test)]
+            Self::InProcess(platform) => platform(request).await.map_err(|broken| match broken {
+                Broken::NotConnected => {
+                    Fault::NotConnected { code: code::CONNECT, why: "refused".to_owned() }
+                }
+                Broken::Lost => Fault::lost(code::RESET, "broken off".to_owned()),
+            }),
+        }
+    }
 }
 
 impl fmt::Debug for Http {
@@ -120,15 +160,33 @@ impl Http {
         observer: Observer,
     ) -> Result<Self, StartError> {
         install_tls();
+        let (reads, writes) = setup::clients(&setup::base_of(&config.api)?, config.timeout)?;
+        Self::on(Wire::Net { reads, writes }, config, tokens, observer)
+    }
+
+    /// The same over a platform in this process.
+    #[cfg(test)]
+    pub(super) fn in_process(
+        platform: InProcess,
+        config: &PlatformConfig,
+        tokens: TokenReader,
+    ) -> Result<Self, StartError> {
+        Self::on(Wire::InProcess(platform), config, tokens, Arc::new(|_, _| {}))
+    }
+
+    fn on(
+        wire: Wire,
+        config: &PlatformConfig,
+        tokens: TokenReader,
+        observer: Observer,
+    ) -> Result<Self, StartError> {
         let base = setup::base_of(&config.api)?;
         let token = Token::new(tokens().map_err(StartError::Token)?)?;
-        let (reads, writes) = setup::clients(&base, config.timeout)?;
         Ok(Self {
             platform: config.name.to_string(),
             base,
             timeout: config.timeout,
-            reads,
-            writes,
+            wire,
             tokens,
             token: RwLock::new(Arc::new(token)),
             meter: Mutex::default(),
@@ -197,18 +255,8 @@ impl Http {
     async fn exchange(&self, ask: &Ask<'_>, url: Url, token: &Token) -> Result<Reply, Fault> {
         let deadline = Instant::now() + self.timeout;
         let late = || Fault::lost(code::TIMEOUT, format!("no answer within {:?}", self.timeout));
-        let request = match &ask.method {
-            Method::Get => self.reads.get(url),
-            Method::Post(None) => self.writes.post(url),
-            Method::Post(Some(body)) => self.writes.post(url).json(body),
-        }
-        .header(AUTHORIZATION, token.header.clone())
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, AGENT);
-        let response = timeout_at(deadline, request.send())
-            .await
-            .map_err(|_| late())?
-            .map_err(|e| Fault::sending(&e))?;
+        let request = request(&ask.method, url, token);
+        let response = timeout_at(deadline, self.wire.send(request)).await.map_err(|_| late())??;
 
         let mut reply = Reply {
             body: Vec::new(),
@@ -278,6 +326,23 @@ impl Http {
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn request(method: &Method, url: Url, token: &Token) -> reqwest::Request {
+    let (method, body) = match method {
+        Method::Get => (reqwest::Method::GET, None),
+        Method::Post(body) => (reqwest::Method::POST, body.as_ref()),
+    };
+    let mut request = reqwest::Request::new(method, url);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, token.header.clone());
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(body) = body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.to_string().into());
+    }
+    request
 }
 
 /// The body, chunk by chunk, so that what is kept never exceeds `limit` whatever the headers say.

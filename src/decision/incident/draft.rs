@@ -129,9 +129,15 @@ impl Draft {
     pub(super) fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
         self.tell(Event::Closed { outcome, reason });
         self.judge(outcome, reason);
-        if matches!(outcome, Outcome::Committed | Outcome::Reverted | Outcome::Superseded)
-            && let Some(rollback) = self.incident.stage.rollback()
-        {
+        let rollback = self.incident.stage.rollback();
+        // Superseded by another deployment it may still be pinned: then it is not settled, and a person has to.
+        let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == rollback);
+        let is_settled = match outcome {
+            Outcome::Committed | Outcome::Reverted => true,
+            Outcome::Superseded => !is_pinned,
+            _ => false,
+        };
+        if let Some(rollback) = rollback.filter(|_| is_settled) {
             Ledger::note(&mut self.ledger.settled, rollback.clone());
         }
         self.remember_lost(seen.at);

@@ -4,7 +4,7 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::Rejection;
 use crate::decision::observation::{Cause, Phase, Request};
-use crate::decision::state::Outcome;
+use crate::decision::state::{Outcome, Situation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
@@ -127,4 +127,19 @@ fn a_restart_of_the_rolled_back_app_does_not_end_its_soak_badly() {
     act(&mut world, Act::Restart);
     let (outcome, _) = world.run_to_close();
     assert!(matches!(outcome, Outcome::Committed | Outcome::Superseded));
+}
+
+#[test]
+fn a_deployment_over_our_pinned_rollback_leaves_the_pin_to_a_person_and_not_to_nobody() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    // The platform's upkeep, which a pin does not keep away here.
+    let (live, at) = (world.platform.active.clone(), world.at);
+    let id = world.platform.make(Cause::Platform, Some(&live), at);
+    world.platform.finish(&id, Phase::Active, at);
+    world.run_to_close();
+    world.run(minutes(2));
+    assert!(world.platform.pinned.is_some());
+    let Situation::Held(hold) = &world.state.situation else { panic!("forgotten:\n{}", world.transcript()) };
+    assert_eq!(hold.pin, world.platform.pinned);
 }

@@ -98,6 +98,7 @@ where
 }
 
 /// The journal as its thread holds it.
+#[derive(Debug)]
 pub(super) struct Store {
     place: Place,
     /// Kept through every reopening of the same file.
@@ -130,7 +131,7 @@ impl Store {
     }
 
     /// Serves requests until nobody can send any more.
-    pub(super) fn serve(mut self, requests: &Receiver<Request>) {
+    pub(super) fn serve(&mut self, requests: &Receiver<Request>) {
         while let Ok(first) = requests.recv() {
             let batch = std::iter::once(first).chain(requests.try_iter()).take(BATCH);
             // Reads first: those who sent them do not wait for a write.

@@ -1,0 +1,288 @@
+//! What happens in one simulated stretch of time: drawn from the seed, before anything runs.
+
+use std::time::Duration;
+
+use super::disk::Trouble;
+use super::machine::Point;
+use crate::decision::observation::Request;
+use crate::lab::{
+    Action, Allowed, Busy, Durations, Fate, Fault, Health, Kind, Operation, Pin, Release, Replaced,
+    RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
+};
+
+/// How long an unanswered write is looked for, in every course.
+pub(super) const RECONCILE_MS: i64 = 30_000;
+/// How many rollbacks an app has in an hour.
+pub(super) const BUDGET: usize = 12;
+
+/// Something that happens. Apps are counted from 0.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Push(usize, Box<Release>),
+    Person(usize, Action),
+    Health(usize, Health),
+    Fault(Box<Fault>),
+    NoFaults,
+    CutOff(bool),
+    Disk(Trouble),
+    Token(bool),
+    Pause(Option<usize>, bool),
+    Ask(usize, Request),
+    Mode(usize, &'static str),
+    Leaves(usize, bool),
+    Renamed(usize),
+    Dies(Point, u32),
+    Killed,
+    Stopped,
+    Sleeps(Duration),
+    Wall(i64),
+}
+
+/// A course.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    pub(super) apps: usize,
+    pub(super) modes: Vec<&'static str>,
+    pub(super) rules: &'static str,
+    pub(super) on_unhealthy: &'static str,
+    pub(super) migrations: &'static str,
+    pub(super) has_controls: bool,
+    /// How fast the probes are under watch, and after a failure.
+    pub(super) pace: (&'static str, &'static str),
+    pub(super) unknowns: Unknowns,
+    pub(super) durations: Durations,
+    /// When what happens, in milliseconds since the machine's start.
+    pub(super) events: Vec<(i64, Event)>,
+    pub(super) length_ms: i64,
+    /// The faults stop at the end, and everything has to come to its end.
+    pub(super) is_liveness: bool,
+}
+
+/// A way to draw.
+struct Dice(fastrand::Rng);
+
+impl Dice {
+    fn flip(&mut self) -> bool {
+        self.0.bool()
+    }
+
+    fn once_in(&mut self, times: u32) -> bool {
+        self.0.u32(0..times) == 0
+    }
+
+    fn of<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.0.usize(0..list.len())].clone()
+    }
+
+    fn allowed(&mut self) -> Allowed {
+        self.of(&[Allowed::Accepts, Allowed::Refuses])
+    }
+
+    fn shown(&mut self) -> Shown {
+        self.of(&[Shown::Shown, Shown::Shown, Shown::Omitted])
+    }
+}
+
+impl Course {
+    pub(super) fn draw(seed: u64) -> Self {
+        let mut dice = Dice(fastrand::Rng::with_seed(seed));
+        let apps = dice.of(&[1, 1, 2, 3]);
+        let length_ms = 60_000 * dice.of(&[10, 15, 20, 30]);
+        let mode =
+            |dice: &mut Dice| dice.of(&["enforce", "enforce", "enforce", "enforce", "approve", "observe"]);
+        let mut course = Self {
+            apps,
+            modes: (0..apps).map(|_| mode(&mut dice)).collect(),
+            rules: dice.of(&[
+                "[{ name: down, probe: home, consecutive_failures: 3 }]",
+                "[{ name: down, probe: home, consecutive_failures: 3 }, \
+                 { name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]",
+            ]),
+            on_unhealthy: dice.of(&["revert", "hold"]),
+            migrations: dice.of(&["hold", "allow"]),
+            has_controls: !dice.once_in(5),
+            pace: dice.of(&[("2s", "1s"), ("2s", "1s"), ("2s", "1s"), ("500ms", "150ms")]),
+            unknowns: unknowns(&mut dice),
+            durations: Durations {
+                pending_ms: dice.of(&[100, 1_000]),
+                build_ms: dice.of(&[2_000, 10_000]),
+                deploy_ms: dice.of(&[1_000, 8_000]),
+                rollback_ms: dice.of(&[2_000, 10_000, 40_000]),
+            },
+            events: Vec::new(),
+            length_ms,
+            is_liveness: dice.flip(),
+        };
+        // How wild it is: some courses have hardly a fault, so that what needs quiet is reached, too.
+        let wildness = dice.of(&[0_u32, 1, 2, 4, 8]);
+        let mut version = 1_u32;
+        let mut at = dice.0.i64(1_000..90_000);
+        while at < length_ms {
+            version += 1;
+            let app = dice.0.usize(0..apps);
+            course.events.push((at, Event::Push(app, Box::new(release(&mut dice, version)))));
+            for _ in 0..dice.0.u32(0..=wildness) {
+                let event = event(&mut dice, apps);
+                let when = at + dice.0.i64(0..60_000);
+                course.accompany(when, event, &mut dice);
+            }
+            at += dice.0.i64(20_000..200_000);
+        }
+        course.events.sort_by_key(|(at, _)| *at);
+        course
+    }
+
+    /// Adds an event, and for what does not last for ever, its end.
+    fn accompany(&mut self, at: i64, event: Event, dice: &mut Dice) {
+        let end = match &event {
+            Event::Fault(_) => Some(Event::NoFaults),
+            Event::CutOff(true) => Some(Event::CutOff(false)),
+            Event::Disk(_) => Some(Event::Disk(Trouble::None)),
+            Event::Token(false) => Some(Event::Token(true)),
+            Event::Pause(app, true) => Some(Event::Pause(*app, false)),
+            Event::Leaves(app, true) => Some(Event::Leaves(*app, false)),
+            Event::Mode(app, "observe") => Some(Event::Mode(*app, "enforce")),
+            _ => None,
+        };
+        if let Some(end) = end {
+            self.events.push((at + dice.0.i64(500..90_000), end));
+        }
+        self.events.push((at, event));
+    }
+}
+
+fn unknowns(dice: &mut Dice) -> Unknowns {
+    Unknowns {
+        create_when_pinned: dice.allowed(),
+        create_when_invalid: dice.allowed(),
+        create_when_busy: dice.of(&[Busy::Queues, Busy::Cancels, Busy::Refuses]),
+        commit_when_unpinned: dice.allowed(),
+        revert_when_unpinned: dice.allowed(),
+        settle_before_terminal: dice.allowed(),
+        push_while_pinned: dice.of(&[WhilePinned::Refused, WhilePinned::Queued, WhilePinned::Dropped]),
+        restart_while_pinned: dice.allowed(),
+        platform_while_pinned: dice.allowed(),
+        pin_after_failure: dice.of(&[Pin::Kept, Pin::Released]),
+        revert_to: dice.of(&[RevertTo::SameBuild, RevertTo::BranchHead]),
+        revert_cause: dice.of(&[RevertCause::Manual, RevertCause::ManualRollback]),
+        jobs_run_again: dice.flip(),
+        pending_replaced: dice.of(&[Replaced::Superseded, Replaced::Canceled]),
+        cloned_from: dice.shown(),
+        cause_details: dice.shown(),
+        previous_deployment: dice.shown(),
+        zeros: dice.of(&[Zeros::Omitted, Zeros::Written]),
+        reads_lag_ms: dice.of(&[0, 0, 0, 2_000, 15_000]),
+        late_apply_ms: dice.of(&[None, None, None, None, None, None, Some(10_000), Some(90_000)]),
+        refusal_status: dice.of(&[409, 412, 422, 400]),
+    }
+}
+
+fn release(dice: &mut Dice, version: u32) -> Release {
+    let health = match dice.0.u32(0..12) {
+        0..5 => Health::Bad { status: dice.of(&[500, 502, 503, 404]) },
+        5 => Health::Failing { ratio: 0.6 },
+        6 => Health::BadAfter { after_ms: 20_000, status: 500 },
+        7 => Health::GoodAfter { after_ms: 15_000, status: 503 },
+        _ => Health::Good,
+    };
+    let fate = |dice: &mut Dice| match dice.0.u32(0..20) {
+        0 => Fate::Fails,
+        1 => Fate::Sticks,
+        _ => Fate::Works,
+    };
+    Release {
+        health,
+        when_rolled_back: dice.once_in(6).then_some(Health::Bad { status: 500 }),
+        build: fate(dice),
+        rollout: fate(dice),
+        migrations: if dice.once_in(8) { vec![format!("migrate {version}")] } else { Vec::new() },
+        ..Release::good(&format!("v{version}"))
+    }
+}
+
+fn event(dice: &mut Dice, apps: usize) -> Event {
+    let app = dice.0.usize(0..apps);
+    match dice.0.u32(0..34) {
+        0..8 => Event::Fault(Box::new(fault(dice, app))),
+        8 => Event::CutOff(true),
+        9 | 10 => Event::Disk(dice.of(&[Trouble::Full, Trouble::Lies, Trouble::Locked])),
+        11 => Event::Token(false),
+        12 | 13 => Event::Pause(if dice.once_in(4) { None } else { Some(app) }, true),
+        14 | 15 => Event::Ask(app, dice.of(&[Request::Approve, Request::Approve, Request::Reject])),
+        16 => Event::Ask(app, Request::Resume),
+        17 => Event::Mode(app, dice.of(&["observe", "approve", "enforce"])),
+        18 => Event::Leaves(app, true),
+        19 => Event::Renamed(app),
+        20..24 => {
+            let points =
+                [Point::BeforeWriting, Point::AfterWriting, Point::BeforeSending, Point::AfterSending];
+            Event::Dies(dice.of(&points), dice.0.u32(1..8))
+        }
+        24 => Event::Killed,
+        25 => Event::Stopped,
+        26 => Event::Sleeps(Duration::from_secs(dice.0.u64(1..1_200))),
+        27 => Event::Wall(dice.of(&[-86_400_000, -3_600_000, 3_600_000, 86_400_000, 0])),
+        28 => Event::Health(app, dice.of(&[Health::Good, Health::Bad { status: 500 }])),
+        _ => Event::Person(app, action(dice)),
+    }
+}
+
+fn action(dice: &mut Dice) -> Action {
+    match dice.0.u32(0..10) {
+        0 | 1 => Action::Commit,
+        2 | 3 => Action::Revert,
+        4 | 5 => Action::Rollback { to: None, skip_pin: dice.once_in(3) },
+        6 => Action::Restart,
+        7 => Action::Cancel { deployment: None },
+        8 => dice.of(&[Action::Maintenance, Action::Autoscale]),
+        _ => Action::Deploy,
+    }
+}
+
+fn fault(dice: &mut Dice, _app: usize) -> Fault {
+    let writes = [
+        Operation::ValidateRollback,
+        Operation::CreateRollback,
+        Operation::CreateRollback,
+        Operation::CommitRollback,
+        Operation::RevertRollback,
+    ];
+    let on = match dice.0.u32(0..10) {
+        0..5 => Target::Call(dice.of(&writes)),
+        5 => Target::Writes,
+        6 => Target::Reads,
+        7 => Target::Api,
+        8 => Target::Site,
+        _ => Target::Call(dice.of(&[Operation::GetApp, Operation::ListDeployments, Operation::ListApps])),
+    };
+    let applied = dice.flip();
+    let kind = match dice.0.u32(0..18) {
+        0..3 => Kind::Status { code: dice.of(&[500, 502, 503, 504, 408]), applied },
+        3 => Kind::Status { code: dice.of(&[400, 404, 409, 422]), applied: false },
+        4 => Kind::Status { code: dice.of(&[401, 403]), applied: false },
+        5 => Kind::TooManyRequests {
+            retry_after: dice
+                .of(&[None, Some("0"), Some("3"), Some("1000000000"), Some("soon")])
+                .map(str::to_owned),
+        },
+        6 => Kind::Html { code: dice.of(&[200, 502]) },
+        7..9 => Kind::Hang { applied },
+        9..11 => Kind::Reset { applied },
+        11 => Kind::AppliedLate { after_ms: dice.of(&[3_000, 20_000, 60_000, 120_000]) },
+        12 => Kind::Delay { ms: dice.of(&[500, 4_000, 20_000]) },
+        13 => Kind::Truncated,
+        14 => dice.of(&[Kind::Empty, Kind::NoContent, Kind::InvalidUtf8, Kind::WrongTypes]),
+        15 => dice.of(&[Kind::UnknownFields, Kind::Reordered, Kind::Duplicated, Kind::WrongTotal]),
+        16 => Kind::MissingIds,
+        _ => Kind::RedirectLoop,
+    };
+    let when = dice.of(&[
+        When::Always,
+        When::First(1),
+        When::First(1),
+        When::First(3),
+        When::Every(2),
+        When::Nth(2),
+    ]);
+    Fault::on(on, kind).when(when)
+}

@@ -1,0 +1,132 @@
+//! The way to the journal: the real store on a real file, and a disk that fails before or after the write.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::machine::{Machine, Point, lock};
+use crate::clock::Moment;
+use crate::decision::state::State;
+use crate::ids::{IncidentId, PlatformAppId};
+use crate::journal::{
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
+    SqliteJournal, TimelineEntry,
+};
+
+/// What is wrong with the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    /// Full: nothing is written, and that is said.
+    Full,
+    /// Some of what is written is said not to be.
+    Lies,
+    /// Somebody holds the file for seconds now and then.
+    Locked,
+}
+
+/// The disk of a machine. Outlives its processes.
+#[derive(Clone)]
+pub(super) struct Disk {
+    pub(super) machine: Arc<Machine>,
+    pub(super) trouble: Arc<Mutex<Trouble>>,
+    pub(super) file: std::path::PathBuf,
+}
+
+impl Disk {
+    /// As one process sees it.
+    pub(super) fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(OpenDisk { disk: self.clone(), store: SqliteJournal::inline(&self.file) })
+    }
+}
+
+struct OpenDisk {
+    disk: Disk,
+    store: SqliteJournal,
+}
+
+impl OpenDisk {
+    fn error(&self, detail: &str) -> JournalError {
+        JournalError::Unavailable { path: "the simulated disk".to_owned(), detail: detail.to_owned() }
+    }
+
+    fn trouble(&self) -> Trouble {
+        *lock(&self.disk.trouble)
+    }
+
+    fn read<'a, T: Send + 'static>(&'a self, call: impl FnOnce() -> Call<'a, T> + Send + 'a) -> Call<'a, T> {
+        Box::pin(async move {
+            self.wait().await?;
+            call().await
+        })
+    }
+
+    async fn wait(&self) -> Result<(), JournalError> {
+        if self.trouble() == Trouble::Locked && self.disk.machine.once_in(3) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(self.error("locked"));
+        }
+        self.disk.machine.takes(0..3).await;
+        Ok(())
+    }
+
+    fn write<'a, T: Send + 'static>(&'a self, call: impl FnOnce() -> Call<'a, T> + Send + 'a) -> Call<'a, T> {
+        Box::pin(async move {
+            self.disk.machine.pass(Point::BeforeWriting).await;
+            self.wait().await?;
+            if self.trouble() == Trouble::Full {
+                return Err(self.error("full"));
+            }
+            let done = call().await;
+            self.disk.machine.pass(Point::AfterWriting).await;
+            if self.trouble() == Trouble::Lies && self.disk.machine.once_in(3) {
+                return Err(self.error("input or output error"));
+            }
+            done
+        })
+    }
+}
+
+impl Journal for OpenDisk {
+    fn restore(&self) -> Call<'_, Restored> {
+        self.read(|| self.store.restore())
+    }
+
+    fn load<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
+        self.read(move || self.store.load(app))
+    }
+
+    fn record(&self, entry: Entry) -> Call<'_, ()> {
+        self.write(|| self.store.record(entry))
+    }
+
+    fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()> {
+        self.write(move || self.store.set_storm(since))
+    }
+
+    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()> {
+        self.write(move || self.store.set_paused(app, paused))
+    }
+
+    fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {
+        self.read(|| self.store.incidents(query))
+    }
+
+    fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>> {
+        self.read(move || self.store.incident(id))
+    }
+
+    fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
+        self.read(move || self.store.decisions(id))
+    }
+
+    fn prune(&self, horizon: Timestamp) -> Call<'_, u64> {
+        self.write(move || self.store.prune(horizon))
+    }
+
+    fn check(&self) -> Call<'_, ()> {
+        self.write(|| self.store.check())
+    }
+}

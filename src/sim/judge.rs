@@ -1,0 +1,238 @@
+//! The promises, one function each, judged from the platform's own ledger and from what its sites truly answered.
+//!
+//! The numbers in brackets are those of the list of promises in `tests/README.md`.
+
+use super::course::{BUDGET, RECONCILE_MS};
+use super::machine::{EPOCH_MS, lock};
+use super::run::Run;
+use crate::lab::{Entry, GUARD_TOKEN, Operation, Phase, Who};
+use crate::server::AppStatus;
+
+/// A write is on its way for less than that after the last look before it.
+const ON_ITS_WAY_MS: i64 = 100;
+
+/// Every promise that can be judged at the end of a course.
+pub(super) fn whole(run: &Run) {
+    for app in 0..run.shapes.len() {
+        every_rollback_pins(run, app);
+        one_rollback_for_one_release(run, app);
+        no_healthy_release_is_rolled_back(run, app);
+        every_target_was_live_and_never_accused(run, app);
+        only_our_own_pins_are_settled(run, app);
+        no_rollback_is_rolled_back(run, app);
+        nothing_while_it_is_to_be_quiet(run, app);
+        within_the_budget(run, app);
+    }
+    no_secret_is_kept(run);
+}
+
+fn broken(run: &Run, promise: &str, entry: &Entry) -> ! {
+    panic!("{promise}: {entry:?}\n{}", run.story())
+}
+
+/// What the guard asked of an app and the platform did, or would have done.
+fn ours(run: &Run, app: usize) -> Vec<Entry> {
+    let site = &run.shapes[app].site;
+    let entries = run.lab.ledger().entries;
+    entries.into_iter().filter(|entry| entry.who == Who::Guard && entry.app == *site).collect()
+}
+
+fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
+    let ours = ours(run, app).into_iter();
+    ours.filter(|entry| entry.operation == Operation::CreateRollback && entry.applied()).collect()
+}
+
+/// How many rollbacks were made for the app in the last `span_ms`.
+pub(super) fn rollbacks_of(run: &Run, app: usize, span_ms: i64) -> usize {
+    let from = EPOCH_MS + run.machine.uptime_ms().saturating_sub(span_ms).max(0);
+    rollbacks(run, app).iter().filter(|entry| entry.applied_ms.is_some_and(|at| at >= from)).count()
+}
+
+/// [I10] No rollback without a pin.
+fn every_rollback_pins(run: &Run, app: usize) {
+    if let Some(entry) = ours(run, app).iter().find(|entry| entry.skip_pin) {
+        broken(run, "a rollback without a pin", entry);
+    }
+}
+
+/// Whether a request was carried out so late, or shown so late, that nobody looked for it any more.
+fn came_to_light_late(run: &Run, entry: &Entry) -> bool {
+    let applied = entry.applied_ms.unwrap_or(entry.at_ms) - entry.at_ms;
+    let lag = i64::try_from(run.course.unknowns.reads_lag_ms).unwrap_or(i64::MAX);
+    applied + lag + 6_000 >= RECONCILE_MS
+}
+
+fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
+    let all = rollbacks(run, app);
+    let mut pairs = Vec::new();
+    for (n, second) in all.iter().enumerate() {
+        let same = |first: &&Entry| first.active_before == second.active_before;
+        pairs.extend(all[..n].iter().filter(same).map(|first| (first.clone(), second.clone())));
+    }
+    pairs
+}
+
+/// [I3, I4] One rollback for one release; a second one only where the first came to light after its time.
+fn one_rollback_for_one_release(run: &Run, app: usize) {
+    for (first, second) in pairs(run, app) {
+        if !came_to_light_late(run, &first) {
+            broken(run, "two rollbacks for one release", &second);
+        }
+    }
+}
+
+/// How often the platform's late answers led to a second rollback.
+pub(super) fn late_pairs(run: &Run) -> usize {
+    (0..run.shapes.len()).map(|app| pairs(run, app).len()).sum()
+}
+
+/// [I6, I14, I16, I17] What is rolled back gave bad answers itself, as many as the rule asks for.
+fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
+    for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
+        let accused = entry.active_before.as_deref().unwrap_or("");
+        let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
+        if bad < 3 {
+            broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
+        }
+    }
+}
+
+/// [I5] The target was live, is not the accused, and was not rolled back from before.
+fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
+    let state = run.lab.app(&run.shapes[app].site).expect("an app");
+    let all = rollbacks(run, app);
+    let reverted = ours(run, app).iter().any(|entry| entry.operation == Operation::RevertRollback);
+    for (n, entry) in all.iter().enumerate() {
+        let target = entry.target.as_deref().unwrap_or("");
+        let was_live = state.deployment(target).is_some_and(|target| target.live_ms.is_some());
+        if !was_live || entry.active_before.as_deref() == Some(target) {
+            broken(run, "a target that was never live, or is the accused", entry);
+        }
+        let accused_before = all[..n].iter().any(|before| before.active_before.as_deref() == Some(target));
+        // A revert says that going back did not help: the release was not the cause.
+        if accused_before && !reverted {
+            broken(run, "back to a release that was rolled back from", entry);
+        }
+    }
+}
+
+/// [I7, I8] Commit and revert only for a pin that is ours: made by a request of ours, or by a person who asked for the
+/// same while ours was unanswered, which nobody can tell apart.
+fn only_our_own_pins_are_settled(run: &Run, app: usize) {
+    let ours = ours(run, app);
+    let state = run.lab.app(&run.shapes[app].site).expect("an app");
+    for entry in &ours {
+        let settles = matches!(entry.operation, Operation::CommitRollback | Operation::RevertRollback);
+        if !settles || !entry.applied() {
+            continue;
+        }
+        let Some(pin) = &entry.pinned_before else { continue };
+        let is_ours = ours.iter().any(|made| made.deployment.as_ref() == Some(pin));
+        let target = state.deployment(pin).and_then(|pin| match &pin.cause {
+            crate::lab::Cause::Rollback { target } => Some(target.clone()),
+            _ => None,
+        });
+        let asked_the_same = ours.iter().any(|asked| {
+            let same = asked.operation == Operation::CreateRollback && asked.target == target;
+            same && asked.seq < entry.seq && asked.fault.is_some()
+        });
+        if !is_ours && !asked_the_same {
+            broken(run, "a pin is settled that is not ours", entry);
+        }
+    }
+}
+
+/// [I8] What a person, or we, went back to is no release to judge.
+fn no_rollback_is_rolled_back(run: &Run, app: usize) {
+    let state = run.lab.app(&run.shapes[app].site).expect("an app");
+    // Where the platform does not say what brought a deployment about, nobody can tell.
+    if run.course.unknowns.cause_details == crate::lab::Shown::Omitted {
+        return;
+    }
+    for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
+        let accused = entry.active_before.as_deref().and_then(|id| state.deployment(id));
+        if accused.is_some_and(crate::lab::Deployment::is_rollback) {
+            broken(run, "a rollback is rolled back", entry);
+        }
+    }
+}
+
+/// [I11] Nothing is written in mode observe, nor while paused.
+fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
+    for entry in &ours(run, app) {
+        if entry.operation.is_read() {
+            continue;
+        }
+        let at = entry.at_ms - EPOCH_MS;
+        let quiet = run.quiet.iter().find(|quiet| {
+            quiet.app.is_none_or(|quiet| quiet == app)
+                && at > quiet.from_ms + ON_ITS_WAY_MS
+                && quiet.to_ms.is_none_or(|to| at <= to)
+        });
+        if let Some(quiet) = quiet {
+            broken(run, &format!("a write while {}", quiet.why), entry);
+        }
+    }
+}
+
+/// [I12] No more rollbacks in an hour than the budget has. What comes to light late is counted when it does.
+fn within_the_budget(run: &Run, app: usize) {
+    let all = rollbacks(run, app);
+    for (n, entry) in all.iter().enumerate() {
+        let hour = all[..=n].iter().filter(|before| before.at_ms > entry.at_ms - 3_600_000);
+        let timely = hour.filter(|entry| !came_to_light_late(run, entry)).count();
+        if timely > BUDGET {
+            broken(run, "more rollbacks than the budget has", entry);
+        }
+    }
+}
+
+/// [I13] The token stands in no file.
+fn no_secret_is_kept(run: &Run) {
+    for file in [run.disk.file.clone(), run.disk.file.with_extension("db-wal")] {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let token = GUARD_TOKEN.as_bytes();
+        let is_kept = bytes.windows(token.len()).any(|window| window == token);
+        assert!(!is_kept, "the token stands in {}", file.display());
+    }
+}
+
+/// [I9] A pin of ours that is still there is in the hands of a person who was told.
+pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
+    for (n, shape) in run.shapes.iter().enumerate() {
+        let state = run.lab.app(&shape.site).expect("an app");
+        let Some(pin) = &state.pinned else { continue };
+        let Some(made) = ours(run, n).into_iter().find(|made| made.deployment.as_ref() == Some(pin)) else {
+            continue;
+        };
+        let known = apps.iter().find(|app| app.id.as_str() == state.id).map(|app| app.state.as_str());
+        if matches!(known, Some("held" | "incident")) {
+            continue;
+        }
+        // A person who resumed took it over.
+        let applied = made.applied_ms.unwrap_or(made.at_ms) - EPOCH_MS;
+        if run.resumed.iter().any(|(app, at)| app.is_none_or(|app| app == n) && *at >= applied) {
+            continue;
+        }
+        broken(run, &format!("a pin is forgotten, the app is {known:?}"), &made);
+    }
+}
+
+/// [I25] A bad release in quiet times is rolled back from.
+pub(super) fn was_rolled_back(run: &Run, app: usize, bad: &str) {
+    let done = rollbacks(run, app).iter().any(|entry| entry.active_before.as_deref() == Some(bad));
+    let state = run.lab.app(&run.shapes[app].site).expect("an app");
+    assert!(done, "a bad release in quiet times is not rolled back\n{}", run.story());
+    assert!(state.pinned.is_none(), "its pin is not settled\n{}", run.story());
+    let live = state.active.as_deref().and_then(|id| state.deployment(id));
+    assert!(live.is_some_and(|live| live.phase == Phase::Active && live.id != bad));
+}
+
+/// An event's word.
+pub(super) fn word_of(name: &str) -> &'static str {
+    const WORDS: [&str; 18] = [
+        "Push", "Person", "Health", "Fault", "NoFaults", "CutOff", "Disk", "Token", "Pause", "Ask", "Mode",
+        "Leaves", "Renamed", "Dies", "Killed", "Stopped", "Sleeps", "Wall",
+    ];
+    WORDS.into_iter().find(|word| name.split(['(', ' ']).next() == Some(word)).unwrap_or("?")
+}

@@ -1,0 +1,84 @@
+//! One process, from its start to its end.
+
+use std::sync::Arc;
+
+use super::machine::{ProcessClock, lock};
+use super::run::Run;
+use crate::clock::Clock;
+use crate::config;
+use crate::daemon::{Engine, Ground};
+use crate::metrics::Metrics;
+use crate::platform::digitalocean::DigitalOcean;
+use crate::server::Backend;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was killed, or asked for another one.
+    Died,
+    /// It was asked to stop, and did.
+    Stopped,
+    /// The course is over.
+    Over,
+}
+
+/// Lives until it dies, is stopped, or the course is over.
+pub(super) async fn live(run: &mut Run) -> End {
+    run.machine.begin_life();
+    let machine = Arc::clone(&run.machine);
+    let end = tokio::select! {
+        biased;
+        () = machine.crashed.notified() => End::Died,
+        end = guard(run) => end,
+    };
+    // Time is the runtime's, so what it says is taken along before that ends.
+    machine.end_life();
+    end
+}
+
+async fn guard(run: &mut Run) -> End {
+    let mut engine = start(run).await;
+    let must_restart = engine.must_restart();
+    let end = tokio::select! {
+        biased;
+        () = must_restart => End::Died,
+        end = run.goes_on(&mut engine) => end,
+    };
+    if end == End::Stopped {
+        engine.stop(std::time::Duration::from_millis(4_100)).await;
+    }
+    end
+}
+
+async fn start(run: &Run) -> Engine {
+    let journal = run.disk.open();
+    let journal_works = journal.check().await.is_ok();
+    let restored = journal.restore().await.ok();
+    let mark = restored.as_ref().and_then(|restored| restored.mark.as_ref());
+    let clock = Arc::new(ProcessClock::resume(Arc::clone(&run.machine), mark));
+    let (wire, token) = (run.wire.clone(), Arc::clone(&run.token));
+    let ground = Ground {
+        probe: wire.probe(Arc::clone(&clock)),
+        clock: clock as Arc<dyn Clock>,
+        journal,
+        journal_works,
+        restored,
+        open: Box::new(move |config, _| {
+            let token = Arc::clone(&token);
+            let read = Box::new(move || Ok(lock(&token).clone().into()));
+            Ok(Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?))
+        }),
+        metrics: Metrics::new(&[]).expect("metrics"),
+    };
+    Engine::start(ground, run.config()).expect("started")
+}
+
+/// The configuration as a file would have it.
+pub(super) fn parsed(text: &str) -> config::Config {
+    config::parse("rearguard.yaml", text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+/// Everything there is to be asked of a running process.
+pub(super) fn asked(engine: &Engine) -> impl Backend + use<> {
+    engine.backend()
+}

@@ -1,0 +1,162 @@
+//! The host: a clock that goes on between two processes, a network, and the moments at which the process dies.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clock::{Clock, Mark, Moment, anchor};
+
+/// Where the platform's clock, and ours at first, begins: somewhere in 2027.
+pub(super) const EPOCH_MS: i64 = 1_800_000_000_000;
+
+const BOOT: &str = "simulated";
+
+/// Where a process may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    BeforeWriting,
+    AfterWriting,
+    BeforeSending,
+    AfterSending,
+}
+
+/// See the module.
+pub(super) struct Machine {
+    /// Milliseconds since its start up to the present process.
+    past_ms: AtomicI64,
+    /// When the present process began.
+    life: Mutex<Option<Instant>>,
+    /// How far the wall clock is off.
+    wall_off_ms: AtomicI64,
+    /// Nothing gets out.
+    is_cut_off: AtomicBool,
+    /// The process dies at the so-many-th passage of a point.
+    crash: Mutex<Option<(Point, u32)>>,
+    pub(super) crashed: Notify,
+    dice: Mutex<fastrand::Rng>,
+}
+
+impl Machine {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            past_ms: AtomicI64::new(0),
+            life: Mutex::new(None),
+            wall_off_ms: AtomicI64::new(0),
+            is_cut_off: AtomicBool::new(false),
+            crash: Mutex::new(None),
+            crashed: Notify::new(),
+            dice: Mutex::new(fastrand::Rng::with_seed(seed ^ 0x5bd1_e995)),
+        }
+    }
+
+    /// Milliseconds since its start.
+    pub(super) fn uptime_ms(&self) -> i64 {
+        let lived = lock(&self.life).map_or(0, |began| began.elapsed().as_millis());
+        self.past_ms.load(Ordering::Relaxed) + i64::try_from(lived).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn begin_life(&self) {
+        *lock(&self.life) = Some(Instant::now());
+    }
+
+    pub(super) fn end_life(&self) {
+        let now = self.uptime_ms();
+        *lock(&self.life) = None;
+        self.past_ms.store(now, Ordering::Relaxed);
+        *lock(&self.crash) = None;
+    }
+
+    /// It sleeps: its timers stand still, its boot-time clock does not.
+    pub(super) fn sleeps(&self, span: Duration) {
+        self.past_ms.fetch_add(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_wall(&self, off_ms: i64) {
+        self.wall_off_ms.store(off_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn cut_off(&self, is_cut_off: bool) {
+        self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dies_at(&self, point: Point, passage: u32) {
+        *lock(&self.crash) = Some((point, passage));
+    }
+
+    pub(super) fn end_of_crashes(&self) {
+        *lock(&self.crash) = None;
+    }
+
+    /// Whoever passes a point at which the process dies never comes back.
+    pub(super) async fn pass(&self, point: Point) {
+        let dies = {
+            let mut crash = lock(&self.crash);
+            match crash.as_mut() {
+                Some((at, left)) if *at == point && *left <= 1 => crash.take().is_some(),
+                Some((at, left)) if *at == point => {
+                    *left -= 1;
+                    false
+                }
+                _ => false,
+            }
+        };
+        if dies {
+            self.crashed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Some time between the two.
+    pub(super) async fn takes(&self, range: std::ops::Range<u64>) {
+        let millis = lock(&self.dice).u64(range);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// True once in so many times.
+    pub(super) fn once_in(&self, times: u32) -> bool {
+        times > 0 && lock(&self.dice).u32(0..times) == 0
+    }
+}
+
+/// The clock of one process on it.
+pub(super) struct ProcessClock {
+    machine: Arc<Machine>,
+    offset_ms: i64,
+}
+
+impl ProcessClock {
+    pub(super) fn resume(machine: Arc<Machine>, last: Option<&Mark>) -> Self {
+        let (uptime, off) = (machine.uptime_ms(), machine.wall_off_ms.load(Ordering::Relaxed));
+        let offset_ms = anchor(last, BOOT, uptime, EPOCH_MS + uptime + off);
+        Self { machine, offset_ms }
+    }
+}
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Moment {
+        Moment::from_millis(self.machine.uptime_ms() + self.offset_ms)
+    }
+
+    fn wall(&self) -> jiff::Timestamp {
+        let off = self.machine.wall_off_ms.load(Ordering::Relaxed);
+        let millis = EPOCH_MS + self.machine.uptime_ms() + off;
+        jiff::Timestamp::from_millisecond(millis).expect("a time of this century")
+    }
+
+    fn mark(&self) -> Mark {
+        let boottime_ms = self.machine.uptime_ms();
+        let at = Moment::from_millis(boottime_ms + self.offset_ms);
+        Mark { at, boottime_ms, boot_id: BOOT.to_owned() }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,134 @@
+//! The way to the platform and to the sites: the lab's own HTTP, without sockets, behind the machine's network.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::machine::{Machine, Point, ProcessClock, lock};
+use crate::clock::Clock;
+use crate::config::ProbeConfig;
+use crate::decision::sample::{Failure, Sample, SampleResult};
+use crate::lab::Lab;
+use crate::platform::http::{Broken, InProcess};
+use crate::probe::Probe;
+
+/// How many answers of a site are remembered, by the deployment that gave them: good ones, bad ones.
+pub(super) type Answers = Arc<Mutex<BTreeMap<String, (u32, u32)>>>;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) machine: Arc<Machine>,
+    pub(super) lab: Lab,
+    pub(super) router: axum::Router,
+    /// What every site truly answered, whatever became of the answer on its way.
+    pub(super) answers: Answers,
+}
+
+impl Wire {
+    async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        match TowerToHyperService::new(self.router.clone()).call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// How the adapter gets to the platform.
+    pub(super) fn platform(&self) -> InProcess {
+        let wire = self.clone();
+        Arc::new(move |request| {
+            let wire = wire.clone();
+            Box::pin(async move { wire.send(request).await })
+        })
+    }
+
+    async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
+        let is_write = request.method() != reqwest::Method::GET;
+        if is_write {
+            self.machine.pass(Point::BeforeSending).await;
+        }
+        self.machine.takes(1..40).await;
+        if self.machine.is_cut_off() {
+            return Err(Broken::NotConnected);
+        }
+        let mut asked = Request::new(Body::empty());
+        *asked.method_mut() = request.method().clone();
+        let path = request.url().path();
+        let path = request.url().query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        *asked.uri_mut() = path.parse().expect("a path");
+        *asked.headers_mut() = request.headers().clone();
+        if let Some(body) = request.body().and_then(reqwest::Body::as_bytes) {
+            *asked.body_mut() = Body::from(body.to_vec());
+        }
+        let (parts, body) = self.ask(asked).await.into_parts();
+        let body: Bytes = axum::body::to_bytes(body, 64 << 20).await.map_err(|_| Broken::Lost)?;
+        if is_write {
+            self.machine.pass(Point::AfterSending).await;
+        }
+        self.machine.takes(1..40).await;
+        if self.machine.is_cut_off() {
+            return Err(Broken::Lost);
+        }
+        Ok(reqwest::Response::from(Response::from_parts(parts, body)))
+    }
+
+    /// How the probes of one process get to the sites.
+    pub(super) fn probe(&self, clock: Arc<ProcessClock>) -> Arc<dyn Probe> {
+        Arc::new(Visitor { wire: self.clone(), clock })
+    }
+
+    /// One visit: what came of it, and which deployment answered.
+    async fn visit(&self, path: &str) -> SampleResult {
+        self.machine.takes(1..20).await;
+        if self.machine.is_cut_off() {
+            return SampleResult::Bad(Failure::Connect);
+        }
+        let app = path.strip_prefix("/sites/").and_then(|rest| rest.split('/').next());
+        let live = app.and_then(|app| self.lab.app(app).ok()).and_then(|app| app.active);
+        // An answer that does not come is a bad one, until it has come.
+        let count = |good, bad| {
+            if let Some(live) = &live {
+                let mut answers = lock(&self.answers);
+                let (goods, bads) = answers.entry(live.clone()).or_default();
+                (*goods, *bads) = (*goods + good, bads.saturating_add_signed(bad));
+            }
+        };
+        count(0, 1);
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = path.parse().expect("a path");
+        let (parts, body) = self.ask(request).await.into_parts();
+        let result = match axum::body::to_bytes(body, 1 << 20).await {
+            Err(_) => SampleResult::Bad(Failure::Protocol),
+            Ok(_) if parts.status.is_success() => SampleResult::Good,
+            Ok(_) => SampleResult::Bad(Failure::Status(parts.status.as_u16())),
+        };
+        if result == SampleResult::Good {
+            count(1, -1);
+        }
+        self.machine.takes(1..20).await;
+        if self.machine.is_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }
+    }
+}
+
+struct Visitor {
+    wire: Wire,
+    clock: Arc<ProcessClock>,
+}
+
+impl Probe for Visitor {
+    fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        Box::pin(async move {
+            let at = self.clock.now();
+            let began = tokio::time::Instant::now();
+            let visited = tokio::time::timeout(probe.timeout, self.wire.visit(probe.url.path())).await;
+            let result = visited.unwrap_or(SampleResult::Bad(Failure::Timeout));
+            Sample { at, micros: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX), result }
+        })
+    }
+}
