@@ -49,7 +49,16 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
         _ => false,
     };
+    let is_pinned = seen.app.value().is_some_and(|view| hold.pin.is_some() && view.pinned == hold.pin);
     let situation = match newly_live(policy, state, seen) {
+        // Something else went live, such as a restart or the platform's upkeep, and our pin is still there.
+        Some(next) if is_pinned && !resumed => {
+            let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
+                return Decision::wait(hold.why, None);
+            };
+            let situation = Situation::Held(Hold { live, ..hold.clone() });
+            return Decision::become_state(State { situation, ledger });
+        }
         Some(situation) => situation,
         None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
         None => return Decision::wait(hold.why, None),

@@ -43,6 +43,24 @@ pub enum Situation {
     Held(Hold),
 }
 
+impl Situation {
+    /// The deployment whose samples count now, and since when.
+    pub fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Learning { live } => live.as_ref(),
+            Self::Steady { live } => Some(live),
+            Self::Watching(watch) => Some(&watch.live),
+            Self::Held(hold) => Some(&hold.live),
+            Self::Incident(incident) => Some(match &incident.stage {
+                Stage::Soaking { live, .. }
+                | Stage::Committing { live, .. }
+                | Stage::Reverting { live, .. } => live,
+                _ => &incident.live,
+            }),
+        }
+    }
+}
+
 impl Default for Situation {
     fn default() -> Self {
         Self::Learning { live: None }
@@ -158,18 +176,7 @@ impl State {
 
     /// The deployment whose samples count now, and since when.
     pub fn live(&self) -> Option<&Live> {
-        match &self.situation {
-            Situation::Learning { live } => live.as_ref(),
-            Situation::Steady { live } => Some(live),
-            Situation::Watching(watch) => Some(&watch.live),
-            Situation::Held(hold) => Some(&hold.live),
-            Situation::Incident(incident) => Some(match &incident.stage {
-                Stage::Soaking { live, .. }
-                | Stage::Committing { live, .. }
-                | Stage::Reverting { live, .. } => live,
-                _ => &incident.live,
-            }),
-        }
+        self.situation.live()
     }
 
     /// The open incident.

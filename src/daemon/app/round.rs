@@ -118,6 +118,8 @@ impl App {
     /// Stands still until the journal works again: for everybody, or for this app alone.
     async fn journal_failed(&mut self, error: &RecallError) {
         self.state = None;
+        // What was to be decided on then is decided on after the retry: a moment in the past would wake the loop for ever.
+        self.wake_at = None;
         let is_its_own = match error {
             RecallError::Journal(JournalError::Unavailable { .. }) | RecallError::Clock(_) => false,
             // A row that cannot be read, or an entry that cannot be: the others may well go on.

@@ -143,3 +143,23 @@ fn a_deployment_over_our_pinned_rollback_leaves_the_pin_to_a_person_and_not_to_n
     let Situation::Held(hold) = &world.state.situation else { panic!("forgotten:\n{}", world.transcript()) };
     assert_eq!(hold.pin, world.platform.pinned);
 }
+
+#[test]
+fn a_restart_during_a_hold_does_not_make_its_pin_forgotten() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = crate::decision::policy::OnUnhealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    world.outage = true;
+    world.run_to_close();
+    world.outage = false;
+    let (live, at) = (world.platform.active.clone(), world.at);
+    let id = world.platform.make(Cause::Restart, Some(&live), at);
+    world.platform.finish(&id, Phase::Active, at);
+    world.run(minutes(5));
+    let Situation::Held(hold) = &world.state.situation else { panic!("forgotten:\n{}", world.transcript()) };
+    assert_eq!((&hold.pin, &hold.live.id), (&world.platform.pinned, &id));
+    let at = world.at;
+    assert!(world.platform.commit(Who::Person, at));
+    world.run(minutes(1));
+    assert_ne!(world.state.word(), "held");
+}
