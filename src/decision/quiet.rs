@@ -25,7 +25,7 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     if let Some(situation) = newly_live(policy, state, seen) {
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
-    if let Some(held) = forgotten_pin(state, seen) {
+    if let Some(held) = forgotten_pin(policy, state, seen) {
         return Decision::become_state(held);
     }
     match &state.situation {
@@ -66,18 +66,24 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
     let mut ledger = state.ledger.clone();
     if let Some(pin) = &hold.pin {
         // A person took it over, here or at the platform.
-        Ledger::note(&mut ledger.settled, pin.clone());
+        ledger.settled.retain(|(id, _)| id != pin);
+        let since = if resumed { Moment::from_millis(i64::MAX) } else { seen.at };
+        Ledger::note(&mut ledger.settled, (pin.clone(), since));
     }
     Decision::become_state(State { situation, ledger })
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
 /// on: a pin blocks every deployment, so it is held for a person and never forgotten.
-fn forgotten_pin(state: &State, seen: &Observation<'_>) -> Option<State> {
+fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<State> {
     let live = state.live()?.clone();
     let view = seen.app.value()?;
     let pin = view.pinned.as_ref()?;
-    if contains(&state.ledger.settled, pin) {
+    // What was said to be settled and is pinned all the same was not: an answer may be somebody else's.
+    let gone_by = |(id, since): &(DeploymentId, Moment)| (id == pin).then_some(*since + policy.reconcile);
+    if let Some(gone_by) = state.ledger.settled.iter().find_map(gone_by)
+        && seen.app.since(gone_by).is_none()
+    {
         return None;
     }
     let mut ledger = state.ledger.clone();

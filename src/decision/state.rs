@@ -118,7 +118,8 @@ pub struct Ledger {
     /// Deployments that we made, newest last, and for which incident.
     pub ours: Vec<(DeploymentId, IncidentId)>,
     /// Those of them whose pin was settled: committed, reverted, or taken over by a person.
-    pub settled: Vec<DeploymentId>,
+    /// Since when it should be gone; for ever where a person took it over with the word to go on.
+    pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
     pub lost: Vec<(Moment, IncidentId, Requests)>,
     /// When rollbacks were created, newest last.

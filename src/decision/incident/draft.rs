@@ -138,7 +138,7 @@ impl Draft {
             _ => false,
         };
         if let Some(rollback) = rollback.filter(|_| is_settled) {
-            Ledger::note(&mut self.ledger.settled, rollback.clone());
+            Ledger::note(&mut self.ledger.settled, (rollback.clone(), seen.at));
         }
         self.remember_lost(seen.at);
         match outcome {

@@ -5,8 +5,8 @@ use super::super::observation::{AppView, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Ledger, Outcome, Stage};
 use super::super::story::Event;
-use super::Decision;
 use super::draft::Draft;
+use super::{Decision, rolling_back};
 
 /// How often a commit or revert that left no trace is sent.
 const MOST_SENT: u32 = 3;
@@ -62,6 +62,9 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
                 let waiting = waiting(seen);
                 return draft.done(None, Some(waiting));
             };
+            if is_overtaken(&draft, view) {
+                return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+            }
             if is_ours(&draft, view) {
                 // Surely not applied, so the try does not count.
                 return send(policy, draft, kind, call.attempt, seen);
@@ -154,6 +157,16 @@ fn set_status(draft: &mut Draft, status: CallStatus) {
 
 fn is_ours(draft: &Draft, view: &AppView) -> bool {
     draft.incident.stage.rollback().is_some_and(|rollback| view.pinned.as_ref() == Some(rollback))
+}
+
+/// Whether something else went live over our pinned rollback, such as a restart or the platform's upkeep: a request for
+/// what is not live any more is not sent, and the pin is a person's to settle.
+fn is_overtaken(draft: &Draft, view: &AppView) -> bool {
+    let rollback = match &draft.incident.stage {
+        Stage::Committing { rollback, .. } | Stage::Reverting { rollback, .. } => rollback,
+        _ => return false,
+    };
+    is_ours(draft, view) && rolling_back::is_overtaken(rollback, draft, view)
 }
 
 fn waiting(seen: &Observation<'_>) -> Reason {

@@ -428,3 +428,32 @@ fn an_app_that_is_deleted_while_a_call_is_unanswered_ends_in_a_hold() {
     world.fault = None;
     assert_eq!(world.run_to_close().0, Outcome::Committed);
 }
+
+#[test]
+fn a_commit_that_was_said_to_be_done_and_was_not_leaves_its_pin_to_a_person() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.is_lied_to = true;
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    world.run(minutes(3));
+    assert!(world.platform.pinned.is_some());
+    let Situation::Held(hold) = &world.state.situation else { panic!("forgotten:\n{}", world.transcript()) };
+    assert_eq!(hold.pin, world.platform.pinned);
+    // A person who says to go on takes it over, for good.
+    world.ask(Request::Resume);
+    world.run(minutes(10));
+    assert_ne!(world.state.word(), "held", "{}", world.transcript());
+}
+
+#[test]
+fn a_commit_of_what_is_not_live_any_more_is_not_tried_for_ever() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", Reply::Not(Rejection::RateLimited, Some(minutes(2))));
+    world.run_until(|world| world.count("commit") == 1);
+    let (live, at) = (world.platform.active.clone(), world.at);
+    let id = world.platform.make(Cause::Restart, Some(&live), at);
+    world.platform.finish(&id, Phase::Active, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded));
+    world.run(minutes(1));
+    assert_eq!(world.state.word(), "held", "its pin is a person's to settle:\n{}", world.transcript());
+}

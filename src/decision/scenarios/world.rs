@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) bad: BTreeSet<DeploymentId>,
     /// Everything fails, whatever is live.
     pub(super) outage: bool,
+    /// Commits are answered by somebody else, and not done.
+    pub(super) is_lied_to: bool,
     pub(super) sight: Sight,
     /// Why reads fail, when they do.
     pub(super) fault: Option<ReadFault>,
@@ -149,6 +151,7 @@ impl World {
             operator: Operator::default(),
             bad: BTreeSet::new(),
             outage: false,
+            is_lied_to: false,
             sight: Sight::Clear,
             fault: None,
             lag: Duration::ZERO,
@@ -518,6 +521,7 @@ impl World {
             {
                 refused("not pinned")
             }
+            Effect::Commit { .. } if self.is_lied_to => Answer::Committed,
             Effect::Commit { .. } => match self.platform.commit(Who::Rearguard, at) {
                 true => Answer::Committed,
                 false => refused("not pinned"),
