@@ -103,8 +103,8 @@ fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Opti
     Some(State { situation: Situation::Held(hold), ledger })
 }
 
-/// Whether lost requests may have made the deployment that the app is pinned to. One that is on its way can be told
-/// once it is live; one that failed cannot be told at all, and may be ours.
+/// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is
+/// live; until then, which may be for ever, it may be ours.
 fn may_have_made(
     (closed_at, _, requests): &(Moment, IncidentId, Requests),
     pin: &DeploymentId,
@@ -116,7 +116,7 @@ fn may_have_made(
     }
     match &view.active {
         Some(active) if active.id == *pin => requests.made(active).is_some(),
-        _ => view.in_progress.is_none(),
+        _ => true,
     }
 }
 
