@@ -24,6 +24,7 @@
 //! * [`config`]: the operator's file, parsed into types that cannot be wrong.
 //! * [`server`], [`metrics`], [`cli`]: what is seen from outside.
 //! * [`lab`]: a platform of our own, behind `demo`, `lab` and the tests.
+//! * `sim`: all of it but the sockets under seeded faults, people and crashes; compiled for tests only.
 //! * [`clock`], [`ids`], [`systemd`], [`telemetry`]: small things everybody uses.
 
 pub mod cli;
