@@ -267,10 +267,16 @@ impl Http {
                 .filter(|id| !id.contains(token.secret.expose_secret())),
         };
         let retry_after = self.note(&response, reply.date_ms);
+        let kind = header(response.headers(), "content-type").unwrap_or("");
+        let is_page = kind.to_ascii_lowercase().starts_with("text/html");
         let within = |limit| async move {
             timeout_at(deadline, body(response, limit)).await.map_err(|_| late()).and_then(|done| done)
         };
         if (200..300).contains(&reply.status) {
+            // Somebody between us and the platform: what it says was done, nobody knows to be done.
+            if is_page {
+                return Err(Fault::lost(code::DECODE, "a web page instead of an answer".to_owned()));
+            }
             match ask.want {
                 Want::Body(limit) => reply.body = within(limit).await?,
                 Want::Extra(limit) => reply.body = within(limit).await.unwrap_or_default(),

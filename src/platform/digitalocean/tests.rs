@@ -487,6 +487,16 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
 }
 
 #[tokio::test]
+async fn a_web_page_is_no_answer_even_where_the_status_would_do() {
+    for name in [operation::COMMIT_ROLLBACK, operation::REVERT_ROLLBACK, operation::CREATE_ROLLBACK] {
+        let page = status("200 OK", "Content-Type: Text/HTML; charset=utf-8\r\n", "<html>Sign in</html>");
+        let server = Server::start(vec![page]).await;
+        let (platform, _) = at(&server, AMPLE);
+        assert!(is_ambiguous(&call(&platform, name).await), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn pages_are_counted_by_us_and_an_app_is_taken_once() {
     let next = r#""links":{"pages":{"next":"https://evil.example/v2/apps?page=9"}}"#;
     let page = |ids: &str| ok(&format!(r#"{{"apps":[{ids}],{next}}}"#));
