@@ -45,6 +45,13 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         });
     }
     let resumed = seen.operator.request == Some(Request::Resume);
+    if let Some(next) = forgotten_pin(policy, state, seen)
+        && !resumed
+        && matches!(&next.situation, Situation::Held(other) if other.pin != hold.pin)
+    {
+        // Another pin instead of the one that was held, and this one may be ours as well.
+        return Decision::become_state(next);
+    }
     let settled = match (seen.app.since(hold.since), &hold.pin) {
         (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
         _ => false,
@@ -92,10 +99,11 @@ fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Opti
         None => {
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
             let (_, incident, requests) = &mut ledger.lost[place];
-            requests.account_for(pin.clone());
             let incident = incident.clone();
-            ledger.lost.retain(|(_, _, requests)| !requests.targets.is_empty());
-            Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
+            if view.active.as_ref().is_some_and(|active| active.id == *pin) {
+                requests.before.insert(pin.clone());
+                Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
+            }
             incident
         }
     };

@@ -49,6 +49,7 @@ pub(super) fn answered(
     match answer {
         Answer::Created(rollback) => {
             draft.created(rollback, seen.at);
+            draft.incident.requests.answered(rollback.id.clone());
             rolling_back::begin(policy, draft, target, rollback.clone(), seen)
         }
         Answer::NotSent(Guard::Storm) => {

@@ -158,9 +158,8 @@ impl Draft {
     pub(super) fn remember_lost(&mut self, now: Moment) {
         let (incident, lost) = (&self.incident, &mut self.ledger.lost);
         let mut requests = incident.requests.clone();
-        if let Some(found) = incident.stage.rollback() {
-            requests.account_for(found.clone());
-        }
+        // One that was found by reading may be somebody else's, who went back to the same: ours may still come.
+        requests.before.extend(incident.stage.rollback().cloned());
         if requests.targets.is_empty() {
             return;
         }

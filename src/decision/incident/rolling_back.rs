@@ -133,7 +133,8 @@ fn another_of_ours(
 ) -> Option<(Deployment, Deployment)> {
     let pinned = view.pinned.as_ref().filter(|pinned| *pinned != rollback)?;
     let (target, found) = creating::find_ours(&draft.incident, seen)?;
-    (found.id == *pinned && draft.incident.requests.targets.len() > 1).then_some((target, found))
+    let found_already = usize::from(!draft.incident.requests.before.contains(rollback));
+    (found.id == *pinned && draft.incident.requests.targets.len() > found_already).then_some((target, found))
 }
 
 fn live(

@@ -61,8 +61,8 @@ impl Requests {
         self.targets.iter().rev().find(repeats).filter(|_| is_new)
     }
 
-    /// One of them made `deployment`: what is new from now on is another one's.
-    pub fn account_for(&mut self, deployment: DeploymentId) {
+    /// The platform answered the last of them with `deployment`: what else is new is another one's.
+    pub fn answered(&mut self, deployment: DeploymentId) {
         self.before.insert(deployment);
         self.targets.pop();
     }
