@@ -3,7 +3,7 @@
 //! A task belongs to an app of the platform, so the map's key is the platform's id of it: an app that is renamed keeps
 //! its task, and another app under an old name gets one of its own, once no incident bears that name any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
@@ -112,8 +112,7 @@ impl Roster {
         if roll.waiting.is_empty() {
             return;
         }
-        let taken: Vec<AppName> = roll.tasks.values().map(|handle| handle.config.name.clone()).collect();
-        let taken: std::collections::BTreeSet<AppName> = taken.into_iter().collect();
+        let taken: BTreeSet<AppName> = roll.tasks.values().map(|handle| handle.config.name.clone()).collect();
         let (blocked, free) = std::mem::take(&mut roll.waiting)
             .into_iter()
             .partition(|wanted| taken.contains(&wanted.config.name));

@@ -8,6 +8,17 @@ use tokio::time::Instant;
 
 use crate::world::{APP, PATIENCE, Settings, World, known};
 
+/// The journal's lock, as another guard would hold it: what is locked so can be neither read nor written.
+async fn held_by_another(world: &World) -> std::fs::File {
+    let lock = std::fs::File::open(world.path("rearguard.db.lock")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the first daemon still holds the journal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    lock
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_while_the_platform_is_asked_is_not_lost() {
     let world = World::new().await;
@@ -36,12 +47,7 @@ async fn a_pause_holds_although_the_journal_was_locked_at_the_start() {
     let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
     other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
     // Another guard of ours holds the journal: it can be neither read nor written.
-    let lock = std::fs::File::open(world.path("rearguard.db.lock")).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while lock.try_lock().is_err() {
-        assert!(Instant::now() < deadline, "the first daemon still holds the journal");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let lock = held_by_another(&world).await;
     let guard = world.daemon(&settings).await;
     assert_eq!(guard.api.text("/ready").await.0, 503);
     assert_eq!(guard.api.app().await["paused"], true, "nobody knows, so nobody acts");
@@ -65,12 +71,7 @@ async fn a_process_whose_clock_cannot_continue_the_journals_asks_for_another() {
     // As if the last process had begun by a wall clock that was ten minutes ahead.
     let ahead = "UPDATE meta SET value = json_set(value, '$.at', json_extract(value, '$.at') + 600000) WHERE key = 'mark'";
     assert_eq!(other.execute(ahead, []).unwrap(), 1);
-    let lock = std::fs::File::open(world.path("rearguard.db.lock")).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while lock.try_lock().is_err() {
-        assert!(Instant::now() < deadline, "the first daemon still holds the journal");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let lock = held_by_another(&world).await;
     let guard = world.daemon(&Settings::default()).await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
     drop((other, lock));
