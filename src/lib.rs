@@ -43,3 +43,8 @@ pub mod server;
 mod sim;
 pub mod systemd;
 pub mod telemetry;
+
+/// The tests allocate as the binary does.
+#[cfg(all(test, feature = "jemalloc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

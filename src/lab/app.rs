@@ -158,6 +158,13 @@ impl Deployment {
     }
 }
 
+/// The JSON of an app and of each of its deployments, as far as somebody asked for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rendered {
+    pub(crate) app: Option<Arc<str>>,
+    pub(crate) deployments: Vec<Option<Arc<str>>>,
+}
+
 /// One app. The `Option<usize>` fields are places in `deployments`.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
@@ -189,8 +196,8 @@ pub(crate) struct App {
     pub(crate) served: u64,
     /// When the deployment in progress takes its next step.
     pub(crate) due: Option<i64>,
-    /// The JSON of the app, until something changes.
-    pub(crate) rendered: Option<Arc<str>>,
+    /// Its JSON, until something changes.
+    pub(crate) rendered: Rendered,
     /// What reads still show after a write, and until when; oldest first.
     pub(crate) stale: Vec<(i64, Arc<App>)>,
 }

@@ -135,6 +135,15 @@ impl Lab {
         self.world(|world| world.place(name).map(|place| AppState::from(&world.model.apps[place])))
     }
 
+    /// The live deployment, which is cheaper to ask for than everything about the app.
+    #[cfg(test)]
+    pub(crate) fn live(&self, name: &str) -> Option<String> {
+        self.world(|world| {
+            let app = &world.model.apps[world.place(name).ok()?];
+            app.active().map(|live| live.id.clone())
+        })
+    }
+
     /// The lab's clock, in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
         self.world(|world| world.now())

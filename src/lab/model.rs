@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::app::{App, Cause, Phase, Who, uuid};
+use super::app::{App, Cause, Phase, Rendered, Who, uuid};
 use super::release::{Fate, Release};
 use super::unknowns::{Allowed, Unknowns, WhilePinned};
 pub(crate) use rollback::{Condition, Validation};
@@ -131,7 +131,7 @@ impl Model {
             deleted: false,
             served: 0,
             due: None,
-            rendered: None,
+            rendered: Rendered::default(),
             stale: Vec::new(),
         });
         let first = self.make(now, place, release, Cause::Manual, Who::Person);
@@ -173,7 +173,7 @@ impl Model {
         if let (Some(view), true) = (before, written.is_ok()) {
             self.apps[place].stale.push((now.saturating_add_unsigned(lag), view));
         }
-        self.apps[place].rendered = None;
+        self.apps[place].rendered = Rendered::default();
         written
     }
 

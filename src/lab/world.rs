@@ -1,7 +1,7 @@
 //! The whole lab behind one lock: the model, the faults, the rate limits and the ledger that records what came
 //! of it all. Synchronous, so the lock is never held across an await; time is handed in.
 
-use super::app::{App, AppState, Who};
+use super::app::{App, AppState, Rendered, Who};
 use super::fault::{Faults, Kind, Met};
 use super::ledger::{Entry, Ledger, Operation};
 use super::model::{Model, Refusal, Write, Written};
@@ -189,7 +189,7 @@ impl World {
         let place = self.place(name)?;
         let app = &mut self.model.apps[place];
         change(app, self.now);
-        app.rendered = None;
+        app.rendered = Rendered::default();
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl World {
     pub(crate) fn set_unknowns(&mut self, unknowns: Unknowns) {
         self.model.unknowns = unknowns;
         for app in &mut self.model.apps {
-            app.rendered = None;
+            app.rendered = Rendered::default();
         }
     }
 }

@@ -240,7 +240,8 @@ fn apps(reply: &Reply) -> Result<Page, Unreadable> {
 fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
     let page: wire::DeploymentsPage = parse(reply)?;
     let entries = page.entries().ok_or_else(|| missing("a list of deployments"))?;
-    let mut list = each(&entries, "deployment", wire::Deployment::seen);
+    let mut specs = canonical::Specs::default();
+    let mut list = each(&entries, "deployment", |deployment: wire::Deployment| deployment.seen(&mut specs));
     let mut known = HashSet::new();
     list.retain(|deployment| known.insert(deployment.id.clone()));
     list.sort_by(|one, other| other.age_key().cmp(&one.age_key()));
@@ -249,16 +250,20 @@ fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
 
 fn new_deployment(reply: &Reply) -> Result<Deployment, Unreadable> {
     let answer: wire::DeploymentAnswer = parse(reply)?;
-    answer.deployment.0.seen().ok_or_else(|| missing("a deployment with an id"))
+    answer
+        .deployment
+        .0
+        .seen(&mut canonical::Specs::default())
+        .ok_or_else(|| missing("a deployment with an id"))
 }
 
 /// What can be read of a list. The rest is skipped, so that one strange thing does not hide the others.
 fn each<W: DeserializeOwned, T>(
     items: &[Box<RawValue>],
     what: &str,
-    seen: impl Fn(W) -> Option<T>,
+    mut seen: impl FnMut(W) -> Option<T>,
 ) -> Vec<T> {
-    let read =
+    let mut read =
         |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|proto3::Object(item)| seen(item));
     let readable = items.iter().filter_map(|item| read(item));
     let readable: Vec<T> = readable.collect();

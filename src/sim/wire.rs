@@ -90,7 +90,7 @@ impl Wire {
             return SampleResult::Bad(Failure::Connect);
         }
         let app = path.strip_prefix("/sites/").and_then(|rest| rest.split('/').next());
-        let live = app.and_then(|app| self.lab.app(app).ok()).and_then(|app| app.active);
+        let live = app.and_then(|app| self.lab.live(app));
         // An answer that does not come is a bad one, until it has come.
         let count = |good, bad| {
             if let Some(live) = &live {

@@ -39,20 +39,39 @@ pub(super) fn list_apps(world: &mut World, base: &str, host: &str, page: Page) -
 }
 
 /// Newest first [app_action, terraform: both take element 0 as the latest].
-pub(super) fn list_deployments(app: &App, unknowns: Unknowns, request: &Request<'_>, call: &Call) -> Answer {
-    let wanted = |d: &&Deployment| {
-        call.types.is_empty() || call.types.iter().any(|t| t == cause_type(&d.cause, unknowns))
+pub(super) fn list_deployments(
+    app: &mut App,
+    unknowns: Unknowns,
+    request: &Request<'_>,
+    call: &Call,
+) -> Answer {
+    let wanted = |place: &usize| {
+        let cause = cause_type(&app.deployments[*place].cause, unknowns);
+        call.types.is_empty() || call.types.iter().any(|wanted| wanted == cause)
     };
-    let all: Vec<&Deployment> = app.deployments.iter().rev().filter(wanted).collect();
+    let all: Vec<usize> = (0..app.deployments.len()).rev().filter(wanted).collect();
     let page = call.page;
     let shown = all.iter().skip((page.number - 1) * page.size).take(page.size);
-    let shown: Vec<Value> = shown.map(|d| deployment(app, d, unknowns)).collect();
+    let shown: Vec<Arc<str>> = shown.map(|place| kept(app, *place, unknowns)).collect();
     let mut url = format!("http://{}{}?", request.host, request.path);
     for wanted in &call.types {
         let _ = write!(url, "deployment_types={wanted}&");
     }
     let links = links(&url, page, all.len());
-    Answer::json(200, &json!({ "deployments": shown, "links": links, "meta": { "total": all.len() } }))
+    let (shown, total) = (shown.join(","), all.len());
+    let body = format!("{{\"deployments\":[{shown}],\"links\":{links},\"meta\":{{\"total\":{total}}}}}");
+    Answer::text(200, JSON, body)
+}
+
+/// The JSON of the deployment at a place, made once.
+fn kept(app: &mut App, place: usize, unknowns: Unknowns) -> Arc<str> {
+    app.rendered.deployments.resize(app.deployments.len(), None);
+    if let Some(rendered) = &app.rendered.deployments[place] {
+        return Arc::clone(rendered);
+    }
+    let rendered: Arc<str> = deployment(app, &app.deployments[place], unknowns).to_string().into();
+    app.rendered.deployments[place] = Some(Arc::clone(&rendered));
+    rendered
 }
 
 /// Absolute addresses, absent when everything fits.
@@ -72,7 +91,7 @@ fn links(url: &str, page: Page, total: usize) -> Value {
 }
 
 fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
-    if let Some(rendered) = &app.rendered {
+    if let Some(rendered) = &app.rendered.app {
         return Arc::clone(rendered);
     }
     let at = |place: Option<usize>| place.map(|place| deployment(app, &app.deployments[place], unknowns));
@@ -101,7 +120,7 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
         "project_id": uuid(0, "project", 0),
     });
     let rendered: Arc<str> = shown(value, unknowns).to_string().into();
-    app.rendered = Some(Arc::clone(&rendered));
+    app.rendered.app = Some(Arc::clone(&rendered));
     rendered
 }
 

@@ -209,7 +209,7 @@ fn ten_thousand_apps_are_listed_from_what_is_already_rendered() {
     assert_eq!(page["apps"].as_array().map(Vec::len), Some(200));
     assert_eq!(page["links"]["pages"].get("next"), None);
     assert_eq!(page["apps"][199]["spec"]["name"], "app-09999");
-    let rendered = world.model.apps.iter().filter(|app| app.rendered.is_some()).count();
+    let rendered = world.model.apps.iter().filter(|app| app.rendered.app.is_some()).count();
     assert_eq!(rendered, 200);
 }
 

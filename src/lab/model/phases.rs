@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Model;
-use crate::lab::app::{Cause, Deployment, Phase, Who, uuid};
+use crate::lab::app::{Cause, Deployment, Phase, Rendered, Who, uuid};
 use crate::lab::release::{Fate, Release};
 use crate::lab::unknowns::{Replaced, RevertTo};
 
@@ -75,7 +75,7 @@ impl Model {
     pub(super) fn step(&mut self, at: i64, place: usize) {
         let Some(which) = self.apps[place].in_progress else { return };
         let Some((_, next)) = self.ahead(place, which) else { return };
-        self.apps[place].rendered = None;
+        self.apps[place].rendered = Rendered::default();
         if next.is_terminal() {
             self.end(at, place, which, next);
             return;

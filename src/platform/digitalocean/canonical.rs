@@ -4,7 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 in hex, each empty when there is nothing to digest.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Digests {
     /// Of the whole spec.
     pub(super) whole: String,
@@ -13,7 +13,7 @@ pub(super) struct Digests {
 }
 
 /// The digests of a spec, given as JSON. What is not an object counts as no spec.
-pub(super) fn spec(json: &str) -> Digests {
+fn spec(json: &str) -> Digests {
     match serde_json::from_str::<Value>(json) {
         Ok(spec @ Value::Object(_)) => {
             Digests { whole: hex(&canonical(&spec)), migrations: migrations(&spec).unwrap_or_default() }
@@ -21,6 +21,26 @@ pub(super) fn spec(json: &str) -> Digests {
         Ok(_) => Digests::default(),
         // Nested too deep. It is a spec all the same, and perhaps one with a migration: unlike any other.
         Err(_) => Digests { whole: hex(json), migrations: hex(json) },
+    }
+}
+
+/// The digests of specs that come one after the other: most deployments of an app have the same one.
+#[derive(Default)]
+pub(super) struct Specs {
+    last: Option<(Box<str>, Digests)>,
+}
+
+impl Specs {
+    /// As [`spec`].
+    pub(super) fn digests(&mut self, json: &str) -> Digests {
+        if let Some((last, digests)) = &self.last
+            && **last == *json
+        {
+            return digests.clone();
+        }
+        let digests = spec(json);
+        self.last = Some((json.into(), digests.clone()));
+        digests
     }
 }
 

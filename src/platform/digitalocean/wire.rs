@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::canonical;
+use super::canonical::Specs;
 use super::proto3::{Count, Object, detail, lenient, millis};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
 use crate::ids::{DeploymentId, PlatformAppId};
@@ -108,7 +108,8 @@ impl App {
             return None;
         }
         let live_since = self.live_since();
-        let active = self.active_deployment.and_then(|Object(deployment)| deployment.seen());
+        let active =
+            self.active_deployment.and_then(|Object(deployment)| deployment.seen(&mut Specs::default()));
         let in_progress = [self.in_progress_deployment, self.pending_deployment]
             .into_iter()
             .flatten()
@@ -174,10 +175,10 @@ pub(super) struct Deployment {
 
 impl Deployment {
     /// What rearguard sees of the deployment; `None` without an id.
-    pub(super) fn seen(self) -> Option<observation::Deployment> {
+    pub(super) fn seen(self, specs: &mut Specs) -> Option<observation::Deployment> {
         let id = named(&self.id)?;
         let phase = phase(&self.phase);
-        let digests = self.spec.as_deref().map(|spec| canonical::spec(spec.get())).unwrap_or_default();
+        let digests = self.spec.as_deref().map(|spec| specs.digests(spec.get())).unwrap_or_default();
         Some(observation::Deployment {
             id,
             phase,
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     fn deployment(json: &str) -> observation::Deployment {
-        serde_json::from_str::<Deployment>(json).unwrap().seen().unwrap()
+        serde_json::from_str::<Deployment>(json).unwrap().seen(&mut Specs::default()).unwrap()
     }
 
     fn app(json: &str) -> AppView {
