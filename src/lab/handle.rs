@@ -135,6 +135,14 @@ impl Lab {
         self.world(|world| world.place(name).map(|place| AppState::from(&world.model.apps[place])))
     }
 
+    /// What became of an app, deleted or not.
+    #[cfg(test)]
+    pub(crate) fn record(&self, name: &str) -> AppState {
+        self.world(|world| {
+            AppState::from(world.model.apps.iter().find(|app| app.name == name).expect("an app"))
+        })
+    }
+
     /// The live deployment, which is cheaper to ask for than everything about the app.
     #[cfg(test)]
     pub(crate) fn live(&self, name: &str) -> Option<String> {

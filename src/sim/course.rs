@@ -6,7 +6,7 @@ use super::disk::Trouble;
 use super::machine::Point;
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, Busy, Durations, Fate, Fault, Health, Kind, Operation, Pin, Release, Replaced,
+    Action, Allowed, Busy, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin, Release, Replaced,
     RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
 };
 
@@ -36,7 +36,48 @@ pub(super) enum Event {
     Stopped,
     Sleeps(Duration),
     Wall(i64),
+    /// What comes of rollbacks from now on.
+    RollbackFate(usize, Fate),
+    /// The app moves: what ran in its old region cannot be rolled back to.
+    Region(usize, &'static str),
+    /// The platform forgets the app.
+    Deleted(usize),
+    /// The sites and the control probes cannot be reached, the platform can.
+    SitesCutOff(bool),
+    /// The process dies, and its state with it.
+    StateLost,
+    /// The configuration says something else about every app.
+    Policy {
+        rules: &'static str,
+        on_unhealthy: &'static str,
+        migrations: &'static str,
+    },
 }
+
+impl Event {
+    /// Its word, and for a fault of the platform that of its kind.
+    pub(super) fn word(&self) -> String {
+        let (group, said) = match self {
+            Self::Fault(fault) => ("Fault ", format!("{:?}", fault.kind)),
+            Self::Dies(point, _) => ("Dies ", format!("{point:?}")),
+            Self::Disk(trouble) => ("Disk ", format!("{trouble:?}")),
+            Self::Person(_, action) => ("Person ", format!("{action:?}")),
+            other => ("", format!("{other:?}")),
+        };
+        let word = said.split(['(', ' ', '{']).next().unwrap_or_default();
+        format!("{group}{word}")
+    }
+}
+
+/// From here on a seed draws what [`Course::more`] adds. Those before it are kept as they were drawn when they found
+/// something.
+pub(super) const MORE: u64 = 10_000;
+
+const RULES: [&str; 2] = [
+    "[{ name: down, probe: home, consecutive_failures: 3 }]",
+    "[{ name: down, probe: home, consecutive_failures: 3 }, \
+     { name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]",
+];
 
 /// A course.
 #[derive(Clone, Debug)]
@@ -51,6 +92,10 @@ pub(super) struct Course {
     pub(super) pace: (&'static str, &'static str),
     pub(super) unknowns: Unknowns,
     pub(super) durations: Durations,
+    /// How far back the platform rolls.
+    pub(super) revision_limit: usize,
+    /// How often the platform is asked about all apps.
+    pub(super) poll: &'static str,
     /// When what happens, in milliseconds since the machine's start.
     pub(super) events: Vec<(i64, Event)>,
     pub(super) length_ms: i64,
@@ -93,11 +138,7 @@ impl Course {
         let mut course = Self {
             apps,
             modes: (0..apps).map(|_| mode(&mut dice)).collect(),
-            rules: dice.of(&[
-                "[{ name: down, probe: home, consecutive_failures: 3 }]",
-                "[{ name: down, probe: home, consecutive_failures: 3 }, \
-                 { name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]",
-            ]),
+            rules: dice.of(&RULES),
             on_unhealthy: dice.of(&["revert", "hold"]),
             migrations: dice.of(&["hold", "allow"]),
             has_controls: !dice.once_in(5),
@@ -109,6 +150,8 @@ impl Course {
                 deploy_ms: dice.of(&[1_000, 8_000]),
                 rollback_ms: dice.of(&[2_000, 10_000, 40_000]),
             },
+            revision_limit: 10,
+            poll: "10s",
             events: Vec::new(),
             length_ms,
             is_liveness: dice.flip(),
@@ -128,8 +171,61 @@ impl Course {
             }
             at += dice.0.i64(20_000..200_000);
         }
+        if seed >= MORE {
+            course.more(&mut Dice(fastrand::Rng::with_seed(!seed)), wildness);
+        }
         course.events.sort_by_key(|(at, _)| *at);
         course
+    }
+
+    /// What the first courses did not know.
+    fn more(&mut self, dice: &mut Dice, wildness: u32) {
+        self.poll = dice.of(&["10s", "20s", "30s"]);
+        self.revision_limit = dice.of(&[10, 10, 10, 10, 10, 10, 4, 3]);
+        if dice.once_in(16) {
+            self.unknowns.reads_lag_ms = 60_000;
+        }
+        for (_, event) in &mut self.events {
+            if let Event::Push(_, release) = event {
+                release.database = dice
+                    .of(&["postgres 16", "postgres 16", "postgres 16", "postgres 16", "postgres 17"])
+                    .to_owned();
+                release.static_site = dice.once_in(8);
+                let digest = dice.flip().then(|| format!("sha256:{}", release.commit_hash()));
+                release.image = dice.once_in(8).then(|| Image { tag: "latest".to_owned(), digest });
+            }
+        }
+        let busy = i64::from(wildness) * self.length_ms / 600_000;
+        for _ in 0..busy {
+            let (app, when) = (dice.0.usize(0..self.apps), dice.0.i64(1_000..self.length_ms));
+            let event = match dice.0.u32(0..24) {
+                0..3 => Event::RollbackFate(app, dice.of(&[Fate::Fails, Fate::Sticks])),
+                3..5 => Event::Region(app, "fra"),
+                5 => Event::Deleted(app),
+                6..9 if self.has_controls => Event::SitesCutOff(true),
+                9 => Event::StateLost,
+                10..13 => Event::Policy {
+                    rules: dice.of(&RULES),
+                    on_unhealthy: dice.of(&["revert", "hold"]),
+                    migrations: dice.of(&["hold", "allow"]),
+                },
+                13 => Event::Fault(Box::new(Fault::on(
+                    Target::Api,
+                    Kind::TooManyRequests { retry_after: Some("Thu, 01 Jan 2026 00:00:00 GMT".to_owned()) },
+                ))),
+                14 => Event::Fault(Box::new(Fault::on(Target::Up, Kind::Reset { applied: false }))),
+                15..18 => {
+                    // A team in a hurry.
+                    for n in 0..5 {
+                        let release = Box::new(release(dice, 900 + n));
+                        self.events.push((when + i64::from(n) * 9_000, Event::Push(app, release)));
+                    }
+                    continue;
+                }
+                _ => event(dice, self.apps),
+            };
+            self.accompany(when, event, dice);
+        }
     }
 
     /// Adds an event, and for what does not last for ever, its end.
@@ -140,6 +236,9 @@ impl Course {
             Event::Disk(_) => Some(Event::Disk(Trouble::None)),
             Event::Token(false) => Some(Event::Token(true)),
             Event::Pause(app, true) => Some(Event::Pause(*app, false)),
+            Event::RollbackFate(app, _) => Some(Event::RollbackFate(*app, Fate::Works)),
+            Event::Region(app, _) => Some(Event::Region(*app, "ams")),
+            Event::SitesCutOff(true) => Some(Event::SitesCutOff(false)),
             Event::Leaves(app, true) => Some(Event::Leaves(*app, false)),
             Event::Mode(app, "observe") => Some(Event::Mode(*app, "enforce")),
             _ => None,

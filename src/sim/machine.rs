@@ -33,6 +33,8 @@ pub(super) struct Machine {
     wall_off_ms: AtomicI64,
     /// Nothing gets out.
     is_cut_off: AtomicBool,
+    /// Nothing gets to the sites and the control probes.
+    are_sites_cut_off: AtomicBool,
     /// The process dies at the so-many-th passage of a point.
     crash: Mutex<Option<(Point, u32)>>,
     pub(super) crashed: Notify,
@@ -46,6 +48,7 @@ impl Machine {
             life: Mutex::new(None),
             wall_off_ms: AtomicI64::new(0),
             is_cut_off: AtomicBool::new(false),
+            are_sites_cut_off: AtomicBool::new(false),
             crash: Mutex::new(None),
             crashed: Notify::new(),
             dice: Mutex::new(fastrand::Rng::with_seed(seed ^ 0x5bd1_e995)),
@@ -84,6 +87,14 @@ impl Machine {
 
     pub(super) fn is_cut_off(&self) -> bool {
         self.is_cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cut_off_sites(&self, are_cut_off: bool) {
+        self.are_sites_cut_off.store(are_cut_off, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_sites_cut_off(&self) -> bool {
+        self.is_cut_off() || self.are_sites_cut_off.load(Ordering::Relaxed)
     }
 
     pub(super) fn dies_at(&self, point: Point, passage: u32) {

@@ -86,7 +86,7 @@ impl Wire {
     /// One visit: what came of it, and which deployment answered.
     async fn visit(&self, path: &str) -> SampleResult {
         self.machine.takes(1..20).await;
-        if self.machine.is_cut_off() {
+        if self.machine.are_sites_cut_off() {
             return SampleResult::Bad(Failure::Connect);
         }
         let app = path.strip_prefix("/sites/").and_then(|rest| rest.split('/').next());
@@ -112,7 +112,7 @@ impl Wire {
             count(1, -1);
         }
         self.machine.takes(1..20).await;
-        if self.machine.is_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }
+        if self.machine.are_sites_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }
     }
 }
 

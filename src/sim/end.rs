@@ -1,0 +1,93 @@
+//! The end of a course in which the faults stop: everything is settled, and a drill shows that the guard still guards.
+
+use std::time::Duration;
+
+use super::course::BUDGET;
+use super::disk::Trouble;
+use super::judge;
+use super::life::asked;
+use super::machine::lock;
+use super::run::Run;
+use crate::daemon::Engine;
+use crate::lab::{Action, Fate, GUARD_TOKEN, Health, Release};
+use crate::server::{AppStatus, Backend};
+
+impl Run {
+    /// All faults stop. Every incident has to end, every pin of ours to be in somebody's hands, and what comes next to
+    /// be dealt with.
+    pub(super) async fn comes_to_its_end(&mut self, engine: &mut Engine) {
+        self.tell("-- all faults stop");
+        self.calm(engine).await;
+        let backend = asked(engine);
+        let mut rounds = 0;
+        while let Some(open) = self.an_open_incident(&backend).await {
+            rounds += 1;
+            assert!(rounds < 3 * 360, "no end of an incident: {open:?}\n{}", self.story());
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        judge::no_pin_is_forgotten(self, &backend.apps().await);
+        for app in 0..self.shapes.len() {
+            self.drill(app, &backend).await;
+        }
+    }
+
+    async fn an_open_incident(&self, backend: &impl Backend) -> Option<AppStatus> {
+        let statuses = backend.apps().await;
+        statuses.into_iter().find(|app| app.state == "incident" || app.blind.as_deref() == Some("journal"))
+    }
+
+    async fn calm(&mut self, engine: &mut Engine) {
+        self.lab.clear_faults();
+        self.lab.set_unknowns(|unknowns| (unknowns.reads_lag_ms, unknowns.late_apply_ms) = (0, None));
+        self.machine.cut_off(false);
+        self.machine.cut_off_sites(false);
+        *lock(&self.disk.trouble) = Trouble::None;
+        GUARD_TOKEN.clone_into(&mut lock(&self.token));
+        for app in 0..self.shapes.len() {
+            self.lift(Some(app), "observe");
+            (self.shapes[app].mode, self.shapes[app].is_there) = ("enforce", true);
+            let site = &self.shapes[app].site;
+            drop(self.lab.set_rollback_fate(site, Fate::Works));
+            drop(self.lab.set_health(site, Health::Good));
+            drop(self.lab.set_region(site, "ams"));
+        }
+        self.reload(engine);
+        // What a crash was waiting for does not come any more.
+        self.machine.end_of_crashes();
+        // Locks that were waited for are gone, and the journal is looked at every few seconds.
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        let backend = asked(engine);
+        judge::no_pin_is_forgotten(self, &backend.apps().await);
+        self.resumes(None, &backend).await;
+    }
+
+    /// A good release and then a bad one, while nothing is in the way.
+    async fn drill(&mut self, app: usize, backend: &impl Backend) {
+        let site = self.shapes[app].site.clone();
+        for _ in 0..8 {
+            drop(self.lab.person(&site, Action::Cancel { deployment: None }));
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            drop(self.lab.person(&site, Action::Commit));
+        }
+        // One that was deleted has nothing to try any more.
+        let Ok(state) = self.lab.app(&site) else { return };
+        if state.in_progress.is_some() || state.pending.is_some() || state.pinned.is_some() {
+            return;
+        }
+        self.resumes(Some(app), backend).await;
+        if judge::rollbacks_of(self, app, 3_600_000) >= BUDGET {
+            return;
+        }
+        self.tell(&format!("-- drill of app {app}"));
+        self.lab.push(&site, Release::good("good again")).expect("a good release");
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        let bad = self
+            .lab
+            .push(&site, Release::bad("bad again"))
+            .expect("a bad release")
+            .expect("deployed at once");
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        judge::was_rolled_back(self, app, &bad);
+    }
+}
