@@ -30,6 +30,7 @@ mod judge;
 mod life;
 mod machine;
 mod run;
+mod sum;
 mod wire;
 
 use std::panic::catch_unwind;
@@ -39,7 +40,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use run::{Sum, run};
+use run::run;
+use sum::Sum;
 
 /// Every seed that ever broke a promise of the product, mended since. What each showed, and where it is tested for
 /// itself, stands in `tests/README.md`.

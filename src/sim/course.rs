@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::disk::Trouble;
-use super::machine::Point;
+use super::machine::{Passage, Point};
 use crate::decision::observation::Request;
 use crate::lab::{
     Action, Allowed, Busy, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin, Release, Replaced,
@@ -31,7 +31,9 @@ pub(super) enum Event {
     Mode(usize, &'static str),
     Leaves(usize, bool),
     Renamed(usize),
-    Dies(Point, u32),
+    Dies(Passage),
+    /// All of that happens right then.
+    Meets(Passage, Vec<Event>),
     Killed,
     Stopped,
     Sleeps(Duration),
@@ -59,7 +61,8 @@ impl Event {
     pub(super) fn word(&self) -> String {
         let (group, said) = match self {
             Self::Fault(fault) => ("Fault ", format!("{:?}", fault.kind)),
-            Self::Dies(point, _) => ("Dies ", format!("{point:?}")),
+            Self::Dies(passage) => ("Dies ", format!("{:?}", passage.point)),
+            Self::Meets(_, events) => ("Meets ", events[0].word()),
             Self::Disk(trouble) => ("Disk ", format!("{trouble:?}")),
             Self::Person(_, action) => ("Person ", format!("{action:?}")),
             other => ("", format!("{other:?}")),
@@ -222,10 +225,35 @@ impl Course {
                     }
                     continue;
                 }
+                18..22 => self.meeting(dice, app, when),
                 _ => event(dice, self.apps),
             };
             self.accompany(when, event, dice);
         }
+    }
+
+    /// Something that happens between a decision and the read before the write, or between that read and the write.
+    fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64) -> Event {
+        let then = dice.flip().then_some(Point::AfterReading);
+        let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..8), then };
+        let release = || Box::new(Release::good("in between"));
+        let person = |action| vec![Event::Person(app, action)];
+        let events = match dice.0.u32(0..8) {
+            0 | 1 => vec![Event::Push(app, release()), Event::Sleeps(Duration::from_secs(120))],
+            2 => person(Action::Rollback { to: None, skip_pin: false }),
+            3 => person(Action::Rollback { to: None, skip_pin: true }),
+            4 => person(Action::Revert),
+            5 => {
+                self.events.push((when + 90_000, Event::Pause(Some(app), false)));
+                vec![Event::Pause(Some(app), true)]
+            }
+            6 => {
+                self.events.push((when + 90_000, Event::Mode(app, "enforce")));
+                vec![Event::Mode(app, "observe")]
+            }
+            _ => vec![Event::Health(app, Health::Good)],
+        };
+        Event::Meets(passage, events)
     }
 
     /// Adds an event, and for what does not last for ever, its end.
@@ -315,7 +343,7 @@ fn event(dice: &mut Dice, apps: usize) -> Event {
         20..24 => {
             let points =
                 [Point::BeforeWriting, Point::AfterWriting, Point::BeforeSending, Point::AfterSending];
-            Event::Dies(dice.of(&points), dice.0.u32(1..8))
+            Event::Dies(Passage { point: dice.of(&points), nth: dice.0.u32(1..8), then: None })
         }
         24 => Event::Killed,
         25 => Event::Stopped,

@@ -53,8 +53,7 @@ impl Run {
             drop(self.lab.set_region(site, "ams"));
         }
         self.reload(engine);
-        // What a crash was waiting for does not come any more.
-        self.machine.end_of_crashes();
+        self.machine.nothing_awaits();
         // Locks that were waited for are gone, and the journal is looked at every few seconds.
         tokio::time::sleep(Duration::from_secs(90)).await;
         let backend = asked(engine);

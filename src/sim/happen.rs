@@ -74,7 +74,11 @@ impl Run {
                 };
                 self.reload(engine);
             }
-            Event::Dies(point, passage) => self.machine.dies_at(point, passage),
+            Event::Dies(passage) => self.machine.dies_at(passage),
+            Event::Meets(passage, events) => {
+                self.machine.meets_at(passage);
+                self.meeting = events;
+            }
             Event::Killed => return Some(End::Died),
             Event::Stopped => return Some(End::Stopped),
             Event::Sleeps(span) => self.machine.sleeps(span),

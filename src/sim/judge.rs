@@ -58,8 +58,7 @@ fn every_rollback_pins(run: &Run, app: usize) {
 /// Whether a request was carried out so late, or shown so late, that nobody looked for it any more.
 fn came_to_light_late(run: &Run, entry: &Entry) -> bool {
     let applied = entry.applied_ms.unwrap_or(entry.at_ms) - entry.at_ms;
-    let lag = i64::try_from(run.course.unknowns.reads_lag_ms).unwrap_or(i64::MAX);
-    applied + lag + 6_000 >= RECONCILE_MS
+    applied + run.lag_ms() + 6_000 >= RECONCILE_MS
 }
 
 fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
@@ -91,7 +90,11 @@ fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
         let accused = entry.active_before.as_deref().unwrap_or("");
         let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
-        if bad < 3 {
+        // What reads did not show yet nobody could know.
+        let state = run.lab.record(&run.shapes[app].site);
+        let live_since = state.deployment(accused).and_then(|accused| accused.live_ms);
+        let is_shown = live_since.is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS);
+        if bad < 3 && is_shown {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
         }
     }
@@ -137,7 +140,7 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
             same && asked.seq < entry.seq && asked.fault.is_some()
         });
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
-        let lag = i64::try_from(run.course.unknowns.reads_lag_ms).unwrap_or(i64::MAX) + ON_ITS_WAY_MS;
+        let lag = run.lag_ms() + ON_ITS_WAY_MS;
         let came_just_now = state.deployment(pin).is_some_and(|pin| pin.created_ms + lag >= entry.at_ms);
         if !is_ours && !asked_the_same && !came_just_now {
             broken(run, "a pin is settled that is not ours", entry);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Mark, Moment, anchor};
@@ -21,6 +21,33 @@ pub(super) enum Point {
     AfterWriting,
     BeforeSending,
     AfterSending,
+    AfterReading,
+}
+
+/// A passage of a point that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passage {
+    pub(super) point: Point,
+    /// The so-many-th from now.
+    pub(super) nth: u32,
+    /// After that, the next one of this point.
+    pub(super) then: Option<Point>,
+}
+
+impl Passage {
+    /// Whether it is the one that is waited for.
+    fn is_reached(&mut self, point: Point) -> bool {
+        if self.point != point {
+            return false;
+        }
+        self.nth = self.nth.saturating_sub(1);
+        if self.nth > 0 {
+            return false;
+        }
+        let Some(then) = self.then.take() else { return true };
+        (self.point, self.nth) = (then, 1);
+        false
+    }
 }
 
 /// See the module.
@@ -35,9 +62,16 @@ pub(super) struct Machine {
     is_cut_off: AtomicBool,
     /// Nothing gets to the sites and the control probes.
     are_sites_cut_off: AtomicBool,
-    /// The process dies at the so-many-th passage of a point.
-    crash: Mutex<Option<(Point, u32)>>,
+    /// Where the process dies.
+    crash: Mutex<Option<Passage>>,
     pub(super) crashed: Notify,
+    /// Where something else happens before the process goes on.
+    meeting: Mutex<Option<Passage>>,
+    pub(super) met: Notify,
+    /// Whether anybody looks out for it.
+    is_looked_out: AtomicBool,
+    /// Whoever waits there, until this is dropped.
+    waiting: Mutex<Option<oneshot::Sender<()>>>,
     dice: Mutex<fastrand::Rng>,
 }
 
@@ -51,6 +85,10 @@ impl Machine {
             are_sites_cut_off: AtomicBool::new(false),
             crash: Mutex::new(None),
             crashed: Notify::new(),
+            meeting: Mutex::new(None),
+            met: Notify::new(),
+            is_looked_out: AtomicBool::new(false),
+            waiting: Mutex::new(None),
             dice: Mutex::new(fastrand::Rng::with_seed(seed ^ 0x5bd1_e995)),
         }
     }
@@ -69,7 +107,7 @@ impl Machine {
         let now = self.uptime_ms();
         *lock(&self.life) = None;
         self.past_ms.store(now, Ordering::Relaxed);
-        *lock(&self.crash) = None;
+        self.nothing_awaits();
     }
 
     /// It sleeps: its timers stand still, its boot-time clock does not.
@@ -97,28 +135,46 @@ impl Machine {
         self.is_cut_off() || self.are_sites_cut_off.load(Ordering::Relaxed)
     }
 
-    pub(super) fn dies_at(&self, point: Point, passage: u32) {
-        *lock(&self.crash) = Some((point, passage));
+    pub(super) fn dies_at(&self, passage: Passage) {
+        *lock(&self.crash) = Some(passage);
     }
 
-    pub(super) fn end_of_crashes(&self) {
-        *lock(&self.crash) = None;
+    pub(super) fn meets_at(&self, passage: Passage) {
+        *lock(&self.meeting) = Some(passage);
     }
 
-    /// Whoever passes a point at which the process dies never comes back.
+    /// Nothing waits for a passage any more.
+    pub(super) fn nothing_awaits(&self) {
+        (*lock(&self.crash), *lock(&self.meeting)) = (None, None);
+        self.goes_on();
+    }
+
+    /// What is to happen at a passage does so only while this is said: who makes it happen passes points, too.
+    pub(super) fn looks_out(&self, is_looked_out: bool) {
+        self.is_looked_out.store(is_looked_out, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for what happens at this moment.
+    pub(super) fn has_met(&self) -> bool {
+        lock(&self.waiting).is_some()
+    }
+
+    pub(super) fn goes_on(&self) {
+        drop(lock(&self.waiting).take());
+    }
+
+    /// Whoever passes a point at which the process dies never comes back; where something is to happen, it does first.
     pub(super) async fn pass(&self, point: Point) {
-        let dies = {
-            let mut crash = lock(&self.crash);
-            match crash.as_mut() {
-                Some((at, left)) if *at == point && *left <= 1 => crash.take().is_some(),
-                Some((at, left)) if *at == point => {
-                    *left -= 1;
-                    false
-                }
-                _ => false,
-            }
+        let here = |awaited: &Mutex<Option<Passage>>| {
+            lock(awaited).take_if(|passage| passage.is_reached(point)).is_some()
         };
-        if dies {
+        if self.is_looked_out.load(Ordering::Relaxed) && here(&self.meeting) {
+            let (goes_on, waits) = oneshot::channel();
+            *lock(&self.waiting) = Some(goes_on);
+            self.met.notify_one();
+            let _dropped = waits.await;
+        }
+        if here(&self.crash) {
             self.crashed.notify_one();
             std::future::pending::<()>().await;
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::course::{BUDGET, Course, RECONCILE_MS};
+use super::course::{BUDGET, Course, Event, RECONCILE_MS};
 use super::disk::Disk;
 use super::judge;
 use super::life::{End, live, parsed};
 use super::machine::{EPOCH_MS, Machine};
+use super::sum::Sum;
 use super::wire::{Answers, Wire};
 use crate::daemon::Engine;
 use crate::decision::state::Outcome;
@@ -51,6 +52,8 @@ pub(super) struct Run {
     pub(super) quiet: Vec<Quiet>,
     /// When people resumed which app, or all of them: what was pinned then is theirs.
     pub(super) resumed: Vec<(Option<usize>, i64)>,
+    /// What happens when the process passes the point that is waited for.
+    pub(super) meeting: Vec<Event>,
     /// When the state was last lost, and with it what was known of the pins.
     pub(super) lost_ms: i64,
     /// The state goes with the process.
@@ -61,19 +64,6 @@ pub(super) struct Run {
     lives: usize,
     is_told: bool,
     pub(super) lines: Vec<String>,
-}
-
-/// What a course came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) courses: usize,
-    pub(super) incidents: BTreeMap<&'static str, usize>,
-    pub(super) lives: usize,
-    pub(super) events: BTreeMap<String, usize>,
-    pub(super) rollbacks: usize,
-    pub(super) simulated_ms: i64,
-    /// Two rollbacks for one release, the first of which came to light after its time: counted, not forbidden.
-    pub(super) late_pairs: usize,
 }
 
 /// Runs the course of `seed` and judges it. Panics with its story where a promise is broken.
@@ -118,6 +108,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         shapes,
         quiet,
         resumed: Vec::new(),
+        meeting: Vec::new(),
         lost_ms: i64::MIN,
         loses_state: false,
         incidents: BTreeMap::new(),
@@ -169,6 +160,11 @@ impl Run {
         self.lines.push(line);
     }
 
+    /// How long after a write the platform's reads may still show what was before.
+    pub(super) fn lag_ms(&self) -> i64 {
+        i64::try_from(self.course.unknowns.reads_lag_ms).unwrap_or(i64::MAX)
+    }
+
     /// What the configuration file says now.
     pub(super) fn config(&self) -> crate::config::Config {
         let Course { rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, .. } =
@@ -201,22 +197,69 @@ impl Run {
     /// Goes on with the course from where the last process left it.
     pub(super) async fn goes_on(&mut self, engine: &mut Engine) -> End {
         while let Some((at, event)) = self.course.events.get(self.next).cloned() {
-            self.until(at).await;
+            if let Some(end) = self.until(at, engine).await {
+                return end;
+            }
             self.next += 1;
             if let Some(end) = self.happens(event, engine).await {
                 return end;
             }
         }
-        self.until(self.course.length_ms).await;
+        if let Some(end) = self.until(self.course.length_ms, engine).await {
+            return end;
+        }
         if self.course.is_liveness {
             self.comes_to_its_end(engine).await;
         }
         End::Over
     }
 
-    async fn until(&self, at_ms: i64) {
-        let left = u64::try_from(at_ms - self.machine.uptime_ms()).unwrap_or(0);
-        tokio::time::sleep(Duration::from_millis(left)).await;
+    /// Waits. What the process meets meanwhile happens at once.
+    async fn until(&mut self, at_ms: i64, engine: &mut Engine) -> Option<End> {
+        let machine = Arc::clone(&self.machine);
+        loop {
+            let left = u64::try_from(at_ms - machine.uptime_ms()).unwrap_or(0);
+            machine.looks_out(true);
+            let has_met = tokio::select! {
+                biased;
+                () = machine.met.notified() => true,
+                () = tokio::time::sleep(Duration::from_millis(left)) => false,
+            };
+            machine.looks_out(false);
+            if !has_met && !machine.has_met() {
+                return None;
+            }
+            if machine.has_met()
+                && let Some(end) = self.meets(engine).await
+            {
+                return Some(end);
+            }
+        }
+    }
+
+    /// What happens at the point the process has come to begins before it goes on. It may need the process to end.
+    async fn meets(&mut self, engine: &mut Engine) -> Option<End> {
+        let machine = Arc::clone(&self.machine);
+        for event in std::mem::take(&mut self.meeting) {
+            let mut happening = Box::pin(self.happens(event, engine));
+            let begun = tokio::select! {
+                biased;
+                end = &mut happening => Some(end),
+                () = tokio::task::yield_now() => None,
+            };
+            let end = match begun {
+                Some(end) => end,
+                None => {
+                    machine.goes_on();
+                    happening.await
+                }
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+        machine.goes_on();
+        None
     }
 
     /// Counts what the journal has of them.
@@ -259,46 +302,5 @@ impl Run {
             .expect("text");
         }
         text
-    }
-}
-
-impl Sum {
-    pub(super) fn incidents(&self) -> usize {
-        self.incidents.values().sum()
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        self.courses += other.courses;
-        self.lives += other.lives;
-        self.rollbacks += other.rollbacks;
-        self.simulated_ms += other.simulated_ms;
-        self.late_pairs += other.late_pairs;
-        for (word, count) in &other.incidents {
-            *self.incidents.entry(word).or_default() += count;
-        }
-        for (word, count) in &other.events {
-            *self.events.entry(word.clone()).or_default() += count;
-        }
-    }
-}
-
-impl std::fmt::Display for Sum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { courses, lives, rollbacks, late_pairs, .. } = self;
-        let incidents = self.incidents();
-        writeln!(
-            f,
-            "{courses} courses, {} h of simulated time, {lives} processes",
-            self.simulated_ms / 3_600_000
-        )?;
-        writeln!(f, "{incidents} incidents, {rollbacks} rollbacks, {late_pairs} pairs by late answers")?;
-        for (outcome, count) in &self.incidents {
-            writeln!(f, "  {count:>9} {outcome}")?;
-        }
-        writeln!(f, "what happened")?;
-        for (word, count) in &self.events {
-            writeln!(f, "  {count:>9} {word}")?;
-        }
-        Ok(())
     }
 }

@@ -68,9 +68,7 @@ impl Wire {
         }
         let (parts, body) = self.ask(asked).await.into_parts();
         let body: Bytes = axum::body::to_bytes(body, 64 << 20).await.map_err(|_| Broken::Lost)?;
-        if is_write {
-            self.machine.pass(Point::AfterSending).await;
-        }
+        self.machine.pass(if is_write { Point::AfterSending } else { Point::AfterReading }).await;
         self.machine.takes(1..40).await;
         if self.machine.is_cut_off() {
             return Err(Broken::Lost);

@@ -88,6 +88,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.done(None, Some(Reason::Blind));
     };
     if let Some((target, rollback)) = find_ours(&draft.incident, seen) {
+        if refused.is_some() && draft.incident.requests.targets.len() == 1 {
+            return refused_but_there(draft, &rollback, seen);
+        }
         return adopt(policy, draft, target, rollback, seen);
     }
     if let Some(pin) = &view.pinned {
@@ -125,6 +128,14 @@ pub(super) fn adopt(
         return draft.close(Outcome::Held, Reason::Superseded, seen);
     }
     rolling_back::begin(policy, draft, target, rollback, seen)
+}
+
+/// The platform said no, and shows the very rollback we asked for: a colleague was a moment faster, or something between
+/// us and the platform asked twice. Nobody can tell, so a pin is a person's to settle.
+fn refused_but_there(draft: Draft, rollback: &Deployment, seen: &Observation<'_>) -> Decision {
+    let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == Some(&rollback.id));
+    let outcome = if is_pinned { Outcome::Held } else { Outcome::Superseded };
+    draft.close(outcome, Reason::ForeignPin, seen)
 }
 
 /// The deployment that is the rollback this incident asked for, and what it goes back to.
@@ -182,6 +193,7 @@ fn lost(
 ) -> Decision {
     draft.tell(Event::NotApplied { call: "create_rollback".to_owned() });
     if let Some(status) = refused {
+        draft.incident.requests.targets.pop();
         draft.strike(&target, Reason::NotValid, format!("refused with status {status}"));
         return again(policy, draft, None, None, seen);
     }

@@ -18,11 +18,30 @@ fn late(seconds: u64) -> Reply {
 
 #[test]
 fn a_lost_create_that_was_applied_is_found_and_not_repeated() {
-    for reply in [APPLIED, late(2), late(20), Reply::Refused { status: 409, applied: true }] {
+    for reply in [APPLIED, late(2), late(20)] {
         let mut world = World::with_bad_release(policy());
         world.reply("create_rollback", reply);
         assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
         assert_eq!(world.count("create_rollback"), 1, "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_rollback_that_is_there_although_ours_was_refused_is_a_person_s_to_settle() {
+    // Ours, asked for twice by something on the way, or a colleague's, who was a moment faster.
+    for is_ours in [true, false] {
+        let mut world = World::with_bad_release(policy());
+        world.reply("create_rollback", Reply::Refused { status: 422, applied: is_ours });
+        if !is_ours {
+            world.run_to_stage("rolling_back");
+            let at = world.at;
+            world.platform.rollback(super::platform::Who::Person, &"d2".into(), at, at);
+        }
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin), "{}", world.transcript());
+        assert_eq!(world.count("create_rollback"), 1, "{}", world.transcript());
+        assert_eq!(world.count("commit_rollback"), 0, "{}", world.transcript());
+        let Situation::Held(hold) = &world.state.situation else { panic!("not held") };
+        assert!(hold.pin.is_some() && hold.pin == world.platform.pinned, "{}", world.transcript());
     }
 }
 
