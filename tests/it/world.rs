@@ -54,10 +54,15 @@ impl World {
     }
 
     pub(crate) async fn with(unknowns: Unknowns) -> Self {
+        Self::running(Release::good("v1"), unknowns).await
+    }
+
+    /// A world whose app runs `release` from the start.
+    pub(crate) async fn running(release: Release, unknowns: Unknowns) -> Self {
         rearguard::platform::http::install_tls();
         let durations = Durations { pending_ms: 20, build_ms: 150, deploy_ms: 100, rollback_ms: 200 };
         let lab = Lab::start(LabConfig { durations, unknowns, ..LabConfig::default() }).await.unwrap();
-        let id = lab.create_app(APP, Release::good("v1")).unwrap().id;
+        let id = lab.create_app(APP, release).unwrap().id;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
         std::fs::write(folder.path().join("admin"), ADMIN).unwrap();

@@ -1,0 +1,171 @@
+//! The promises, judged from the platform's ledger and the journal's file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rearguard::lab::{Entry, Lab, Ledger, Operation, Who};
+use rusqlite::Connection;
+
+use crate::course::Course;
+use crate::world::{APP, World};
+
+/// The platform's calls and the journal's words for them.
+const WRITES: [(Operation, &str); 3] = [
+    (Operation::CreateRollback, "create_rollback"),
+    (Operation::CommitRollback, "commit"),
+    (Operation::RevertRollback, "revert"),
+];
+
+/// What a process that ended has left: the file is sound, and has an intent for everything that was sent. Judged from
+/// a copy, since looking at the file itself would change what the next process finds.
+pub(crate) fn of_a_wreck(world: &World) -> Vec<String> {
+    let copy = world.path("copy");
+    let _ = std::fs::remove_dir_all(&copy);
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["rearguard.db", "rearguard.db-wal"] {
+        if world.path(name).exists() {
+            std::fs::copy(world.path(name), copy.join(name)).unwrap();
+        }
+    }
+    of_the_file(world, &copy.join("rearguard.db"))
+}
+
+fn of_the_file(world: &World, file: &Path) -> Vec<String> {
+    if !file.exists() {
+        return unintended(&world.lab, &BTreeMap::new());
+    }
+    let journal = Connection::open(file).unwrap();
+    let verdict: String = journal
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap_or_else(|error| error.to_string());
+    if verdict != "ok" {
+        return vec![format!("the journal is damaged: {verdict}")];
+    }
+    unintended(&world.lab, &intents(&journal))
+}
+
+/// How many intents of each call a journal has.
+pub(crate) fn intents(journal: &Connection) -> BTreeMap<String, Vec<i64>> {
+    let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    let sql = "SELECT json_extract(effect, '$.call'), opened_at FROM effects ORDER BY id";
+    // A file that was left before its tables were made has none.
+    let Ok(mut rows) = journal.prepare(sql) else { return found };
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    for row in rows {
+        let (call, at): (String, i64) = row.unwrap();
+        found.entry(call).or_default().push(at);
+    }
+    found
+}
+
+/// [I1] Nothing reaches the platform without an intent in the journal's file, written before.
+pub(crate) fn unintended(lab: &Lab, intents: &BTreeMap<String, Vec<i64>>) -> Vec<String> {
+    let ledger = lab.ledger();
+    let mut broken = Vec::new();
+    for (operation, word) in WRITES {
+        let intended = intents.get(word).map_or(&[][..], Vec::as_slice);
+        for (nth, sent) in ledger.received(operation, APP).into_iter().enumerate() {
+            match intended.get(nth) {
+                None => broken.push(format!("{word} was sent without an intent in the journal")),
+                // The platform's clock and the journal's are the same one, read at different places.
+                Some(at) if *at > sent.at_ms + 5 => broken.push(format!("{word} was sent before its intent")),
+                Some(_) => {}
+            }
+        }
+    }
+    broken
+}
+
+/// What was deployed in a course.
+pub(crate) struct Cast {
+    pub(crate) good: String,
+    pub(crate) bad: String,
+}
+
+/// What has to hold when everything has come to its end. `lost`: the call that never came to anything, if one was lost.
+pub(crate) fn of_the_end(world: &World, course: Course, cast: &Cast, lost: Option<Operation>) -> Vec<String> {
+    let file = world.path("rearguard.db");
+    let mut broken = of_the_file(world, &file);
+    broken.extend(numbers(&world.lab.ledger(), course, lost));
+    broken.extend(writes(&world.lab.ledger(), cast));
+    broken.extend(app(world, course));
+    broken.extend(rows(&Connection::open(file).unwrap(), cast));
+    broken
+}
+
+fn unless(is_so: bool, what: impl FnOnce() -> String) -> Option<String> {
+    (!is_so).then(what)
+}
+
+/// [I3, I4] Each call is carried out once, and sent again only where it was lost.
+fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (operation, word) in WRITES {
+        let is_create = operation == Operation::CreateRollback;
+        let wanted = usize::from(is_create || operation == course.settled_by());
+        let lost = usize::from(lost == Some(operation)) + if is_create { course.requests_lost() } else { 0 };
+        let applied = ledger.applied(operation, APP).len();
+        let sent = ledger.received(operation, APP).len();
+        broken.extend(unless(applied == wanted, || {
+            format!("{word} was applied {applied} times, not {wanted}")
+        }));
+        broken.extend(unless(sent <= wanted + lost, || {
+            format!("{word} was sent {sent} times, and {lost} of them were lost")
+        }));
+    }
+    broken
+}
+
+/// [I5, I6, I7, I10] What was asked for was right each time.
+fn writes(ledger: &Ledger, cast: &Cast) -> Vec<String> {
+    let pin = made(ledger);
+    let is_right = |entry: &Entry| match entry.operation {
+        Operation::CreateRollback => {
+            !entry.skip_pin
+                && entry.target.as_ref() == Some(&cast.good)
+                && entry.active_before.as_ref() == Some(&cast.bad)
+        }
+        Operation::CommitRollback | Operation::RevertRollback => pin.is_some() && entry.pinned_before == pin,
+        _ => false,
+    };
+    let ours = ledger.by(Who::Guard).into_iter();
+    ours.filter(|entry| !is_right(entry)).map(|entry| format!("a wrong write: {entry:?}")).collect()
+}
+
+/// The deployment that our rollback made.
+fn made(ledger: &Ledger) -> Option<String> {
+    let applied = ledger.applied(Operation::CreateRollback, APP);
+    applied.into_iter().find_map(|entry| entry.deployment.clone())
+}
+
+/// [I9] The app runs what it should, and its pin is gone.
+fn app(world: &World, course: Course) -> Vec<String> {
+    let app = world.lab.app(APP).unwrap();
+    let is_rollback = course == Course::Reverted || app.active == made(&world.lab.ledger());
+    let is_version = app.version.as_deref() == Some(course.version());
+    [
+        unless(app.pinned.is_none(), || format!("a pin is forgotten: {:?}", app.pinned)),
+        unless(is_version && is_rollback, || format!("{:?} is live as {:?}", app.version, app.active)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// [I26] Nothing is owed any more, and the release had one incident.
+fn rows(journal: &Connection, cast: &Cast) -> Vec<String> {
+    let count = |sql: &str, parameters: &[&str]| -> i64 {
+        journal.query_row(sql, rusqlite::params_from_iter(parameters), |row| row.get(0)).unwrap()
+    };
+    let owed =
+        "SELECT count(*) FROM effects WHERE answer IS NULL AND json_extract(effect, '$.call') <> 'validate'";
+    let accusing = "SELECT count(*) FROM incidents WHERE json_extract(record, '$.bad_deployment') = ?1";
+    let (owed, incidents) = (count(owed, &[]), count(accusing, &[&cast.bad]));
+    [
+        unless(owed == 0, || format!("{owed} calls are owed at the end")),
+        unless(incidents == 1, || format!("{incidents} incidents of one release")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
