@@ -6,7 +6,8 @@
 //! is over when runs go through without meeting their trouble. What is believed is the platform's ledger and the
 //! journal's file, never the daemon's view of itself.
 //!
-//! `cargo test` takes a few points of each sweep; `REARGUARD_SWEEP=all cargo test --test sweep` takes all of them.
+//! `cargo test` takes a few points of each sweep; `REARGUARD_SWEEP=all cargo test --test sweep` takes all of them, and
+//! `REARGUARD_SWEEP='revert, killed before the Nth receive'` those of the sweeps whose name has these words in it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
@@ -29,8 +30,13 @@ async fn whatever_fails_at_whatever_operation_an_incident_comes_to_its_end_with_
         );
         return;
     }
-    let sweeps = sweep::all().await;
-    let is_whole = std::env::var("REARGUARD_SWEEP").is_ok_and(|extent| extent == "all");
-    let table = if is_whole { sweep::whole(&sweeps).await } else { sweep::sample(&sweeps).await };
+    let mut sweeps = sweep::all().await;
+    let table = match std::env::var("REARGUARD_SWEEP") {
+        Err(_) => sweep::sample(&sweeps).await,
+        Ok(which) => {
+            sweeps.retain(|sweep| which == "all" || sweep.name().contains(&which));
+            sweep::whole(&sweeps).await
+        }
+    };
     table.end();
 }

@@ -52,10 +52,10 @@ fn of_calls(course: Course, counted: &Counted) -> Vec<Sweep> {
         Sweep { what, course, trouble, points: first..=calls.all, sample }
     };
     vec![
-        sweep("killed at the Nth journal write", "pwrite64", |n| Trouble::Killed("pwrite64", n), (16, 6)),
+        sweep("killed at the Nth journal write", "pwrite64", |n| Trouble::Killed("pwrite64", n), (12, 4)),
         sweep("killed at the Nth journal sync", "fsync", |n| Trouble::Killed("fsync", n), (6, 2)),
-        sweep("killed before the Nth send", "writev", |n| Trouble::Killed("writev", n), (10, 3)),
-        sweep("killed before the Nth receive", "recvfrom", |n| Trouble::Killed("recvfrom", n), (10, 3)),
+        sweep("killed before the Nth send", "writev", |n| Trouble::Killed("writev", n), (8, 2)),
+        sweep("killed before the Nth receive", "recvfrom", |n| Trouble::Killed("recvfrom", n), (8, 2)),
         sweep(
             "the disk is full for three writes",
             "pwrite64",
@@ -148,6 +148,11 @@ pub(crate) async fn whole(sweeps: &[Sweep]) -> Table {
 }
 
 impl Sweep {
+    /// Its course and its trouble, as the table has them.
+    pub(crate) fn name(&self) -> String {
+        format!("{}, {}", self.course.word(), self.what)
+    }
+
     async fn run(&self, n: u32) -> Told {
         run(self.course, (self.trouble)(n)).await
     }
