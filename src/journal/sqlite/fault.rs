@@ -3,8 +3,9 @@
 use rusqlite::ErrorCode;
 
 use super::super::JournalError;
-use super::file::Place;
+use super::file::{DETAIL, Place};
 use crate::ids::AppName;
+use crate::platform::http::one_line;
 
 /// Why one request failed.
 #[derive(Debug)]
@@ -24,6 +25,11 @@ pub(super) enum Fault {
         what: String,
         /// Why.
         source: serde_json::Error,
+    },
+    /// Rows of an app can each be read and contradict each other: the connection is fine, the rows are not.
+    Torn {
+        /// Which rows.
+        what: String,
     },
 }
 
@@ -57,8 +63,10 @@ pub(super) fn refusal(place: &Place, fault: Fault) -> Result<JournalError, rusql
         Fault::Sqlite(error) => Err(error),
         Fault::Rule { app, detail } => Ok(JournalError::Illegal { app, detail }),
         Fault::Unreadable { what, source } => {
-            Ok(place.unusable(format!("{what} cannot be read ({source}); start the version that wrote it")))
+            let why = one_line(&source.to_string(), DETAIL);
+            Ok(place.unusable(format!("{what} cannot be read ({why}); start the version that wrote it")))
         }
+        Fault::Torn { what } => Ok(place.damaged(&what)),
     }
 }
 
@@ -67,8 +75,14 @@ pub(super) fn judge(place: &Place, error: &rusqlite::Error) -> JournalError {
     match error {
         rusqlite::Error::SqliteFailure(code, _) => match code.code {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => place.damaged(&error.to_string()),
+            // Every statement is fixed and fits the schema: the file has lost a table, or a column is no JSON any more.
+            ErrorCode::Unknown if code.extended_code == rusqlite::ffi::SQLITE_ERROR => {
+                place.damaged(&error.to_string())
+            }
             _ => place.unavailable(format!("{error} (SQLite code {})", code.extended_code)),
         },
+        // This names the whole statement, which is no news to anybody.
+        rusqlite::Error::SqlInputError { msg, .. } => place.damaged(msg),
         // A column of another type, or no row where there must be one: the file says something it cannot say.
         other => place.damaged(&other.to_string()),
     }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::JournalError;
 use super::{fault, schema};
+use crate::platform::http::one_line;
 
 /// How long a write waits for another process, a backup for example, that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,12 +25,19 @@ const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
 const CACHE_KIB: i64 = 256;
 /// More statements than the journal has.
 const STATEMENTS: usize = 64;
+/// The most that is said of what is wrong: SQLite reports damage in paragraphs, and a row may say anything.
+pub(super) const DETAIL: usize = 300;
 /// SQLite's file header, <https://sqlite.org/fileformat.html#the_database_header>.
 const HEADER_BYTES: usize = 100;
 const HEADER_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_APPLICATION_ID: usize = 68;
 /// What [`fill`] sets.
 const PAGE_BYTES: u64 = 4096;
+
+/// What a file has to pass. The quick one compares no index with its table; where an app that is not found begins anew,
+/// and a call that is not found is forgotten, that is done as well.
+const CHECKS: [&str; 3] =
+    ["PRAGMA quick_check(1)", "PRAGMA integrity_check(apps)", "PRAGMA integrity_check(effects)"];
 
 /// What helps against a damaged file: the platform knows what is live, and a pin nobody remembers is left alone.
 const START_ANEW: &str = "restore a backup, or move the file and its -wal aside and start again: rearguard then learns its apps anew";
@@ -67,7 +75,7 @@ impl Place {
     }
 
     pub(super) fn damaged(&self, detail: &str) -> JournalError {
-        self.unusable(format!("it is damaged ({detail}); {START_ANEW}"))
+        self.unusable(format!("it is damaged ({}); {START_ANEW}", one_line(detail, DETAIL)))
     }
 
     /// Makes sure that no other daemon uses the journal for as long as the lock is kept. Taken before anything
@@ -172,10 +180,11 @@ impl Place {
                 schema::VERSION
             )));
         }
-        let verdict: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if verdict != "ok" {
-            return Err(self.damaged(&verdict));
+        for check in CHECKS {
+            let verdict: String = connection.query_row(check, [], |row| row.get(0)).map_err(failed)?;
+            if verdict != "ok" {
+                return Err(self.damaged(&verdict));
+            }
         }
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))

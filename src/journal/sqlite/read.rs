@@ -47,7 +47,14 @@ pub(super) fn load(
         .optional()?
         .map(|state| decode(&state, || format!("the state of {app}")))
         .transpose()?;
-    Ok((state, open_effect(connection, app)?))
+    let open = open_effect(connection, app)?;
+    // They are written together, so whoever would go on from one of them alone would forget a call, or a pin.
+    if state.as_ref().and_then(State::owed) != open.as_ref().map(|open| open.effect.clone()) {
+        return Err(Fault::Torn {
+            what: format!("the state of {app} and its open effect contradict each other"),
+        });
+    }
+    Ok((state, open))
 }
 
 pub(super) fn open_effect(connection: &Connection, app: &PlatformAppId) -> Result<Option<OpenEffect>, Fault> {

@@ -308,6 +308,16 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_schema_that_nobody_wrote_is_refused_and_left_alone() {
+    for version in [0, -1] {
+        let disk = Disk::with_history().await;
+        other_process(&disk.path()).pragma_update(None, "user_version", version).expect("set");
+        let error = disk.refusal();
+        assert!(error.contains("table meta already exists") && error.len() < 400, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_newer_schema_that_is_only_in_the_log_yet_is_refused_too() {
     let disk = Disk::with_history().await;
     let other = other_process(&disk.path());
@@ -336,7 +346,40 @@ async fn a_damaged_file_is_refused_and_left_alone() {
         let error = disk.refusal();
         assert!(error.contains("damaged"), "{what}: {error}");
         assert!(error.contains("start again"), "{what}: {error}");
+        assert!(!error.contains('\n'), "{what}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_state_that_would_not_be_found_any_more_is_damage() {
+    let healthy = Disk::with_history().await.bytes();
+    let name = b"id-of-app-17";
+    let places: Vec<usize> =
+        (0..healthy.len() - name.len()).filter(|at| healthy[*at..].starts_with(name)).collect();
+    // In the tables of apps and effects, in an index of each, and in the record of an incident.
+    assert!(places.len() >= 5, "{places:?}");
+    let mut refused = 0;
+    for at in places {
+        let disk = Disk::new();
+        let mut bytes = healthy.clone();
+        bytes[at] ^= 1;
+        fs::write(disk.path(), bytes).expect("written");
+        match SqliteJournal::at(disk.place()) {
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains("start again"), "{error}");
+            }
+            Ok(journal) => {
+                let (state, open) = journal.load(&name_of(17)).await.expect("loaded");
+                assert!(state.is_some() && open.is_some(), "lost by byte {at}");
+            }
+        }
+    }
+    assert!(refused >= 4);
+}
+
+fn name_of(app: usize) -> crate::ids::PlatformAppId {
+    id_of(&format!("app-{app}").into())
 }
 
 #[tokio::test]
@@ -388,7 +431,41 @@ async fn a_row_that_cannot_be_read_concerns_its_app_only() {
     assert!(
         matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("the state of id-of-web"))
     );
+    let strange = format!(r#"{{"situation":{{"situation":"a\u0007\n{}"}}}}"#, "x".repeat(1000));
+    other.execute("UPDATE apps SET state = ?1 WHERE app_id = 'id-of-web'", [strange]).expect("changed");
+    let error = journal.load(&id_of(&web())).await.expect_err("unreadable").to_string();
+    assert!(error.len() < 600 && !error.contains(char::is_control), "{error}");
     assert!(journal.load(&id_of(&"api".into())).await.expect("loaded").0.is_some());
+}
+
+#[tokio::test]
+async fn a_state_and_an_open_effect_that_contradict_each_other_concern_their_app_only() {
+    for damage in [
+        "DELETE FROM effects",
+        "DELETE FROM apps WHERE app_id = 'id-of-web'",
+        "UPDATE apps SET app_id = 'id-of-nobody' WHERE app_id = 'id-of-web'",
+        "UPDATE apps SET state = (SELECT state FROM apps WHERE app_id = 'id-of-api') WHERE app_id = 'id-of-web'",
+        "UPDATE effects SET effect = replace(effect, 'good', 'other')",
+    ] {
+        let disk = Disk::new();
+        let journal = disk.journal();
+        journal.record(owing(&web(), 1)).await.expect("recorded");
+        journal.record(entry(&"api".into(), 1, steady())).await.expect("recorded");
+        assert_eq!(other_process(&disk.path()).execute(damage, []).expect("changed"), 1);
+        let error = journal.load(&id_of(&web())).await.expect_err("contradictory");
+        assert!(matches!(&error, JournalError::Unusable { .. }), "{damage}: {error:?}");
+        assert!(error.to_string().contains("restore a backup"), "{damage}: {error}");
+        assert!(journal.load(&id_of(&"api".into())).await.expect("loaded").0.is_some(), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_is_no_passing_trouble() {
+    let disk = Disk::with_history().await;
+    other_process(&disk.path()).execute_batch("DROP TABLE paused").expect("dropped");
+    let error = disk.journal().restore().await.expect_err("refused");
+    assert!(matches!(&error, JournalError::Unusable { .. }), "{error:?}");
+    assert!(error.to_string().contains("no such table: paused") && !error.to_string().contains('\n'));
 }
 
 #[tokio::test]
@@ -437,8 +514,10 @@ async fn all_that_waits_is_one_transaction_which_fails_as_one() {
     let broken = ask("INSERT INTO no_such_table VALUES (1)");
     drop(sender);
     Store::new(disk.place()).serve(&requests);
-    unavailable(fine.await.expect("answered"));
-    unavailable(broken.await.expect("answered"));
+    for answer in [fine.await, broken.await] {
+        let error = answer.expect("answered").expect_err("failed");
+        assert!(error.to_string().contains("no such table: no_such_table"), "{error}");
+    }
     assert!(disk.journal().restore().await.expect("restored").paused.is_empty());
 }
 
