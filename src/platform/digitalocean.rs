@@ -71,11 +71,13 @@ impl DigitalOcean {
                 want: Want::Body(LIST_LIMIT),
             };
             let page = self.http.call(ask, apps).await?;
-            let Answered { value: Page { apps, size, last }, status, request_id } = page;
+            let Answered { value: Page { apps, size, has_next }, status, request_id } = page;
             all.is_whole &= apps.len() == size;
             // A page shifts when an app is made or deleted meanwhile: what was seen first is kept.
             all.apps.extend(apps.into_iter().filter(|(id, _)| known.insert(id.clone())));
-            if last || size == 0 {
+            if has_next != Some(true) || size == 0 {
+                // An empty page that announces another is no end either.
+                all.is_whole &= has_next == Some(false);
                 return Ok(Answered { value: all, status, request_id });
             }
         }
@@ -224,16 +226,17 @@ struct Page {
     apps: Vec<(PlatformAppId, AppView)>,
     /// How many it had, readable or not.
     size: usize,
-    last: bool,
+    /// Whether another follows, where that can be read.
+    has_next: Option<bool>,
 }
 
 fn apps(reply: &Reply) -> Result<Page, Unreadable> {
     let page: wire::AppsPage = parse(reply)?;
-    let last = !page.has_next();
+    let has_next = page.has_next();
     let entries = page.entries().ok_or_else(|| missing("a list of apps"))?;
     let size = entries.len();
     let apps = each(&entries, "app", |app: wire::App| app.seen(reply.date_ms));
-    Ok(Page { apps, size, last })
+    Ok(Page { apps, size, has_next })
 }
 
 /// Newest first by creation, never by position in the list.

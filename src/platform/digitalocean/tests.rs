@@ -497,6 +497,28 @@ async fn a_web_page_is_no_answer_even_where_the_status_would_do() {
 }
 
 #[tokio::test]
+async fn a_list_is_whole_when_it_says_that_nothing_follows_and_not_when_nobody_can_tell() {
+    let table = [
+        (r#""meta":{"total":1}"#, true),
+        (r#""links":null"#, true),
+        (r#""links":{"pages":null}"#, true),
+        (r#""links":{"pages":{"next":""}}"#, true),
+        (r#""links":{"pages":{"next":7}}"#, false),
+        (r#""links":{"pages":["https://api.example.com/v2/apps?page=2"]}"#, false),
+        (r#""links":"https://api.example.com/v2/apps?page=2""#, false),
+    ];
+    for (links, is_whole) in table {
+        let server = Server::start(vec![ok(&format!(r#"{{"apps":[{{"id":"a"}}],{links}}}"#))]).await;
+        let (platform, _) = at(&server, AMPLE);
+        let listed = platform.list_apps().await.unwrap().value;
+        assert_eq!((listed.apps.len(), listed.is_whole), (1, is_whole), "{links}");
+    }
+    let empty = ok(r#"{"apps":[],"links":{"pages":{"next":"https://api.example.com/v2/apps?page=2"}}}"#);
+    let server = Server::start(vec![empty]).await;
+    assert!(!at(&server, AMPLE).0.list_apps().await.unwrap().value.is_whole);
+}
+
+#[tokio::test]
 async fn pages_are_counted_by_us_and_an_app_is_taken_once() {
     let next = r#""links":{"pages":{"next":"https://evil.example/v2/apps?page=9"}}"#;
     let page = |ids: &str| ok(&format!(r#"{{"apps":[{ids}],{next}}}"#));

@@ -24,15 +24,18 @@ const TITLE: usize = 120;
 #[derive(Deserialize)]
 pub(super) struct AppsPage {
     apps: Option<Vec<Box<RawValue>>>,
-    #[serde(default, deserialize_with = "detail")]
-    links: Option<Links>,
+    links: Option<Box<RawValue>>,
     meta: Option<IgnoredAny>,
 }
 
 impl AppsPage {
-    /// Whether another page follows. Its URL is not looked at: the page is counted by the one who asks.
-    pub(super) fn has_next(&self) -> bool {
-        self.links.as_ref().is_some_and(|links| !links.pages.next.is_empty())
+    /// Whether another page follows; `None` where what is said of it cannot be read. Its URL is not looked at: the
+    /// page is counted by the one who asks.
+    pub(super) fn has_next(&self) -> Option<bool> {
+        let Some(links) = &self.links else { return Some(false) };
+        let Object(links): Object<Links> = serde_json::from_str(links.get()).ok()?;
+        let next = links.pages.and_then(|Object(pages)| pages.next);
+        Some(next.is_some_and(|next| !next.is_empty()))
     }
 
     /// What stands in the list.
@@ -76,15 +79,13 @@ pub(super) struct DeploymentAnswer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Links {
-    #[serde(deserialize_with = "detail")]
-    pages: Pages,
+    pages: Option<Object<Pages>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Pages {
-    #[serde(deserialize_with = "lenient")]
-    next: String,
+    next: Option<String>,
 }
 
 /// An app.
@@ -114,14 +115,14 @@ impl App {
             .into_iter()
             .flatten()
             .filter(|Object(deployment)| !is_terminal(phase(&deployment.phase)))
-            .filter_map(|Object(deployment)| named(&deployment.id))
+            .filter_map(|Object(deployment)| deployment.id())
             .find(|id| active.as_ref().is_none_or(|active| active.id != *id));
         let view = AppView {
             active_age_ms: live_since.zip(date_ms).map(|(since, now)| {
                 // A negative age comes from the seconds of `Date`: it went live just now.
                 u64::try_from(now.saturating_sub(since)).unwrap_or(0)
             }),
-            pinned: self.pinned_deployment.and_then(|Object(deployment)| named(&deployment.id)),
+            pinned: self.pinned_deployment.and_then(|Object(deployment)| deployment.id()),
             in_progress,
             active,
         };
@@ -131,7 +132,7 @@ impl App {
     /// When the live deployment went live. A deployment's `updated_at` moves long after that, so it is no source.
     fn live_since(&self) -> Option<i64> {
         let Object(active) =
-            self.active_deployment.as_ref().filter(|Object(active)| !active.id.is_empty())?;
+            self.active_deployment.as_ref().filter(|Object(active)| active.id().is_some())?;
         millis(&self.last_deployment_active_at).or_else(|| {
             let entered = millis(&active.phase_last_updated_at);
             entered.filter(|_| phase(&active.phase) == Phase::Active)
@@ -143,8 +144,8 @@ impl App {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Deployment {
-    #[serde(deserialize_with = "lenient")]
-    id: String,
+    /// Of a wrong type it makes the deployment unreadable: read as missing, a pin would be none.
+    id: Option<String>,
     #[serde(deserialize_with = "lenient")]
     phase: String,
     #[serde(deserialize_with = "lenient")]
@@ -174,9 +175,13 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
+    fn id(&self) -> Option<DeploymentId> {
+        self.id.as_deref().and_then(named)
+    }
+
     /// What rearguard sees of the deployment; `None` without an id.
     pub(super) fn seen(self, specs: &mut Specs) -> Option<observation::Deployment> {
-        let id = named(&self.id)?;
+        let id = self.id()?;
         let phase = phase(&self.phase);
         let digests = self.spec.as_deref().map(|spec| specs.digests(spec.get())).unwrap_or_default();
         Some(observation::Deployment {
@@ -451,7 +456,7 @@ mod tests {
     #[test]
     fn a_pin_or_a_busy_deployment_of_a_wrong_type_is_not_read_as_none() {
         for field in ["active", "in_progress", "pending", "pinned"] {
-            for odd in ["7", "\"x\"", "[]", "true"] {
+            for odd in ["7", "\"x\"", "[]", "true", r#"{"id":7}"#, r#"{"id":["x"]}"#, r#"{"id":"\ud800"}"#] {
                 let json = format!(r#"{{"id":"a","{field}_deployment":{odd}}}"#);
                 assert!(serde_json::from_str::<App>(&json).is_err(), "{json}");
             }
