@@ -16,6 +16,9 @@ const MAX_DEPTH: usize = 32;
 /// of twenty keys each fit.
 const MAX_VALUES: usize = 1_000_000;
 
+/// So many bytes of text count as one value more: a long text that is repeated is gigabytes too.
+const BYTES_A_VALUE: usize = 64;
+
 /// A line and a column, both counted from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -142,15 +145,17 @@ impl Walk<'_> {
                 return Err(self.refused(at, "has a YAML tag (!); allowed are plain values"));
             }
             Event::Scalar(text, _, anchor, _) => {
-                if let Some(Frame { next: next @ Next::Key, .. }) = self.stack.last_mut() {
+                let size = 1 + text.len() / BYTES_A_VALUE;
+                if let Some(Frame { next: next @ Next::Key, size: around, .. }) = self.stack.last_mut() {
+                    *around = around.saturating_add(size);
                     *next = Next::Value(text.into_owned(), at);
                     self.refuse_twice(at);
                     return Ok(());
                 }
                 // The place of an empty value is wherever the next thing stands; its key is nearer.
                 let at = if text.is_empty() { self.key_position().unwrap_or(at) } else { at };
-                self.sizes.insert(anchor, 1);
-                self.place(Place { key: at, value: at, children: BTreeMap::new() }, 1)?;
+                self.sizes.insert(anchor, size);
+                self.place(Place { key: at, value: at, children: BTreeMap::new() }, size)?;
             }
             Event::Alias(anchor) => {
                 let Some(size) = self.sizes.get(&anchor).copied() else {
@@ -311,6 +316,7 @@ mod tests {
             ("a: [1\nb: 2\n", "is not YAML: "),
             ("a: 1\n---\nb: 2\n", "f.yaml:2:1: (document): a second document begins"),
             ("a:\n  b: !secret x\n", "f.yaml:2:6: a.b: has a YAML tag"),
+            ("x: 1\n\"\": !secret x\n", "f.yaml:2:5: \"\": has a YAML tag"),
             ("a: &a [*a]\n", "f.yaml:1:8: a[0]: an alias refers to itself"),
             ("? [1, 2]\n: 3\n", "f.yaml:1:3: (document): a list, a mapping or an alias stands as a key"),
             (&deep, "is nested too deep"),

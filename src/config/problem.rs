@@ -101,8 +101,10 @@ impl fmt::Display for Path {
         for (n, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if n == 0 => f.write_str(&shown(key))?,
-                Step::Key(key) => write!(f, ".{}", shown(key))?,
+                Step::Key(key) => {
+                    f.write_str(if n == 0 { "" } else { "." })?;
+                    f.write_str(&if key.is_empty() { "\"\"".to_owned() } else { shown(key) })?;
+                }
             }
         }
         Ok(())

@@ -637,3 +637,18 @@ fn files_that_are_made_to_be_slow_are_refused() {
         assert!(problems.len() < 40_000, "{}", problems.len());
     }
 }
+
+#[test]
+fn a_long_text_that_is_repeated_counts_by_its_length() {
+    let long = "x".repeat(100_000);
+    let texts = [
+        format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(2_000)),
+        format!("a: &a {{ {}: 1 }}\nb: [{}]\n", "long-key-".repeat(100), "*a, ".repeat(100_000)),
+    ];
+    for text in texts {
+        let problems = parse("f.yaml", &text).unwrap_err().to_string();
+        assert!(problems.contains("stands for too many values"), "{problems}");
+    }
+    let once = format!("a: {long}\n");
+    assert!(parse("f.yaml", &once).unwrap_err().to_string().contains("unknown key `a`"));
+}
