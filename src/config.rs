@@ -29,6 +29,8 @@ use url::Url;
 use crate::decision::policy::Policy;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use load::both_ways;
 pub use load::{load, parse, read};
 pub use position::Position;
 pub use problem::{Problem, Problems};

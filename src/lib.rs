@@ -25,6 +25,7 @@
 //! * [`server`], [`metrics`], [`cli`]: what is seen from outside.
 //! * [`lab`]: a platform of our own, behind `demo`, `lab` and the tests.
 //! * `sim`: all of it but the sockets under seeded faults, people and crashes; compiled for tests only.
+//! * `fuzzing`: whatever comes from outside, tried by chance; compiled for tests and fuzzed builds only.
 //! * [`clock`], [`ids`], [`systemd`], [`telemetry`]: small things everybody uses.
 
 pub mod cli;
@@ -32,6 +33,9 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod decision;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod journal;
 pub mod lab;

@@ -39,6 +39,8 @@ use crate::journal::{IncidentRecord, Journal, TimelineEntry};
 use crate::metrics::Metrics;
 
 pub use auth::AdminToken;
+#[cfg(any(test, fuzzing))]
+pub(crate) use listen::converse_over;
 pub use listen::serve;
 
 use crate::decision::observation::Request;

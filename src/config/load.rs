@@ -62,9 +62,11 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     if text.len() as u64 > MAX_BYTES {
         return Err(Problems::whole(file, Position::START, "is larger than 16 MiB; allowed is up to 16 MiB"));
     }
-    if let Some(config) = right(file, text) {
-        return Ok(config);
-    }
+    right(file, text).map_or_else(|| step_by_step(file, text), Ok)
+}
+
+/// The long way: the configuration too, but above all what is wrong with it.
+fn step_by_step(file: &str, text: &str) -> Result<Config, Problems> {
     let mut findings = Findings::default();
     let places = position::locate(file, text, &mut findings)?;
     let document = mirror::document(file, text)?;
@@ -88,6 +90,13 @@ fn right(file: &str, text: &str) -> Option<Config> {
     let findings = RefCell::new(findings);
     let config = validate(&raw, &findings)?;
     findings.into_inner().is_empty().then_some(config)
+}
+
+/// What each of the two ways makes of the text: they have to agree.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn both_ways(file: &str, text: &str) -> (Option<Config>, Result<Config, Problems>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    (right(file, text), step_by_step(file, text))
 }
 
 #[cfg(test)]

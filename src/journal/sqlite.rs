@@ -59,7 +59,7 @@ pub struct SqliteJournal {
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
     /// The store itself, where there is no thread.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     inline: Option<std::sync::Mutex<Store>>,
 }
 
@@ -93,13 +93,13 @@ impl SqliteJournal {
             place,
             requests: Some(sender),
             thread: Some(thread),
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             inline: None,
         })
     }
 
     /// The same store without a thread: each request is served by whoever makes it, one after the other.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn inline(path: impl Into<PathBuf>) -> Self {
         let place = Place::new(path.into());
         let store = std::sync::Mutex::new(Store::new(place.clone()));
@@ -128,7 +128,7 @@ impl SqliteJournal {
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Call<'_, T> {
         let (reply, answer) = oneshot::channel();
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         if let Some(store) = &self.inline {
             let (sender, receiver) = mpsc::channel();
             _ = sender.send(Request::new(access, work, reply));

@@ -49,7 +49,7 @@ impl DigitalOcean {
     }
 
     /// The same over a platform in this process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_process(
         platform: super::http::InProcess,
         config: &PlatformConfig,

@@ -109,12 +109,12 @@ pub(super) struct Http {
 enum Wire {
     /// Reads share connections, each write has one of its own.
     Net { reads: Client, writes: Client },
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     InProcess(InProcess),
 }
 
 /// A platform in this process, which answers or breaks off.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) type InProcess = Arc<
     dyn Fn(reqwest::Request) -> futures_util::future::BoxFuture<'static, Result<Response, Broken>>
         + Send
@@ -122,7 +122,7 @@ pub(crate) type InProcess = Arc<
 >;
 
 /// Why a platform in this process does not answer.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) enum Broken {
     NotConnected,
     Lost,
@@ -135,7 +135,7 @@ impl Wire {
                 let client = if *request.method() == reqwest::Method::GET { reads } else { writes };
                 client.execute(request).await.map_err(|error| Fault::sending(&error))
             }
-            #[cfg(test)]
+            #[cfg(any(test, fuzzing))]
             Self::InProcess(platform) => platform(request).await.map_err(|broken| match broken {
                 Broken::NotConnected => {
                     Fault::NotConnected { code: code::CONNECT, why: "refused".to_owned() }
@@ -165,7 +165,7 @@ impl Http {
     }
 
     /// The same over a platform in this process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn in_process(
         platform: InProcess,
         config: &PlatformConfig,

@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -90,6 +90,14 @@ async fn converse(
 ) {
     // An answer is written at once and whole; waiting to fill packets only delays it.
     let _ = stream.set_nodelay(true);
+    talk(stream, peer, router, limits, shutdown).await;
+}
+
+/// The conversation itself, over whatever carries it.
+async fn talk<S>(stream: S, peer: SocketAddr, router: Router, limits: Limits, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(Some(peer)));
@@ -109,6 +117,17 @@ async fn converse(
         connection.as_mut().graceful_shutdown();
         let _ = timeout(limits.drain_time, connection).await;
     }
+}
+
+/// One conversation over `stream`; `around` may put something around every route, to look on.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn converse_over<S>(stream: S, surface: Surface, around: impl FnOnce(Router) -> Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limits = Limits::default();
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    talk(stream, peer, around(router(surface, limits)), limits, CancellationToken::new()).await;
 }
 
 /// Says that there is no room. What the client sends meanwhile is read, because closing a socket with unread

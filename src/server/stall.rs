@@ -9,19 +9,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// A stream whose writes fail after `patience` without progress.
-pub(super) struct Stall {
-    stream: TcpStream,
+pub(super) struct Stall<S> {
+    stream: S,
     patience: Duration,
     /// Runs while a write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stall {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+impl<S> Stall<S> {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, deadline: None }
     }
 
@@ -38,7 +37,7 @@ impl Stall {
     }
 }
 
-impl AsyncRead for Stall {
+impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -48,7 +47,7 @@ impl AsyncRead for Stall {
     }
 }
 
-impl AsyncWrite for Stall {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.bounded(cx, progress)
