@@ -267,8 +267,9 @@ impl Http {
                 .filter(|id| !id.contains(token.secret.expose_secret())),
         };
         let retry_after = self.note(&response, reply.date_ms);
-        let kind = header(response.headers(), "content-type").unwrap_or("");
-        let is_page = kind.to_ascii_lowercase().starts_with("text/html");
+        // By its bytes: one that is no text further on is a page all the same.
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_page = kind.to_ascii_lowercase().starts_with(b"text/html");
         let within = |limit| async move {
             timeout_at(deadline, body(response, limit)).await.map_err(|_| late()).and_then(|done| done)
         };

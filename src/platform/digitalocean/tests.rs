@@ -489,10 +489,12 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
 #[tokio::test]
 async fn a_web_page_is_no_answer_even_where_the_status_would_do() {
     for name in [operation::COMMIT_ROLLBACK, operation::REVERT_ROLLBACK, operation::CREATE_ROLLBACK] {
-        let page = status("200 OK", "Content-Type: Text/HTML; charset=utf-8\r\n", "<html>Sign in</html>");
-        let server = Server::start(vec![page]).await;
-        let (platform, _) = at(&server, AMPLE);
-        assert!(is_ambiguous(&call(&platform, name).await), "{name}");
+        for kind in ["Text/HTML; charset=utf-8", "text/html; charset=\u{e9}"] {
+            let head = format!("Content-Type: {kind}\r\n");
+            let server = Server::start(vec![status("200 OK", &head, "<html>Sign in</html>")]).await;
+            let (platform, _) = at(&server, AMPLE);
+            assert!(is_ambiguous(&call(&platform, name).await), "{name}, {kind}");
+        }
     }
 }
 
