@@ -72,8 +72,8 @@ pub(super) const PER: Duration = Duration::from_secs(86_400);
 /// Times that are allowed.
 pub(super) type Times = RangeInclusive<Duration>;
 
-/// Below an hour nothing can be looked back at; ten years are for ever.
-pub(super) const RETENTION_RANGE: Times = HOUR..=Duration::from_secs(3_650 * 86_400);
+/// From a minute (for trying out; nobody looks back at less than days) to ten years, which are for ever.
+pub(super) const RETENTION_RANGE: Times = MINUTE..=Duration::from_secs(3_650 * 86_400);
 /// Below 100 ms a platform's rate limit is gone in minutes; above an hour a watch could pass unseen.
 pub(super) const POLL_RANGE: Times = Duration::from_millis(100)..=HOUR;
 /// A request that may take minutes would hold up every app of its account.

@@ -8,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shell;
 use super::backend::ShellBackend;
+use crate::clock::Moment;
 use crate::journal::IncidentQuery;
 
-/// How often the journal is pruned and its health looked at.
+/// How often the journal's health is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
-/// How often old incidents are looked for.
-const PRUNE_EVERY: u32 = 720;
+/// How often old incidents are looked for, at the least.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Within a short retention they are looked for this often: the journal is larger than it has to be by a part of that.
+const PRUNES_A_RETENTION: u32 = 12;
 
 /// Keeps house until stopped.
 pub(super) async fn keep(
@@ -22,7 +25,7 @@ pub(super) async fn keep(
     stop: CancellationToken,
 ) {
     let shell = &backend.shell;
-    let mut round = 0_u32;
+    let mut pruned_at: Option<Moment> = None;
     let mut are_named = false;
     loop {
         backend.show_slowest();
@@ -33,22 +36,28 @@ pub(super) async fn keep(
             tracing::info!("the journal works again");
             shell.journal_works(true);
         }
-        if round.is_multiple_of(PRUNE_EVERY) {
-            let retention = *retention.borrow();
+        let now = shell.clock.now();
+        let retention_now = *retention.borrow();
+        if pruned_at.is_none_or(|pruned| now.since(pruned) >= prune_every(retention_now)) {
+            pruned_at = Some(now);
             // In small steps, so nothing is lost when it is cut short.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = prune(shell, retention) => {}
+                () = prune(shell, retention_now) => {}
             }
         }
-        round = round.wrapping_add(1);
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(HOUSEKEEPING) => {}
         }
     }
+}
+
+/// How often old incidents are looked for.
+fn prune_every(retention: Duration) -> Duration {
+    (retention / PRUNES_A_RETENTION).min(PRUNE_EVERY)
 }
 
 async fn prune(shell: &Shell, retention: Duration) {
@@ -73,4 +82,16 @@ async fn name_orphans(backend: &ShellBackend) -> bool {
         tracing::error!(%app, %id, incident = %incident.id, rollback, "an open incident of an app that is not configured");
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_retention_is_kept_to_and_a_long_one_is_looked_after_every_hour() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let every = [1, 60, 24 * 60, 90 * 24 * 60].map(|retention| prune_every(minutes(retention)));
+        assert_eq!(every, [Duration::from_secs(5), minutes(5), minutes(60), minutes(60)]);
+    }
 }
