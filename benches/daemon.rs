@@ -9,8 +9,11 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "the figures are the output")]
 
+#[path = "shared/guard.rs"]
+mod guard;
+
 use std::fmt::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
 use tokio::time::{Instant, interval_at, sleep};
+
+use guard::{BUILT, Daemon, Process};
 
 /// The hidden word that makes this program its own yardstick.
 const BARE: &str = "bare";
@@ -45,94 +50,39 @@ async fn main() {
     }
 }
 
-/// A process of its own, killed when dropped.
-struct Process(Child);
-
-impl Process {
-    /// CPU seconds so far: fields 14 and 15 of proc(5), in hundredths of a second.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-    }
-
-    /// CPU seconds used within `span`, once it has settled.
-    async fn cpu_within(&self, span: Duration) -> f64 {
-        let before = self.cpu();
-        sleep(span).await;
-        self.cpu() - before
-    }
+/// CPU seconds that `process` uses within `span`.
+async fn cpu_within(process: &Process, span: Duration) -> f64 {
+    let before = process.cpu();
+    sleep(span).await;
+    process.cpu() - before
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Daemon {
-    process: Process,
-    base: String,
-    client: reqwest::Client,
-    _folder: tempfile::TempDir,
-}
-
-impl Daemon {
-    async fn start(api: &str, poll: &str, rest: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let path = folder.path().display();
-        std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
-        let text = format!(
+/// A daemon that polls `api` this often, with the rest of its configuration.
+async fn start(api: &str, poll: &str, rest: &str) -> Daemon {
+    Daemon::start(BUILT, |folder, port| {
+        let path = folder.display();
+        format!(
             "listen: 127.0.0.1:{port}\nstate: {path}/rearguard.db\nplatforms:\n  - {{ name: ocean, \
              kind: digitalocean, token_file: {path}/token, api: {api}, poll: {poll} }}\n{rest}"
-        );
-        let file = folder.path().join("rearguard.yaml");
-        std::fs::write(&file, text).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_rearguard"))
-            .args(["run", "--config"])
-            .arg(&file)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let base = format!("http://127.0.0.1:{port}");
-        let mut daemon =
-            Self { process: Process(child), base, client: reqwest::Client::new(), _folder: folder };
-        let began = Instant::now();
-        while daemon.client.get(format!("{}/live", daemon.base)).send().await.is_err() {
-            let ended = daemon.process.0.try_wait().unwrap();
-            let log = || std::fs::read_to_string(daemon._folder.path().join("log")).unwrap();
-            let is_late = began.elapsed() > Duration::from_secs(60);
-            assert!(ended.is_none() && !is_late, "the daemon does not come up:\n{}", log());
-            sleep(Duration::from_millis(20)).await;
+        )
+    })
+    .await
+}
+
+/// One scrape.
+async fn metrics(daemon: &Daemon) -> String {
+    daemon.client.get(format!("{}/metrics", daemon.base)).send().await.unwrap().text().await.unwrap()
+}
+
+/// Waits until the app's live deployment is known and its probe was answered.
+async fn until_seen(daemon: &Daemon, app: &str) {
+    loop {
+        let url = format!("{}/api/v1/apps/{app}", daemon.base);
+        let app: serde_json::Value = daemon.client.get(url).send().await.unwrap().json().await.unwrap();
+        if app["live_deployment"].is_string() && app["probes"][0]["result"] == "good" {
+            return;
         }
-        daemon
-    }
-
-    fn memory(&self, key: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
-    }
-
-    async fn metrics(&self) -> String {
-        self.client.get(format!("{}/metrics", self.base)).send().await.unwrap().text().await.unwrap()
-    }
-
-    /// Waits until every app's live deployment is known and its probe was answered.
-    async fn until_seen(&self, app: &str) {
-        loop {
-            let url = format!("{}/api/v1/apps/{app}", self.base);
-            let app: serde_json::Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
-            if app["live_deployment"].is_string() && app["probes"][0]["result"] == "good" {
-                return;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -172,12 +122,12 @@ async fn cpu() {
     let mut bare = Command::new(std::env::current_exe().unwrap());
     let bare = Process(bare.args([BARE, &base, &count.to_string()]).spawn().unwrap());
     sleep(settle).await;
-    let least = bare.cpu_within(span).await;
+    let least = cpu_within(&bare, span).await;
     drop(bare);
-    let daemon = Daemon::start(&base, "15s", &apps(&lab, &base, count, "15s")).await;
+    let daemon = start(&base, "15s", &apps(&lab, &base, count, "15s")).await;
     sleep(settle).await;
     let before = calls(&lab);
-    let used = daemon.process.cpu_within(span).await;
+    let used = cpu_within(&daemon.process, span).await;
     let after = calls(&lab);
     println!("{count} targets, one probe each every 15 s, over {seconds} s:");
     println!("  CPU seconds       {used:>8.2}   (aim: at most 2)");
@@ -224,12 +174,12 @@ async fn memory() {
     println!("resident memory, one probe each every 10 s:");
     for (count, aim) in [(100, "-"), (1_000, "25"), (10_000, "150")] {
         let (lab, base) = lab(count).await;
-        let daemon = Daemon::start(&base, "15s", &apps(&lab, &base, count, "10s")).await;
+        let daemon = start(&base, "15s", &apps(&lab, &base, count, "10s")).await;
         sleep(Duration::from_secs(45)).await;
-        let (quiet, peak) = (daemon.memory("VmRSS:"), daemon.memory("VmHWM:"));
+        let (quiet, peak) = (daemon.process.memory("VmRSS:"), daemon.process.memory("VmHWM:"));
         let began = Instant::now();
-        let text = daemon.metrics().await;
-        let (took, scraped) = (began.elapsed().as_secs_f64() * 1e3, daemon.memory("VmRSS:"));
+        let text = metrics(&daemon).await;
+        let (took, scraped) = (began.elapsed().as_secs_f64() * 1e3, daemon.process.memory("VmRSS:"));
         println!(
             "  {count:>6} apps {quiet:>7.1} MB (aim {aim}; peak {peak:.1}); after a scrape of {:.1} MB in \
              {took:.0} ms: {scraped:.1} MB",
@@ -275,8 +225,8 @@ async fn react() -> f64 {
          id: {id}\n    mode: enforce\n    probes: [{{ name: home, url: {front}/sites/shop/healthz, \
          period: 200ms }}]\n    rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n"
     );
-    let daemon = Daemon::start(&front, "1s", &rest).await;
-    daemon.until_seen("shop").await;
+    let daemon = start(&front, "1s", &rest).await;
+    until_seen(&daemon, "shop").await;
     lab.push("shop", Release::bad("v2")).unwrap();
     let began = Instant::now();
     while watched.validated.lock().unwrap().is_none() {
