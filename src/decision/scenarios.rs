@@ -13,3 +13,4 @@ mod people;
 mod refusals;
 mod walk;
 mod watching;
+mod years;

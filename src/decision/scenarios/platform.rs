@@ -192,9 +192,10 @@ impl Platform {
         Deployment { created_ms: if self.says_created { entry.created_ms } else { 0 }, ..entry }
     }
 
-    /// The list, in no particular order.
+    /// The list's first page, as many as the adapter asks for, in no particular order.
     pub(super) fn list(&self) -> Vec<Deployment> {
-        let mut list: Vec<_> = self.deployments.iter().cloned().map(|entry| self.shown(entry)).collect();
+        let newest = &self.deployments[self.deployments.len().saturating_sub(30)..];
+        let mut list: Vec<_> = newest.iter().cloned().map(|entry| self.shown(entry)).collect();
         let middle = list.len() / 2;
         list.rotate_left(middle);
         list
