@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Decision;
 use super::effect::Reason;
 use super::incident;
-use super::observation::{AppView, Cause, Deployment, Observation, Request};
+use super::observation::{AppView, Deployment, Observation, Request};
 use super::policy::{self, Policy};
 use super::rule::{self, Verdict};
 use super::state::{Hold, Ledger, Live, Requests, Situation, State, Watch};
@@ -190,9 +190,10 @@ fn is_stale(active: &Deployment, live: &Live) -> bool {
 
 /// Whether the live deployment is a release to judge that has not had its judgement.
 fn is_candidate(ledger: &Ledger, view: &AppView, active: &Deployment) -> bool {
-    let is_rollback = active.cause == Cause::Rollback || view.pinned.as_ref() == Some(&active.id);
+    // A rollback, whatever the platform calls it.
+    let is_pinned = view.pinned.as_ref() == Some(&active.id);
     active.cause.is_release()
-        && !is_rollback
+        && !is_pinned
         && ledger.made_for(&active.id).is_none()
         && !contains(&ledger.accused, &active.id)
         && !ledger.good.iter().any(|good| good.id == active.id)
@@ -292,4 +293,42 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
         Ledger::note(&mut ledger.good, active.clone());
     }
     Decision::become_state(State { situation: Situation::Steady { live: live.clone() }, ledger })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::observation::{Artifact, Cause, Phase};
+
+    fn deployment(id: &str, cloned_from: &str) -> Deployment {
+        Deployment {
+            id: id.into(),
+            phase: Phase::Active,
+            cause: Cause::Rollback,
+            created_ms: 1,
+            complete: true,
+            artifact: Artifact::default(),
+            cloned_from: Some(cloned_from.into()),
+            title: String::new(),
+        }
+    }
+
+    #[test]
+    fn lost_requests_may_have_made_a_pin_that_is_new_and_not_known_to_be_another_s() {
+        let closed_at = Moment::from_millis(0);
+        let requests = Requests { before: ["old".into()].into(), targets: vec![deployment("good", "none")] };
+        let lost = (closed_at, IncidentId::of(&"shop".into(), &"bad".into()), requests);
+        let may = |pin: &str, active: Deployment, now| {
+            let view = AppView { active: Some(active), ..AppView::default() };
+            may_have_made(&lost, &pin.into(), &view, closed_at + now)
+        };
+        let soon = Duration::from_secs(1);
+        assert!(may("new", deployment("bad", "none"), soon), "what it is can be told once it is live");
+        assert!(may("new", deployment("new", "good"), soon));
+        assert!(!may("new", deployment("new", "another"), soon));
+        assert!(!may("old", deployment("bad", "none"), soon));
+        assert!(may("new", deployment("bad", "none"), LATEST));
+        assert!(!may("new", deployment("bad", "none"), LATEST + Duration::from_millis(1)));
+        assert_eq!(LATEST, Duration::from_secs(3_600));
+    }
 }

@@ -145,14 +145,6 @@ impl Window {
         self.samples.push_back(sample);
     }
 
-    /// Changes how many samples are kept, dropping the oldest.
-    pub fn resize(&mut self, capacity: usize) {
-        self.capacity = capacity.clamp(1, Self::MAX);
-        while self.samples.len() > self.capacity {
-            self.samples.pop_front();
-        }
-    }
-
     /// All samples, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Sample> {
         self.samples.iter()
@@ -168,5 +160,46 @@ impl Window {
     /// The newest sample.
     pub fn last(&self) -> Option<&Sample> {
         self.samples.back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(at: i64) -> Sample {
+        Sample { at: Moment::from_millis(at), micros: 2_500_000, result: SampleResult::Good }
+    }
+
+    fn times<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<i64> {
+        samples.map(|sample| sample.at.as_millis()).collect()
+    }
+
+    #[test]
+    fn a_sample_is_finished_when_its_latency_is_over() {
+        assert_eq!(sample(1_000).latency(), Duration::from_millis(2_500));
+        assert_eq!(sample(1_000).finished(), Moment::from_millis(3_500));
+    }
+
+    #[test]
+    fn a_window_keeps_the_newest_in_order_and_drops_what_comes_too_late() {
+        let mut window = Window::new(3);
+        for at in [10, 20, 20, 15, 30] {
+            window.push(sample(at));
+        }
+        assert_eq!(times(window.iter()), [20, 20, 30]);
+        assert_eq!(window.last().map(|last| last.at), Some(Moment::from_millis(30)));
+    }
+
+    #[test]
+    fn a_span_has_its_first_moment_and_not_its_last() {
+        let mut window = Window::new(Window::MAX);
+        for at in [10, 20, 30, 40] {
+            window.push(sample(at));
+        }
+        let between = |from, to| times(window.between(Moment::from_millis(from), Moment::from_millis(to)));
+        assert_eq!(between(20, 40), [20, 30]);
+        assert_eq!(between(21, 41), [30, 40]);
+        assert_eq!(between(40, 20), [0_i64; 0]);
     }
 }

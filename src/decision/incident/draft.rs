@@ -177,10 +177,9 @@ impl Draft {
             reason,
             Reason::BadBeforeDeployment | Reason::Recovered | Reason::Blind | Reason::Rejected
         );
-        if outcome == Outcome::Reverted {
-            // Going back did not help: the release was not the cause.
-            self.ledger.condemned.retain(|(id, _)| *id != accused.id);
-        } else if !fair || self.incident.stage.rollback().is_some() {
+        // Going back did not help: the release was not the cause.
+        let cleared = outcome == Outcome::Reverted;
+        if !cleared && (!fair || self.incident.stage.rollback().is_some()) {
             Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return wait(draft, Reason::Blind, deadline, None, seen);
     };
     // A target that was chosen stays chosen until it is struck out.
-    let chosen = match target.filter(|target| !is_tried(&draft, target)) {
+    let chosen = match target {
         Some(target) => Pick::Target(target),
         None => target::pick(&draft.ledger, &draft.incident, Some(history)),
     };
@@ -157,10 +157,6 @@ fn is_conclusive(draft: &Draft, seen: &Observation<'_>) -> bool {
     let list = seen.history.value().into_iter().flatten();
     let mut accused = list.filter(|entry| entry.id == draft.incident.accused.id);
     draft.incident.tried.len() >= target::MOST_TRIED || accused.any(|entry| entry.phase == Phase::Active)
-}
-
-fn is_tried(draft: &Draft, target: &Deployment) -> bool {
-    draft.incident.tried.iter().any(|(tried, _)| *tried == target.id)
 }
 
 /// Waits, but not for ever; except for a token that the platform accepts, which is never given up.
