@@ -287,3 +287,81 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::rule::Verdict;
+    use crate::decision::sample::{BlindCause, Failure};
+    use crate::decision::state::Outcome;
+    use crate::decision::story::Event;
+
+    /// What the journal calls it: the word itself, or the tag or only key of what has more to it.
+    fn written(value: &impl Serialize, tag: &str) -> String {
+        let value = serde_json::to_value(value).unwrap();
+        let tagged = value.get(tag).cloned();
+        let word =
+            tagged.or_else(|| Some(value.as_object()?.keys().next()?.as_str().into())).unwrap_or(value);
+        word.as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_fixed_words_are_the_ones_the_journal_writes() {
+        let id = |id: &str| DeploymentId::from(id);
+        let effects = [
+            Effect::Validate { accused: id("d2"), target: id("d1") },
+            Effect::CreateRollback { accused: id("d2"), target: id("d1") },
+            Effect::Commit { rollback: id("d3") },
+            Effect::Revert { rollback: id("d3") },
+        ];
+        for effect in &effects {
+            assert_eq!(effect.word(), written(effect, "call"));
+            assert_eq!(effect.mutates(), effect.word() != "validate");
+        }
+        let verbs = [
+            Verb::Rollback,
+            Verb::Refuse,
+            Verb::Observe,
+            Verb::Wait,
+            Verb::Commit,
+            Verb::Revert,
+            Verb::Hold,
+            Verb::Yield,
+        ];
+        for verb in verbs {
+            assert_eq!(verb.word(), written(&verb, ""));
+        }
+        for reason in Reason::ALL {
+            assert_eq!(reason.word(), written(reason, ""));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(outcome.word(), written(&outcome, ""));
+        }
+        for verdict in Verdict::ALL {
+            assert_eq!(verdict.word(), written(&verdict, ""));
+        }
+        for cause in BlindCause::ALL {
+            assert_eq!(cause.word(), written(&cause, ""));
+        }
+        for failure in [Failure::Dns, Failure::Tls, Failure::Status(500), Failure::Protocol] {
+            assert_eq!(failure.word(), written(&failure, ""));
+        }
+        let events = [
+            Event::AppGone,
+            Event::NotApplied { call: "commit".to_owned() },
+            Event::Restored { after_seconds: 1.0 },
+            Event::Call { call: effects[0].clone(), attempt: 1 },
+        ];
+        for event in &events {
+            assert_eq!(event.word(), written(event, "event"));
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_meaning_of_its_own() {
+        let meanings: std::collections::BTreeSet<_> =
+            Reason::ALL.iter().map(|reason| reason.meaning()).collect();
+        assert_eq!(meanings.len(), Reason::ALL.len());
+        assert!(meanings.iter().all(|meaning| meaning.contains(' ')));
+    }
+}

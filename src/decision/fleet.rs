@@ -91,4 +91,24 @@ mod tests {
             assert_eq!(fleet.want(&format!("app-{n}").into(), at(n * 30), 3), Permit::Granted);
         }
     }
+
+    #[test]
+    fn an_app_that_wanted_one_a_minute_ago_does_not_count_any_more() {
+        let mut fleet = Fleet::new(None);
+        assert_eq!(fleet.want(&"a".into(), at(0), 1), Permit::Granted);
+        assert_eq!(fleet.want(&"b".into(), at(60), 1), Permit::Granted);
+        assert_eq!(fleet.want(&"c".into(), at(119), 1), Permit::Storm);
+    }
+
+    #[test]
+    fn an_open_breaker_says_since_when_and_outlives_the_process() {
+        let mut fleet = Fleet::new(None);
+        fleet.want(&"a".into(), at(0), 1);
+        assert_eq!(fleet.storm_since(), None);
+        fleet.want(&"b".into(), at(5), 1);
+        fleet.want(&"c".into(), at(9), 1);
+        assert_eq!(fleet.storm_since(), Some(at(5)));
+        let next = Fleet::new(fleet.storm_since());
+        assert_eq!((next.permit(), next.storm_since()), (Permit::Storm, Some(at(5))));
+    }
 }

@@ -45,4 +45,19 @@ mod tests {
         assert_eq!(run(&[hour(1), hour(3)], false, hour(20)), Err(Reason::Budget));
         assert_eq!(run(&[hour(1), hour(3)], false, hour(25)), Ok(()));
     }
+
+    #[test]
+    fn a_cooldown_and_a_period_end_to_the_millisecond() {
+        let limits =
+            Limits { cooldown: Duration::from_secs(60), max_rollbacks: 2, per: Duration::from_secs(3_600) };
+        let ledger = Ledger {
+            rollbacks: vec![Moment::from_millis(0), Moment::from_millis(100_000)],
+            ..Ledger::default()
+        };
+        let run = |now| permit(&limits, &ledger, Operator::default(), Moment::from_millis(now));
+        assert_eq!(run(159_999), Err(Reason::Cooldown));
+        assert_eq!(run(160_000), Err(Reason::Budget), "the cooldown is over");
+        assert_eq!(run(3_599_999), Err(Reason::Budget));
+        assert_eq!(run(3_600_000), Ok(()));
+    }
 }

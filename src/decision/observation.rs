@@ -258,3 +258,41 @@ impl Cause {
         self == Self::Release
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_date_is_taken_for_news_and_what_has_one_is_ordered_by_it() {
+        let came_after = |id: &str, created_ms, other: &str, other_ms| {
+            let deployment = Deployment {
+                id: id.into(),
+                phase: Phase::Active,
+                cause: Cause::Release,
+                created_ms,
+                complete: true,
+                artifact: Artifact::default(),
+                cloned_from: None,
+                title: String::new(),
+            };
+            deployment.came_after((other_ms, &other.into()))
+        };
+        assert!(came_after("a", 2, "b", 1));
+        assert!(!came_after("b", 1, "a", 2));
+        assert!(came_after("b", 1, "a", 1), "by their ids where the dates are the same");
+        assert!(!came_after("a", 1, "b", 1));
+        assert!(came_after("a", 0, "b", 2));
+        assert!(came_after("a", 1, "b", 0));
+        assert!(!came_after("a", 0, "a", 0), "not after itself");
+        assert!(!came_after("a", 2, "a", 1));
+    }
+
+    #[test]
+    fn a_reading_is_as_old_as_its_sending() {
+        let at = Moment::from_millis;
+        let reading = Reading::known(at(5), 'x');
+        assert_eq!((reading.since(at(5)), reading.since(at(6))), (Some(&'x'), None));
+        assert_eq!(reading.read_at(), Some(at(5)));
+    }
+}

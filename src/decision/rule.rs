@@ -184,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn the_settle_time_is_counted_from_when_the_deployment_went_live() {
+        let mut policy = crate::decision::scenarios::policy();
+        policy.probes = vec![ProbePolicy { settle: Duration::from_secs(10), ..probe() }];
+        let windows = [window(&[BAD, BAD, BAD, BAD, BAD, BAD])];
+        let (live_since, now) = (Moment::from_millis(5_000), Moment::from_millis(25_001));
+        let readings = read_all(&policy, &windows, live_since, now);
+        assert_eq!((readings[0].samples, readings[0].verdict), (3, Verdict::Bad));
+        assert_eq!(readings[0].first_failure_at, Some(Moment::from_millis(15_000)));
+        assert_eq!(fewest_samples(&policy, &windows, live_since, now), 3);
+    }
+
+    #[test]
     fn samples_of_an_earlier_deployment_or_from_the_settle_time_do_not_count() {
         let rule = rule(Condition::ConsecutiveFailures { count: 2 });
         let window = window(&[BAD, BAD, BAD, GOOD]);

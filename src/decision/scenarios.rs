@@ -14,3 +14,5 @@ mod refusals;
 mod walk;
 mod watching;
 mod years;
+
+pub(super) use world::{World, policy};

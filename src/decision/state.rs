@@ -221,3 +221,43 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::scenarios::{World, policy};
+
+    #[test]
+    fn a_list_keeps_its_newest_entries_and_none_twice() {
+        let mut list = Vec::new();
+        for n in 0..Ledger::KEEP {
+            Ledger::note(&mut list, n);
+            Ledger::note(&mut list, n);
+        }
+        assert_eq!((list.len(), list[0]), (Ledger::KEEP, 0));
+        Ledger::note(&mut list, Ledger::KEEP);
+        assert_eq!((list.len(), list[0], list.last()), (Ledger::KEEP, 1, Some(&Ledger::KEEP)));
+        Ledger::note(&mut list, Ledger::KEEP + 1);
+        assert_eq!((list.len(), list[0]), (Ledger::KEEP, 2));
+    }
+
+    #[test]
+    fn what_counts_as_live_and_how_closely_it_is_looked_at_follow_the_step() {
+        let mut world = World::with_bad_release(policy());
+        let accused = world.platform.active.clone();
+        world.run_to_stage("rolling_back");
+        assert_eq!(world.state.live().map(|live| &live.id), Some(&accused));
+        assert_eq!(world.state.attention(), Attention::Close);
+        for stage in ["soaking", "committing"] {
+            world.run_to_stage(stage);
+            assert_eq!(world.state.live().map(|live| &live.id), Some(&world.platform.active));
+            assert_ne!(world.platform.active, accused);
+            let attention = if stage == "soaking" { Attention::Watch } else { Attention::Close };
+            assert_eq!(world.state.attention(), attention);
+            world.latency = std::time::Duration::from_secs(4);
+        }
+        world.run_to_close();
+        assert_eq!(world.state.attention(), Attention::Rest);
+        assert!(State::WORDS.contains(&world.state.word()));
+    }
+}

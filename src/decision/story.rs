@@ -295,3 +295,60 @@ fn answered(answer: &Answer) -> String {
         Answer::Unresolved => "no conclusive answer; reading the platform before anything else".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::rule::Verdict;
+
+    fn rule(condition: Condition) -> Rule {
+        Rule { name: "down".into(), probe: 0, condition }
+    }
+
+    fn evidence(rule: &Rule, value: Option<f64>, samples: u32) -> String {
+        let reading =
+            Reading { verdict: Verdict::Bad, value, threshold: 0.0, samples, first_failure_at: None };
+        evidence_in_words(rule, &reading)
+    }
+
+    #[test]
+    fn a_rule_and_what_it_measured_read_as_sentences() {
+        let in_a_row = |count| rule(Condition::ConsecutiveFailures { count });
+        assert_eq!(condition_in_words(&in_a_row(1)), "bad at 1 failure in a row");
+        assert_eq!(condition_in_words(&in_a_row(3)), "bad at 3 failures in a row");
+        assert_eq!(evidence(&in_a_row(1), Some(1.0), 1), "1 failure in a row, limit 1");
+        assert_eq!(evidence(&in_a_row(2), Some(2.0), 2), "2 failures in a row, limit 2");
+        assert_eq!(evidence(&in_a_row(2), Some(0.0), 2), "0 failures in a row, limit 2");
+        assert_eq!(evidence(&in_a_row(2), None, 0), "nothing measured");
+
+        let over = Duration::from_secs(60);
+        let ratio = rule(Condition::FailureRatio { above: 0.125, over, min_samples: 5 });
+        assert_eq!(condition_in_words(&ratio), "bad when more than 12.5 % fail over 1m, from 5 samples on");
+        assert_eq!(evidence(&ratio, Some(0.2), 10), "20 % of 10 samples failed, limit 12.5 %");
+
+        let above = Duration::from_millis(800);
+        let slow = rule(Condition::Latency { quantile: 0.999, above, over, min_samples: 1 });
+        assert_eq!(condition_in_words(&slow), "bad when p99.9 is above 800ms over 1m, from 1 sample on");
+        assert_eq!(evidence(&slow, Some(0.9), 1), "p99.9 is 900ms over 1 sample, limit 800ms");
+        assert_eq!(evidence(&slow, Some(1.0), 2), "p99.9 is 1.0s over 2 samples, limit 800ms");
+        assert_eq!(evidence(&slow, Some(2.34), 2), "p99.9 is 2.3s over 2 samples, limit 800ms");
+    }
+
+    #[test]
+    fn a_title_stands_in_brackets_and_a_second_try_is_named() {
+        let event =
+            |title: &str| Event::Target { target: "d1".into(), title: title.to_owned(), seen_good: true };
+        assert_eq!(
+            event("commit 1").text(),
+            "the deployment to go back to is d1 (commit 1): the newest that rearguard saw to be good"
+        );
+        assert_eq!(
+            event("").text(),
+            "the deployment to go back to is d1: the newest that rearguard saw to be good"
+        );
+        let call = Effect::Validate { accused: "d2".into(), target: "d1".into() };
+        let first = "asking the platform whether it would accept a rollback to d1";
+        assert_eq!(Event::Call { call: call.clone(), attempt: 1 }.text(), first);
+        assert_eq!(Event::Call { call, attempt: 2 }.text(), format!("{first} (try 2)"));
+    }
+}

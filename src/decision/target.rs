@@ -177,7 +177,12 @@ mod tests {
         let undated = |entry: Deployment| Deployment { created_ms: 0, ..entry };
         let accused = undated(deployment(10, 10, Phase::Active, true));
         let list = [accused.clone(), undated(superseded(9)), undated(superseded(8))];
-        assert_eq!(id(&pick(&Ledger::default(), &incident(accused), Some(&list))), "d9");
+        assert_eq!(id(&pick(&Ledger::default(), &incident(accused.clone()), Some(&list))), "d9");
+        // One that has no date cannot be told to be the older one.
+        let list = [accused.clone(), undated(superseded(9)), superseded(8)];
+        assert_eq!(id(&pick(&Ledger::default(), &incident(accused.clone()), Some(&list))), "d9");
+        let list = [accused.clone(), superseded(8), undated(superseded(9))];
+        assert_eq!(id(&pick(&Ledger::default(), &incident(accused), Some(&list))), "d8");
     }
 
     #[test]

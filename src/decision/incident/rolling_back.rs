@@ -163,3 +163,36 @@ fn live(
     });
     draft.done(Some(until), None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    /// What is known of the pin after a read at `read_at` that shows `pinned`, or why it is lost.
+    fn seen(mut pin: PinSight, pinned: Option<&str>, read_at: i64) -> Result<PinSight, Reason> {
+        let view = AppView { pinned: pinned.map(DeploymentId::from), ..AppView::default() };
+        match sight(&mut pin, &"ours".into(), &view, at(read_at)) {
+            Sight::Kept => Ok(pin),
+            Sight::Lost(reason) => Err(reason),
+        }
+    }
+
+    #[test]
+    fn a_pin_is_believed_to_be_gone_when_it_was_awaited_or_missed_for_long() {
+        let awaited = PinSight::Awaited { since: at(0) };
+        let missing = PinSight::Missing { since: at(0) };
+        for pin in [awaited, missing, PinSight::Seen] {
+            assert_eq!(seen(pin, Some("ours"), 1), Ok(PinSight::Seen));
+            assert_eq!(seen(pin, Some("theirs"), 1), Err(Reason::ForeignPin));
+        }
+        assert_eq!(seen(PinSight::Seen, None, 7), Ok(PinSight::Missing { since: at(7) }));
+        assert_eq!(seen(awaited, None, 89_999), Ok(awaited));
+        assert_eq!(seen(awaited, None, 90_000), Err(Reason::Superseded));
+        assert_eq!(seen(missing, None, 2_999), Ok(missing));
+        assert_eq!(seen(missing, None, 3_000), Err(Reason::Superseded));
+    }
+}

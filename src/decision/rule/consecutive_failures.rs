@@ -41,6 +41,7 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
 mod tests {
     use super::super::tests::{BAD, BLIND, GOOD, probe, span, window};
     use super::*;
+    use crate::decision::sample::Sample;
 
     #[test]
     fn verdicts_follow_the_trailing_streak() {
@@ -68,6 +69,18 @@ mod tests {
         let window = window(&results);
         let reading = read(3, &probe(), &window, span(&window));
         assert_eq!((reading.verdict, reading.value), (Verdict::Unknown, Some(1.0)));
+    }
+
+    #[test]
+    fn a_streak_ends_at_a_gap_of_more_than_ten_periods_and_a_timeout() {
+        let gap = 10 * 5_000 + 2_000;
+        for (gap, streak) in [(gap, 2.0), (gap + 1, 1.0)] {
+            let mut window = Window::new(Window::MAX);
+            for at in [0, gap] {
+                window.push(Sample { at: Moment::from_millis(at), micros: 1, result: BAD });
+            }
+            assert_eq!(read(2, &probe(), &window, span(&window)).value, Some(streak), "{gap}");
+        }
     }
 
     #[test]

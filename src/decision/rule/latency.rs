@@ -61,6 +61,11 @@ mod tests {
         assert_eq!((reading.verdict, reading.value), (Verdict::Bad, Some(0.9)));
         assert_eq!(reading.first_failure_at, slow.iter().nth(2).map(|sample| sample.at));
         let fast = timed(&[100, 100, 100, 800]);
+        assert_eq!(
+            read(0.95, above, 4, &fast, span(&fast)).first_failure_at,
+            None,
+            "at the limit is not above it"
+        );
         assert_eq!(read(0.95, above, 4, &fast, span(&fast)).verdict, Verdict::Good);
         assert_eq!(read(0.95, above, 5, &slow, span(&slow)).verdict, Verdict::Unknown);
     }

@@ -7,7 +7,7 @@ use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Cause, Phase, ReadFault, Request};
 use crate::decision::policy::OnUnhealthy;
-use crate::decision::state::{Outcome, Situation};
+use crate::decision::state::{Ledger, Outcome, Situation};
 
 const LOST: Reply = Reply::Lost { applied_after: None };
 const APPLIED: Reply = Reply::Lost { applied_after: Some(Duration::ZERO) };
@@ -475,4 +475,300 @@ fn a_commit_of_what_is_not_live_any_more_is_not_tried_for_ever() {
     assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded));
     world.run(minutes(1));
     assert_eq!(world.state.word(), "held", "its pin is a person's to settle:\n{}", world.transcript());
+}
+
+#[test]
+fn a_request_counts_as_lost_only_after_it_was_absent_twice() {
+    let mut world = World::with_bad_release(policy());
+    world.latency = secs(2);
+    world.reply("create_rollback", LOST);
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let sent = world.at;
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(1));
+    world.fault = None;
+    world.run_until(|world| world.app.since(sent + secs(60)).is_some());
+    assert_eq!((world.stage(), world.count("validate")), ("rolling_back", 1), "absent once");
+    world.run(secs(4));
+    assert_eq!((world.stage(), world.count("validate")), ("validating", 2));
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", LOST);
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let sent = world.at;
+    world.run(secs(6));
+    assert_eq!(world.wake_at, Some(sent + policy().reconcile));
+}
+
+#[test]
+fn of_two_rollbacks_of_ours_the_pinned_one_is_adopted_though_it_is_the_older_one() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.refuses_when_pinned = false;
+    world.roll_out = None;
+    world.reply("create_rollback", late(60));
+    world.reply("create_rollback", late(10));
+    world.run_until(|world| world.count("create_rollback") == 2);
+    world.fault = Some(ReadFault::Unreachable);
+    world.run_until(|world| world.platform.our_rollbacks().len() == 2);
+    let older = world.platform.our_rollbacks()[0].clone();
+    world.platform.pinned = Some(older.clone());
+    world.fault = None;
+    world.run(secs(8));
+    let incident = world.state.incident().expect("an open incident");
+    assert_eq!(incident.stage.rollback(), Some(&older), "{}", world.transcript());
+}
+
+#[test]
+fn a_pin_whose_deployment_runs_something_else_is_somebody_else_s() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.says_cloned_from = false;
+    world.reply("create_rollback", LOST);
+    world.run_to_stage("rolling_back");
+    let at = world.at;
+    world.platform.rollback(super::platform::Who::Person, &"d1".into(), at, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin));
+}
+
+#[test]
+fn a_pin_whose_deployment_nobody_shows_is_waited_for_and_then_held() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", LOST);
+    world.run_to_stage("rolling_back");
+    let opened = world.at;
+    world.platform.pinned = Some("unlisted".into());
+    world.run(minutes(5));
+    assert_eq!((world.stage(), world.waiting), ("rolling_back", Some(Reason::Blind)));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin));
+    assert_eq!(world.at.since(opened), minutes(30));
+}
+
+#[test]
+fn a_rollback_of_a_person_to_the_same_target_is_not_adopted_beside_the_one_that_was_found() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", APPLIED);
+    world.run_until(|world| world.state.incident().is_some_and(|open| open.stage.rollback().is_some()));
+    world.run(secs(8));
+    world.platform.pinned = None;
+    let at = world.at;
+    world.platform.rollback(super::platform::Who::Person, &"d2".into(), at, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin), "{}", world.transcript());
+}
+
+#[test]
+fn a_rollback_that_is_shown_as_live_is_live_whatever_its_phase_says() {
+    let mut world = World::with_bad_release(policy());
+    world.roll_out = None;
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    let (id, at) = (world.platform.rollback_under_way().unwrap(), world.at);
+    world.platform.finish(&id, Phase::Active, at);
+    world.platform.deployments.last_mut().unwrap().phase = Phase::InProgress;
+    world.run(secs(8));
+    assert_eq!(world.stage(), "soaking");
+}
+
+#[test]
+fn a_target_that_is_gone_gives_way_to_the_next() {
+    for call in ["validate", "create_rollback"] {
+        let mut world = World::with_bad_release(policy());
+        world.reply(call, Reply::Not(Rejection::NotFound, None));
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+        assert_eq!(world.platform.deployments[3].cloned_from, Some("d1".into()), "{call}");
+    }
+}
+
+#[test]
+fn a_target_that_is_refused_with_a_client_error_gives_way_to_the_next() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("validate", Reply::Refused { status: 422, applied: false });
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(world.count("validate"), 2);
+    assert_eq!(world.platform.deployments[3].cloned_from, Some("d1".into()));
+}
+
+#[test]
+fn a_pause_that_only_the_guard_sees_refuses_as_well() {
+    for call in ["validate", "create_rollback"] {
+        let mut world = World::with_bad_release(policy());
+        world.reply(call, Reply::Guarded(Guard::Paused));
+        assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{call}");
+        assert_eq!((world.count(call), world.platform.our_writes()), (1, 0));
+    }
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", Reply::Guarded(Guard::Paused));
+    world.run_until(|world| world.count("commit") == 1);
+    assert_eq!(world.waiting, Some(Reason::Paused));
+}
+
+#[test]
+fn a_request_that_was_surely_not_applied_begins_with_a_first_question_again() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", Reply::Not(Rejection::NotConnected, None));
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    assert_eq!(world.count("create_rollback"), 2);
+    assert!(!world.transcript().contains("(try "), "{}", world.transcript());
+}
+
+#[test]
+fn a_commit_is_sent_again_when_its_wait_is_over_and_not_later() {
+    let mut world = World::with_bad_release(policy());
+    let waits = [4, 480];
+    for seconds in waits {
+        world.reply("commit", Reply::Not(Rejection::Denied, Some(secs(seconds))));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    let sent: Vec<_> = world.effects.iter().filter(|(_, call)| call.word() == "commit").collect();
+    let between: Vec<_> = sent.windows(2).map(|pair| pair[1].0.since(pair[0].0).as_secs()).collect();
+    assert_eq!(between, waits);
+}
+
+#[test]
+fn a_commit_or_revert_refused_with_a_client_error_is_not_repeated_and_leaves_its_pin_to_a_person() {
+    for (outage, call) in [(false, "commit"), (true, "revert")] {
+        let mut world = World::with_bad_release(policy());
+        world.outage = outage;
+        world.reply(call, Reply::Refused { status: 409, applied: false });
+        let reason = if outage { Reason::SoakUnhealthy } else { Reason::SoakHealthy };
+        assert_eq!(world.run_to_close(), (Outcome::Held, reason), "{}", world.transcript());
+        assert_eq!(world.count(call), 1);
+    }
+}
+
+#[test]
+fn a_settled_pin_is_told_by_its_call() {
+    let run = |outage, call: &'static str, reply| {
+        let mut world = World::with_bad_release(policy());
+        world.outage = outage;
+        world.reply(call, reply);
+        world.run_to_close();
+        world.transcript()
+    };
+    for (outage, call) in [(false, "commit"), (true, "revert")] {
+        let applied = format!("{call} was applied after all: the platform shows no pin");
+        assert!(run(outage, call, APPLIED).contains(&applied));
+        assert!(run(outage, call, LOST).contains(&format!("{call} was not applied")));
+        assert!(!run(outage, call, Reply::Normal).contains("after all"));
+    }
+}
+
+#[test]
+fn the_lost_requests_of_the_newest_incidents_are_remembered() {
+    let mut world = World::steady(policy());
+    for n in 1..=Ledger::KEEP_LOST + 2 {
+        world.release_bad();
+        world.reply("create_rollback", LOST);
+        world.run_until(|world| world.count("create_rollback") == n);
+        world.reply("validate", Reply::Guarded(Guard::Storm));
+        assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Storm));
+        let kept: Vec<_> = world.state.ledger.lost.iter().map(|(_, incident, _)| incident).collect();
+        let newest = world.closed.iter().map(|closed| &closed.incident.id).rev().take(Ledger::KEEP_LOST);
+        assert_eq!(kept, newest.rev().collect::<Vec<_>>());
+        // What was bad before would not be held against the next one.
+        world.release();
+        world.run(secs(20));
+    }
+}
+
+#[test]
+fn a_commit_or_revert_counts_as_lost_only_after_its_pin_was_there_twice() {
+    for (outage, call) in [(false, "commit"), (true, "revert")] {
+        let mut world = World::with_bad_release(policy());
+        world.outage = outage;
+        world.reply(call, LOST);
+        world.run_until(|world| world.count(call) == 1);
+        let sent = world.at;
+        world.run(secs(6));
+        assert_eq!((world.waiting, world.wake_at), (Some(Reason::Blind), Some(sent + policy().reconcile)));
+        world.run_until(|world| world.count(call) == 2);
+        assert!(world.at.since(sent) >= policy().reconcile);
+        let mut world = World::with_bad_release(policy());
+        world.outage = outage;
+        world.run_to_stage("soaking");
+        world.latency = secs(2);
+        world.reply(call, LOST);
+        world.run_until(|world| world.count(call) == 1);
+        let sent = world.at;
+        world.fault = Some(ReadFault::Denied);
+        world.run(minutes(1));
+        assert_eq!(world.waiting, Some(Reason::Denied));
+        world.fault = None;
+        world.run_until(|world| world.app.since(sent + secs(60)).is_some());
+        assert_eq!(world.count(call), 1, "there once");
+        world.run(secs(4));
+        assert_eq!(world.count(call), 2);
+    }
+}
+
+#[test]
+fn a_lost_revert_that_was_applied_is_found_after_its_deployment_went_live() {
+    let mut world = World::with_bad_release(policy());
+    world.outage = true;
+    world.reply("revert", APPLIED);
+    world.run_until(|world| world.count("revert") == 1);
+    world.fault = Some(ReadFault::Unreachable);
+    world.run_until(|world| world.platform.in_progress.is_none());
+    world.fault = None;
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert!(world.state.ledger.ours.iter().any(|(id, _)| *id == world.platform.active));
+}
+
+#[test]
+fn a_pin_that_a_person_committed_while_our_revert_was_lost_is_not_called_reverted() {
+    let mut world = World::with_bad_release(policy());
+    world.outage = true;
+    world.reply("revert", LOST);
+    world.run_until(|world| world.count("revert") == 1);
+    let at = world.at;
+    assert!(world.platform.commit(super::platform::Who::Person, at));
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded));
+}
+
+#[test]
+fn a_question_is_asked_again_when_its_wait_is_over_and_says_which_try_it_is() {
+    let mut world = World::with_bad_release(policy());
+    let waits = [4, 480];
+    for seconds in waits {
+        world.reply("validate", Reply::Not(Rejection::Denied, Some(secs(seconds))));
+    }
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    let sent: Vec<_> = world.effects.iter().filter(|(_, call)| call.word() == "validate").collect();
+    let between: Vec<_> = sent.windows(2).map(|pair| pair[1].0.since(pair[0].0).as_secs()).collect();
+    assert_eq!(between, waits);
+    assert!(world.transcript().contains("rollback to d2 (try 2)\n"));
+    assert!(world.transcript().contains("rollback to d2 (try 3)\n"));
+}
+
+#[test]
+fn the_platform_s_word_that_somebody_pinned_the_app_is_believed_before_a_read_shows_it() {
+    let mut world = World::steady(policy());
+    world.release_bad();
+    world.run_until(|world| world.state.word() == "watching");
+    world.lag = secs(20);
+    world.platform.pinned = Some("theirs".into());
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin), "{}", world.transcript());
+    assert_eq!((world.count("validate"), world.count("create_rollback")), (1, 0));
+}
+
+#[test]
+fn a_rollback_under_way_is_looked_at_when_its_time_is_over_and_given_up_unseen_after_as_long_again() {
+    let mut world = World::with_bad_release(policy());
+    world.roll_out = None;
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    let deadline = world.at + minutes(30);
+    world.run(secs(8));
+    assert_eq!(world.wake_at, Some(deadline));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run_until(|world| world.at == deadline);
+    assert_eq!(world.wake_at, Some(deadline + minutes(30)));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    assert_eq!(world.at, deadline + minutes(30));
+}
+
+#[test]
+fn a_rollback_of_a_person_after_one_of_ours_that_was_answered_is_not_taken_for_ours() {
+    let mut world = World::with_bad_release(policy());
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    assert_eq!(world.state.ledger.lost, []);
+    let at = world.at;
+    world.platform.rollback(super::platform::Who::Person, &"d2".into(), at, at);
+    world.run(minutes(5));
+    assert_eq!(world.state.word(), "learning", "{}", world.transcript());
 }

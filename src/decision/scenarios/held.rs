@@ -5,7 +5,7 @@ use super::world::{Reply, Sight, World, minutes, policy, secs};
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Phase, Request};
 use crate::decision::policy::{OnHealthy, OnUnhealthy, Policy};
-use crate::decision::state::Outcome;
+use crate::decision::state::{Hold, Outcome, Situation};
 
 fn with_unhealthy(on_unhealthy: OnUnhealthy) -> Policy {
     let mut policy = policy();
@@ -164,4 +164,87 @@ fn a_lost_request_that_is_applied_after_the_hold_does_not_end_it() {
     world.platform.commit(Who::Person, world.at);
     world.run(secs(8));
     assert_ne!(world.state.word(), "held");
+}
+
+/// Held without a pin, for a migration that differs.
+fn held_without_pin() -> World {
+    let mut world = World::steady(policy());
+    world.release_bad();
+    world.platform.deployments[2].artifact.migrations = "job".into();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::Migration));
+    world
+}
+
+fn hold(world: &World) -> &Hold {
+    let Situation::Held(hold) = &world.state.situation else { panic!("not held:\n{}", world.transcript()) };
+    hold
+}
+
+#[test]
+fn a_hold_says_why_and_which_pin_stays_from_its_first_moment() {
+    let world = held_without_pin();
+    assert_eq!((hold(&world).why, &hold(&world).pin), (Reason::Migration, &None));
+    let mut world = World::with_bad_release(with_unhealthy(OnUnhealthy::Hold));
+    world.outage = true;
+    world.run_to_close();
+    assert_eq!((hold(&world).why, &hold(&world).pin), (Reason::SoakUnhealthy, &world.platform.pinned));
+    assert!(world.platform.pinned.is_some());
+}
+
+#[test]
+fn a_person_s_rollback_that_goes_live_during_a_hold_is_held_until_it_is_settled() {
+    let mut world = held_without_pin();
+    let at = world.at;
+    world.platform.rollback(Who::Person, &"d1".into(), at, at);
+    world.run(minutes(2));
+    assert!(world.platform.in_progress.is_none());
+    assert_eq!(hold(&world).pin, world.platform.pinned);
+    let at = world.at;
+    assert!(world.platform.commit(Who::Person, at));
+    world.run(secs(8));
+    assert_eq!(world.state.word(), "learning");
+}
+
+#[test]
+fn a_pin_that_may_be_ours_is_named_in_the_hold_before_it_is_live() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..3 {
+        world.reply("create_rollback", Reply::Lost { applied_after: None });
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+    assert_eq!(hold(&world).pin, None);
+    let at = world.at;
+    world.platform.rollback(Who::Rearguard, &"d2".into(), at, at);
+    world.run(secs(8));
+    assert!(world.platform.in_progress.is_some());
+    assert_eq!(hold(&world).pin, world.platform.pinned);
+    assert_eq!(world.state.ledger.ours, [], "it is not known to be ours");
+}
+
+#[test]
+fn an_accused_release_that_heals_under_a_hold_is_guarded_again_and_no_target() {
+    let mut world = held_without_pin();
+    world.bad.clear();
+    world.ask(Request::Resume);
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "steady");
+    assert!(world.state.ledger.good.iter().all(|good| good.id != world.platform.active));
+}
+
+#[test]
+fn a_blind_soak_is_given_as_long_again_and_no_less_than_its_samples_need() {
+    // The soak's minutes, the probe's period and timeout, and when a soak that is blind throughout is given up.
+    let cases = [(10, 5, 2, 20), (1, 5, 2, 6), (10, 60, 20, 10 + 40)];
+    for (period, probe, timeout, given_up) in cases {
+        let mut policy = policy();
+        policy.soak.period = minutes(period);
+        let mut world = World::with_bad_release(policy);
+        world.run_to_stage("soaking");
+        world.policy.probes[0].period = secs(probe);
+        world.policy.probes[0].timeout = secs(timeout);
+        world.sight = Sight::Silent;
+        let began = world.at;
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnknown));
+        assert_eq!(world.at.since(began), minutes(given_up));
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::effect::Rejection;
-use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::effect::{Reason, Rejection};
+use crate::decision::observation::{Cause, Phase, Reading, Request};
 use crate::decision::state::{Outcome, Situation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,9 @@ fn a_restart_during_a_hold_does_not_make_its_pin_forgotten() {
     let (live, at) = (world.platform.active.clone(), world.at);
     let id = world.platform.make(Cause::Restart, Some(&live), at);
     world.platform.finish(&id, Phase::Active, at);
+    world.run(secs(4));
+    assert_eq!(world.state.live().map(|live| &live.id), Some(&id));
+    assert_eq!(world.state.ledger.settled, [], "its pin is still there");
     world.run(minutes(5));
     let Situation::Held(hold) = &world.state.situation else { panic!("forgotten:\n{}", world.transcript()) };
     assert_eq!((&hold.pin, &hold.live.id), (&world.platform.pinned, &id));
@@ -162,4 +165,64 @@ fn a_restart_during_a_hold_does_not_make_its_pin_forgotten() {
     assert!(world.platform.commit(Who::Person, at));
     world.run(minutes(1));
     assert_ne!(world.state.word(), "held");
+}
+
+#[test]
+fn a_pin_of_somebody_else_s_ends_the_incident_by_its_name() {
+    for stage in ["rolling_back", "soaking"] {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage(stage);
+        world.run(secs(12));
+        act(&mut world, Act::Pin);
+        assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::ForeignPin), "{stage}");
+    }
+}
+
+#[test]
+fn a_pin_that_a_person_settled_is_not_taken_for_a_forgotten_one_by_a_read_that_lags() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.run(secs(12));
+    let before = world.app.value().cloned().unwrap();
+    act(&mut world, Act::Commit);
+    assert_eq!(world.run_to_close().0, Outcome::Superseded);
+    assert_eq!(world.state.word(), "learning", "what is live was not judged to its end");
+    let at = world.at;
+    world.app = Reading::known(at, before);
+    world.step();
+    assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+}
+
+#[test]
+fn a_restart_of_the_accused_release_does_not_end_its_incident() {
+    let mut world = World::with_bad_release(policy());
+    let release = world.platform.active.clone();
+    world.reply("validate", Reply::Not(Rejection::RateLimited, Some(minutes(1))));
+    world.run_to_stage("validating");
+    act(&mut world, Act::Restart);
+    let restart = world.platform.active.clone();
+    world.bad.insert(restart.clone());
+    // What a restart runs is not said here: it is what was accused.
+    let entry = world.platform.deployments.last_mut().unwrap();
+    let ran = std::mem::take(&mut entry.artifact);
+    assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
+    let accused = &world.closed[0].incident.accused;
+    assert_eq!((&accused.id, &accused.artifact), (&restart, &ran));
+    assert_eq!(world.state.ledger.accused, [release, restart]);
+}
+
+#[test]
+fn an_older_answer_about_a_restart_does_not_change_who_is_accused() {
+    let mut world = World::steady(policy());
+    act(&mut world, Act::Restart);
+    world.run(minutes(2));
+    let before = world.app.value().cloned().unwrap();
+    let release = world.release_bad();
+    world.reply("validate", Reply::Not(Rejection::RateLimited, Some(minutes(1))));
+    world.run_to_stage("validating");
+    let at = world.at;
+    world.app = Reading::known(at, before);
+    world.step();
+    let accused = world.state.incident().map(|incident| &incident.accused.id);
+    assert_eq!(accused, Some(&release), "{}", world.transcript());
 }

@@ -25,9 +25,9 @@ pub(super) enum Write {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Platform {
+pub(in crate::decision) struct Platform {
     pub(super) deployments: Vec<Deployment>,
-    pub(super) active: DeploymentId,
+    pub(in crate::decision) active: DeploymentId,
     pub(super) live_at: Moment,
     pub(super) in_progress: Option<DeploymentId>,
     pub(super) pinned: Option<DeploymentId>,

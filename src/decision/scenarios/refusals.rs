@@ -2,8 +2,8 @@
 
 use super::platform::Who;
 use super::world::{Reply, Sight, World, minutes, policy, secs};
-use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::effect::{Effect, Guard, Reason, Rejection};
+use crate::decision::observation::{Cause, Phase, ReadFault, Request};
 use crate::decision::policy::{Mode, OnMigrations, OnWarnings};
 use crate::decision::state::Outcome;
 
@@ -267,4 +267,105 @@ fn a_release_that_was_bad_when_the_next_one_came_is_no_target() {
     world.bad.insert(next);
     world.run_to_stage("rolling_back");
     assert_eq!(world.state.incident().unwrap().stage.target(), Some(&"d2".into()), "{}", world.transcript());
+}
+
+#[test]
+fn observe_mode_tells_what_would_have_refused() {
+    let mut policy = policy();
+    policy.mode = Mode::Observe;
+    let mut world = World::with_bad_release(policy);
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Observed, Reason::ObserveMode));
+    assert!(world.transcript().contains("[refuse paused]"), "{}", world.transcript());
+    world.operator.paused = false;
+    world.release();
+    world.run(secs(20));
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Observed, Reason::ObserveMode));
+    assert!(world.transcript().contains("[observe observe_mode]"), "{}", world.transcript());
+}
+
+#[test]
+fn a_list_from_before_the_accused_took_over_does_not_say_that_there_is_no_target() {
+    let mut world = World::new(policy());
+    world.run(secs(4));
+    world.platform.deployments[0].phase = Phase::Canceled;
+    world.read();
+    let before = world.history.value().cloned().unwrap();
+    world.release_bad();
+    world.run_until(|world| world.state.word() == "watching");
+    for _ in 0..4 {
+        world.history = crate::decision::observation::Reading::known(world.at, before.clone());
+        world.polled_at = world.at;
+        world.tick();
+    }
+    assert_eq!(
+        (world.stage(), world.waiting),
+        ("validating", Some(Reason::NoTarget)),
+        "{}",
+        world.transcript()
+    );
+    world.run_to_stage("rolling_back");
+    assert_eq!(world.state.incident().unwrap().stage.target(), Some(&"d2".into()));
+}
+
+#[test]
+fn what_a_person_approved_is_what_is_asked_for() {
+    let mut world = asking();
+    let asked = world.state.incident().and_then(|open| open.stage.target()).cloned();
+    assert_eq!(asked, Some("d2".into()));
+    // The list would give another one by now.
+    world.platform.deployments[1].phase = Phase::Error;
+    world.platform.not_valid = vec!["d2".into()];
+    world.run(secs(8));
+    world.ask(Request::Approve);
+    let Some((_, Effect::Validate { target, .. })) = world.effects.first() else { panic!("nothing asked") };
+    assert_eq!(Some(target), asked.as_ref());
+}
+
+#[test]
+fn an_incident_that_cannot_see_ends_in_time_unless_it_only_lacks_a_token() {
+    let blind = |fault| {
+        let mut world = World::with_bad_release(policy());
+        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(secs(10))));
+        world.run_to_stage("validating");
+        world.fault = Some(fault);
+        world.sight = Sight::Blind;
+        world.run(minutes(29));
+        assert_eq!(world.closed.len(), 0, "{}", world.transcript());
+        world.run(minutes(1));
+        world
+    };
+    let world = blind(ReadFault::Unreachable);
+    assert_eq!(world.ended(), (Outcome::Refused, Reason::Blind));
+    let mut world = blind(ReadFault::Denied);
+    world.run(minutes(60));
+    assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::Denied)));
+}
+
+#[test]
+fn a_release_is_condemned_unless_something_speaks_for_it() {
+    let condemned = |world: &World| {
+        let accused = &world.closed.last().unwrap().incident.accused.id;
+        world.state.ledger.condemned.iter().any(|(id, _)| id == accused)
+    };
+    let mut world = World::with_bad_release(policy());
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    assert!(condemned(&world));
+    let mut world = World::with_bad_release(policy());
+    world.outage = true;
+    assert_eq!(world.run_to_close().0, Outcome::Reverted);
+    assert!(!condemned(&world), "going back did not help");
+    assert_eq!(world.state.word(), "learning", "whatever comes now is to be learnt");
+    let mut world = World::with_bad_release(policy());
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused));
+    assert!(condemned(&world));
+    let mut world = asking();
+    world.bad.clear();
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Recovered));
+    assert!(!condemned(&world));
+    let mut world = asking();
+    world.ask(Request::Reject);
+    assert!(!condemned(&world));
 }

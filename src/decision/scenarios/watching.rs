@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::platform::Who;
 use super::world::{World, minutes, policy, secs};
 use crate::decision::observation::{Cause, Phase, ReadFault, Reading};
 use crate::decision::policy::Condition;
@@ -144,4 +145,41 @@ fn a_release_is_not_accused_of_what_its_unnoticed_successor_does() {
     world.polled_at = world.at;
     world.run_to_close();
     assert!(!world.state.ledger.accused.contains(&first));
+}
+
+#[test]
+fn a_person_s_rollback_is_no_candidate_whatever_the_platform_calls_it() {
+    let mut world = World::steady(policy());
+    let at = world.at;
+    let id = world.platform.rollback(Who::Person, &"d1".into(), at, at).unwrap().id;
+    world.platform.deployments.last_mut().unwrap().cause = Cause::Release;
+    world.platform.finish(&id, Phase::Active, at);
+    world.bad.insert(id);
+    world.run(minutes(5));
+    assert_eq!((world.state.word(), world.closed.len()), ("learning", 0));
+}
+
+#[test]
+fn what_failed_while_a_release_settled_does_not_confirm_that_it_is_bad() {
+    let mut world = World::with_bad_release(policy());
+    world.policy.probes[0].settle = secs(20);
+    world.run(secs(22));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(secs(10));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    world.fault = None;
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+}
+
+#[test]
+fn an_app_that_is_learnt_is_done_at_the_very_end_of_its_watch() {
+    let mut policy = policy();
+    policy.soak.min_samples = 5;
+    let mut world = World::new(policy);
+    world.platform.live_at = world.at - minutes(29);
+    world.platform.deployments[1].cause = Cause::Rollback;
+    world.run(secs(58));
+    assert_eq!(world.state.word(), "learning");
+    world.run(secs(2));
+    assert_eq!(world.state.word(), "steady");
 }

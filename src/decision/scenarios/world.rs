@@ -53,12 +53,12 @@ pub(super) enum Sight {
 }
 
 #[derive(Clone)]
-pub(super) struct World {
+pub(in crate::decision) struct World {
     pub(super) policy: Policy,
-    pub(super) state: State,
+    pub(in crate::decision) state: State,
     pub(super) start: Moment,
     pub(super) at: Moment,
-    pub(super) platform: Platform,
+    pub(in crate::decision) platform: Platform,
     pub(super) app: Reading<AppView>,
     /// When the last read was sent that showed another live deployment.
     pub(super) other_was_live_at: Option<Moment>,
@@ -79,7 +79,7 @@ pub(super) struct World {
     /// Replies to the next calls, by the call's word; then normal ones.
     pub(super) script: BTreeMap<&'static str, VecDeque<Reply>>,
     /// How long an answer takes.
-    pub(super) latency: Duration,
+    pub(in crate::decision) latency: Duration,
     /// A rollback that is under way goes live after this long, if ever.
     pub(super) roll_out: Option<Duration>,
     /// What happened, line by line, unless nobody reads it.
@@ -110,7 +110,7 @@ pub(super) fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-pub(super) fn policy() -> Policy {
+pub(in crate::decision) fn policy() -> Policy {
     Policy {
         app: "shop".into(),
         mode: Mode::Enforce,
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// A steady app whose new release `d3` is bad and live since this moment.
-    pub(super) fn with_bad_release(policy: Policy) -> Self {
+    pub(in crate::decision) fn with_bad_release(policy: Policy) -> Self {
         let mut world = Self::steady(policy);
         world.release_bad();
         world
@@ -231,11 +231,11 @@ impl World {
         panic!("not within an hour:\n{}", self.transcript());
     }
 
-    pub(super) fn run_to_stage(&mut self, stage: &str) {
+    pub(in crate::decision) fn run_to_stage(&mut self, stage: &str) {
         self.run_until(|world| world.stage() == stage);
     }
 
-    pub(super) fn run_to_close(&mut self) -> (Outcome, Reason) {
+    pub(in crate::decision) fn run_to_close(&mut self) -> (Outcome, Reason) {
         let before = self.closed.len();
         self.run_until(|world| world.closed.len() > before);
         self.ended()
