@@ -208,3 +208,6 @@ fn note<T>(
         }),
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! Each guard right before a write, and each answer to it.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::fleet::FleetOwner;
+use super::super::poll::Account;
+use super::*;
+use crate::clock::Mark;
+use crate::decision::effect::Validation;
+use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
+use crate::ids::DeploymentId;
+use crate::journal::SqliteJournal;
+use crate::metrics::Metrics;
+use crate::platform::{Budget, Call, Listed};
+
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// A platform that shows one picture, gives one answer to whatever it is asked for, and counts.
+#[derive(Default)]
+struct Scripted {
+    view: Mutex<AppView>,
+    /// Why reads, and why the others, fail.
+    read_fails: Option<PlatformError>,
+    call_fails: Option<PlatformError>,
+    /// How long each takes.
+    read_takes: Duration,
+    call_takes: Duration,
+    /// Done in the middle of the fresh read.
+    meanwhile: Option<Box<dyn Fn() + Send + Sync>>,
+    sent: Mutex<Vec<&'static str>>,
+    reloads: AtomicUsize,
+}
+
+impl Scripted {
+    fn call<'a, T: Send + 'a>(&'a self, call: &'static str, value: T) -> Call<'a, T> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        Box::pin(async move {
+            tokio::time::sleep(self.call_takes).await;
+            self.call_fails.clone().map_or(Ok(answered(value)), Err)
+        })
+    }
+}
+
+fn answered<T>(value: T) -> Answered<T> {
+    Answered { value, status: 200, request_id: None }
+}
+
+impl Platform for Scripted {
+    fn list_apps(&self) -> Call<'_, Listed> {
+        unreachable!("the poller's")
+    }
+
+    fn app<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, AppView> {
+        Box::pin(async {
+            tokio::time::sleep(self.read_takes).await;
+            if let Some(meanwhile) = &self.meanwhile {
+                meanwhile();
+            }
+            let view = self.view.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.read_fails.clone().map_or(Ok(answered(view)), Err)
+        })
+    }
+
+    fn deployments<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, Vec<Deployment>> {
+        unreachable!("not before a write")
+    }
+
+    fn validate_rollback<'a>(&'a self, _: &'a PlatformAppId, _: &'a DeploymentId) -> Call<'a, Validation> {
+        self.call("validate", Validation { valid: true, ..Validation::default() })
+    }
+
+    fn create_rollback<'a>(&'a self, _: &'a PlatformAppId, _: &'a DeploymentId) -> Call<'a, Deployment> {
+        self.call("create_rollback", deployment("made"))
+    }
+
+    fn commit_rollback<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, ()> {
+        self.call("commit", ())
+    }
+
+    fn revert_rollback<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>> {
+        self.call("revert", Some("made".into()))
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn reload_token(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A clock that goes with tokio's, and can be put forward, as by a machine that slept.
+struct Jumping(Instant, AtomicI64);
+
+impl Clock for Jumping {
+    fn now(&self) -> Moment {
+        Moment::from_millis(self.1.load(Ordering::Relaxed)) + self.0.elapsed()
+    }
+
+    fn wall(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
+    }
+}
+
+fn deployment(id: &str) -> Deployment {
+    Deployment {
+        id: id.into(),
+        phase: Phase::Active,
+        cause: Cause::Release,
+        created_ms: 1,
+        complete: true,
+        artifact: Artifact::default(),
+        cloned_from: None,
+        title: String::new(),
+    }
+}
+
+fn view(active: &str, pinned: Option<&str>, in_progress: Option<&str>) -> AppView {
+    AppView {
+        active: Some(deployment(active)),
+        active_age_ms: None,
+        in_progress: in_progress.map(DeploymentId::from),
+        pinned: pinned.map(DeploymentId::from),
+    }
+}
+
+fn validate() -> Effect {
+    Effect::Validate { accused: "bad".into(), target: "good".into() }
+}
+
+fn create() -> Effect {
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
+}
+
+fn commit() -> Effect {
+    Effect::Commit { rollback: "ours".into() }
+}
+
+fn revert() -> Effect {
+    Effect::Revert { rollback: "ours".into() }
+}
+
+/// What has to be seen for a call to be sent.
+fn fitting(effect: &Effect) -> AppView {
+    match effect {
+        Effect::Validate { .. } | Effect::CreateRollback { .. } => view("bad", None, None),
+        Effect::Commit { .. } | Effect::Revert { .. } => view("ours", Some("ours"), None),
+    }
+}
+
+/// What is around one call.
+struct Scene {
+    paused: Paused,
+    stop: CancellationToken,
+    clock: Arc<Jumping>,
+    /// How many apps may want a rollback at once.
+    most: usize,
+    mode: &'static str,
+    folder: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let paused = Paused::default();
+        paused.recall(Vec::new());
+        Self {
+            paused,
+            stop: CancellationToken::new(),
+            clock: Arc::new(Jumping(Instant::now(), AtomicI64::new(1_000_000))),
+            most: 3,
+            mode: "enforce",
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// Performs `effect`; gives what came of it, and what was sent.
+    async fn perform(&self, effect: Effect, platform: Scripted) -> (Performed, Vec<&'static str>, usize) {
+        let platform = Arc::new(platform);
+        let text = format!(
+            "platforms: [{{ name: ocean, kind: digitalocean, token_file: /the/token }}]\napps:\n  - name: shop\n    \
+             platform: ocean\n    id: id-shop\n    mode: {}\n    probes: [{{ name: home, url: 'https://lab.test/' }}]\n    \
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n",
+            self.mode
+        );
+        let config = crate::config::parse("rearguard.yaml", &text).expect("a configuration");
+        let account = Account {
+            platform: Arc::clone(&platform) as Arc<dyn Platform>,
+            config: Arc::new(config.platforms[0].clone()),
+            slices: super::super::poll::Slices::default(),
+            turns: Arc::new(tokio::sync::Semaphore::new(1)),
+        };
+        let seat = Seat::new(Wanted { config: Arc::new(config.apps[0].clone()), account });
+        let (_most, most) = watch::channel(self.most);
+        let journal = SqliteJournal::open(self.folder.path().join("rearguard.db")).expect("a journal");
+        let owner = FleetOwner {
+            since: None,
+            most,
+            journal: Arc::new(journal),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            metrics: Metrics::new(&[]).expect("metrics"),
+            stop: CancellationToken::new(),
+        };
+        let order = Order {
+            app: "shop".into(),
+            id: "id-shop".into(),
+            effect,
+            platform: Arc::clone(&platform) as Arc<dyn Platform>,
+            fleet: owner.start(),
+            paused: self.paused.clone(),
+            seat,
+            stop: self.stop.clone(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            limit: LIMIT,
+        };
+        let performed = perform(order).await;
+        let sent = platform.sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (performed, sent, platform.reloads.load(Ordering::Relaxed))
+    }
+}
+
+fn showing(view: AppView) -> Scripted {
+    Scripted { view: Mutex::new(view), ..Scripted::default() }
+}
+
+#[tokio::test]
+async fn each_call_is_sent_once_and_its_answer_taken() {
+    let cases = [
+        (validate(), Answer::Validated(Validation { valid: true, ..Validation::default() })),
+        (create(), Answer::Created(deployment("made"))),
+        (commit(), Answer::Committed),
+        (revert(), Answer::Reverted(Some("made".into()))),
+    ];
+    for (effect, answer) in cases {
+        let scene = Scene::new();
+        let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+        assert_eq!((performed.answer, sent), (answer, vec![effect.word()]));
+        let (read_at, seen) = performed.view.expect("a fresh read");
+        assert!(seen == fitting(&effect) && read_at <= scene.clock.now());
+        let calls: Vec<_> = performed.calls.iter().map(|call| call["operation"].clone()).collect();
+        assert_eq!(calls.len(), 2);
+        assert_eq!((&calls[0], &performed.calls[1]["status"]), (&json!("get_app"), &json!(200)));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_when_the_fresh_read_shows_another_picture() {
+    let nothing_live = AppView { active: None, ..view("bad", None, None) };
+    let not_live = AppView { active: None, ..view("ours", Some("ours"), None) };
+    let before = [
+        view("newer", None, None),
+        view("bad", Some("theirs"), None),
+        view("bad", None, Some("newer")),
+        view("newer", Some("newer"), None),
+        nothing_live,
+    ];
+    let after = [
+        view("ours", None, None),
+        view("ours", Some("theirs"), None),
+        view("newer", Some("ours"), None),
+        not_live,
+    ];
+    let cases = [(validate(), &before[..]), (create(), &before), (commit(), &after), (revert(), &after)];
+    for (effect, pictures) in cases {
+        for picture in pictures {
+            let (performed, sent, _) = Scene::new().perform(effect.clone(), showing(picture.clone())).await;
+            assert_eq!(performed.answer, Answer::NotSent(Guard::Changed), "{effect:?} at {picture:?}");
+            assert_eq!((sent, performed.view.map(|(_, seen)| seen).as_ref()), (vec![], Some(picture)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_when_the_fresh_read_fails() {
+    let denied = Answer::NotApplied { why: Rejection::Denied, retry_after: None };
+    let cases = [
+        (PlatformError::Denied { status: 401 }, denied, 1),
+        (PlatformError::Ambiguous("503".into()), Answer::NotSent(Guard::Unreadable), 0),
+        (PlatformError::NotFound, Answer::NotSent(Guard::Unreadable), 0),
+    ];
+    for (error, answer, reloads) in cases {
+        for effect in [validate(), create(), commit(), revert()] {
+            let platform = Scripted { read_fails: Some(error.clone()), ..showing(fitting(&effect)) };
+            let (performed, sent, reloaded) = Scene::new().perform(effect, platform).await;
+            assert_eq!((performed.answer, sent, reloaded), (answer.clone(), vec![], reloads), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
+    for effect in [validate(), create(), commit(), revert()] {
+        let scene = Scene { most: 0, ..Scene::new() };
+        let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+        if matches!(effect, Effect::Commit { .. } | Effect::Revert { .. }) {
+            assert_eq!(sent, [effect.word()]);
+        } else {
+            assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Storm), vec![]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_up_during_the_fresh_read_stops_the_call() {
+    for effect in [validate(), create(), commit(), revert()] {
+        let scene = Scene::new();
+        let paused = scene.paused.clone();
+        let pause = Box::new(move || paused.set(None, true));
+        let platform = Scripted { meanwhile: Some(pause), ..showing(fitting(&effect)) };
+        let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
+
+        let scene = Scene::new();
+        let stop = scene.stop.clone();
+        let platform =
+            Scripted { meanwhile: Some(Box::new(move || stop.cancel())), ..showing(fitting(&effect)) };
+        let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+
+        let scene = Scene { mode: "observe", ..Scene::new() };
+        let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Observe), vec![]));
+
+        // The machine slept, and the timers have not noticed.
+        let scene = Scene::new();
+        let clock = Arc::clone(&scene.clock);
+        let sleep = Box::new(move || {
+            clock.1.fetch_add(15_001, Ordering::Relaxed);
+        });
+        let platform = Scripted { meanwhile: Some(sleep), ..showing(fitting(&effect)) };
+        let (performed, sent, _) = scene.perform(effect, platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_too_long_is_not_sent_or_not_answered() {
+    let slow = Scripted { read_takes: LIMIT + Duration::from_secs(1), ..showing(fitting(&create())) };
+    let (performed, sent, _) = Scene::new().perform(create(), slow).await;
+    assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+    // What the read took is not there for the call any more.
+    let slow = |call_takes| Scripted {
+        read_takes: Duration::from_secs(10),
+        call_takes: Duration::from_secs(call_takes),
+        ..showing(fitting(&create()))
+    };
+    let (performed, sent, _) = Scene::new().perform(create(), slow(6)).await;
+    assert_eq!((performed.answer, sent), (Answer::Unresolved, vec!["create_rollback"]));
+    let (performed, ..) = Scene::new().perform(create(), slow(4)).await;
+    assert_eq!(performed.answer, Answer::Created(deployment("made")));
+}
+
+#[tokio::test]
+async fn each_failure_of_a_call_says_what_is_sure() {
+    let not_applied = |why, retry_after| Answer::NotApplied { why, retry_after };
+    let wait = Some(Duration::from_secs(7));
+    let refused = |status, message: &str| Answer::Refused { status, message: message.to_owned() };
+    for effect in [validate(), create(), commit(), revert()] {
+        let settles = matches!(effect, Effect::Commit { .. } | Effect::Revert { .. });
+        let gone = if settles { refused(404, "not found") } else { not_applied(Rejection::NotFound, None) };
+        let cases = [
+            (PlatformError::NotConnected("no".into()), not_applied(Rejection::NotConnected, None), 0),
+            (PlatformError::RateLimited { retry_after: wait }, not_applied(Rejection::RateLimited, wait), 0),
+            (PlatformError::Denied { status: 403 }, not_applied(Rejection::Denied, None), 1),
+            (PlatformError::NotFound, gone, 0),
+            (PlatformError::Refused { status: 422, message: "no".into() }, refused(422, "no"), 0),
+            (PlatformError::Ambiguous("reset".into()), Answer::Unresolved, 0),
+        ];
+        for (error, answer, reloads) in cases {
+            let platform = Scripted { call_fails: Some(error.clone()), ..showing(fitting(&effect)) };
+            let (performed, sent, reloaded) = Scene::new().perform(effect.clone(), platform).await;
+            assert_eq!((performed.answer, sent, reloaded), (answer, vec![effect.word()], reloads), "{error}");
+            assert_eq!(performed.calls[1]["status"], json!(error.status()));
+        }
+    }
+}
