@@ -194,6 +194,32 @@ async fn an_app_that_is_renamed_in_an_incident_is_one_app_to_the_storm_breaker()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_observed_apps_would_have_done_counts_for_the_storm_breaker() {
+    let world = World::new().await;
+    let base = world.lab.base_url.as_str().trim_end_matches('/').to_owned();
+    let mut text = world.yaml(&Settings { mode: "observe", watch: "60s", ..Settings::default() });
+    let id = world.lab.create_app("other", Release::good("v1")).unwrap().id;
+    text.push_str(&format!(
+        "  - {{ name: other, platform: ocean, id: {id}, mode: observe, watch: 60s, \
+         probes: [{{ name: home, url: {base}/sites/other/healthz, period: 200ms, timeout: 500ms }}], \
+         rules: [{{ name: down, probe: home, consecutive_failures: 3 }}] }}\n\
+         limits: {{ concurrent_rollbacks: 1 }}\n"
+    ));
+    let guard = world.daemon_of(&text).await;
+    guard.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+    for name in [APP, "other"] {
+        world.lab.push(name, Release::bad("v2")).unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while guard.api.metric("rearguard_storm").await != 1.0 {
+        assert!(tokio::time::Instant::now() < deadline, "no storm");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_storm_stops_everybody_until_a_person_resumes() {
     let world = World::new().await;
     let names: Vec<String> = (0..5).map(|n| format!("app-{n}")).collect();
