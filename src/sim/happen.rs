@@ -126,7 +126,7 @@ impl Run {
             }
         }
         if std::mem::take(&mut self.loses_state) {
-            self.lost_ms = now;
+            self.lost_ms.push(now);
             self.count_incidents();
             for ending in ["db", "db-wal", "db-shm"] {
                 drop(std::fs::remove_file(self.disk.file.with_extension(ending)));

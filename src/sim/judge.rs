@@ -65,7 +65,9 @@ fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
     let all = rollbacks(run, app);
     let mut pairs = Vec::new();
     for (n, second) in all.iter().enumerate() {
-        let same = |first: &&Entry| first.active_before == second.active_before;
+        let same = |first: &&Entry| {
+            first.active_before == second.active_before && !run.is_lost_between(first.at_ms, second.at_ms)
+        };
         pairs.extend(all[..n].iter().filter(same).map(|first| (first.clone(), second.clone())));
     }
     pairs
@@ -111,7 +113,8 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
         if !was_live || entry.active_before.as_deref() == Some(target) {
             broken(run, "a target that was never live, or is the accused", entry);
         }
-        let accused_before = all[..n].iter().any(|before| before.active_before.as_deref() == Some(target));
+        let mut known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
+        let accused_before = known.any(|before| before.active_before.as_deref() == Some(target));
         // A revert says that going back did not help: the release was not the cause.
         if accused_before && !reverted {
             broken(run, "back to a release that was rolled back from", entry);
@@ -185,7 +188,8 @@ fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
 fn within_the_budget(run: &Run, app: usize) {
     let all = rollbacks(run, app);
     for (n, entry) in all.iter().enumerate() {
-        let hour = all[..=n].iter().filter(|before| before.at_ms > entry.at_ms - 3_600_000);
+        let known = all[..=n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
+        let hour = known.filter(|before| before.at_ms > entry.at_ms - 3_600_000);
         let timely = hour.filter(|entry| !came_to_light_late(run, entry)).count();
         if timely > BUDGET {
             broken(run, "more rollbacks than the budget has", entry);
@@ -219,7 +223,7 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
         }
         // One that is not known any more is left alone, and shown as somebody's.
         let shown = status.and_then(|app| app.pinned_deployment.as_ref());
-        if made.at_ms - EPOCH_MS <= run.lost_ms && shown.is_some_and(|shown| shown.as_str() == pin) {
+        if run.is_lost_between(made.at_ms, i64::MAX) && shown.is_some_and(|shown| shown.as_str() == pin) {
             continue;
         }
         // A person who resumed took it over.

@@ -54,8 +54,8 @@ pub(super) struct Run {
     pub(super) resumed: Vec<(Option<usize>, i64)>,
     /// What happens when the process passes the point that is waited for.
     pub(super) meeting: Vec<Event>,
-    /// When the state was last lost, and with it what was known of the pins.
-    pub(super) lost_ms: i64,
+    /// When the state was lost, and with it what was known of rollbacks and pins.
+    pub(super) lost_ms: Vec<i64>,
     /// The state goes with the process.
     pub(super) loses_state: bool,
     /// What became of the incidents, by the word of their outcome, as far as counted.
@@ -109,7 +109,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         quiet,
         resumed: Vec::new(),
         meeting: Vec::new(),
-        lost_ms: i64::MIN,
+        lost_ms: Vec::new(),
         loses_state: false,
         incidents: BTreeMap::new(),
         next: 0,
@@ -158,6 +158,11 @@ impl Run {
             println!("{line}");
         }
         self.lines.push(line);
+    }
+
+    /// Whether what was known at one time may have been lost by another, both of the platform's clock.
+    pub(super) fn is_lost_between(&self, from: i64, to: i64) -> bool {
+        self.lost_ms.iter().any(|lost| (from..=to).contains(&(lost + EPOCH_MS)))
     }
 
     /// How long after a write the platform's reads may still show what was before.
