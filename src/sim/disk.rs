@@ -1,5 +1,6 @@
 //! The way to the journal: the real store on a real file, and a disk that fails before or after the write.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 
 use super::machine::{Machine, Point, lock};
 use crate::clock::Moment;
+use crate::decision::effect::Effect;
 use crate::decision::state::State;
 use crate::ids::{IncidentId, PlatformAppId};
 use crate::journal::{
@@ -33,7 +35,12 @@ pub(super) struct Disk {
     pub(super) machine: Arc<Machine>,
     pub(super) trouble: Arc<Mutex<Trouble>>,
     pub(super) file: std::path::PathBuf,
+    /// The call of each app that stands in the journal, unanswered.
+    pub(super) intents: Intents,
 }
+
+/// By the platform's id of the app, the word of the call.
+pub(super) type Intents = Arc<Mutex<BTreeMap<String, &'static str>>>;
 
 impl Disk {
     /// As one process sees it.
@@ -99,7 +106,19 @@ impl Journal for OpenDisk {
     }
 
     fn record(&self, entry: Entry) -> Call<'_, ()> {
-        self.write(|| self.store.record(entry))
+        let (app, effect) = (entry.id.to_string(), entry.effect.as_ref().map(Effect::word));
+        let (intents, is_answer) = (Arc::clone(&self.disk.intents), entry.answered.is_some());
+        self.write(move || {
+            Box::pin(async move {
+                self.store.record(entry).await?;
+                match effect {
+                    Some(effect) => drop(lock(&intents).insert(app, effect)),
+                    None if is_answer => drop(lock(&intents).remove(&app)),
+                    None => {}
+                }
+                Ok(())
+            })
+        })
     }
 
     fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()> {

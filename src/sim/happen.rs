@@ -128,6 +128,7 @@ impl Run {
         if std::mem::take(&mut self.loses_state) {
             self.lost_ms.push(now);
             self.count_incidents();
+            lock(&self.disk.intents).clear();
             for ending in ["db", "db-wal", "db-shm"] {
                 drop(std::fs::remove_file(self.disk.file.with_extension(ending)));
             }

@@ -23,6 +23,7 @@ pub(super) fn whole(run: &Run) {
         nothing_while_it_is_to_be_quiet(run, app);
         within_the_budget(run, app);
     }
+    every_write_stands_in_the_journal(run);
     no_secret_is_kept(run);
 }
 
@@ -195,6 +196,16 @@ fn within_the_budget(run: &Run, app: usize) {
             broken(run, "more rollbacks than the budget has", entry);
         }
     }
+}
+
+/// [I1] Nothing is sent that does not stand in the journal, unanswered.
+fn every_write_stands_in_the_journal(run: &Run) {
+    let unannounced = lock(&run.wire.unannounced);
+    assert!(
+        unannounced.is_empty(),
+        "writes that the journal does not have: {unannounced:?}\n{}",
+        run.story()
+    );
 }
 
 /// [I13] The token stands in no file.

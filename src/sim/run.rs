@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 
 use super::course::{BUDGET, Course, Event, RECONCILE_MS};
-use super::disk::Disk;
+use super::disk::{Disk, Intents};
 use super::judge;
 use super::life::{End, live, parsed};
 use super::machine::{EPOCH_MS, Machine};
@@ -94,9 +94,17 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
     let shapes: Vec<Shape> = (0..course.apps).map(shape).collect();
     let observed = shapes.iter().enumerate().filter(|(_, shape)| shape.mode == "observe");
     let quiet = observed.map(|(app, _)| Quiet::of(Some(app), 0, true, "observe")).collect();
-    let wire = Wire { machine: Arc::clone(&machine), lab: lab.clone(), router, answers: Answers::default() };
+    let intents = Intents::default();
+    let wire = Wire {
+        machine: Arc::clone(&machine),
+        lab: lab.clone(),
+        router,
+        answers: Answers::default(),
+        intents: Arc::clone(&intents),
+        unannounced: Arc::default(),
+    };
     let file = folder.path().join("rearguard.db");
-    let disk = Disk { machine: Arc::clone(&machine), trouble: Arc::default(), file };
+    let disk = Disk { machine: Arc::clone(&machine), trouble: Arc::default(), file, intents };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
     let mut run = Run {
         course,

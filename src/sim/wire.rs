@@ -10,6 +10,7 @@ use axum::http::{Request, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use super::disk::Intents;
 use super::machine::{Machine, Point, ProcessClock, lock};
 use crate::clock::Clock;
 use crate::config::ProbeConfig;
@@ -29,6 +30,9 @@ pub(super) struct Wire {
     pub(super) router: axum::Router,
     /// What every site truly answered, whatever became of the answer on its way.
     pub(super) answers: Answers,
+    pub(super) intents: Intents,
+    /// Writes that were sent without standing in the journal.
+    pub(super) unannounced: Arc<Mutex<Vec<String>>>,
 }
 
 impl Wire {
@@ -51,6 +55,7 @@ impl Wire {
     async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
         let is_write = request.method() != reqwest::Method::GET;
         if is_write {
+            self.look_up(request.url().path());
             self.machine.pass(Point::BeforeSending).await;
         }
         self.machine.takes(1..40).await;
@@ -74,6 +79,22 @@ impl Wire {
             return Err(Broken::Lost);
         }
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))
+    }
+
+    /// Notes a write that the journal does not have.
+    fn look_up(&self, path: &str) {
+        let mut parts = path.trim_start_matches("/v2/apps/").splitn(2, '/');
+        let (app, call) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let word = match call {
+            "rollback/validate" => "validate",
+            "rollback" => "create_rollback",
+            "rollback/commit" => "commit",
+            "rollback/revert" => "revert",
+            other => other,
+        };
+        if lock(&self.intents).get(app) != Some(&word) {
+            lock(&self.unannounced).push(format!("{word} of {app}"));
+        }
     }
 
     /// How the probes of one process get to the sites.
