@@ -11,6 +11,9 @@ use crate::server::AppStatus;
 /// A write is on its way for less than that after the last look before it.
 const ON_ITS_WAY_MS: i64 = 100;
 
+/// A pin may go unseen for so long: the longest poll, and what an answer takes.
+const UNSEEN_MS: i64 = 45_000;
+
 /// Every promise that can be judged at the end of a course.
 pub(super) fn whole(run: &Run) {
     for app in 0..run.shapes.len() {
@@ -88,16 +91,19 @@ pub(super) fn late_pairs(run: &Run) -> usize {
     (0..run.shapes.len()).map(|app| pairs(run, app).len()).sum()
 }
 
+/// Whether reads can have shown what was live when the write arrived: what they did not show nobody could know.
+fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
+    let state = run.lab.record(&run.shapes[app].site);
+    let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
+    live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
+}
+
 /// [I6, I14, I16, I17] What is rolled back gave bad answers itself, as many as the rule asks for.
 fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
         let accused = entry.active_before.as_deref().unwrap_or("");
         let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
-        // What reads did not show yet nobody could know.
-        let state = run.lab.record(&run.shapes[app].site);
-        let live_since = state.deployment(accused).and_then(|accused| accused.live_ms);
-        let is_shown = live_since.is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS);
-        if bad < 3 && is_shown {
+        if bad < 3 && is_shown(run, app, entry) {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
         }
     }
@@ -161,7 +167,7 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     }
     for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
         let accused = entry.active_before.as_deref().and_then(|id| state.deployment(id));
-        if accused.is_some_and(crate::lab::Deployment::is_rollback) {
+        if accused.is_some_and(crate::lab::Deployment::is_rollback) && is_shown(run, app, entry) {
             broken(run, "a rollback is rolled back", entry);
         }
     }
@@ -237,8 +243,12 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
         if run.is_lost_between(made.at_ms, i64::MAX) && shown.is_some_and(|shown| shown.as_str() == pin) {
             continue;
         }
-        // A person who resumed took it over.
+        // What has just come about is seen by the next poll.
         let applied = made.applied_ms.unwrap_or(made.at_ms) - EPOCH_MS;
+        if run.machine.uptime_ms() - applied < UNSEEN_MS {
+            continue;
+        }
+        // A person who resumed took it over.
         if run.resumed.iter().any(|(app, at)| app.is_none_or(|app| app == n) && *at >= applied) {
             continue;
         }
