@@ -2,6 +2,7 @@
 //! journals, performs and answers. What is judged is what the platform's ledger says, not what the core believes.
 
 mod judge;
+mod pins;
 mod platform;
 mod world;
 
@@ -11,6 +12,7 @@ mod explore;
 mod held;
 mod people;
 mod refusals;
+mod settling;
 mod walk;
 mod watching;
 mod years;
