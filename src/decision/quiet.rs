@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Decision;
 use super::effect::Reason;
 use super::incident;
-use super::observation::{AppView, Deployment, Observation, Request};
+use super::observation::{AppView, Artifact, Deployment, Observation, Request};
 use super::policy::{self, Policy};
 use super::rule::{self, Verdict};
 use super::state::{Hold, Ledger, Live, Requests, Situation, State, Watch};
@@ -23,7 +23,8 @@ const LATEST: Duration = Duration::from_secs(60 * 60);
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
     if let Some(situation) = newly_live(policy, state, seen) {
-        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+        let ledger = with_what_left(policy, state, &situation, seen);
+        return Decision::become_state(State { situation, ledger });
     }
     if let Some(held) = forgotten_pin(policy, state, seen) {
         return Decision::become_state(held);
@@ -171,14 +172,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     if gone >= policy.watch {
         return Some(Situation::Learning { live: Some(live) });
     }
-    // What failed since it may have been live can be its own doing: that speaks for neither. Without a platform
-    // that says when, that is all since the last read that showed the other one, or since who knows when.
-    let before = match (age, seen.other_was_live_at) {
-        (Some(_), _) => since - GO_LIVE_GRAIN,
-        (None, Some(read)) => read,
-        (None, None) => Moment::from_millis(i64::MIN),
-    };
-    let bad_before = known.map(|old| bad_rules(policy, seen, old.since, before)).unwrap_or_default();
+    let bad_before = known.map(|old| bad_before(policy, old, since, seen)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
     Some(Situation::Watching(Watch { live, candidate: active.clone(), until, bad_before }))
 }
@@ -203,8 +197,35 @@ fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
     list.iter().any(|entry| entry == id)
 }
 
-fn bad_rules(policy: &Policy, seen: &Observation<'_>, from: Moment, to: Moment) -> BTreeSet<RuleName> {
-    let readings = rule::read_all(policy, seen.windows, from, to);
+/// What is remembered when another deployment than the known one is live: one that nobody ever saw to be good, and that
+/// failed until it was replaced, is nothing to go back to.
+fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Observation<'_>) -> Ledger {
+    let mut ledger = state.ledger.clone();
+    if let (Some(old), Some(new)) = (state.live(), next.live())
+        && !ledger.good.iter().any(|good| good.id == old.id)
+        && !bad_before(policy, old, new.since, seen).is_empty()
+    {
+        Ledger::note(&mut ledger.condemned, (old.id.clone(), Artifact::default()));
+    }
+    ledger
+}
+
+/// The rules that were Bad while `old` was live, which another deployment replaced at `replaced_at`. What failed since
+/// that one may have been live can be its own doing: that speaks for neither. Without a platform that says when, that
+/// is all since the last read that showed the old one, or since who knows when.
+fn bad_before(
+    policy: &Policy,
+    old: &Live,
+    replaced_at: Moment,
+    seen: &Observation<'_>,
+) -> BTreeSet<RuleName> {
+    let is_dated = seen.app.value().is_some_and(|view| view.active_age_ms.is_some());
+    let to = match seen.other_was_live_at {
+        _ if is_dated => replaced_at - GO_LIVE_GRAIN,
+        Some(read) => read,
+        None => return BTreeSet::new(),
+    };
+    let readings = rule::read_all(policy, seen.windows, old.since, to);
     let bad = policy.rules.iter().zip(readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
     bad.map(|(rule, _)| rule.name.clone()).collect()
 }
@@ -298,7 +319,7 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::observation::{Artifact, Cause, Phase};
+    use crate::decision::observation::{Cause, Phase};
 
     fn deployment(id: &str, cloned_from: &str) -> Deployment {
         Deployment {

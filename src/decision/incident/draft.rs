@@ -78,10 +78,11 @@ impl Draft {
         }
     }
 
-    /// The target is not accepted; another one may be.
+    /// The target is not accepted; another one may be. A person who said yes said it to the one that was named.
     pub(super) fn strike(&mut self, target: &Deployment, reason: Reason, detail: String) {
         self.tell(Event::TargetRefused { target: target.id.clone(), reason, detail });
         self.incident.tried.push((target.id.clone(), reason));
+        self.incident.approved = false;
     }
 
     pub(super) fn stage(&mut self, stage: Stage) {

@@ -180,6 +180,24 @@ fn an_approved_rollback_goes_its_way() {
 }
 
 #[test]
+fn a_yes_is_for_the_target_that_was_named_and_another_one_is_asked_about() {
+    let mut world = asking();
+    world.reply("validate", Reply::Not(Rejection::NotFound, None));
+    world.ask(Request::Approve);
+    world.run(minutes(1));
+    assert_eq!(
+        (world.stage(), world.count("validate"), world.count("create_rollback")),
+        ("awaiting_approval", 1, 0)
+    );
+    world.ask(Request::Approve);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    assert_eq!(
+        world.platform.deployments.last().and_then(|made| made.cloned_from.clone()),
+        Some("d1".into())
+    );
+}
+
+#[test]
 fn a_question_is_answered_with_no_or_not_at_all_or_by_events() {
     let mut world = asking();
     world.ask(Request::Reject);

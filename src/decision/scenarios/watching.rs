@@ -34,6 +34,24 @@ fn what_is_not_a_release_is_no_candidate() {
     }
 }
 
+/// The daemon starts without a memory while `d2` fails, which `d3` replaces and mends before it fails itself.
+#[test]
+fn what_failed_until_it_was_replaced_and_was_never_seen_to_be_good_is_nothing_to_go_back_to() {
+    for (fails, target) in [(true, "d1"), (false, "d2")] {
+        let mut world = World::new(policy());
+        if fails {
+            world.bad.insert("d2".into());
+        }
+        world.run(secs(20));
+        assert_eq!(world.state.word(), "learning");
+        let release = world.release();
+        world.run(minutes(5));
+        world.bad.insert(release);
+        assert_eq!(world.run_to_close().0, Outcome::Committed);
+        assert_eq!(world.platform.deployments.last().unwrap().cloned_from, Some(target.into()));
+    }
+}
+
 #[test]
 fn a_restart_of_the_candidate_keeps_its_watch() {
     let mut world = World::steady(policy());

@@ -380,6 +380,8 @@ impl World {
             };
             assert!(!outstanding, "a change while an answer is outstanding:\n{}", self.transcript());
             self.journal(&change);
+            // A person's word is for one decision.
+            self.operator.request = None;
             if let Some(effect) = change.effect {
                 answer = self.perform(&effect);
             }

@@ -34,7 +34,7 @@ pub struct Incident {
     pub requests: Requests,
     /// How many calls in a row were surely not applied: the next one waits the longer.
     pub setbacks: u32,
-    /// A person approved it, or none had to.
+    /// A person said yes to the target that was named.
     pub approved: bool,
     /// What is being done.
     pub stage: Stage,
