@@ -201,6 +201,7 @@ fn key(world: &World) -> u64 {
         polled_at: crate::clock::Moment,
         late: &'a [(crate::clock::Moment, crate::clock::Moment, Effect)],
         outstanding: &'a Option<(crate::clock::Moment, crate::decision::effect::Answer)>,
+        past: &'a std::collections::VecDeque<super::world::Past>,
     }
     let seen = crate::decision::observation::Observation {
         at: world.at,
@@ -224,6 +225,7 @@ fn key(world: &World) -> u64 {
         polled_at: world.polled_at,
         late: &world.late,
         outstanding: &world.outstanding,
+        past: &world.past,
     };
     let mut hash = Hashing(DefaultHasher::new());
     let relative = Relative(world.at.as_millis());
@@ -279,22 +281,28 @@ struct Variant {
     refuses_when_pinned: bool,
     says_cloned_from: bool,
     on_unhealthy: OnUnhealthy,
+    /// Reads show the platform as it was this long ago.
+    lag: Duration,
 }
 
 fn variants() -> Vec<Variant> {
-    let mut all = Vec::new();
-    for (refuses_when_pinned, says_cloned_from) in
-        [(true, true), (false, true), (true, false), (false, false)]
-    {
-        let variant = Variant {
-            mode: Mode::Enforce,
-            refuses_when_pinned,
-            says_cloned_from,
-            on_unhealthy: OnUnhealthy::Revert,
-        };
-        all.push(variant);
-    }
-    all.push(Variant { mode: Mode::Approve, on_unhealthy: OnUnhealthy::Hold, ..all[0] });
+    let all = [true, false].into_iter().flat_map(|refuses_when_pinned| {
+        [true, false].into_iter().flat_map(move |says_cloned_from| {
+            [OnUnhealthy::Revert, OnUnhealthy::Hold].map(|on_unhealthy| Variant {
+                mode: Mode::Enforce,
+                refuses_when_pinned,
+                says_cloned_from,
+                on_unhealthy,
+                lag: Duration::ZERO,
+            })
+        })
+    });
+    let mut all: Vec<Variant> = all.collect();
+    let (first, last) = (all[0], all[all.len() - 2]);
+    all.push(Variant { mode: Mode::Approve, ..all[1] });
+    all.push(Variant { mode: Mode::Approve, ..last });
+    all.push(Variant { lag: secs(10), ..first });
+    all.push(Variant { lag: secs(10), ..last });
     all
 }
 
@@ -318,6 +326,7 @@ impl Variant {
         world.platform.says_cloned_from = self.says_cloned_from;
         world.roll_out = None;
         world.is_told = false;
+        (world.lag, world.worst_lag) = (self.lag, self.lag);
         world.windows = vec![Window::new(8)];
         let mut roots = vec![world.clone()];
         world.release_bad();

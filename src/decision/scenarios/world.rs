@@ -52,6 +52,9 @@ pub(super) enum Sight {
     Silent,
 }
 
+/// What the platform showed at a moment.
+pub(super) type Past = (Moment, AppView, Vec<Deployment>);
+
 #[derive(Clone)]
 pub(in crate::decision) struct World {
     pub(super) policy: Policy,
@@ -96,7 +99,8 @@ pub(in crate::decision) struct World {
     /// Keep every decision that changed something, with what it was given.
     pub(super) records: bool,
     pub(super) recorded: Vec<(Policy, State, RecordedObservation, Decision)>,
-    past: VecDeque<(Moment, AppView, Vec<Deployment>)>,
+    /// What reads that lag behind will show.
+    pub(super) past: VecDeque<Past>,
     pub(super) outstanding: Option<(Moment, Answer)>,
     pub(super) late: Vec<(Moment, Moment, Effect)>,
     pub(super) polled_at: Moment,
@@ -281,7 +285,9 @@ impl World {
             return;
         }
         self.past.push_back((self.at, self.platform.view(self.at), self.platform.list()));
-        while self.past.len() > 1 && self.past[1].0 + self.lag.max(secs(120)) <= self.at {
+        // Where somebody reads along the lag may still grow.
+        let kept = if self.is_told { self.lag.max(secs(120)) } else { self.lag };
+        while self.past.len() > 1 && self.past[1].0 + kept <= self.at {
             self.past.pop_front();
         }
     }
