@@ -1,0 +1,293 @@
+//! What is refused, where, in which words, and with what is allowed instead.
+
+use super::*;
+
+/// One file with many mistakes: all are reported, in the order of the file, and no secret with them.
+#[test]
+fn all_problems_of_a_file_are_reported_at_once_with_their_places() {
+    let text = r#"listen: everywhere
+state: postgres://user:hunter2@db/rearguard
+pasword: hunter2
+platforms:
+  - name: ocean
+    kind: digitalocean
+    token: hunter2
+  - name: ocean
+    kind: heroku
+    token_env: dop_v1_hunter2
+    api: http://api.example.com
+apps:
+  - name: checkout
+    platform: ocaen
+    id: a/b
+    mode: enforce
+    wach: 30m
+    restart_first: 90s
+    probes:
+      - name: home
+        url: ftp://user:hunter2@example.com/
+        perod: 5s
+        watch_period: 10s
+        timeout: 2
+        headers: { authorization: [hunter2] }
+        expect: { status: [200, ok, 999] }
+      - 5
+    rules:
+      - { name: none, probe: hom }
+      - { name: both, probe: home, consecutive_failures: 0, latency: { quantile: 95, above: 800ms } }
+      - { name: down, probe: home, consecutive_failures: 3 }
+      - { name: down, probe: home, failure_ratio: { over: 1h } }
+    soak:
+      period: 10 parsecs
+      on_healthy: celebrate
+    limits: { max_rollbacks: -1 }
+  - platform: ocean
+notify: []
+notify: [hunter2]
+"#;
+    let expected = r#"f.yaml:1:9: listen: "everywhere" is not an address to listen on; allowed is an address and a port such as 127.0.0.1:9797 or [::1]:9797
+f.yaml:2:8: state: a PostgreSQL journal is not available yet; allowed is the path of a SQLite file
+f.yaml:3:1: pasword: unknown key `pasword`; allowed are listen, state, retention, admin_token_file, platforms, control_probes, apps, limits
+f.yaml:7:5: platforms[0].token: secrets do not stand in this file; allowed are token_file and token_env
+f.yaml:8:11: platforms[1].name: the name ocean is taken by platforms[0]; allowed is a name of its own
+f.yaml:9:11: platforms[1].kind: "heroku" is not a kind of platform; allowed is digitalocean
+f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable; allowed is the name of one, such as DIGITALOCEAN_TOKEN, with the token in its value
+f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
+f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
+f.yaml:15:9: apps[0].id: "a/b" is not an app's id; allowed is the platform's id of the app, as in its address in the control panel
+f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, probes, rules, rollback, soak, limits
+f.yaml:18:5: apps[0].restart_first: is not available yet; allowed is to leave it out
+f.yaml:21:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
+f.yaml:22:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, period, watch_period, burst, timeout, settle, expect
+f.yaml:24:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
+f.yaml:25:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
+f.yaml:26:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
+f.yaml:26:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
+f.yaml:27:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
+f.yaml:29:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:30:58: apps[0].rules[1].consecutive_failures: 0 is out of range; allowed is 1 to 1000
+f.yaml:30:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:30:82: apps[0].rules[1].latency.quantile: 95 is out of range; allowed is above 0 to below 1, such as 0.95
+f.yaml:32:17: apps[0].rules[3].name: the name down is taken by apps[0].rules[2]; allowed is a name of its own
+f.yaml:32:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a number, 0 to below 1
+f.yaml:34:15: apps[0].soak.period: "10 parsecs" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
+f.yaml:35:19: apps[0].soak.on_healthy: "celebrate" is not an end of a healthy soak; allowed are commit and hold
+f.yaml:36:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a positive whole number, without quotes
+f.yaml:37:5: apps[1].name: is missing; allowed is 1 to 63 letters, digits, - and _
+f.yaml:37:5: apps[1].id: is missing; allowed is the platform's id of the app, as in its address in the control panel
+f.yaml:37:5: apps[1].probes: is missing; allowed is a list of at least one probe
+f.yaml:39:1: notify: stands twice, first in line 38; allowed is once
+f.yaml:39:1: notify: is not available yet; allowed is to leave it out"#;
+    let found = problems(text);
+    assert!(!found.contains("hunter2"), "{found}");
+    assert_eq!(found, expected, "\n{found}");
+}
+
+#[test]
+fn single_mistakes_are_named_with_what_is_allowed() {
+    let cases = [
+        (added("app", "freeze: {}"), "apps[0].freeze: is not available yet"),
+        (added("file", "freeze: {}"), "freeze: is not available yet"),
+        (
+            added("platform", "readiness: 5m"),
+            "platforms[0].readiness: is not available yet; allowed is 0s, 10m",
+        ),
+        (
+            with("kind: digitalocean", "kind: sevalla"),
+            "platforms[0].kind: sevalla is not available yet; allowed is digitalocean",
+        ),
+        (
+            added("rule", "{ name: worse, probe: home, regression: {} }"),
+            "rules[0].regression: is not available yet",
+        ),
+        (
+            with("mode: observe", "mode: Enforce"),
+            "\"Enforce\" is not a mode; allowed are observe, approve and enforce",
+        ),
+        (added("platform", "token_env: A"), "token_env: stands beside token_file"),
+        (
+            with("token_file: /etc/rearguard/do.token", "x: y"),
+            "platforms[0].token_file: is missing; allowed is either",
+        ),
+        (added("platform", "api: 'http://10.0.0.1:80'"), "would send the token in clear"),
+        (added("platform", "poll: 0s"), "poll: 0s is out of range; allowed is 100ms to 1h"),
+        (added("probe", "period: 1d"), "period: 24h is out of range"),
+        (
+            added("probe", "burst: 3s"),
+            "burst: 3s is slower than watch_period; allowed is up to watch_period, 2s",
+        ),
+        (
+            added("probe", "watch_period: 6s"),
+            "watch_period: 6s is slower than period; allowed is up to period, 5s",
+        ),
+        (added("probe", "settle: 30m"), "would set the whole watch aside"),
+        (added("probe", "expect: { status: [] }"), "expect.status: is empty"),
+        (added("probe", "expect: { json: { pointer: status } }"), "\"status\" is not a JSON pointer"),
+        (added("probe", "headers: { \"a b\": x }"), "headers.a b: is not the name of a header"),
+        (added("probe", "headers: { a: \"x\\ny\" }"), "headers.a: is not the value of a header"),
+        (
+            added("rule", "{ name: r, probe: home, failure_ratio: { above: 1.0 } }"),
+            "above: 1 is out of range; allowed is 0 to below 1",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, failure_ratio: { above: 0.1, over: 10s } }"),
+            "10s never hold 20 samples, at 1s a sample",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, latency: { quantile: 1, above: 1s } }"),
+            "quantile: 1 is out of range",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, latency: { quantile: 0.5, above: 2s } }"),
+            "less than the probe's timeout, 2s",
+        ),
+        (added("rule", "{ name: r, probe: home }"), "rules[0]: has no condition; allowed is exactly one of"),
+        (with("    rules:\n", "    rules: []\n    x:\n"), "unknown key `x`"),
+        (
+            added("app", "limits: { per: 91d }"),
+            "longer than the journal remembers; allowed is up to retention, 90d",
+        ),
+        (with("name: checkout", "name: 'check out'"), "\"check out\" is not a name"),
+        (with("name: checkout", "name: 7"), "apps[0].name: 7 is not text"),
+        (with("mode: observe", "mode: [a]"), "apps[0].mode: a list is not a mode"),
+        ("[]".to_owned(), "f.yaml:1:1: (document): what stands here is not a mapping"),
+        ("x".to_owned(), "is not a mapping; allowed is a mapping with the keys platforms and apps"),
+        ("{}".to_owned(), "f.yaml:1:1: apps: is missing"),
+        ("platforms: []\napps: {}".to_owned(), "apps: a mapping is not a list"),
+        ("5: x".to_owned(), "unknown key `5`"),
+        ("<<: {a: b}".to_owned(), "unknown key `<<`"),
+    ];
+    for (text, expected) in cases {
+        let found = problems(&text);
+        assert!(found.contains(expected), "{expected}\n{found}\n{text}");
+    }
+}
+
+/// The whole surface as it is planned; only what cannot be done yet is refused.
+const PLANNED: &str = r#"listen: 127.0.0.1:9797
+state: /var/lib/rearguard/rearguard.db
+admin_token_file: /etc/rearguard/admin
+
+platforms:
+  - name: ocean
+    kind: digitalocean
+    token_file: /etc/rearguard/do.token
+    api: https://api.digitalocean.com
+    poll: 15s
+    timeout: 10s
+    reconcile: 30s
+    readiness: 10m
+
+control_probes:
+  - url: https://www.example.com/
+
+apps:
+  - name: checkout
+    platform: ocean
+    id: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf
+    mode: enforce
+    watch: 30m
+    restart_first: 90s
+    probes:
+      - name: home
+        url: https://checkout.example.com/healthz
+        period: 5s
+        watch_period: 2s
+        burst: 1s
+        timeout: 2s
+        settle: 0s
+        expect: { status: [200], body_contains: ok }
+    rules:
+      - { name: down,   probe: home, consecutive_failures: 3 }
+      - { name: flaky,  probe: home, failure_ratio: { above: 0.2, over: 2m, min_samples: 20 } }
+      - { name: slow,   probe: home, latency: { quantile: 0.95, above: 800ms, over: 2m, min_samples: 20 } }
+      - { name: worse,  probe: home, regression: { false_rollback_probability: 0.001, worse_by: 0.02, glitch: 5s } }
+    rollback:
+      warnings: refuse
+      migrations: hold
+    soak:
+      period: 10m
+      min_samples: 30
+      on_healthy: commit
+      on_unhealthy: revert
+    limits:
+      cooldown: 30m
+      max_rollbacks: 2
+      per: 24h
+
+limits:
+  concurrent_rollbacks: 3
+
+notify:
+  - { name: ops, kind: webhook, url: https://hooks.example.com/x }
+"#;
+
+#[test]
+fn what_is_planned_but_not_done_is_refused_by_name_and_the_rest_is_understood() {
+    let found = problems(PLANNED);
+    let expected = "\
+f.yaml:24:5: apps[0].restart_first: is not available yet; allowed is to leave it out
+f.yaml:38:38: apps[0].rules[3].regression: is not available yet; allowed is to leave it out
+f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
+    assert_eq!(found, expected, "\n{found}");
+    let done: Vec<&str> = PLANNED
+        .lines()
+        .take_while(|line| *line != "notify:")
+        .filter(|line| !["restart_first", "regression"].iter().any(|key| line.contains(key)))
+        .collect();
+    let config = parse("f.yaml", &done.join("\n")).unwrap();
+    assert_eq!(config.apps[0].policy.rules.len(), 3);
+    assert_eq!(config.control_probes.len(), 1);
+    // The default of what is not there yet, spelled out: let through, but not in silence.
+    assert_eq!(
+        warnings(&config),
+        [
+            "platform ocean: readiness is not available yet: outside incidents nobody asks whether a rollback would work"
+        ]
+    );
+    assert!(summary(&config).contains("  warning   readiness is not available yet: "));
+    assert!(warnings(&parse("f.yaml", FULL).unwrap()).is_empty());
+}
+
+#[test]
+fn an_app_that_may_act_needs_a_rule() {
+    let text = MINIMAL.split("    rules:").next().unwrap();
+    assert!(parse("f.yaml", text).is_ok());
+    for mode in ["approve", "enforce"] {
+        let found = problems(&text.replace("mode: observe", &format!("mode: {mode}")));
+        assert!(
+            found.contains("apps[0].rules: is missing; allowed is at least one rule, or mode observe"),
+            "{found}"
+        );
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+}
+
+#[test]
+fn one_mistake_is_one_problem() {
+    let cases = [
+        with("name: ocean", "nmae: ocean"),
+        with("name: home", "nam: home"),
+        with("kind: digitalocean", "kind: 5"),
+        with("url: https://checkout.example.com/healthz", "url: [x]"),
+        with("consecutive_failures: 3", "consecutive_failures: three"),
+        with("consecutive_failures: 3", "consecutive_failure: 3"),
+        with("platform: ocean", "platform: oceans"),
+        added("probe", "period: fast"),
+        added("app", "soak: 5"),
+        added("platform", "poll: 15"),
+        added("platform", "poll: 15s\n    poll: 15s"),
+    ];
+    for text in cases {
+        assert_eq!(problems(&text).lines().count(), 1, "{}", problems(&text));
+    }
+}
+
+#[test]
+fn an_app_is_guarded_once() {
+    let app = &MINIMAL[MINIMAL.find("  - name: checkout").unwrap()..];
+    let found = problems(&format!("{MINIMAL}{}", app.replace("name: checkout", "name: again")));
+    assert!(found.contains("apps[1].id: is guarded by apps[0] already"), "{found}");
+    let found = problems(&format!("{MINIMAL}{}", app.replace("4f6c", "5f6c")));
+    assert!(found.contains("apps[1].name: the name checkout is taken by apps[0]"), "{found}");
+}

@@ -1,0 +1,134 @@
+//! A server on the loopback that answers byte for byte what a test says.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the server does after it has read a request.
+#[derive(Clone)]
+pub(super) enum Act {
+    /// Sends this and closes.
+    Send(Vec<u8>),
+    /// Sends this, then nothing, and keeps the connection.
+    Stall(Vec<u8>),
+    /// Sends this, then one byte at a time, for ever.
+    Drip(Vec<u8>),
+    /// Sends this, then so many zeros, or fewer if nobody takes them.
+    Flood(Vec<u8>, usize),
+    /// Resets the connection.
+    Reset,
+}
+
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) requests: Vec<String>,
+    pub(super) flooded: usize,
+}
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Arc<Mutex<Seen>>,
+}
+
+impl Server {
+    /// Answers the nth request with the nth act, and the rest with the last.
+    pub(super) async fn start(acts: Vec<Act>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, acts.clone(), Arc::clone(&shared)));
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.seen.lock().unwrap().requests.clone()
+    }
+}
+
+async fn serve(mut stream: TcpStream, acts: Vec<Act>, seen: Arc<Mutex<Seen>>) {
+    let Some(request) = read_request(&mut stream).await else { return };
+    let number = {
+        let mut seen = seen.lock().unwrap();
+        seen.requests.push(request);
+        seen.requests.len() - 1
+    };
+    match acts.get(number).or(acts.last()).unwrap() {
+        Act::Send(bytes) => {
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+        }
+        Act::Stall(bytes) => {
+            let _ = stream.write_all(bytes).await;
+            std::future::pending::<()>().await;
+        }
+        Act::Drip(bytes) => {
+            let _ = stream.write_all(bytes).await;
+            while stream.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Act::Flood(bytes, size) => {
+            let _ = stream.write_all(bytes).await;
+            let chunk = vec![b'0'; 64 << 10];
+            let mut sent = 0;
+            while sent < *size && stream.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+                seen.lock().unwrap().flooded = sent;
+            }
+        }
+        Act::Reset => stream.set_zero_linger().unwrap(),
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+        bytes.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok())
+                .unwrap_or(0);
+            if body.len() >= length {
+                return Some(text);
+            }
+        }
+    }
+}
+
+/// An answer with a status line, some headers, and a body of known length.
+pub(super) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\nConnection: close\r\n\
+         Content-Length: {}\r\n{headers}\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+pub(super) fn ok(body: &str) -> Act {
+    Act::Send(answer("200 OK", "Content-Type: application/json\r\n", body.as_bytes()))
+}
+
+pub(super) fn status(status: &str, headers: &str, body: &str) -> Act {
+    Act::Send(answer(status, headers, body.as_bytes()))
+}
+
+/// The head of an answer with a body of so many bytes, which is still to come.
+pub(super) fn head(status: &str, length: usize) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n").into_bytes()
+}
