@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod made;
 mod sqlite;
 
 use std::future::Future;

@@ -21,16 +21,10 @@ use futures_util::FutureExt;
 use rusqlite::Connection;
 
 use super::line;
-use crate::clock::{Mark, Moment};
-use crate::decision::effect::{Effect, Reason, Verb};
-use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
-use crate::decision::rule::{Reading, Verdict};
-use crate::decision::state::{Call, CallStatus, Incident, Live, Requests, Situation, Stage, State};
-use crate::ids::{IncidentId, PlatformAppId};
-use crate::journal::{
-    self, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    SqliteJournal, TimelineEntry,
-};
+use crate::decision::state::State;
+use crate::ids::{AppName, IncidentId};
+use crate::journal::made::{entry, moment, owing, steady};
+use crate::journal::{self, IncidentQuery, Journal, JournalError, OpenEffect, Restored, SqliteJournal};
 
 /// The apps of the sound journal: one owes a rollback, one is at rest, one is paused.
 const APPS: [&str; 3] = ["id-of-web", "id-of-api", "id-of-batch"];
@@ -337,117 +331,8 @@ fn sound() -> &'static Sound {
 /// A journal in which an app owes a rollback, one is at rest and one was written last.
 pub(super) fn fill(path: &Path) {
     let journal = SqliteJournal::inline(path);
-    for entry in [owing(), resting("api", APPS[1], 20), resting("batch", APPS[2], 30)] {
+    let [web, api, batch] = ["web", "api", "batch"].map(AppName::from);
+    for entry in [owing(&web, 10), entry(&api, 20, steady()), entry(&batch, 30, steady())] {
         now(journal.record(entry)).expect("recorded");
-    }
-}
-
-fn moment(seconds: i64) -> Moment {
-    Moment::from_millis((1_800_000_000 + seconds) * 1000)
-}
-
-fn deployment(id: &str) -> Deployment {
-    Deployment {
-        id: id.into(),
-        phase: Phase::Active,
-        cause: Cause::Release,
-        created_ms: 7,
-        complete: true,
-        artifact: Artifact {
-            code: vec![("web".to_owned(), "9a4df0b".to_owned())],
-            spec: "spec".to_owned(),
-            migrations: String::new(),
-        },
-        cloned_from: None,
-        title: "commit 9a4df0b pushed".to_owned(),
-    }
-}
-
-fn live(id: &str) -> Live {
-    Live { id: id.into(), created_ms: 7, since: moment(0) }
-}
-
-fn resting(name: &str, id: &str, seconds: i64) -> Entry {
-    Entry {
-        app: name.into(),
-        id: id.into(),
-        mark: Mark { at: moment(seconds), boottime_ms: seconds * 1000, boot_id: "boot".to_owned() },
-        wall: jiff::Timestamp::from_second(1_800_000_000 + seconds).expect("in range"),
-        state: State { situation: Situation::Steady { live: live("good") }, ..State::default() },
-        answered: None,
-        effect: None,
-        decision: None,
-        incident: None,
-        timeline: Vec::new(),
-    }
-}
-
-fn owing() -> Entry {
-    let entry = resting("web", APPS[0], 10);
-    let id = IncidentId::of(&"web".into(), &"bad".into());
-    let incident = Incident {
-        id: id.clone(),
-        opened_at: moment(10),
-        first_failure_at: moment(5),
-        rule: "errors".into(),
-        evidence: Reading {
-            verdict: Verdict::Bad,
-            value: Some(0.5),
-            threshold: 0.25,
-            samples: 8,
-            first_failure_at: Some(moment(5)),
-        },
-        accused: deployment("bad"),
-        live: live("bad"),
-        tried: Vec::new(),
-        requests: Requests {
-            before: ["good".into(), "bad".into()].into(),
-            targets: vec![deployment("good")],
-        },
-        setbacks: 0,
-        approved: true,
-        stage: Stage::Creating {
-            target: deployment("good"),
-            deadline: moment(1_800),
-            call: Call { attempt: 1, intended_at: moment(10), status: CallStatus::Owed },
-        },
-    };
-    let state = State { situation: Situation::Incident(Box::new(incident)), ..State::default() };
-    let json = |state: &State| serde_json::to_string(state).expect("JSON");
-    Entry {
-        effect: Some(Effect::CreateRollback { accused: "bad".into(), target: "good".into() }),
-        decision: Some(DecisionRecord {
-            verb: Verb::Rollback,
-            reason: Reason::RuleFired,
-            incident: Some(id.clone()),
-            policy: r#"{"mode":"enforce"}"#.to_owned(),
-            before: json(&entry.state),
-            observation: r#"{"at":1}"#.to_owned(),
-            after: json(&state),
-        }),
-        incident: Some(IncidentRecord {
-            id,
-            app: "web".into(),
-            app_id: PlatformAppId::from(APPS[0]),
-            state: "rolling_back".to_owned(),
-            outcome: None,
-            reason: Reason::RuleFired,
-            rule: "errors".into(),
-            opened_at: entry.wall,
-            closed_at: None,
-            bad_deployment: "bad".into(),
-            target_deployment: Some("good".into()),
-            rollback_deployment: None,
-            time_to_detect_seconds: Some(5.0),
-            time_to_restore_seconds: None,
-        }),
-        timeline: vec![TimelineEntry {
-            at: entry.wall,
-            event: "fired".to_owned(),
-            text: "rule errors fired".to_owned(),
-            facts: serde_json::json!({ "failed": 5 }),
-        }],
-        state,
-        ..entry
     }
 }

@@ -3,19 +3,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde_json::json;
-
-use super::{
-    DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    TimelineEntry, Whose,
+use super::made::{
+    answering, creating, decision, entry, id_of, incident, line, mark, moment, owing, rollback, steady, wall,
 };
-use crate::clock::{Mark, Moment};
-use crate::decision::effect::{Answer, Effect, Reason, Verb};
-use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
-use crate::decision::rule::{Reading, Verdict};
-use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Requests, Situation, Stage, State};
-use crate::ids::{AppName, IncidentId, PlatformAppId};
+use super::{DecisionRecord, Entry, IncidentQuery, Journal, JournalError, OpenEffect, Restored, Whose};
+use crate::decision::effect::{Answer, Effect, Reason};
+use crate::decision::state::{CallStatus, Situation};
+use crate::ids::{AppName, IncidentId};
 
 /// An empty store that can be opened again and again.
 pub(super) trait Bench {
@@ -56,157 +50,6 @@ macro_rules! tests {
     };
 }
 pub(super) use tests;
-
-/// Seconds after an arbitrary instant.
-pub(super) fn wall(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
-}
-
-fn moment(seconds: i64) -> Moment {
-    Moment::from_millis((1_800_000_000 + seconds) * 1000)
-}
-
-fn mark(seconds: i64) -> Mark {
-    Mark { at: moment(seconds), boottime_ms: seconds * 1000, boot_id: "boot".to_owned() }
-}
-
-fn deployment(id: &str) -> Deployment {
-    Deployment {
-        id: id.into(),
-        phase: Phase::Active,
-        cause: Cause::Release,
-        created_ms: 7,
-        complete: true,
-        artifact: Artifact {
-            code: vec![("web".to_owned(), "9a4df0b".to_owned())],
-            spec: "spec".to_owned(),
-            migrations: String::new(),
-        },
-        cloned_from: None,
-        title: "commit 9a4df0b pushed".to_owned(),
-    }
-}
-
-fn live(id: &str) -> Live {
-    Live { id: id.into(), created_ms: 7, since: moment(0) }
-}
-
-pub(super) fn steady() -> State {
-    State { situation: Situation::Steady { live: live("good") }, ..State::default() }
-}
-
-/// A state whose rollback is as far as `status` says.
-fn creating(app: &AppName, status: CallStatus) -> State {
-    let incident = Incident {
-        id: IncidentId::of(app, &"bad".into()),
-        opened_at: moment(10),
-        first_failure_at: moment(5),
-        rule: "errors".into(),
-        evidence: Reading {
-            verdict: Verdict::Bad,
-            value: Some(0.5),
-            threshold: 0.25,
-            samples: 8,
-            first_failure_at: Some(moment(5)),
-        },
-        accused: deployment("bad"),
-        live: live("bad"),
-        tried: Vec::new(),
-        requests: Requests {
-            before: ["good".into(), "bad".into()].into(),
-            targets: vec![deployment("good")],
-        },
-        setbacks: 0,
-        approved: true,
-        stage: Stage::Creating {
-            target: deployment("good"),
-            deadline: moment(1_800),
-            call: Call { attempt: 1, intended_at: moment(10), status },
-        },
-    };
-    State { situation: Situation::Incident(Box::new(incident)), ..State::default() }
-}
-
-fn rollback() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
-}
-
-/// What the platform calls the app of that name.
-pub(super) fn id_of(app: &AppName) -> PlatformAppId {
-    format!("id-of-{app}").into()
-}
-
-pub(super) fn entry(app: &AppName, seconds: i64, state: State) -> Entry {
-    Entry {
-        app: app.clone(),
-        id: id_of(app),
-        mark: mark(seconds),
-        wall: wall(seconds),
-        state,
-        answered: None,
-        effect: None,
-        decision: None,
-        incident: None,
-        timeline: Vec::new(),
-    }
-}
-
-/// An entry that owes a rollback, with all that goes with it.
-pub(super) fn owing(app: &AppName, seconds: i64) -> Entry {
-    let state = creating(app, CallStatus::Owed);
-    Entry {
-        effect: Some(rollback()),
-        decision: Some(decision(app, &state)),
-        incident: Some(incident(app, "bad", seconds, None)),
-        timeline: vec![line(seconds, "fired"), line(seconds, "target")],
-        ..entry(app, seconds, state)
-    }
-}
-
-/// The entry after it: the answer is in, nothing is owed.
-fn answering(app: &AppName, seconds: i64) -> Entry {
-    Entry { answered: Some(Answer::Created(deployment("back"))), ..entry(app, seconds, steady()) }
-}
-
-fn decision(app: &AppName, after: &State) -> DecisionRecord {
-    DecisionRecord {
-        verb: Verb::Rollback,
-        reason: Reason::RuleFired,
-        incident: Some(IncidentId::of(app, &"bad".into())),
-        policy: r#"{"mode":"enforce"}"#.to_owned(),
-        before: serde_json::to_string(&steady()).expect("JSON"),
-        observation: r#"{"at":1}"#.to_owned(),
-        after: serde_json::to_string(after).expect("JSON"),
-    }
-}
-
-fn incident(app: &AppName, accused: &str, opened: i64, closed: Option<i64>) -> IncidentRecord {
-    IncidentRecord {
-        id: IncidentId::of(app, &accused.into()),
-        app: app.clone(),
-        app_id: id_of(app),
-        state: if closed.is_some() { "closed" } else { "rolling_back" }.to_owned(),
-        outcome: closed.map(|_| Outcome::Committed),
-        reason: Reason::RuleFired,
-        rule: "errors".into(),
-        opened_at: wall(opened),
-        closed_at: closed.map(wall),
-        bad_deployment: accused.into(),
-        target_deployment: Some("good".into()),
-        rollback_deployment: None,
-        time_to_detect_seconds: Some(4.5),
-        time_to_restore_seconds: None,
-    }
-}
-
-fn line(seconds: i64, event: &str) -> TimelineEntry {
-    TimelineEntry {
-        at: wall(seconds),
-        event: event.to_owned(),
-        text: format!("5 of 8 failed, {event}"),
-        facts: json!({ "failed": 5, "samples": 8 }),
-    }
-}
 
 fn illegal(result: Result<(), JournalError>, app: &AppName) {
     match result {

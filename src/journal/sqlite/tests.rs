@@ -11,7 +11,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::super::contract::{self, Bench, entry, id_of, owing, steady, wall};
+use super::super::contract::{self, Bench};
+use super::super::made::{entry, id_of, owing, steady, wall};
 use super::super::{Entry, Journal, JournalError};
 use super::SqliteJournal;
 use super::file::Place;
