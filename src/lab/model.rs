@@ -133,6 +133,7 @@ impl Model {
             due: None,
             rendered: Rendered::default(),
             stale: Vec::new(),
+            jumps: None,
         });
         let first = self.make(now, place, release, Cause::Manual, Who::Person);
         let app = &mut self.apps[place];
@@ -171,7 +172,9 @@ impl Model {
         });
         let written = self.carry_out(now, place, who, write);
         if let (Some(view), true) = (before, written.is_ok()) {
-            self.apps[place].stale.push((now.saturating_add_unsigned(lag), view));
+            let app = &mut self.apps[place];
+            app.stale.push((now.saturating_add_unsigned(lag), view));
+            app.jumps = if self.unknowns.reads_jump { app.jumps.or(Some(0)) } else { None };
         }
         self.apps[place].rendered = Rendered::default();
         written

@@ -140,6 +140,8 @@ pub struct Unknowns {
     pub zeros: Zeros,
     /// Reads show the view of before a write for this long after it.
     pub reads_lag_ms: u64,
+    /// Some reads lag, others do not: several replicas answer them.
+    pub reads_jump: bool,
     /// A `create_rollback` gets no answer and is applied this much later.
     pub late_apply_ms: Option<u64>,
     /// The status of a refusal for the app's state: 409, 412, 422 and 400 have all been guessed.
@@ -168,6 +170,7 @@ impl Default for Unknowns {
             previous_deployment: Shown::Shown,
             zeros: Zeros::Omitted,
             reads_lag_ms: 0,
+            reads_jump: false,
             late_apply_ms: None,
             refusal_status: 409,
         }

@@ -12,8 +12,8 @@ use crate::lab::{
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
-/// How many rollbacks an app has in an hour.
-pub(super) const BUDGET: usize = 12;
+/// How many rollbacks an app has in an hour, in most courses.
+const BUDGET: usize = 12;
 
 /// Something that happens. Apps are counted from 0.
 #[derive(Clone, Debug)]
@@ -75,6 +75,8 @@ impl Event {
 /// From here on a seed draws what [`Course::more`] adds. Those before it are kept as they were drawn when they found
 /// something.
 pub(super) const MORE: u64 = 10_000;
+/// From here on a course is a close one, see [`Course::close`].
+pub(super) const CLOSE: u64 = 10_000_000;
 
 const RULES: [&str; 2] = [
     "[{ name: down, probe: home, consecutive_failures: 3 }]",
@@ -90,6 +92,8 @@ pub(super) struct Course {
     pub(super) rules: &'static str,
     pub(super) on_unhealthy: &'static str,
     pub(super) migrations: &'static str,
+    /// How many rollbacks an app has in an hour.
+    pub(super) budget: usize,
     pub(super) has_controls: bool,
     /// How fast the probes are under watch, and after a failure.
     pub(super) pace: (&'static str, &'static str),
@@ -144,6 +148,7 @@ impl Course {
             rules: dice.of(&RULES),
             on_unhealthy: dice.of(&["revert", "hold"]),
             migrations: dice.of(&["hold", "allow"]),
+            budget: BUDGET,
             has_controls: !dice.once_in(5),
             pace: dice.of(&[("2s", "1s"), ("2s", "1s"), ("2s", "1s"), ("500ms", "150ms")]),
             unknowns: unknowns(&mut dice),
@@ -176,6 +181,9 @@ impl Course {
         }
         if seed >= MORE {
             course.more(&mut Dice(fastrand::Rng::with_seed(!seed)), wildness);
+        }
+        if seed >= CLOSE {
+            course.close(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(32))));
         }
         course.events.sort_by_key(|(at, _)| *at);
         course
@@ -225,17 +233,57 @@ impl Course {
                     }
                     continue;
                 }
-                18..22 => self.meeting(dice, app, when),
+                18..22 => self.meeting(dice, app, when, 8),
                 _ => event(dice, self.apps),
             };
             self.accompany(when, event, dice);
         }
     }
 
+    /// Bad releases, small budgets, little memory, reads that jump, a network that breaks where nothing else tells, and
+    /// with each release something that happens right between two steps.
+    fn close(&mut self, dice: &mut Dice) {
+        self.budget = dice.of(&[2, 3, BUDGET]);
+        // Without controls nobody can tell that only the sites are out of reach.
+        let needs_controls = self.events.iter().any(|(_, event)| matches!(event, Event::SitesCutOff(_)));
+        self.has_controls &= needs_controls || dice.flip();
+        self.unknowns.reads_jump = dice.flip();
+        // What reads that jump say at the very end is nothing to judge by.
+        self.is_liveness |= self.unknowns.reads_jump;
+        if dice.flip() {
+            self.unknowns.reads_lag_ms = dice.of(&[2_000, 15_000]);
+        }
+        let pushes = self.events.iter_mut().filter_map(|(at, event)| match event {
+            Event::Push(app, release) => Some((*at, *app, release)),
+            _ => None,
+        });
+        let mut places = Vec::new();
+        for (at, app, release) in pushes {
+            if dice.flip() {
+                release.health = Health::Bad { status: 500 };
+            }
+            places.push((at, app));
+        }
+        for (at, app) in places {
+            let meeting = self.meeting(dice, app, at, 14);
+            self.events.push((at, meeting));
+            match dice.0.u32(0..16) {
+                0..4 => self.accompany(at + dice.0.i64(0..60_000), Event::CutOff(true), dice),
+                4 => self.events.push((at, Event::StateLost)),
+                5 => self.accompany(at, Event::Region(app, "fra"), dice),
+                _ => {}
+            }
+        }
+        if dice.flip() {
+            // Whoever begins here has seen nothing that is good.
+            self.events.push((2_000, Event::StateLost));
+        }
+    }
+
     /// Something that happens between a decision and the read before the write, or between that read and the write.
-    fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64) -> Event {
+    fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64, most: u32) -> Event {
         let then = dice.flip().then_some(Point::AfterReading);
-        let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..8), then };
+        let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..most), then };
         let release = || Box::new(Release::good("in between"));
         let person = |action| vec![Event::Person(app, action)];
         let events = match dice.0.u32(0..8) {
@@ -299,6 +347,7 @@ fn unknowns(dice: &mut Dice) -> Unknowns {
         previous_deployment: dice.shown(),
         zeros: dice.of(&[Zeros::Omitted, Zeros::Written]),
         reads_lag_ms: dice.of(&[0, 0, 0, 2_000, 15_000]),
+        reads_jump: false,
         late_apply_ms: dice.of(&[None, None, None, None, None, None, Some(10_000), Some(90_000)]),
         refusal_status: dice.of(&[409, 412, 422, 400]),
     }

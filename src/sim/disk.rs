@@ -10,7 +10,7 @@ use super::machine::{Machine, Point, lock};
 use crate::clock::Moment;
 use crate::decision::effect::Effect;
 use crate::decision::state::State;
-use crate::ids::{IncidentId, PlatformAppId};
+use crate::ids::{DeploymentId, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
     SqliteJournal, TimelineEntry,
@@ -37,10 +37,12 @@ pub(super) struct Disk {
     pub(super) file: std::path::PathBuf,
     /// The call of each app that stands in the journal, unanswered.
     pub(super) intents: Intents,
+    /// The target of each rollback that ever stood there, whether it was sent or not.
+    pub(super) asked_for: Arc<Mutex<Vec<DeploymentId>>>,
 }
 
-/// By the platform's id of the app, the word of the call.
-pub(super) type Intents = Arc<Mutex<BTreeMap<String, &'static str>>>;
+/// By the platform's id of the app.
+pub(super) type Intents = Arc<Mutex<BTreeMap<String, Effect>>>;
 
 impl Disk {
     /// As one process sees it.
@@ -106,11 +108,15 @@ impl Journal for OpenDisk {
     }
 
     fn record(&self, entry: Entry) -> Call<'_, ()> {
-        let (app, effect) = (entry.id.to_string(), entry.effect.as_ref().map(Effect::word));
+        let (app, effect) = (entry.id.to_string(), entry.effect.clone());
         let (intents, is_answer) = (Arc::clone(&self.disk.intents), entry.answered.is_some());
+        let asked_for = Arc::clone(&self.disk.asked_for);
         self.write(move || {
             Box::pin(async move {
                 self.store.record(entry).await?;
+                if let Some(Effect::CreateRollback { target, .. }) = &effect {
+                    lock(&asked_for).push(target.clone());
+                }
                 match effect {
                     Some(effect) => drop(lock(&intents).insert(app, effect)),
                     None if is_answer => drop(lock(&intents).remove(&app)),

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::course::BUDGET;
 use super::disk::Trouble;
 use super::judge;
 use super::life::asked;
 use super::machine::lock;
 use super::run::Run;
 use crate::daemon::Engine;
-use crate::lab::{Action, Fate, GUARD_TOKEN, Health, Release};
+use crate::lab::{Action, Fate, GUARD_TOKEN, Health, Operation, Release};
 use crate::server::{AppStatus, Backend};
 
 impl Run {
@@ -54,6 +53,10 @@ impl Run {
         }
         self.reload(engine);
         self.machine.nothing_awaits();
+        if self.course.unknowns.reads_jump {
+            // What was written before may still be missing from a read.
+            tokio::time::sleep(Duration::from_millis(self.course.unknowns.reads_lag_ms)).await;
+        }
         // Locks that were waited for are gone, and the journal is looked at every few seconds.
         tokio::time::sleep(Duration::from_secs(90)).await;
         let backend = asked(engine);
@@ -75,7 +78,11 @@ impl Run {
             return;
         }
         self.resumes(Some(app), backend).await;
-        if judge::rollbacks_of(self, app, 3_600_000) >= BUDGET {
+        // A person's rollback may have counted as ours where nobody could tell.
+        let entries = self.lab.ledger().entries.into_iter();
+        let rollbacks =
+            entries.filter(|entry| entry.app == site && entry.operation == Operation::CreateRollback);
+        if rollbacks.count() >= self.course.budget {
             return;
         }
         self.tell(&format!("-- drill of app {app}"));

@@ -2,7 +2,7 @@
 //!
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
-use super::course::{BUDGET, RECONCILE_MS};
+use super::course::RECONCILE_MS;
 use super::machine::{EPOCH_MS, lock};
 use super::run::Run;
 use crate::lab::{Entry, GUARD_TOKEN, Operation, Phase, Who};
@@ -26,6 +26,7 @@ pub(super) fn whole(run: &Run) {
         nothing_while_it_is_to_be_quiet(run, app);
         within_the_budget(run, app);
     }
+    nobody_is_accused_of_what_another_did(run);
     every_write_stands_in_the_journal(run);
     no_secret_is_kept(run);
 }
@@ -46,10 +47,9 @@ fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
     ours.filter(|entry| entry.operation == Operation::CreateRollback && entry.applied()).collect()
 }
 
-/// How many rollbacks were made for the app in the last `span_ms`.
-pub(super) fn rollbacks_of(run: &Run, app: usize, span_ms: i64) -> usize {
-    let from = EPOCH_MS + run.machine.uptime_ms().saturating_sub(span_ms).max(0);
-    rollbacks(run, app).iter().filter(|entry| entry.applied_ms.is_some_and(|at| at >= from)).count()
+/// How many rollbacks were made for the app.
+pub(super) fn rollbacks_of(run: &Run, app: usize) -> usize {
+    rollbacks(run, app).len()
 }
 
 /// [I10] No rollback without a pin.
@@ -109,6 +109,26 @@ fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     }
 }
 
+/// [I16] Who is accused gave bad answers itself, whether anything comes of it or not. One answer may be on its way.
+fn nobody_is_accused_of_what_another_did(run: &Run) {
+    if run.lag_ms() > 0 {
+        return;
+    }
+    for accused in &run.accused {
+        // A restart of the accused and the platform's upkeep are the accused under another id.
+        let repeats = |made: &crate::lab::Deployment| {
+            use crate::lab::Cause::{Autoscaled, Maintenance, Restart};
+            made.id == *accused && matches!(made.cause, Autoscaled | Maintenance | Restart)
+        };
+        let mut records = run.shapes.iter().map(|shape| run.lab.record(&shape.site));
+        if records.any(|record| record.deployments.iter().any(repeats)) {
+            continue;
+        }
+        let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
+        assert!(bad >= 2, "{accused} is accused with {good} good and {bad} bad answers\n{}", run.story());
+    }
+}
+
 /// [I5] The target was live, is not the accused, and was not rolled back from before.
 fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
@@ -130,7 +150,7 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
 }
 
 /// [I7, I8] Commit and revert only for a pin that is ours: made by a request of ours, or by a person who asked for the
-/// same while ours was unanswered, which nobody can tell apart.
+/// same as a request of ours whose fate nobody can know.
 fn only_our_own_pins_are_settled(run: &Run, app: usize) {
     let ours = ours(run, app);
     let state = run.lab.record(&run.shapes[app].site);
@@ -145,10 +165,14 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
             crate::lab::Cause::Rollback { target } => Some(target.clone()),
             _ => None,
         });
-        let asked_the_same = ours.iter().any(|asked| {
-            let same = asked.operation == Operation::CreateRollback && asked.target == target;
-            same && asked.seq < entry.seq && asked.fault.is_some()
+        let of_the_same = ours.iter().filter(|asked| {
+            asked.operation == Operation::CreateRollback && asked.target == target && asked.seq < entry.seq
         });
+        let unclear = of_the_same.clone().any(|asked| asked.fault.is_some());
+        // Written down and not sent: whoever reads it cannot know.
+        let written =
+            lock(&run.disk.asked_for).iter().filter(|id| Some(id.as_str()) == target.as_deref()).count();
+        let asked_the_same = unclear || of_the_same.count() < written;
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
         let lag = run.lag_ms() + ON_ITS_WAY_MS;
         let came_just_now = state.deployment(pin).is_some_and(|pin| pin.created_ms + lag >= entry.at_ms);
@@ -198,7 +222,7 @@ fn within_the_budget(run: &Run, app: usize) {
         let known = all[..=n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
         let hour = known.filter(|before| before.at_ms > entry.at_ms - 3_600_000);
         let timely = hour.filter(|entry| !came_to_light_late(run, entry)).count();
-        if timely > BUDGET {
+        if timely > run.course.budget {
             broken(run, "more rollbacks than the budget has", entry);
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::course::{BUDGET, Course, Event, RECONCILE_MS};
+use super::course::{Course, Event, RECONCILE_MS};
 use super::disk::{Disk, Intents};
 use super::judge;
 use super::life::{End, live, parsed};
@@ -60,6 +60,8 @@ pub(super) struct Run {
     pub(super) loses_state: bool,
     /// What became of the incidents, by the word of their outcome, as far as counted.
     incidents: BTreeMap<&'static str, usize>,
+    /// Whom they were about.
+    pub(super) accused: Vec<String>,
     next: usize,
     lives: usize,
     is_told: bool,
@@ -104,7 +106,13 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         unannounced: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");
-    let disk = Disk { machine: Arc::clone(&machine), trouble: Arc::default(), file, intents };
+    let disk = Disk {
+        machine: Arc::clone(&machine),
+        trouble: Arc::default(),
+        file,
+        intents,
+        asked_for: Arc::default(),
+    };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
     let mut run = Run {
         course,
@@ -120,6 +128,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         lost_ms: Vec::new(),
         loses_state: false,
         incidents: BTreeMap::new(),
+        accused: Vec::new(),
         next: 0,
         lives: 0,
         is_told,
@@ -180,8 +189,9 @@ impl Run {
 
     /// What the configuration file says now.
     pub(super) fn config(&self) -> crate::config::Config {
-        let Course { rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, .. } =
-            &self.course;
+        let Course {
+            budget, rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, ..
+        } = &self.course;
         let mut text = format!(
             "listen: 127.0.0.1:0\nstate: {}\nlimits: {{ concurrent_rollbacks: {} }}\nplatforms:\n  - {{ name: ocean, \
              kind: digitalocean, token_file: /the/token, api: 'https://lab.test', poll: {poll}, timeout: 5s, \
@@ -200,7 +210,7 @@ impl Run {
                  probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
                  burst: {burst}, timeout: 2s }}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
                  soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
-                 limits: {{ cooldown: 30s, max_rollbacks: {BUDGET}, per: 1h }}"
+                 limits: {{ cooldown: 30s, max_rollbacks: {budget}, per: 1h }}"
             )
             .expect("text");
         }
@@ -283,6 +293,7 @@ impl Run {
         for incident in runtime.block_on(journal.incidents(query)).expect("incidents") {
             let outcome = incident.outcome.map_or("open", Outcome::word);
             *self.incidents.entry(outcome).or_default() += 1;
+            self.accused.push(incident.bad_deployment.to_string());
         }
     }
 
@@ -293,7 +304,7 @@ impl Run {
             *sum.events.entry(event.word()).or_default() += 1;
         }
         sum.incidents.clone_from(&self.incidents);
-        sum.rollbacks = (0..self.shapes.len()).map(|app| judge::rollbacks_of(self, app, i64::MAX)).sum();
+        sum.rollbacks = (0..self.shapes.len()).map(|app| judge::rollbacks_of(self, app)).sum();
         sum.late_pairs = judge::late_pairs(self);
         sum
     }

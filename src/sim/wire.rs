@@ -14,6 +14,7 @@ use super::disk::Intents;
 use super::machine::{Machine, Point, ProcessClock, lock};
 use crate::clock::Clock;
 use crate::config::ProbeConfig;
+use crate::decision::effect::Effect;
 use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::lab::Lab;
 use crate::platform::http::{Broken, InProcess};
@@ -92,7 +93,7 @@ impl Wire {
             "rollback/revert" => "revert",
             other => other,
         };
-        if lock(&self.intents).get(app) != Some(&word) {
+        if lock(&self.intents).get(app).map(Effect::word) != Some(word) {
             lock(&self.unannounced).push(format!("{word} of {app}"));
         }
     }

@@ -353,6 +353,15 @@ fn reads_lag_behind_a_write_for_as_long_as_the_switch_says() {
 }
 
 #[test]
+fn some_reads_lag_and_others_do_not_where_replicas_answer() {
+    let (mut shop, _) = rolled_back(Unknowns { reads_lag_ms: 60, reads_jump: true, ..Unknowns::default() });
+    let now = shop.now;
+    let pins: Vec<bool> = (0..40).map(|_| shop.model.apps[0].visible(now + 59).pinned.is_some()).collect();
+    assert!(pins.windows(2).any(|two| two == [true, false]), "{pins:?}");
+    assert!((0..40).all(|_| shop.model.apps[0].visible(now + 60).pinned.is_some()));
+}
+
+#[test]
 fn a_target_may_not_be_healthy_any_more() {
     use crate::lab::release::Health;
     let mut shop = Shop::new(Unknowns::default());
