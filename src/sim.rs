@@ -31,6 +31,7 @@ mod life;
 mod machine;
 mod run;
 mod sum;
+mod told;
 mod wire;
 
 use std::panic::catch_unwind;

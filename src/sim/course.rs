@@ -78,7 +78,7 @@ pub(super) const MORE: u64 = 10_000;
 /// From here on a course is a close one, see [`Course::close`].
 pub(super) const CLOSE: u64 = 10_000_000;
 
-const RULES: [&str; 2] = [
+pub(super) const RULES: [&str; 2] = [
     "[{ name: down, probe: home, consecutive_failures: 3 }]",
     "[{ name: down, probe: home, consecutive_failures: 3 }, \
      { name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]",
@@ -272,6 +272,14 @@ impl Course {
                 4 => self.events.push((at, Event::StateLost)),
                 5 => self.accompany(at, Event::Region(app, "fra"), dice),
                 _ => {}
+            }
+        }
+        for (_, event) in &mut self.events {
+            if let Event::Meets(Passage { then: None, .. }, events) = event
+                && let [Event::Pause(..)] = events[..]
+            {
+                // Long enough for nobody to say that the call was on its way.
+                events.push(Event::Sleeps(Duration::from_secs(1)));
             }
         }
         if dice.flip() {

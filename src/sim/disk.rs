@@ -1,6 +1,7 @@
 //! The way to the journal: the real store on a real file, and a disk that fails before or after the write.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(super) enum Trouble {
     Lies,
     /// Somebody holds the file for seconds now and then.
     Locked,
+    /// Nothing is read and nothing is written.
+    Dead,
 }
 
 /// The disk of a machine. Outlives its processes.
@@ -39,6 +42,8 @@ pub(super) struct Disk {
     pub(super) intents: Intents,
     /// The target of each rollback that ever stood there, whether it was sent or not.
     pub(super) asked_for: Arc<Mutex<Vec<DeploymentId>>>,
+    /// How often anything was read, or tried to be.
+    pub(super) reads: Arc<AtomicUsize>,
 }
 
 /// By the platform's id of the app.
@@ -66,6 +71,7 @@ impl OpenDisk {
     }
 
     fn read<'a, T: Send + 'static>(&'a self, call: impl FnOnce() -> Call<'a, T> + Send + 'a) -> Call<'a, T> {
+        self.disk.reads.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             self.wait().await?;
             call().await
@@ -76,6 +82,9 @@ impl OpenDisk {
         if self.trouble() == Trouble::Locked && self.disk.machine.once_in(3) {
             tokio::time::sleep(Duration::from_secs(5)).await;
             return Err(self.error("locked"));
+        }
+        if self.trouble() == Trouble::Dead {
+            return Err(self.error("input or output error"));
         }
         self.disk.machine.takes(0..3).await;
         Ok(())

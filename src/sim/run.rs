@@ -42,6 +42,7 @@ pub(super) struct Quiet {
 
 /// See the module.
 pub(super) struct Run {
+    _folder: tempfile::TempDir,
     pub(super) course: Course,
     pub(super) machine: Arc<Machine>,
     pub(super) lab: Lab,
@@ -59,24 +60,31 @@ pub(super) struct Run {
     /// The state goes with the process.
     pub(super) loses_state: bool,
     /// What became of the incidents, by the word of their outcome, as far as counted.
-    incidents: BTreeMap<&'static str, usize>,
+    pub(super) incidents: BTreeMap<&'static str, usize>,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
     next: usize,
-    lives: usize,
+    pub(super) lives: usize,
     is_told: bool,
     pub(super) lines: Vec<String>,
 }
 
 /// Runs the course of `seed` and judges it. Panics with its story where a promise is broken.
 pub(super) fn run(seed: u64, is_told: bool) -> Sum {
+    let run = through(Course::draw(seed), seed, is_told);
+    let sum = run.sum();
+    judge::whole(&run);
+    sum
+}
+
+/// Runs `course`, with what chance is left drawn from `seed`.
+pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
     fastrand::seed(seed);
     let _log = is_told.then(|| {
         let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
         tracing::subscriber::set_default(log.with_test_writer().finish())
     });
     let folder = scratch();
-    let course = Course::draw(seed);
     let machine = Arc::new(Machine::new(seed));
     let ticking = Arc::clone(&machine);
     let config = LabConfig {
@@ -104,6 +112,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         answers: Answers::default(),
         intents: Arc::clone(&intents),
         unannounced: Arc::default(),
+        looks: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");
     let disk = Disk {
@@ -112,9 +121,11 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         file,
         intents,
         asked_for: Arc::default(),
+        reads: Arc::default(),
     };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
     let mut run = Run {
+        _folder: folder,
         course,
         machine,
         lab,
@@ -149,9 +160,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
         run.machine.sleeps(Duration::from_millis(200 + 37 * (seed % 100)));
     }
     run.count_incidents();
-    let sum = run.sum();
-    judge::whole(&run);
-    sum
+    run
 }
 
 fn scratch() -> tempfile::TempDir {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
@@ -34,6 +35,8 @@ pub(super) struct Wire {
     pub(super) intents: Intents,
     /// Writes that were sent without standing in the journal.
     pub(super) unannounced: Arc<Mutex<Vec<String>>>,
+    /// How often the platform was asked for one app.
+    pub(super) looks: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -58,6 +61,9 @@ impl Wire {
         if is_write {
             self.look_up(request.url().path());
             self.machine.pass(Point::BeforeSending).await;
+        }
+        if !is_write && request.url().path().starts_with("/v2/apps/") {
+            self.looks.fetch_add(1, Ordering::Relaxed);
         }
         self.machine.takes(1..40).await;
         if self.machine.is_cut_off() {

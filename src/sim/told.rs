@@ -1,0 +1,191 @@
+//! Courses that are told instead of drawn: what the daemon does where its journal fails or a process ends at a certain
+//! step, in figures that chance would blur.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::course::{Course, Event, RULES};
+use super::disk::Trouble;
+use super::judge;
+use super::machine::{Passage, Point};
+use super::run::{Run, through};
+use crate::journal::{IncidentQuery, Journal, SqliteJournal};
+use crate::lab::{Durations, Fault, Kind, Operation, Release, Target, Unknowns, Who};
+
+/// When the bad release is pushed: `v1` was seen to be good by then.
+const PUSHED: i64 = 90_000;
+
+fn course(events: Vec<(i64, Event)>) -> Course {
+    Course {
+        apps: 1,
+        modes: vec!["enforce"],
+        rules: RULES[0],
+        on_unhealthy: "hold",
+        migrations: "hold",
+        budget: 12,
+        has_controls: true,
+        pace: ("2s", "1s"),
+        unknowns: Unknowns::default(),
+        durations: Durations { pending_ms: 100, build_ms: 2_000, deploy_ms: 1_000, rollback_ms: 2_000 },
+        revision_limit: 10,
+        poll: "10s",
+        events,
+        length_ms: 240_000,
+        is_liveness: false,
+    }
+}
+
+fn told(mut course: Course) -> Run {
+    course.events.sort_by_key(|(at, _)| *at);
+    let run = through(course, 1, false);
+    judge::whole(&run);
+    run
+}
+
+fn bad_release(app: usize) -> Event {
+    Event::Push(app, Box::new(Release::bad("v2")))
+}
+
+/// Once the so-many-th call was sent, its answer being on the way.
+fn sent(nth: u32) -> Passage {
+    Passage { point: Point::AfterSending, nth, then: None }
+}
+
+/// What the guard asked of an app and the platform did.
+fn calls(run: &Run, app: usize) -> Vec<Operation> {
+    let site = &run.shapes[app].site;
+    let entries = run.lab.ledger().entries.into_iter();
+    let ours = entries.filter(|entry| entry.who == Who::Guard && entry.app == *site && entry.applied());
+    ours.map(|entry| entry.operation).filter(|operation| !operation.is_read()).collect()
+}
+
+const ROLLED_BACK: [Operation; 2] = [Operation::CreateRollback, Operation::CommitRollback];
+
+/// What the incidents have to tell.
+fn timelines(run: &Run) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let journal = SqliteJournal::inline(&run.disk.file);
+    let mut lines = Vec::new();
+    for record in runtime.block_on(journal.incidents(IncidentQuery::default())).expect("incidents") {
+        let found = runtime.block_on(journal.incident(&record.id)).expect("an incident");
+        lines.extend(found.into_iter().flat_map(|(_, timeline)| timeline).map(|entry| entry.text));
+    }
+    lines
+}
+
+fn tells(run: &Run, words: &str) -> bool {
+    timelines(run).iter().any(|line| line.contains(words))
+}
+
+#[test]
+fn a_bad_release_is_gone_and_its_rollback_committed() {
+    let run = told(course(vec![(PUSHED, bad_release(0))]));
+    assert_eq!(calls(&run, 0), ROLLED_BACK);
+    assert!(tells(&run, "the platform started deployment") && !tells(&run, "no conclusive answer"));
+}
+
+#[test]
+fn an_answer_that_the_journal_did_not_take_is_decided_on_again_when_it_does() {
+    for trouble in [Trouble::Full, Trouble::Dead] {
+        let run = told(course(vec![
+            (PUSHED, bad_release(0)),
+            (PUSHED, Event::Meets(sent(2), vec![Event::Disk(trouble)])),
+            (PUSHED + 40_000, Event::Disk(Trouble::None)),
+        ]));
+        assert_eq!(calls(&run, 0), ROLLED_BACK, "{trouble:?}");
+        assert!(tells(&run, "the platform started deployment"), "{:#?}", timelines(&run));
+        assert!(!tells(&run, "no conclusive answer"), "{:#?}", timelines(&run));
+    }
+}
+
+#[test]
+fn a_process_that_finds_a_call_without_an_answer_looks_for_it() {
+    let dies = Event::Dies(sent(2));
+    let run = told(course(vec![(PUSHED, bad_release(0)), (PUSHED, dies)]));
+    assert_eq!((calls(&run, 0), run.lives), (ROLLED_BACK.to_vec(), 2));
+    assert!(tells(&run, "create_rollback was applied after all"), "{:#?}", timelines(&run));
+}
+
+#[test]
+fn slow_reads_do_not_keep_a_call_from_being_sent() {
+    let slow = Fault::on(Target::Call(Operation::GetApp), Kind::Delay { ms: 4_000 });
+    let run = told(course(vec![(PUSHED, bad_release(0)), (PUSHED, Event::Fault(Box::new(slow)))]));
+    assert_eq!(calls(&run, 0), ROLLED_BACK);
+}
+
+#[test]
+fn a_look_that_fails_is_not_repeated_with_every_sample() {
+    let broken = Fault::on(Target::Call(Operation::GetApp), Kind::Status { code: 500, applied: false });
+    let mut course = course(vec![(PUSHED, bad_release(0)), (PUSHED, Event::Fault(Box::new(broken)))]);
+    (course.pace, course.length_ms) = (("500ms", "150ms"), PUSHED + 50_000);
+    let run = told(course);
+    assert_eq!(calls(&run, 0), []);
+    let looks = run.wire.looks.load(Ordering::Relaxed);
+    // Two looks a second for about 40 seconds.
+    assert!((60..100).contains(&looks), "{looks} reads");
+}
+
+/// The journal cannot be read when the process begins, from 65 s on, and can from 125 s on.
+fn begins_blind(then: Vec<(i64, Event)>) -> Run {
+    let blind = [
+        (65_000, Event::Disk(Trouble::Dead)),
+        (65_001, Event::Killed),
+        (125_000, Event::Disk(Trouble::None)),
+    ];
+    told(course(blind.into_iter().chain(then).collect()))
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_is_tried_every_second() {
+    let without = told(course(Vec::new())).disk.reads.load(Ordering::Relaxed);
+    let reads = begins_blind(Vec::new()).disk.reads.load(Ordering::Relaxed) - without;
+    // Each try, and what is read once it works.
+    assert!((60..90).contains(&reads), "{reads} reads in a minute");
+}
+
+#[test]
+fn who_is_paused_is_known_before_anything_is_done() {
+    let release = (140_000, bad_release(0));
+    let run = begins_blind(vec![release.clone()]);
+    assert_eq!((calls(&run, 0), run.lives), (ROLLED_BACK.to_vec(), 2));
+    let run = begins_blind(vec![(60_000, Event::Pause(Some(0), true)), release]);
+    assert_eq!(calls(&run, 0), []);
+    assert!(run.incidents.contains_key("refused"), "{:?}", run.incidents);
+}
+
+#[test]
+fn a_process_that_began_at_a_wrong_time_begins_again_once_the_journal_says_so() {
+    let run = begins_blind(vec![(64_000, Event::Wall(3_600_000)), (140_000, bad_release(0))]);
+    assert_eq!((calls(&run, 0), run.lives), (ROLLED_BACK.to_vec(), 3));
+    // A clock that is slewed is not wrong.
+    let run = begins_blind(vec![(64_000, Event::Wall(500))]);
+    assert_eq!(run.lives, 2);
+}
+
+#[test]
+fn what_observe_mode_wanted_counts_for_the_storm_breaker_and_what_was_refused_does_not() {
+    let releases = |modes: [&'static str; 3]| {
+        let mut course = course(vec![
+            (PUSHED, bad_release(0)),
+            (PUSHED, bad_release(1)),
+            (PUSHED + 15_000, bad_release(2)),
+        ]);
+        (course.apps, course.modes) = (3, modes.to_vec());
+        course
+    };
+    let run = told(releases(["observe", "observe", "enforce"]));
+    assert_eq!(calls(&run, 2), []);
+    assert!(tells(&run, "(storm)"), "{:#?}", timelines(&run));
+    let mut paused = releases(["enforce", "enforce", "enforce"]);
+    paused.events.extend([0, 1].map(|app| (PUSHED - 1_000, Event::Pause(Some(app), true))));
+    let run = told(paused);
+    assert_eq!((calls(&run, 0), calls(&run, 1), calls(&run, 2)), (vec![], vec![], ROLLED_BACK.to_vec()));
+}
+
+#[test]
+fn the_machine_sleeps_through_an_incident_and_it_goes_on() {
+    let sleeps = Event::Meets(sent(2), vec![Event::Sleeps(Duration::from_secs(600))]);
+    let events = vec![(PUSHED, bad_release(0)), (PUSHED, sleeps)];
+    let run = told(Course { length_ms: 900_000, ..course(events) });
+    assert_eq!(calls(&run, 0), ROLLED_BACK);
+}
