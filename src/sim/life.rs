@@ -50,7 +50,9 @@ async fn guard(run: &mut Run) -> End {
     end
 }
 
-async fn start(run: &Run) -> Engine {
+async fn start(run: &mut Run) -> Engine {
+    let metrics = Metrics::new(&[]).expect("metrics");
+    run.metrics = Some(metrics.clone());
     let journal = run.disk.open();
     let journal_works = journal.check().await.is_ok();
     let restored = journal.restore().await.ok();
@@ -68,7 +70,7 @@ async fn start(run: &Run) -> Engine {
             let read = Box::new(move || Ok(lock(&token).clone().into()));
             Ok(Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?))
         }),
-        metrics: Metrics::new(&[]).expect("metrics"),
+        metrics,
     };
     Engine::start(ground, run.config()).expect("started")
 }

@@ -18,6 +18,7 @@ use crate::daemon::Engine;
 use crate::decision::state::Outcome;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
+use crate::metrics::Metrics;
 
 /// How an app stands in the configuration.
 pub(super) struct Shape {
@@ -61,6 +62,8 @@ pub(super) struct Run {
     pub(super) loses_state: bool,
     /// What became of the incidents, by the word of their outcome, as far as counted.
     pub(super) incidents: BTreeMap<&'static str, usize>,
+    /// The figures of the present process.
+    pub(super) metrics: Option<Metrics>,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
     next: usize,
@@ -139,6 +142,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         lost_ms: Vec::new(),
         loses_state: false,
         incidents: BTreeMap::new(),
+        metrics: None,
         accused: Vec::new(),
         next: 0,
         lives: 0,

@@ -1,16 +1,23 @@
 //! Courses that are told instead of drawn: what the daemon does where its journal fails or a process ends at a certain
 //! step, in figures that chance would blur.
 
+use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
 
 use super::course::{Course, Event, RULES};
 use super::disk::Trouble;
 use super::judge;
-use super::machine::{Passage, Point};
+use super::machine::{Passage, Point, lock};
 use super::run::{Run, through};
+use crate::clock::Moment;
+use crate::decision::effect::Verb;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
-use crate::lab::{Durations, Fault, Kind, Operation, Release, Target, Unknowns, Who};
+use crate::lab::{Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
+use crate::metrics::render;
 
 /// When the bad release is pushed: `v1` was seen to be good by then.
 const PUSHED: i64 = 90_000;
@@ -42,6 +49,42 @@ fn told(mut course: Course) -> Run {
     run
 }
 
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As [`told`], with what it logs.
+fn logged(course: Course) -> (Run, String) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
+    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+    let run = tracing::subscriber::with_default(subscriber, || {
+        // A place that logs for the first time while another test begins may be taken for one that nobody listens to.
+        told(course.clone());
+        tracing::callsite::rebuild_interest_cache();
+        lock(&log.0).clear();
+        told(course)
+    });
+    let text = String::from_utf8(lock(&log.0).clone()).expect("text");
+    (run, text)
+}
+
+/// What the last process would answer to a scrape.
+fn scraped(run: &Run) -> String {
+    let metrics = run.metrics.as_ref().expect("a process");
+    String::from_utf8(render(metrics, Moment::default()).expect("rendered")).expect("text")
+}
+
 fn bad_release(app: usize) -> Event {
     Event::Push(app, Box::new(Release::bad("v2")))
 }
@@ -61,10 +104,14 @@ fn calls(run: &Run, app: usize) -> Vec<Operation> {
 
 const ROLLED_BACK: [Operation; 2] = [Operation::CreateRollback, Operation::CommitRollback];
 
+fn opened(run: &Run) -> (SqliteJournal, Runtime) {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    (SqliteJournal::inline(&run.disk.file), runtime)
+}
+
 /// What the incidents have to tell.
 fn timelines(run: &Run) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let journal = SqliteJournal::inline(&run.disk.file);
+    let (journal, runtime) = opened(run);
     let mut lines = Vec::new();
     for record in runtime.block_on(journal.incidents(IncidentQuery::default())).expect("incidents") {
         let found = runtime.block_on(journal.incident(&record.id)).expect("an incident");
@@ -79,9 +126,103 @@ fn tells(run: &Run, words: &str) -> bool {
 
 #[test]
 fn a_bad_release_is_gone_and_its_rollback_committed() {
-    let run = told(course(vec![(PUSHED, bad_release(0))]));
+    let (run, log) = logged(course(vec![(PUSHED, bad_release(0))]));
     assert_eq!(calls(&run, 0), ROLLED_BACK);
     assert!(tells(&run, "the platform started deployment") && !tells(&run, "no conclusive answer"));
+    // What is written down of it, for people and for running it again.
+    let (journal, runtime) = opened(&run);
+    let [record] = &runtime.block_on(journal.incidents(IncidentQuery::default())).expect("read")[..] else {
+        panic!("not one incident")
+    };
+    assert!(
+        record.time_to_detect_seconds.is_some_and(|seconds| (0.5..10.0).contains(&seconds)),
+        "{record:?}"
+    );
+    assert!(
+        record.time_to_restore_seconds.is_some_and(|seconds| (2.0..20.0).contains(&seconds)),
+        "{record:?}"
+    );
+    let closed_after = record.closed_at.map(|at| at.duration_since(record.opened_at).as_secs());
+    assert!(closed_after.is_some_and(|seconds| (20..60).contains(&seconds)), "{record:?}");
+    let decisions = runtime.block_on(journal.decisions(&record.id)).expect("read");
+    drop(journal);
+    assert_eq!(
+        decisions.iter().map(|decision| decision.verb).collect::<Vec<_>>(),
+        [Verb::Rollback, Verb::Commit]
+    );
+    // What is counted.
+    let figures = scraped(&run);
+    for line in [
+        r#"rearguard_decisions_total{app="app-0",decision="rollback",reason="rule_fired"} 1"#,
+        r#"rearguard_decisions_total{app="app-0",decision="commit",reason="soak_healthy"} 1"#,
+        r#"rearguard_incidents_total{app="app-0",outcome="committed"} 1"#,
+        r#"rearguard_rollbacks_total{app="app-0",outcome="committed"} 1"#,
+        "rearguard_time_to_detect_seconds_count 1",
+        "rearguard_time_to_restore_seconds_count 1",
+        "rearguard_journal_writable 1",
+    ] {
+        assert!(figures.lines().any(|found| found == line), "{line}\n{figures}");
+    }
+    // What is logged: a line a transition, and the story.
+    let word = |line: &str, key: &str| {
+        let text = line.split_once(&format!(" {key}=\"")).expect("a word").1;
+        text.split('"').next().unwrap_or_default().to_owned()
+    };
+    let transitions: Vec<String> = log
+        .lines()
+        .filter(|line| line.contains(" transition app=") && !line.contains(r#"incident="""#))
+        .map(|line| format!("{} {}", word(line, "from"), word(line, "to")))
+        .collect();
+    let expected = [
+        "watching validating",
+        "validating rolling_back",
+        "rolling_back rolling_back",
+        "rolling_back soaking",
+        "soaking soaking",
+        "soaking committing",
+        "committing steady",
+    ];
+    assert_eq!(transitions, expected, "{log}");
+    assert!(timelines(&run).iter().all(|line| log.contains(line)), "{log}");
+}
+
+#[test]
+fn what_changes_nothing_that_is_seen_is_not_logged() {
+    // The predecessor was bad, which the state remembers until it is good again.
+    let events = vec![
+        (PUSHED, Event::Health(0, Health::Bad { status: 500 })),
+        (PUSHED + 20_000, Event::Push(0, Box::new(Release::good("v2")))),
+        (PUSHED + 26_000, Event::Health(0, Health::Good)),
+    ];
+    let (_, log) = logged(course(events));
+    assert!(log.contains(r#"from="steady" to="watching""#), "{log}");
+    assert!(!log.contains(r#"from="watching" to="watching""#), "{log}");
+}
+
+#[test]
+fn a_wait_is_counted_once() {
+    let mut approve = course(vec![(PUSHED, bad_release(0))]);
+    approve.modes = vec!["approve"];
+    let mut under_way = course(vec![(PUSHED, bad_release(0))]);
+    let stuck = Release { build: Fate::Sticks, ..Release::good("v3") };
+    under_way.events.push((PUSHED + 3_000, Event::Push(0, Box::new(stuck))));
+    for (course, reason) in [(approve, "awaiting_approval"), (under_way, "in_progress")] {
+        let figures = scraped(&told(course));
+        let line = format!(r#"rearguard_decisions_total{{app="app-0",decision="wait",reason="{reason}"}} 1"#);
+        assert!(figures.lines().any(|found| found == line), "{line}\n{figures}");
+    }
+}
+
+#[test]
+fn a_journal_that_fails_says_so_once_and_once_that_it_works_again() {
+    let fails = "nothing is done until the journal works again";
+    let events = vec![(80_000, Event::Disk(Trouble::Full)), (PUSHED, bad_release(0))];
+    let (run, log) = logged(course(events.clone()));
+    assert_eq!((calls(&run, 0), log.matches(fails).count()), (vec![], 1), "{log}");
+    assert!(scraped(&run).lines().any(|line| line == "rearguard_journal_writable 0"));
+    let (run, log) = logged(course([events, vec![(PUSHED + 30_000, Event::Disk(Trouble::None))]].concat()));
+    assert_eq!((calls(&run, 0), log.matches(fails).count()), (ROLLED_BACK.to_vec(), 1), "{log}");
+    assert_eq!(log.matches("the journal works again\n").count(), 1, "{log}");
 }
 
 #[test]
@@ -148,6 +289,9 @@ fn who_is_paused_is_known_before_anything_is_done() {
     let release = (140_000, bad_release(0));
     let run = begins_blind(vec![release.clone()]);
     assert_eq!((calls(&run, 0), run.lives), (ROLLED_BACK.to_vec(), 2));
+    // Nobody wakes at the very moment at which the next try is due.
+    let run = begins_blind(vec![(100_500, Event::Sleeps(Duration::from_secs(5))), release.clone()]);
+    assert_eq!(calls(&run, 0), ROLLED_BACK);
     let run = begins_blind(vec![(60_000, Event::Pause(Some(0), true)), release]);
     assert_eq!(calls(&run, 0), []);
     assert!(run.incidents.contains_key("refused"), "{:?}", run.incidents);
@@ -158,7 +302,7 @@ fn a_process_that_began_at_a_wrong_time_begins_again_once_the_journal_says_so() 
     let run = begins_blind(vec![(64_000, Event::Wall(3_600_000)), (140_000, bad_release(0))]);
     assert_eq!((calls(&run, 0), run.lives), (ROLLED_BACK.to_vec(), 3));
     // A clock that is slewed is not wrong.
-    let run = begins_blind(vec![(64_000, Event::Wall(500))]);
+    let run = begins_blind(vec![(64_000, Event::Wall(2_000))]);
     assert_eq!(run.lives, 2);
 }
 
