@@ -7,12 +7,16 @@
 //! way to the journal. `life` runs one process from its start to its end, `run` a whole course. `judge` looks at the
 //! platform's own ledger, never at what the daemon believes.
 //!
+//! `told` has courses that are told instead of drawn, to look at one step of the daemon. From seed 10,000,000 on courses
+//! are *close*: something happens right between two steps of each release.
+//!
 //! Two kinds of course. In *safety* the faults never stop. In *liveness* they stop, and everything has to come to
 //! its end: every incident closed, every pin of ours settled or in the hands of a person, and a bad release that comes
 //! after that rolled back.
 //!
 //! ```text
 //! cargo test --profile sim --lib sim::every -- --nocapture
+//! cargo test --profile sim --lib sim::close -- --nocapture
 //!
 //! REARGUARD_SEEDS=240000   that many courses, a million incidents and more
 //! REARGUARD_SECONDS=300    as many as fit into that
@@ -93,19 +97,28 @@ fn run_all(seeds: impl Fn(u64) -> Option<u64> + Sync, span: Duration) -> (Sum, V
     (sum, failed)
 }
 
-#[test]
-fn every_promise_holds_whatever_happens() {
-    if let Some(seed) = number("REARGUARD_SEED") {
-        println!("{}", run(seed, true));
-        return;
-    }
+/// Tries as many courses from `first` on as the environment asks for, or `few`.
+fn every_promise_holds(first: u64, few: u64) {
     let seconds = number("REARGUARD_SECONDS");
-    let from = number("REARGUARD_FROM").unwrap_or(course::MORE);
-    let seeds = number("REARGUARD_SEEDS").unwrap_or(if seconds.is_some() { u64::MAX - from } else { 60 });
+    let from = number("REARGUARD_FROM").unwrap_or(first);
+    let seeds = number("REARGUARD_SEEDS").unwrap_or(if seconds.is_some() { u64::MAX - from } else { few });
     let span = seconds.map_or(Duration::MAX, Duration::from_secs);
     let (sum, failed) = run_all(|nth| (nth < seeds).then_some(from + nth), span);
     assert!(sum.incidents() > 0, "nothing was tried");
     assert!(failed.is_empty(), "broken promises: {failed:?}");
+}
+
+#[test]
+fn every_promise_holds_whatever_happens() {
+    match number("REARGUARD_SEED") {
+        Some(seed) => println!("{}", run(seed, true)),
+        None => every_promise_holds(course::MORE, 60),
+    }
+}
+
+#[test]
+fn close_courses_keep_every_promise_as_well() {
+    every_promise_holds(course::CLOSE, 60);
 }
 
 #[test]
