@@ -281,7 +281,7 @@ fn end_of_watch(state: &State, watch: &Watch, readings: &[rule::Reading]) -> Dec
     let mut ledger = state.ledger.clone();
     let live = watch.live.clone();
     let situation = if readings.iter().all(|reading| reading.verdict == Verdict::Good) {
-        Ledger::note(&mut ledger.good, watch.candidate.clone());
+        ledger.note_good(watch.candidate.clone());
         Situation::Steady { live }
     } else {
         Situation::Learning { live: Some(live) }
@@ -311,7 +311,7 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     }
     let mut ledger = state.ledger.clone();
     if !contains(&ledger.accused, &active.id) {
-        Ledger::note(&mut ledger.good, active.clone());
+        ledger.note_good(active.clone());
     }
     Decision::become_state(State { situation: Situation::Steady { live: live.clone() }, ledger })
 }

@@ -106,10 +106,10 @@ pub struct Hold {
     pub pin: Option<DeploymentId>,
 }
 
-/// What outlives situations. Bounded: each list keeps the newest [`Ledger::KEEP`].
+/// What outlives situations. Bounded: each list keeps its newest entries, [`Ledger::KEEP`] where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Deployments that were seen to be good, oldest first.
+    /// Deployments that were seen to be good, oldest first; [`Ledger::KEEP_GOOD`] of them.
     pub good: Vec<Deployment>,
     /// Deployments that were rolled back from, with what they ran.
     pub condemned: Vec<(DeploymentId, Artifact)>,
@@ -127,8 +127,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// How many entries each list keeps. The platform itself goes back ten deployments.
+    /// How many entries a list keeps. As many rollbacks may be allowed in a period.
     pub const KEEP: usize = 32;
+
+    /// How many good deployments are kept: each with all it ran, and the platform itself goes back ten deployments.
+    pub const KEEP_GOOD: usize = 12;
 
     /// How many incidents' lost requests are kept: each is as large as the list of deployments.
     pub const KEEP_LOST: usize = 4;
@@ -136,6 +139,14 @@ impl Ledger {
     /// The incident that `deployment` was made for, if it is ours.
     pub fn made_for(&self, deployment: &DeploymentId) -> Option<&IncidentId> {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
+    }
+
+    /// Adds a deployment that was seen to be good.
+    pub fn note_good(&mut self, good: Deployment) {
+        Self::note(&mut self.good, good);
+        if self.good.len() > Self::KEEP_GOOD {
+            self.good.remove(0);
+        }
     }
 
     /// Adds to one of the lists, unless it is in there, and forgets the oldest beyond the bound.

@@ -3,7 +3,7 @@
 use super::super::effect::{Answer, Effect, Reason};
 use super::super::observation::{AppView, Observation};
 use super::super::policy::{Mode, Policy};
-use super::super::state::{Call, CallStatus, Ledger, Outcome, Stage};
+use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::{Decision, rolling_back};
@@ -238,7 +238,7 @@ fn settled(mut draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
     if let (Kind::Commit, Stage::Committing { rollback, .. }) = (kind, &draft.incident.stage) {
         // It was live and healthy for a whole soak: a target for the next incident.
         let rollback = rollback.clone();
-        Ledger::note(&mut draft.ledger.good, rollback);
+        draft.ledger.note_good(rollback);
     }
     draft.close(kind.outcome(), kind.reason(), seen)
 }
