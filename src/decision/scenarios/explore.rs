@@ -27,7 +27,7 @@ use crate::decision::sample::Window;
 use crate::decision::state::Situation;
 
 /// How many events are tried in a row where nobody asks for another number.
-const DEPTH: usize = 3;
+const DEPTH: usize = 2;
 /// One in so many worlds has to come to an end.
 const CALMED: u64 = 512;
 /// More deployments than that are no small world.
