@@ -71,7 +71,7 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
         None => return Decision::wait(hold.why, None),
     };
-    let mut ledger = state.ledger.clone();
+    let mut ledger = with_what_left(policy, state, &situation, seen);
     if let Some(pin) = &hold.pin {
         // A person took it over, here or at the platform.
         ledger.settled.retain(|(id, _)| id != pin);
@@ -202,7 +202,10 @@ fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
 fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Observation<'_>) -> Ledger {
     let mut ledger = state.ledger.clone();
     if let (Some(old), Some(new)) = (state.live(), next.live())
+        && old.id != new.id
         && !ledger.good.iter().any(|good| good.id == old.id)
+        // What had its incident was judged by it.
+        && !contains(&ledger.accused, &old.id)
         && !bad_before(policy, old, new.since, seen).is_empty()
     {
         Ledger::note(&mut ledger.condemned, (old.id.clone(), Artifact::default()));

@@ -111,7 +111,8 @@ pub struct Hold {
 pub struct Ledger {
     /// Deployments that were seen to be good, oldest first; [`Ledger::KEEP_GOOD`] of them.
     pub good: Vec<Deployment>,
-    /// Deployments that were rolled back from, with what they ran.
+    /// Deployments that are nothing to go back to, with what they ran where that is known: an incident found them bad, or
+    /// they failed until they were replaced and were never seen to be good.
     pub condemned: Vec<(DeploymentId, Artifact)>,
     /// Deployments that have had their incident.
     pub accused: Vec<DeploymentId>,

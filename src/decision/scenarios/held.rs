@@ -248,3 +248,17 @@ fn a_blind_soak_is_given_as_long_again_and_no_less_than_its_samples_need() {
         assert_eq!(world.at.since(began), minutes(given_up));
     }
 }
+
+#[test]
+fn a_rollback_that_failed_under_a_hold_until_it_was_replaced_is_nothing_to_go_back_to() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    world.outage = true;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy));
+    let rollback = world.platform.active.clone();
+    world.platform.revert(Who::Person, world.at).expect("a revert");
+    world.run_until(|world| world.platform.active != rollback);
+    world.run(secs(20));
+    assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == rollback), "{}", world.transcript());
+}

@@ -386,4 +386,7 @@ fn a_release_is_condemned_unless_something_speaks_for_it() {
     let mut world = asking();
     world.ask(Request::Reject);
     assert!(!condemned(&world));
+    world.release();
+    world.run(minutes(2));
+    assert!(!condemned(&world), "a person said that it is not bad, so that it fails until it is replaced is no news");
 }
