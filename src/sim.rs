@@ -4,7 +4,7 @@
 //! One thread, paused time: an hour takes milliseconds, and a seed always gives the same course. `course` draws what
 //! happens from the seed: releases, people, faults of every kind, crashes. `machine` is the host they happen on (its
 //! clock, its network, its disk), `wire` the way to the platform and the sites, which are those of the lab, `disk` the
-//! way to the journal. `life` runs one process from its start to its end, `run` a whole course. `judge` looks at the
+//! way to the journal. `panics` are counted. `life` runs one process from its start to its end, `run` a whole course. `judge` looks at the
 //! platform's own ledger, never at what the daemon believes.
 //!
 //! `told` has courses that are told instead of drawn, to look at one step of the daemon. From seed 10,000,000 on courses
@@ -33,6 +33,7 @@ mod happen;
 mod judge;
 mod life;
 mod machine;
+mod panics;
 mod run;
 mod sum;
 mod told;

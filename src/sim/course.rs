@@ -13,6 +13,8 @@ pub(super) use draw::{CLOSE, MORE};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
+/// How long an app is left alone after a rollback, in every course.
+pub(super) const COOLDOWN_MS: i64 = 30_000;
 
 /// Something that happens. Apps are counted from 0.
 #[derive(Clone, Debug)]
@@ -56,6 +58,30 @@ pub(super) enum Event {
 }
 
 impl Event {
+    /// Whether something is broken by it, and not by a person who does their work.
+    pub(super) fn is_fault(&self) -> bool {
+        match self {
+            Self::Push(..)
+            | Self::Person(..)
+            | Self::Health(..)
+            | Self::NoFaults
+            | Self::CutOff(false)
+            | Self::SitesCutOff(false)
+            | Self::Disk(Trouble::None)
+            | Self::Token(true)
+            | Self::Pause(..)
+            | Self::Ask(..)
+            | Self::Mode(..)
+            | Self::Leaves(..)
+            | Self::Renamed(_)
+            | Self::Policy { .. }
+            | Self::RollbackFate(_, Fate::Works) => false,
+            Self::Region(_, region) => *region != "ams",
+            Self::Wall(off_ms) => *off_ms != 0,
+            _ => true,
+        }
+    }
+
     /// Its word, and for a fault of the platform that of its kind.
     pub(super) fn word(&self) -> String {
         let (group, said) = match self {
@@ -101,4 +127,11 @@ pub(super) struct Course {
     pub(super) length_ms: i64,
     /// The faults stop at the end, and everything has to come to its end.
     pub(super) is_liveness: bool,
+}
+
+impl Course {
+    /// How many apps may want a rollback within a minute.
+    pub(super) fn at_once(&self) -> usize {
+        if self.apps > 2 { 2 } else { 3 }
+    }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::machine::{Machine, Point, lock};
+use super::machine::{EPOCH_MS, Machine, Point, lock};
 use crate::clock::Moment;
-use crate::decision::effect::Effect;
+use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
-use crate::ids::{DeploymentId, IncidentId, PlatformAppId};
+use crate::ids::{IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
     SqliteJournal, TimelineEntry,
@@ -40,16 +40,54 @@ pub(super) struct Disk {
     pub(super) file: std::path::PathBuf,
     /// The call of each app that stands in the journal, unanswered.
     pub(super) intents: Intents,
-    /// The target of each rollback that ever stood there, whether it was sent or not.
-    pub(super) asked_for: Arc<Mutex<Vec<DeploymentId>>>,
+    /// Each rollback that ever stood there, whether it was sent or not.
+    pub(super) requests: Arc<Mutex<Vec<Request>>>,
     /// How often anything was read, or tried to be.
     pub(super) reads: Arc<AtomicUsize>,
+}
+
+/// A request for a rollback, as the journal has it.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The platform's id of it.
+    pub(super) app: String,
+    pub(super) target: String,
+    pub(super) at_ms: i64,
+    /// What it made, where the answer was written down.
+    pub(super) made: Option<String>,
+    /// Nobody knows what became of it.
+    pub(super) is_unclear: bool,
 }
 
 /// By the platform's id of the app.
 pub(super) type Intents = Arc<Mutex<BTreeMap<String, Effect>>>;
 
 impl Disk {
+    /// Notes what an entry says of calls: the one that it answers, and the one that it owes.
+    fn note(&self, app: String, effect: Option<Effect>, answer: Option<&Answer>) {
+        let (mut intents, mut requests) = (lock(&self.intents), lock(&self.requests));
+        if let Some(answer) = answer
+            && let Some(Effect::CreateRollback { .. }) = intents.remove(&app)
+            && let Some(request) = requests.iter_mut().rfind(|request| request.app == app)
+        {
+            request.is_unclear = *answer == Answer::Unresolved;
+            request.made = match answer {
+                Answer::Created(made) => Some(made.id.to_string()),
+                _ => None,
+            };
+        }
+        let Some(effect) = effect else { return };
+        if let Effect::CreateRollback { target, .. } = &effect {
+            let (target, at_ms) = (target.to_string(), EPOCH_MS + self.machine.uptime_ms());
+            requests.push(Request { app: app.clone(), target, at_ms, made: None, is_unclear: true });
+        }
+        assert_eq!(
+            intents.insert(app, effect),
+            None,
+            "a second call is written down before the first has its answer"
+        );
+    }
+
     /// As one process sees it.
     pub(super) fn open(&self) -> Arc<dyn Journal> {
         Arc::new(OpenDisk { disk: self.clone(), store: SqliteJournal::inline(&self.file) })
@@ -118,19 +156,11 @@ impl Journal for OpenDisk {
 
     fn record(&self, entry: Entry) -> Call<'_, ()> {
         let (app, effect) = (entry.id.to_string(), entry.effect.clone());
-        let (intents, is_answer) = (Arc::clone(&self.disk.intents), entry.answered.is_some());
-        let asked_for = Arc::clone(&self.disk.asked_for);
+        let (disk, answer) = (self.disk.clone(), entry.answered.clone());
         self.write(move || {
             Box::pin(async move {
                 self.store.record(entry).await?;
-                if let Some(Effect::CreateRollback { target, .. }) = &effect {
-                    lock(&asked_for).push(target.clone());
-                }
-                match effect {
-                    Some(effect) => drop(lock(&intents).insert(app, effect)),
-                    None if is_answer => drop(lock(&intents).remove(&app)),
-                    None => {}
-                }
+                disk.note(app, effect, answer.as_ref());
                 Ok(())
             })
         })

@@ -31,6 +31,11 @@ impl Run {
         }
     }
 
+    /// The faults stop, and that is all: every pin of ours has to be in somebody's hands.
+    pub(super) async fn settles(&mut self, engine: &mut Engine) {
+        self.calm(engine).await;
+    }
+
     async fn an_open_incident(&self, backend: &impl Backend) -> Option<AppStatus> {
         let statuses = backend.apps().await;
         statuses.into_iter().find(|app| app.state == "incident" || app.blind.as_deref() == Some("journal"))
@@ -46,6 +51,7 @@ impl Run {
         for app in 0..self.shapes.len() {
             self.lift(Some(app), "observe");
             (self.shapes[app].mode, self.shapes[app].is_there) = ("enforce", true);
+            self.modes.push((app, self.machine.uptime_ms(), "enforce"));
             let site = &self.shapes[app].site;
             drop(self.lab.set_rollback_fate(site, Fate::Works));
             drop(self.lab.set_health(site, Health::Good));
@@ -86,6 +92,7 @@ impl Run {
             return;
         }
         self.tell(&format!("-- drill of app {app}"));
+        self.drills += 1;
         self.lab.push(&site, Release::good("good again")).expect("a good release");
         tokio::time::sleep(Duration::from_secs(240)).await;
         let bad = self

@@ -3,12 +3,15 @@
 use super::course::Event;
 use super::life::{End, asked};
 use super::machine::lock;
-use super::run::{Quiet, Run};
+use super::run::{Quiet, Run, Shape};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
 use crate::lab::GUARD_TOKEN;
 use crate::server::{ActionError, Backend};
+
+/// A process that is younger has not read its journal for certain.
+const JUST_MS: i64 = 20_000;
 
 impl Run {
     pub(super) async fn happens(&mut self, event: Event, engine: &mut Engine) -> Option<End> {
@@ -39,20 +42,12 @@ impl Run {
             }
             Event::Pause(app, false) => self.resumes(app, &backend).await,
             Event::Ask(app, Request::Resume) => self.resumes(Some(app), &backend).await,
-            Event::Ask(app, request) => {
-                let name = AppName::from(self.shapes[app].name.as_str());
-                if let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) {
-                    drop(backend.request(&incident, request).await);
-                }
-            }
+            Event::Ask(app, request) => self.asks(app, request, &backend).await,
             Event::Mode(app, mode) => {
                 self.lift(Some(app), "observe");
                 self.shapes[app].mode = mode;
                 self.reload(engine);
-                if mode == "observe" && self.shapes[app].is_there {
-                    let now = self.machine.uptime_ms();
-                    self.quiet.push(Quiet::of(Some(app), now, true, "observe"));
-                }
+                self.is_in_force(app);
             }
             Event::Leaves(app, leaves) => {
                 let others = self.shapes.iter().filter(|shape| shape.is_there).count();
@@ -63,6 +58,7 @@ impl Run {
                     }
                     self.shapes[app].is_there = !leaves;
                     self.reload(engine);
+                    self.is_in_force(app);
                 }
             }
             Event::Renamed(app) => {
@@ -100,11 +96,61 @@ impl Run {
         None
     }
 
+    /// A person's word on the app's open incident.
+    async fn asks(&mut self, app: usize, request: Request, backend: &impl Backend) {
+        let name = AppName::from(self.shapes[app].name.as_str());
+        let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
+        if backend.request(&incident, request).await.is_ok() {
+            self.words.push((app, self.machine.uptime_ms(), request));
+        }
+    }
+
+    /// The app's mode is in force from now on, if the app is.
+    fn is_in_force(&mut self, app: usize) {
+        let (now, Shape { mode, is_there, .. }) = (self.machine.uptime_ms(), &self.shapes[app]);
+        if !is_there {
+            return;
+        }
+        self.modes.push((app, now, mode));
+        if *mode == "observe" && !self.quiet.iter().any(|quiet| quiet.is_open(app, "observe")) {
+            self.quiet.push(Quiet::of(Some(app), now, true, "observe"));
+        }
+    }
+
     pub(super) async fn resumes(&mut self, app: Option<usize>, backend: &impl Backend) {
-        self.lift(app, "paused");
-        self.resumed.push((app, self.machine.uptime_ms()));
+        let statuses = backend.apps().await;
         let name = app.map(|app| AppName::from(self.shapes[app].name.as_str()));
-        drop(backend.pause(name.as_ref(), false).await);
+        // It may be written although the answer says that it was not, or does not come: the next process will know.
+        let mut unsettled = Vec::new();
+        for quiet in self.quiet.iter_mut().filter(|quiet| quiet.why == "paused" && quiet.is_durable) {
+            if quiet.to_ms.is_none() && (app.is_none() || quiet.app == app) {
+                quiet.is_durable = false;
+                unsettled.push((quiet.app, quiet.from_ms));
+            }
+        }
+        match backend.pause(name.as_ref(), false).await {
+            Ok(()) => {}
+            Err(ActionError::Unavailable) => return,
+            Err(_) => {
+                for quiet in &mut self.quiet {
+                    quiet.is_durable |= unsettled.contains(&(quiet.app, quiet.from_ms));
+                }
+                return;
+            }
+        }
+        self.lift(app, "paused");
+        if app.is_none() {
+            self.resumed_all.push(self.machine.uptime_ms());
+        }
+        // What is held then is theirs from now on. One that has just begun has not said yet what is held.
+        let now = self.machine.uptime_ms();
+        let has_just_begun = self.ends.last().is_some_and(|end| now - end < JUST_MS);
+        for (_, shape) in self.shapes.iter().enumerate().filter(|(n, _)| app.is_none_or(|app| app == *n)) {
+            let status = statuses.iter().find(|status| status.name.as_str() == shape.name);
+            let is_held = status.is_some_and(|status| status.state == "held");
+            let pin = self.lab.app(&shape.site).ok().and_then(|state| state.pinned);
+            self.taken_over.extend(pin.filter(|_| is_held || has_just_begun));
+        }
     }
 
     /// What was quiet need not be from here on.
@@ -120,6 +166,7 @@ impl Run {
     /// What was in force and not durable went with the process, and with the journal what was.
     pub(super) fn ended(&mut self) {
         let now = self.machine.uptime_ms();
+        self.ends.push(now);
         for quiet in self.quiet.iter_mut().filter(|quiet| quiet.to_ms.is_none()) {
             if !quiet.is_durable || (self.loses_state && quiet.why == "paused") {
                 quiet.to_ms = Some(now);
@@ -129,6 +176,7 @@ impl Run {
             self.lost_ms.push(now);
             self.count_incidents();
             lock(&self.disk.intents).clear();
+            lock(&self.wire.unread).clear();
             for ending in ["db", "db-wal", "db-shm"] {
                 drop(std::fs::remove_file(self.disk.file.with_extension(ending)));
             }

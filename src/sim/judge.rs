@@ -2,14 +2,27 @@
 //!
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
-use super::course::RECONCILE_MS;
+use std::collections::BTreeSet;
+
+use super::course::{COOLDOWN_MS, RECONCILE_MS};
 use super::machine::{EPOCH_MS, lock};
+use super::panics;
 use super::run::Run;
+use crate::decision::observation::Request;
 use crate::lab::{Entry, GUARD_TOKEN, Operation, Phase, Who};
 use crate::server::AppStatus;
 
 /// A write is on its way for less than that after the last look before it.
 const ON_ITS_WAY_MS: i64 = 100;
+
+/// What a rule that is Bad when a rollback is asked for has seen: its longest window and one more.
+const RECENT_MS: i64 = 60_000;
+
+/// How long after its end an incident's lost requests are reckoned with.
+const LATEST_MS: i64 = 3_600_000;
+
+/// Somewhat less than the minute in which the storm breaker counts.
+const STORM_MS: i64 = 55_000;
 
 /// A pin may go unseen for so long: the longest poll, and what an answer takes.
 const UNSEEN_MS: i64 = 45_000;
@@ -25,7 +38,12 @@ pub(super) fn whole(run: &Run) {
         no_rollback_is_rolled_back(run, app);
         nothing_while_it_is_to_be_quiet(run, app);
         within_the_budget(run, app);
+        not_within_the_cooldown(run, app);
+        not_without_a_yes(run, app);
     }
+    no_more_apps_at_once_than_the_storm_breaker_lets(run);
+    assert_eq!(panics::count(), 0, "a task panicked\n{}", run.story());
+    nothing_is_repeated_unread(run);
     nobody_is_accused_of_what_another_did(run);
     every_write_stands_in_the_journal(run);
     no_secret_is_kept(run);
@@ -59,8 +77,15 @@ fn every_rollback_pins(run: &Run, app: usize) {
     }
 }
 
-/// Whether a request was carried out so late, or shown so late, that nobody looked for it any more.
+/// Whether a request was carried out so late, or shown so late, that nobody looked for it any more. One whose answer
+/// stands in the journal was never looked for.
 fn came_to_light_late(run: &Run, entry: &Entry) -> bool {
+    if lock(&run.disk.requests)
+        .iter()
+        .any(|request| request.made.is_some() && request.made == entry.deployment)
+    {
+        return false;
+    }
     let applied = entry.applied_ms.unwrap_or(entry.at_ms) - entry.at_ms;
     applied + run.lag_ms() + 6_000 >= RECONCILE_MS
 }
@@ -98,11 +123,24 @@ fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
     live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
 }
 
-/// [I6, I14, I16, I17] What is rolled back gave bad answers itself, as many as the rule asks for.
+/// Those that were carried out when they arrived, so that what was live then is what they rolled back.
+fn prompt(run: &Run, app: usize) -> Vec<Entry> {
+    rollbacks(run, app).into_iter().filter(|entry| entry.applied_ms == Some(entry.at_ms)).collect()
+}
+
+/// How many good and bad answers a deployment gave from `from_ms` on, on the machine's clock.
+fn answers(run: &Run, deployment: &str, from_ms: i64) -> (usize, usize) {
+    let answers = lock(&run.wire.answers);
+    let recent = answers.get(deployment).into_iter().flatten().filter(|(at, _)| *at >= from_ms);
+    recent
+        .fold((0, 0), |(good, bad), (_, is_good)| (good + usize::from(*is_good), bad + usize::from(!is_good)))
+}
+
+/// [I6, I14, I16, I17] What is rolled back gave bad answers itself just before, as many as the rule asks for.
 fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
-    for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
+    for entry in &prompt(run, app) {
         let accused = entry.active_before.as_deref().unwrap_or("");
-        let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
+        let (good, bad) = answers(run, accused, entry.at_ms - EPOCH_MS - RECENT_MS);
         if bad < 3 && is_shown(run, app, entry) {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
         }
@@ -124,7 +162,7 @@ fn nobody_is_accused_of_what_another_did(run: &Run) {
         if records.any(|record| record.deployments.iter().any(repeats)) {
             continue;
         }
-        let (good, bad) = lock(&run.wire.answers).get(accused).copied().unwrap_or_default();
+        let (good, bad) = answers(run, accused, 0);
         assert!(bad >= 2, "{accused} is accused with {good} good and {bad} bad answers\n{}", run.story());
     }
 }
@@ -133,17 +171,23 @@ fn nobody_is_accused_of_what_another_did(run: &Run) {
 fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
     let all = rollbacks(run, app);
-    let reverted = ours(run, app).iter().any(|entry| entry.operation == Operation::RevertRollback);
+    // A revert says that going back did not help: the release was not the cause.
+    let reverts = |rollback: &Entry| {
+        let ours = ours(run, app);
+        ours.iter().any(|entry| {
+            let is_revert = entry.operation == Operation::RevertRollback && entry.applied();
+            is_revert && entry.pinned_before == rollback.deployment
+        })
+    };
     for (n, entry) in all.iter().enumerate() {
         let target = entry.target.as_deref().unwrap_or("");
-        let was_live = state.deployment(target).is_some_and(|target| target.live_ms.is_some());
-        if !was_live || entry.active_before.as_deref() == Some(target) {
+        let live_ms = state.deployment(target).and_then(|target| target.live_ms);
+        if live_ms.is_none_or(|at| at >= entry.at_ms) || entry.active_before.as_deref() == Some(target) {
             broken(run, "a target that was never live, or is the accused", entry);
         }
-        let mut known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
-        let accused_before = known.any(|before| before.active_before.as_deref() == Some(target));
-        // A revert says that going back did not help: the release was not the cause.
-        if accused_before && !reverted {
+        let known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
+        let mut accused_before = known.filter(|before| before.active_before.as_deref() == Some(target));
+        if accused_before.any(|before| !reverts(before)) {
             broken(run, "back to a release that was rolled back from", entry);
         }
     }
@@ -165,14 +209,11 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
             crate::lab::Cause::Rollback { target } => Some(target.clone()),
             _ => None,
         });
-        let of_the_same = ours.iter().filter(|asked| {
-            asked.operation == Operation::CreateRollback && asked.target == target && asked.seq < entry.seq
+        // Written down, and nobody knows what became of it: whoever reads that it is there cannot know whose it is.
+        let asked_the_same = lock(&run.disk.requests).iter().any(|request| {
+            let is_recent = (0..LATEST_MS).contains(&(entry.at_ms - request.at_ms));
+            request.is_unclear && is_recent && Some(&request.target) == target.as_ref()
         });
-        let unclear = of_the_same.clone().any(|asked| asked.fault.is_some());
-        // Written down and not sent: whoever reads it cannot know.
-        let written =
-            lock(&run.disk.asked_for).iter().filter(|id| Some(id.as_str()) == target.as_deref()).count();
-        let asked_the_same = unclear || of_the_same.count() < written;
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
         let lag = run.lag_ms() + ON_ITS_WAY_MS;
         let came_just_now = state.deployment(pin).is_some_and(|pin| pin.created_ms + lag >= entry.at_ms);
@@ -189,7 +230,7 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     if run.course.unknowns.cause_details == crate::lab::Shown::Omitted {
         return;
     }
-    for entry in rollbacks(run, app).iter().filter(|entry| entry.fault.is_none()) {
+    for entry in &prompt(run, app) {
         let accused = entry.active_before.as_deref().and_then(|id| state.deployment(id));
         if accused.is_some_and(crate::lab::Deployment::is_rollback) && is_shown(run, app, entry) {
             broken(run, "a rollback is rolled back", entry);
@@ -226,6 +267,67 @@ fn within_the_budget(run: &Run, app: usize) {
             broken(run, "more rollbacks than the budget has", entry);
         }
     }
+}
+
+/// [I12] Some time lies between two rollbacks that were known of.
+fn not_within_the_cooldown(run: &Run, app: usize) {
+    let all = rollbacks(run, app);
+    for two in all.windows(2) {
+        let [first, second] = two else { continue };
+        let is_known = !came_to_light_late(run, first) && !run.is_lost_between(first.at_ms, second.at_ms);
+        if is_known && first.active_before != second.active_before && second.at_ms - first.at_ms < COOLDOWN_MS
+        {
+            broken(run, "a rollback within the cooldown", second);
+        }
+    }
+}
+
+/// In mode approve nothing is rolled back without a person's yes, nor after their no.
+fn not_without_a_yes(run: &Run, app: usize) {
+    let state = run.lab.record(&run.shapes[app].site);
+    for entry in &prompt(run, app) {
+        let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
+        let Some(live_ms) = live.and_then(|live| live.live_ms) else { continue };
+        let (from, to) = (live_ms - EPOCH_MS, entry.at_ms - EPOCH_MS);
+        let said = |word| {
+            run.words.iter().any(|(of, at, said)| *of == app && *said == word && (from..to).contains(at))
+        };
+        let mut of_app = run.modes.iter().filter(|(of, ..)| *of == app);
+        let before = of_app.clone().rfind(|(_, at, _)| *at <= from).map(|(.., mode)| *mode);
+        let is_approve = before == Some("approve")
+            && of_app.all(|(_, at, mode)| !(from..=to).contains(at) || *mode == "approve");
+        if is_approve && is_shown(run, app, entry) && !said(Request::Approve) {
+            broken(run, "a rollback without a yes", entry);
+        }
+        let died_since = run.ends.iter().any(|end| (from..to).contains(end));
+        if said(Request::Reject) && !died_since && !run.is_lost_between(live_ms, entry.at_ms) {
+            broken(run, "a rollback after a no", entry);
+        }
+    }
+}
+
+/// [I15] When more apps want a rollback within a minute than the storm breaker lets, it is not them.
+fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
+    let entries = run.lab.ledger().entries;
+    let asked = entries.iter().filter(|entry| entry.who == Who::Guard);
+    let asked: Vec<&Entry> = asked.filter(|entry| entry.operation == Operation::ValidateRollback).collect();
+    for (n, last) in asked.iter().enumerate() {
+        let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
+        let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();
+        let first_ms = minute.map(|entry| entry.at_ms).min().unwrap_or(last.at_ms) - EPOCH_MS;
+        // Who wanted one is forgotten with the process, and when a person says that it goes on.
+        let in_between = first_ms..=last.at_ms - EPOCH_MS;
+        let is_forgotten = run.ends.iter().chain(&run.resumed_all).any(|at| in_between.contains(at));
+        if apps.len() > run.course.at_once() && !is_forgotten {
+            broken(run, "more apps at once than the storm breaker lets", last);
+        }
+    }
+}
+
+/// [I4] After an answer that is not conclusive the platform is read before the same is sent again.
+fn nothing_is_repeated_unread(run: &Run) {
+    let repeated = lock(&run.wire.repeated);
+    assert!(repeated.is_empty(), "sent again without a read: {repeated:?}\n{}", run.story());
 }
 
 /// [I1] Nothing is sent that does not stand in the journal, unanswered.
@@ -272,8 +374,7 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
         if run.machine.uptime_ms() - applied < UNSEEN_MS {
             continue;
         }
-        // A person who resumed took it over.
-        if run.resumed.iter().any(|(app, at)| app.is_none_or(|app| app == n) && *at >= applied) {
+        if run.taken_over.contains(pin) {
             continue;
         }
         broken(run, &format!("a pin is forgotten, the app is {known:?}"), &made);

@@ -1,20 +1,22 @@
 //! A whole course: processes one after the other on one machine, until it is over, and then the judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::course::{Course, Event, RECONCILE_MS};
+use super::course::{COOLDOWN_MS, Course, Event, RECONCILE_MS};
 use super::disk::{Disk, Intents};
 use super::judge;
 use super::life::{End, live, parsed};
 use super::machine::{EPOCH_MS, Machine};
+use super::panics;
 use super::sum::Sum;
 use super::wire::{Answers, Wire};
 use crate::daemon::Engine;
+use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
@@ -52,8 +54,16 @@ pub(super) struct Run {
     pub(super) token: Arc<Mutex<String>>,
     pub(super) shapes: Vec<Shape>,
     pub(super) quiet: Vec<Quiet>,
-    /// When people resumed which app, or all of them: what was pinned then is theirs.
-    pub(super) resumed: Vec<(Option<usize>, i64)>,
+    /// The pins that were held when a person said that it goes on: they are theirs.
+    pub(super) taken_over: BTreeSet<String>,
+    /// What people said of the open incident of an app, and when.
+    pub(super) words: Vec<(usize, i64, Request)>,
+    /// Which mode was in force for an app from when on.
+    pub(super) modes: Vec<(usize, i64, &'static str)>,
+    /// When people said that it goes on for all.
+    pub(super) resumed_all: Vec<i64>,
+    /// When processes ended.
+    pub(super) ends: Vec<i64>,
     /// What happens when the process passes the point that is waited for.
     pub(super) meeting: Vec<Event>,
     /// When the state was lost, and with it what was known of rollbacks and pins.
@@ -66,6 +76,8 @@ pub(super) struct Run {
     pub(super) metrics: Option<Metrics>,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
+    /// How often a drill was held at the end.
+    pub(super) drills: usize,
     next: usize,
     pub(super) lives: usize,
     is_told: bool,
@@ -83,6 +95,7 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
 /// Runs `course`, with what chance is left drawn from `seed`.
 pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
     fastrand::seed(seed);
+    panics::none_yet();
     let _log = is_told.then(|| {
         let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
         tracing::subscriber::set_default(log.with_test_writer().finish())
@@ -107,6 +120,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
     let shapes: Vec<Shape> = (0..course.apps).map(shape).collect();
     let observed = shapes.iter().enumerate().filter(|(_, shape)| shape.mode == "observe");
     let quiet = observed.map(|(app, _)| Quiet::of(Some(app), 0, true, "observe")).collect();
+    let modes = shapes.iter().enumerate().map(|(app, shape)| (app, 0, shape.mode)).collect();
     let intents = Intents::default();
     let wire = Wire {
         machine: Arc::clone(&machine),
@@ -115,6 +129,8 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         answers: Answers::default(),
         intents: Arc::clone(&intents),
         unannounced: Arc::default(),
+        unread: Arc::default(),
+        repeated: Arc::default(),
         looks: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");
@@ -123,7 +139,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         trouble: Arc::default(),
         file,
         intents,
-        asked_for: Arc::default(),
+        requests: Arc::default(),
         reads: Arc::default(),
     };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
@@ -137,13 +153,18 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         token,
         shapes,
         quiet,
-        resumed: Vec::new(),
+        taken_over: BTreeSet::new(),
+        words: Vec::new(),
+        modes,
+        resumed_all: Vec::new(),
+        ends: Vec::new(),
         meeting: Vec::new(),
         lost_ms: Vec::new(),
         loses_state: false,
         incidents: BTreeMap::new(),
         metrics: None,
         accused: Vec::new(),
+        drills: 0,
         next: 0,
         lives: 0,
         is_told,
@@ -178,6 +199,10 @@ impl Quiet {
     pub(super) fn of(app: Option<usize>, from_ms: i64, is_durable: bool, why: &'static str) -> Self {
         Self { app, from_ms, to_ms: None, is_durable, why }
     }
+
+    pub(super) fn is_open(&self, app: usize, why: &str) -> bool {
+        self.to_ms.is_none() && self.why == why && self.app == Some(app)
+    }
 }
 
 impl Run {
@@ -210,7 +235,7 @@ impl Run {
              kind: digitalocean, token_file: /the/token, api: 'https://lab.test', poll: {poll}, timeout: 5s, \
              reconcile: {RECONCILE_MS}ms }}\n",
             self.disk.file.display(),
-            if self.course.apps > 2 { 2 } else { 3 },
+            self.course.at_once(),
         );
         if *has_controls {
             text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
@@ -223,7 +248,7 @@ impl Run {
                  probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
                  burst: {burst}, timeout: 2s }}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
                  soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
-                 limits: {{ cooldown: 30s, max_rollbacks: {budget}, per: 1h }}"
+                 limits: {{ cooldown: {COOLDOWN_MS}ms, max_rollbacks: {budget}, per: 1h }}"
             )
             .expect("text");
         }
@@ -246,6 +271,8 @@ impl Run {
         }
         if self.course.is_liveness {
             self.comes_to_its_end(engine).await;
+        } else {
+            self.settles(engine).await;
         }
         End::Over
     }
@@ -311,10 +338,11 @@ impl Run {
     }
 
     fn sum(&self) -> Sum {
-        let mut sum = Sum { courses: 1, lives: self.lives, ..Sum::default() };
+        let mut sum = Sum { courses: 1, lives: self.lives, drills: self.drills, ..Sum::default() };
         sum.simulated_ms = self.machine.uptime_ms();
         for (_, event) in &self.course.events[..self.next] {
             *sum.events.entry(event.word()).or_default() += 1;
+            sum.faults += usize::from(event.is_fault());
         }
         sum.incidents.clone_from(&self.incidents);
         sum.rollbacks = (0..self.shapes.len()).map(|app| judge::rollbacks_of(self, app)).sum();

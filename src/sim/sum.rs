@@ -10,6 +10,10 @@ pub(super) struct Sum {
     pub(super) lives: usize,
     pub(super) events: BTreeMap<String, usize>,
     pub(super) rollbacks: usize,
+    /// Those of the events that are faults, whether their moment came or not.
+    pub(super) faults: usize,
+    /// How often a bad release was tried at the end, with nothing in the way.
+    pub(super) drills: usize,
     pub(super) simulated_ms: i64,
     /// Two rollbacks for one release, the first of which came to light after its time: counted, not forbidden.
     pub(super) late_pairs: usize,
@@ -24,6 +28,8 @@ impl Sum {
         self.courses += other.courses;
         self.lives += other.lives;
         self.rollbacks += other.rollbacks;
+        self.faults += other.faults;
+        self.drills += other.drills;
         self.simulated_ms += other.simulated_ms;
         self.late_pairs += other.late_pairs;
         for (word, count) in &other.incidents {
@@ -41,8 +47,10 @@ impl std::fmt::Display for Sum {
         let incidents = self.incidents();
         writeln!(
             f,
-            "{courses} courses, {} h of simulated time, {lives} processes",
-            self.simulated_ms / 3_600_000
+            "{courses} courses, {} h of simulated time, {lives} processes, {} faults drawn, {} drills",
+            self.simulated_ms / 3_600_000,
+            self.faults,
+            self.drills
         )?;
         writeln!(f, "{incidents} incidents, {rollbacks} rollbacks, {late_pairs} pairs by late answers")?;
         for (outcome, count) in &self.incidents {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
@@ -21,8 +21,8 @@ use crate::lab::Lab;
 use crate::platform::http::{Broken, InProcess};
 use crate::probe::Probe;
 
-/// How many answers of a site are remembered, by the deployment that gave them: good ones, bad ones.
-pub(super) type Answers = Arc<Mutex<BTreeMap<String, (u32, u32)>>>;
+/// The answers of the sites, by the deployment that gave them: when, on the machine's clock, and whether it was a good one.
+pub(super) type Answers = Arc<Mutex<BTreeMap<String, Vec<(i64, bool)>>>>;
 
 /// See the module.
 #[derive(Clone)]
@@ -35,8 +35,26 @@ pub(super) struct Wire {
     pub(super) intents: Intents,
     /// Writes that were sent without standing in the journal.
     pub(super) unannounced: Arc<Mutex<Vec<String>>>,
+    /// Writes without a conclusive answer since which the platform was not read: the app and the call, and since when.
+    pub(super) unread: Arc<Mutex<BTreeMap<(String, &'static str), i64>>>,
+    /// Such writes that were sent again all the same.
+    pub(super) repeated: Arc<Mutex<Vec<String>>>,
     /// How often the platform was asked for one app.
     pub(super) looks: Arc<AtomicUsize>,
+}
+
+/// The app and the call that a path is for; no app for the list of all.
+fn call_of(path: &str) -> (String, &'static str) {
+    let mut parts = path.trim_start_matches("/v2/apps").trim_start_matches('/').splitn(2, '/');
+    let (app, call) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let word = match call {
+        "rollback/validate" => "validate",
+        "rollback" => "create_rollback",
+        "rollback/commit" => "commit",
+        "rollback/revert" => "revert",
+        _ => "read",
+    };
+    (app.to_owned(), word)
 }
 
 impl Wire {
@@ -58,15 +76,19 @@ impl Wire {
 
     async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
         let is_write = request.method() != reqwest::Method::GET;
+        let call = call_of(request.url().path());
+        let began = self.machine.uptime_ms();
         if is_write {
-            self.look_up(request.url().path());
+            self.is_announced(&call);
             self.machine.pass(Point::BeforeSending).await;
+            self.is_read_first(&call);
         }
-        if !is_write && request.url().path().starts_with("/v2/apps/") {
+        if !is_write && !call.0.is_empty() {
             self.looks.fetch_add(1, Ordering::Relaxed);
         }
         self.machine.takes(1..40).await;
         if self.machine.is_cut_off() {
+            lock(&self.unread).remove(&call);
             return Err(Broken::NotConnected);
         }
         let mut asked = Request::new(Body::empty());
@@ -85,22 +107,30 @@ impl Wire {
         if self.machine.is_cut_off() {
             return Err(Broken::Lost);
         }
+        let mut unread = lock(&self.unread);
+        if is_write && !parts.status.is_server_error() && parts.status != StatusCode::REQUEST_TIMEOUT {
+            unread.remove(&call);
+        } else if !is_write && parts.status.is_success() {
+            unread.retain(|(app, _), since| *since > began || !(call.0.is_empty() || call.0 == *app));
+        }
+        drop(unread);
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))
     }
 
     /// Notes a write that the journal does not have.
-    fn look_up(&self, path: &str) {
-        let mut parts = path.trim_start_matches("/v2/apps/").splitn(2, '/');
-        let (app, call) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let word = match call {
-            "rollback/validate" => "validate",
-            "rollback" => "create_rollback",
-            "rollback/commit" => "commit",
-            "rollback/revert" => "revert",
-            other => other,
-        };
+    fn is_announced(&self, (app, word): &(String, &'static str)) {
         if lock(&self.intents).get(app).map(Effect::word) != Some(word) {
             lock(&self.unannounced).push(format!("{word} of {app}"));
+        }
+    }
+
+    /// Notes a write that is sent again although nobody has looked what became of it.
+    fn is_read_first(&self, call: &(String, &'static str)) {
+        if call.1 == "validate" {
+            return;
+        }
+        if lock(&self.unread).insert(call.clone(), self.machine.uptime_ms()).is_some() {
+            lock(&self.repeated).push(format!("{} of {}", call.1, call.0));
         }
     }
 
@@ -118,14 +148,12 @@ impl Wire {
         let app = path.strip_prefix("/sites/").and_then(|rest| rest.split('/').next());
         let live = app.and_then(|app| self.lab.live(app));
         // An answer that does not come is a bad one, until it has come.
-        let count = |good, bad| {
-            if let Some(live) = &live {
-                let mut answers = lock(&self.answers);
-                let (goods, bads) = answers.entry(live.clone()).or_default();
-                (*goods, *bads) = (*goods + good, bads.saturating_add_signed(bad));
-            }
-        };
-        count(0, 1);
+        let place = live.as_ref().map(|live| {
+            let mut answers = lock(&self.answers);
+            let of_it = answers.entry(live.clone()).or_default();
+            of_it.push((self.machine.uptime_ms(), false));
+            of_it.len() - 1
+        });
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.parse().expect("a path");
         let (parts, body) = self.ask(request).await.into_parts();
@@ -134,8 +162,8 @@ impl Wire {
             Ok(_) if parts.status.is_success() => SampleResult::Good,
             Ok(_) => SampleResult::Bad(Failure::Status(parts.status.as_u16())),
         };
-        if result == SampleResult::Good {
-            count(1, -1);
+        if let (SampleResult::Good, Some(live), Some(place)) = (result, &live, place) {
+            lock(&self.answers).entry(live.clone()).or_default()[place].1 = true;
         }
         self.machine.takes(1..20).await;
         if self.machine.are_sites_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }

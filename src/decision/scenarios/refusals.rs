@@ -388,5 +388,8 @@ fn a_release_is_condemned_unless_something_speaks_for_it() {
     assert!(!condemned(&world));
     world.release();
     world.run(minutes(2));
-    assert!(!condemned(&world), "a person said that it is not bad, so that it fails until it is replaced is no news");
+    assert!(
+        !condemned(&world),
+        "a person said that it is not bad, so that it fails until it is replaced is no news"
+    );
 }

@@ -296,7 +296,7 @@ fn release(dice: &mut Dice, version: u32) -> Release {
 fn event(dice: &mut Dice, apps: usize) -> Event {
     let app = dice.0.usize(0..apps);
     match dice.0.u32(0..34) {
-        0..8 => Event::Fault(Box::new(fault(dice, app))),
+        0..8 => Event::Fault(Box::new(fault(dice))),
         8 => Event::CutOff(true),
         9 | 10 => Event::Disk(dice.of(&[Trouble::Full, Trouble::Lies, Trouble::Locked])),
         11 => Event::Token(false),
@@ -332,7 +332,7 @@ fn action(dice: &mut Dice) -> Action {
     }
 }
 
-fn fault(dice: &mut Dice, _app: usize) -> Fault {
+fn fault(dice: &mut Dice) -> Fault {
     let writes = [
         Operation::ValidateRollback,
         Operation::CreateRollback,
