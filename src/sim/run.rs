@@ -15,12 +15,13 @@ use super::machine::{EPOCH_MS, Machine};
 use super::panics;
 use super::sum::Sum;
 use super::wire::{Answers, Wire};
+use crate::clock::Moment;
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, render};
 
 /// How an app stands in the configuration.
 pub(super) struct Shape {
@@ -74,6 +75,8 @@ pub(super) struct Run {
     pub(super) incidents: BTreeMap<&'static str, usize>,
     /// The figures of the present process.
     pub(super) metrics: Option<Metrics>,
+    /// What a scrape would have shown at the end of the course, before all faults stop.
+    pub(super) scraped: String,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
     /// How often a drill was held at the end.
@@ -163,6 +166,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         loses_state: false,
         incidents: BTreeMap::new(),
         metrics: None,
+        scraped: String::new(),
         accused: Vec::new(),
         drills: 0,
         next: 0,
@@ -269,6 +273,9 @@ impl Run {
         if let Some(end) = self.until(self.course.length_ms, engine).await {
             return end;
         }
+        let metrics = self.metrics.as_ref().expect("a process");
+        let figures = render(metrics, Moment::default()).expect("rendered");
+        self.scraped = String::from_utf8(figures).expect("text");
         if self.course.is_liveness {
             self.comes_to_its_end(engine).await;
         } else {

@@ -13,11 +13,9 @@ use super::disk::Trouble;
 use super::judge;
 use super::machine::{Passage, Point, lock};
 use super::run::{Run, through};
-use crate::clock::Moment;
 use crate::decision::effect::Verb;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
-use crate::metrics::render;
 
 /// When the bad release is pushed: `v1` was seen to be good by then.
 const PUSHED: i64 = 90_000;
@@ -77,12 +75,6 @@ fn logged(course: Course) -> (Run, String) {
     });
     let text = String::from_utf8(lock(&log.0).clone()).expect("text");
     (run, text)
-}
-
-/// What the last process would answer to a scrape.
-fn scraped(run: &Run) -> String {
-    let metrics = run.metrics.as_ref().expect("a process");
-    String::from_utf8(render(metrics, Moment::default()).expect("rendered")).expect("text")
 }
 
 fn bad_release(app: usize) -> Event {
@@ -151,7 +143,7 @@ fn a_bad_release_is_gone_and_its_rollback_committed() {
         [Verb::Rollback, Verb::Commit]
     );
     // What is counted.
-    let figures = scraped(&run);
+    let figures = &run.scraped;
     for line in [
         r#"rearguard_decisions_total{app="app-0",decision="rollback",reason="rule_fired"} 1"#,
         r#"rearguard_decisions_total{app="app-0",decision="commit",reason="soak_healthy"} 1"#,
@@ -207,7 +199,7 @@ fn a_wait_is_counted_once() {
     let stuck = Release { build: Fate::Sticks, ..Release::good("v3") };
     under_way.events.push((PUSHED + 3_000, Event::Push(0, Box::new(stuck))));
     for (course, reason) in [(approve, "awaiting_approval"), (under_way, "in_progress")] {
-        let figures = scraped(&told(course));
+        let figures = told(course).scraped;
         let line = format!(r#"rearguard_decisions_total{{app="app-0",decision="wait",reason="{reason}"}} 1"#);
         assert!(figures.lines().any(|found| found == line), "{line}\n{figures}");
     }
@@ -219,7 +211,7 @@ fn a_journal_that_fails_says_so_once_and_once_that_it_works_again() {
     let events = vec![(80_000, Event::Disk(Trouble::Full)), (PUSHED, bad_release(0))];
     let (run, log) = logged(course(events.clone()));
     assert_eq!((calls(&run, 0), log.matches(fails).count()), (vec![], 1), "{log}");
-    assert!(scraped(&run).lines().any(|line| line == "rearguard_journal_writable 0"));
+    assert!(run.scraped.lines().any(|line| line == "rearguard_journal_writable 0"));
     let (run, log) = logged(course([events, vec![(PUSHED + 30_000, Event::Disk(Trouble::None))]].concat()));
     assert_eq!((calls(&run, 0), log.matches(fails).count()), (ROLLED_BACK.to_vec(), 1), "{log}");
     assert_eq!(log.matches("the journal works again\n").count(), 1, "{log}");
