@@ -29,7 +29,9 @@ pub(super) struct Order {
     pub(super) seat: Seat,
     pub(super) stop: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
-    /// The longest all of it may take; beyond, the answer is unresolved.
+    /// When it was decided on, which is as fresh as the evidence for it is.
+    pub(super) decided_at: Moment,
+    /// The longest all of it may take, the writing down included; beyond, the answer is unresolved.
     pub(super) limit: Duration,
 }
 
@@ -45,7 +47,6 @@ pub(super) struct Performed {
 /// Performs `order`. Ends within its limit; nothing is sent any more once the process is stopping.
 pub(super) async fn perform(order: Order) -> Performed {
     let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
-    let begun = order.clock.now();
     let fit = tokio::select! {
         biased;
         () = order.stop.cancelled() => Err(Unsent::By(Guard::Interrupted)),
@@ -53,7 +54,7 @@ pub(super) async fn perform(order: Order) -> Performed {
             fit.unwrap_or(Err(Unsent::By(Guard::Interrupted)))
         }
     };
-    done.answer = match fit.and_then(|()| last_look(&order, begun)) {
+    done.answer = match fit.and_then(|()| last_look(&order)) {
         Err(Unsent::By(guard)) => Answer::NotSent(guard),
         Err(Unsent::Denied) => Answer::NotApplied { why: Rejection::Denied, retry_after: None },
         Ok(left) => {
@@ -105,7 +106,7 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
 
 /// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
 /// the decision. Gives the time that is left.
-fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
+fn last_look(order: &Order) -> Result<Duration, Unsent> {
     if order.paused.is_paused(&order.id) {
         return Err(Unsent::By(Guard::Paused));
     }
@@ -113,8 +114,9 @@ fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
     if order.seat.wanted().as_ref().is_some_and(is_observed) {
         return Err(Unsent::By(Guard::Observe));
     }
-    // A process that was stopped, or a machine that slept: its timers may not have noticed, this clock has.
-    let left = order.limit.checked_sub(order.clock.now().since(begun));
+    // A journal that took its time, a process that was stopped, a machine that slept: its timers may not have
+    // noticed, this clock has. What was decided on before is decided on again.
+    let left = order.limit.checked_sub(order.clock.now().since(order.decided_at));
     left.filter(|_| !order.stop.is_cancelled()).ok_or(Unsent::By(Guard::Interrupted))
 }
 

@@ -124,7 +124,7 @@ fn may_have_made(
         return false;
     }
     match &view.active {
-        Some(active) if active.id == *pin => requests.made(active).is_some(),
+        Some(active) if active.id == *pin => requests.may_have_made(active),
         _ => true,
     }
 }

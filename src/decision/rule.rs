@@ -111,12 +111,15 @@ impl Span {
     }
 }
 
-/// Whether the newest sample that says anything is too old to speak for the app now. Three periods: one lost
-/// sample is not silence.
+/// Whether the newest sample that says anything is too old to speak for the app now.
 fn is_silent(probe: &ProbePolicy, window: &Window, span: Span) -> bool {
-    let patience = probe.period * 3 + probe.timeout;
     let newest = window.between(span.from, span.to).rev().find(|sample| is_known(sample));
-    newest.is_none_or(|sample| span.to.since(sample.at) > patience)
+    newest.is_none_or(|sample| span.to.since(sample.at) > patience(probe))
+}
+
+/// How long a sample speaks for the app. Three periods: one lost sample is not silence.
+fn patience(probe: &ProbePolicy) -> Duration {
+    probe.period * 3 + probe.timeout
 }
 
 fn is_known(sample: &Sample) -> bool {

@@ -41,6 +41,21 @@ impl Run {
         statuses.into_iter().find(|app| app.state == "incident" || app.blind.as_deref() == Some("journal"))
     }
 
+    /// One that the platform would show. What was deleted it does not show any more.
+    async fn an_unread_app(&self, backend: &impl Backend) -> Option<AppStatus> {
+        let statuses = backend.apps().await;
+        let is_unread = |app: &AppStatus| {
+            app.platform_fault.as_deref().is_some_and(|fault| fault != "not_found")
+                || app.platform_read_at.is_none()
+        };
+        let is_there = |app: &AppStatus| {
+            self.shapes
+                .iter()
+                .any(|shape| self.lab.app(&shape.site).is_ok_and(|there| there.id == app.id.as_str()))
+        };
+        statuses.into_iter().find(|app| is_unread(app) && is_there(app))
+    }
+
     async fn calm(&mut self, engine: &mut Engine) {
         self.lab.clear_faults();
         self.lab.set_unknowns(|unknowns| (unknowns.reads_lag_ms, unknowns.late_apply_ms) = (0, None));
@@ -66,6 +81,13 @@ impl Run {
         // Locks that were waited for are gone, and the journal is looked at every few seconds.
         tokio::time::sleep(Duration::from_secs(90)).await;
         let backend = asked(engine);
+        // A poll that failed again and again is not repeated at once.
+        let mut waits = 0;
+        while let Some(unread) = self.an_unread_app(&backend).await {
+            waits += 1;
+            assert!(waits < 30, "not read again: {unread:?}\n{}", self.story());
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
         judge::no_pin_is_forgotten(self, &backend.apps().await);
         self.resumes(None, &backend).await;
     }

@@ -15,8 +15,9 @@ use crate::server::AppStatus;
 /// A write is on its way for less than that after the last look before it.
 const ON_ITS_WAY_MS: i64 = 100;
 
-/// What a rule that is Bad when a rollback is asked for has seen: its longest window and one more.
-const RECENT_MS: i64 = 60_000;
+/// What a rule that is Bad when a rollback is asked for has seen: three failures, each no longer before the next one
+/// than a sample speaks for the app, and what writing the decision down may take.
+const RECENT_MS: i64 = 3 * 32_000 + 15_000;
 
 /// How long after its end an incident's lost requests are reckoned with.
 const LATEST_MS: i64 = 3_600_000;
@@ -128,10 +129,10 @@ fn prompt(run: &Run, app: usize) -> Vec<Entry> {
     rollbacks(run, app).into_iter().filter(|entry| entry.applied_ms == Some(entry.at_ms)).collect()
 }
 
-/// How many good and bad answers a deployment gave from `from_ms` on, on the machine's clock.
-fn answers(run: &Run, deployment: &str, from_ms: i64) -> (usize, usize) {
+/// How many good and bad answers a deployment gave within a time on the machine's clock.
+fn answers(run: &Run, deployment: &str, when_ms: std::ops::RangeInclusive<i64>) -> (usize, usize) {
     let answers = lock(&run.wire.answers);
-    let recent = answers.get(deployment).into_iter().flatten().filter(|(at, _)| *at >= from_ms);
+    let recent = answers.get(deployment).into_iter().flatten().filter(|(at, _)| when_ms.contains(at));
     recent
         .fold((0, 0), |(good, bad), (_, is_good)| (good + usize::from(*is_good), bad + usize::from(!is_good)))
 }
@@ -140,7 +141,8 @@ fn answers(run: &Run, deployment: &str, from_ms: i64) -> (usize, usize) {
 fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     for entry in &prompt(run, app) {
         let accused = entry.active_before.as_deref().unwrap_or("");
-        let (good, bad) = answers(run, accused, entry.at_ms - EPOCH_MS - RECENT_MS);
+        let at = entry.at_ms - EPOCH_MS;
+        let (good, bad) = answers(run, accused, at - RECENT_MS..=at);
         if bad < 3 && is_shown(run, app, entry) {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
         }
@@ -162,7 +164,7 @@ fn nobody_is_accused_of_what_another_did(run: &Run) {
         if records.any(|record| record.deployments.iter().any(repeats)) {
             continue;
         }
-        let (good, bad) = answers(run, accused, 0);
+        let (good, bad) = answers(run, accused, 0..=i64::MAX);
         assert!(bad >= 2, "{accused} is accused with {good} good and {bad} bad answers\n{}", run.story());
     }
 }

@@ -319,6 +319,17 @@ fn what_observe_mode_wanted_counts_for_the_storm_breaker_and_what_was_refused_do
 }
 
 #[test]
+fn what_healed_while_the_machine_slept_is_not_rolled_back_on_what_was_seen_before() {
+    // The decision to create was being written down.
+    let written = Passage { point: Point::AfterWriting, nth: 3, then: None };
+    let slept = vec![Event::Health(0, Health::Good), Event::Sleeps(Duration::from_secs(600))];
+    let events = vec![(PUSHED, bad_release(0)), (PUSHED, Event::Meets(written, slept))];
+    let run = told(Course { length_ms: 900_000, ..course(events) });
+    assert_eq!(calls(&run, 0), []);
+    assert!(tells(&run, "rolling back from") && tells(&run, "(recovered)"), "{:#?}", timelines(&run));
+}
+
+#[test]
 fn the_machine_sleeps_through_an_incident_and_it_goes_on() {
     let sleeps = Event::Meets(sent(2), vec![Event::Sleeps(Duration::from_secs(600))]);
     let events = vec![(PUSHED, bad_release(0)), (PUSHED, sleeps)];

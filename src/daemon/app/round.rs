@@ -78,7 +78,7 @@ impl App {
                 self.next_look = self.shell.clock.now();
             }
             self.performed = owed(&change.state);
-            self.begin(change.effect);
+            self.begin(change.effect, seen.at);
             self.state = Some(change.state);
         }
         self.wake_at = Some(self.shell.clock.now());
@@ -137,7 +137,7 @@ impl App {
         self.journal_retry = self.shell.clock.now() + pause;
     }
 
-    fn begin(&mut self, effect: Option<Effect>) {
+    fn begin(&mut self, effect: Option<Effect>, decided_at: Moment) {
         let Some(effect) = effect else { return };
         let order = Order {
             app: self.config.name.clone(),
@@ -149,6 +149,7 @@ impl App {
             seat: self.seat.clone(),
             stop: self.stop.clone(),
             clock: Arc::clone(&self.shell.clock),
+            decided_at,
             limit: self.account.config.timeout * 3,
         };
         self.performing = Some(Box::pin(perform(order)));

@@ -166,6 +166,8 @@ struct Scene {
     /// How many apps may want a rollback at once.
     most: usize,
     mode: &'static str,
+    /// What the decision is already old when its call begins.
+    written_in: Duration,
     folder: TempDir,
 }
 
@@ -179,6 +181,7 @@ impl Scene {
             clock: Arc::new(Jumping(Instant::now(), AtomicI64::new(1_000_000))),
             most: 3,
             mode: "enforce",
+            written_in: Duration::ZERO,
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -220,6 +223,7 @@ impl Scene {
             seat,
             stop: self.stop.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            decided_at: self.clock.now() - self.written_in,
             limit: LIMIT,
         };
         let performed = perform(order).await;
@@ -337,7 +341,12 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
             clock.1.fetch_add(15_001, Ordering::Relaxed);
         });
         let platform = Scripted { meanwhile: Some(sleep), ..showing(fitting(&effect)) };
-        let (performed, sent, _) = scene.perform(effect, platform).await;
+        let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+
+        // It slept while the decision was written down, so that what it rests on is old.
+        let scene = Scene { written_in: LIMIT + Duration::from_millis(1), ..Scene::new() };
+        let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
     }
 }

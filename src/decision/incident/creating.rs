@@ -159,7 +159,7 @@ pub(super) fn foreign_pin(
     let active = seen.app.value().and_then(|view| view.active.as_ref());
     let entry = seen.history.value().into_iter().flatten().chain(active).find(|entry| entry.id == *pin);
     match entry {
-        Some(entry) if entry.cloned_from.is_none() && entry.artifact.code.is_empty() => {
+        Some(entry) if draft.incident.requests.may_have_made(entry) => {
             draft.close(Outcome::Held, Reason::ForeignPin, seen)
         }
         Some(_) => draft.close(Outcome::Superseded, Reason::ForeignPin, seen),

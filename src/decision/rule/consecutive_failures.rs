@@ -1,21 +1,20 @@
 //! `consecutive_failures: N`: the last N samples that say anything all failed.
 
-use super::{Reading, Span, Verdict, is_bad, is_known};
+use super::{Reading, Span, Verdict, is_bad, is_known, patience};
 use crate::clock::Moment;
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
 
 /// Bad after `count` failures in a row, Good after a good sample, Unknown in between and before the first
-/// sample. Samples that say nothing are passed over, but a gap of more than ten periods ends a streak: failures
-/// from before a long blindness do not add up with those after it.
+/// sample. Samples that say nothing are passed over, but a time for which no sample speaks ends a streak: failures
+/// from before a blindness do not add up with those after it.
 pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
     let mut streak = 0_u32;
     let mut first_failure_at: Option<Moment> = None;
     let mut samples = 0_u32;
-    let gap = probe.period * 10 + probe.timeout;
     for sample in window.between(span.from, span.to).rev().filter(|sample| is_known(sample)) {
         samples += 1;
-        let broken = first_failure_at.is_some_and(|later| later.since(sample.at) > gap);
+        let broken = first_failure_at.is_some_and(|later| later.since(sample.at) > patience(probe));
         if !is_bad(sample) || broken {
             break;
         }
@@ -62,9 +61,9 @@ mod tests {
     }
 
     #[test]
-    fn failures_from_before_a_long_blindness_do_not_add_up() {
+    fn failures_from_before_a_blindness_do_not_add_up() {
         let mut results = vec![BAD, BAD];
-        results.extend(vec![BLIND; 20]);
+        results.extend([BLIND; 3]);
         results.push(BAD);
         let window = window(&results);
         let reading = read(3, &probe(), &window, span(&window));
@@ -72,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn a_streak_ends_at_a_gap_of_more_than_ten_periods_and_a_timeout() {
-        let gap = 10 * 5_000 + 2_000;
+    fn a_streak_ends_where_no_sample_speaks() {
+        let gap = 3 * 5_000 + 2_000;
         for (gap, streak) in [(gap, 2.0), (gap + 1, 1.0)] {
             let mut window = Window::new(Window::MAX);
             for at in [0, gap] {

@@ -77,6 +77,18 @@ fn a_pin_that_may_be_ours_for_all_we_can_tell_is_held() {
 }
 
 #[test]
+fn a_rollback_whose_spec_the_platform_wrote_anew_may_be_ours() {
+    let mut world = World::with_bad_release(policy());
+    world.platform.says_cloned_from = false;
+    world.reply("create_rollback", APPLIED);
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let made = world.platform.deployments.last_mut().expect("a rollback");
+    made.artifact.spec = "with its defaults filled in".to_owned();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin), "{}", world.transcript());
+    assert_eq!(world.platform.our_writes(), 1);
+}
+
+#[test]
 fn an_app_that_heals_after_a_lost_request_is_left_alone_once_nothing_came_of_it() {
     let mut world = World::with_bad_release(policy());
     world.reply("create_rollback", LOST);

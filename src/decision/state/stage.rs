@@ -61,6 +61,19 @@ impl Requests {
         self.targets.iter().rev().find(repeats).filter(|_| is_new)
     }
 
+    /// Whether nothing that `entry` shows speaks against one of these requests having made it. Where the platform does
+    /// not say what it repeats only other code does: what a platform writes into a spec is its own affair.
+    pub fn may_have_made(&self, entry: &Deployment) -> bool {
+        let may_repeat = |target: &Deployment| match &entry.cloned_from {
+            Some(source) => *source == target.id,
+            None => {
+                let (code, of_target) = (&entry.artifact.code, &target.artifact.code);
+                code.is_empty() || of_target.is_empty() || code == of_target
+            }
+        };
+        !self.before.contains(&entry.id) && self.targets.iter().any(may_repeat)
+    }
+
     /// The platform answered the last of them with `deployment`: what else is new is another one's.
     pub fn answered(&mut self, deployment: DeploymentId) {
         self.before.insert(deployment);

@@ -101,7 +101,7 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
     let value = json!({
         "id": app.id,
         "owner_uuid": uuid(0, "owner", 0),
-        "spec": spec(app, &app.spec),
+        "spec": spec(app, &app.region, &app.spec),
         "default_ingress": url,
         "live_url": url,
         "live_url_base": url,
@@ -136,7 +136,7 @@ pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Va
         .collect();
     let value = json!({
         "id": made.id,
-        "spec": spec(app, &made.release),
+        "spec": spec(app, &made.region, &made.release),
         "services": [component],
         "jobs": jobs,
         "phase": made.phase.as_str(),
@@ -169,7 +169,7 @@ fn job_names(release: &Release) -> impl Iterator<Item = (String, &String)> {
 }
 
 /// The spec follows the release in what a spec holds: jobs, databases, image. The commit is not in it.
-fn spec(app: &App, release: &Release) -> Value {
+fn spec(app: &App, region: &str, release: &Release) -> Value {
     let repository = json!({ "repo": format!("lab/{}", app.name), "branch": "main", "deploy_on_push": true });
     let mut web = json!({ "name": "web", "instance_count": 1, "instance_size_slug": "apps-s-1vcpu-0.5gb",
                           "http_port": 8080, "routes": [{ "path": "/" }] });
@@ -186,7 +186,7 @@ fn spec(app: &App, release: &Release) -> Value {
     let sites =
         if release.static_site { json!([{ "name": "site", "github": repository }]) } else { json!([]) };
     let (engine, version) = release.database.split_once(' ').unwrap_or((&release.database, ""));
-    json!({ "name": app.name, "region": app.region, "services": [web], "jobs": jobs, "static_sites": sites,
+    json!({ "name": app.name, "region": region, "services": [web], "jobs": jobs, "static_sites": sites,
             "databases": [{ "name": "db", "engine": engine.to_uppercase(), "version": version }] })
 }
 
