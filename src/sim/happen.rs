@@ -128,6 +128,17 @@ impl Run {
                 unsettled.push((quiet.app, quiet.from_ms));
             }
         }
+        // What is held then is theirs from now on. One that has just begun has not said yet what is held.
+        let has_just_begun = self.ends.last().is_some_and(|end| self.machine.uptime_ms() - end < JUST_MS);
+        let is_held = |name: &str| {
+            let status = statuses.iter().find(|status| status.name.as_str() == name);
+            has_just_begun || status.is_some_and(|status| status.state == "held")
+        };
+        let shapes = self.shapes.iter().enumerate().filter(|(n, _)| app.is_none_or(|app| app == *n));
+        let sites = shapes.filter(|(_, shape)| is_held(&shape.name)).map(|(_, shape)| &shape.site);
+        let pins = sites.filter_map(|site| self.lab.app(site).ok()?.pinned);
+        let taken: Vec<String> = pins.filter(|pin| !self.taken_over.contains(pin)).collect();
+        self.taken_over.extend(taken.iter().cloned());
         match backend.pause(name.as_ref(), false).await {
             Ok(()) => {}
             Err(ActionError::Unavailable) => return,
@@ -135,21 +146,13 @@ impl Run {
                 for quiet in &mut self.quiet {
                     quiet.is_durable |= unsettled.contains(&(quiet.app, quiet.from_ms));
                 }
+                self.taken_over.retain(|pin| !taken.contains(pin));
                 return;
             }
         }
         self.lift(app, "paused");
         if app.is_none() {
             self.resumed_all.push(self.machine.uptime_ms());
-        }
-        // What is held then is theirs from now on. One that has just begun has not said yet what is held.
-        let now = self.machine.uptime_ms();
-        let has_just_begun = self.ends.last().is_some_and(|end| now - end < JUST_MS);
-        for (_, shape) in self.shapes.iter().enumerate().filter(|(n, _)| app.is_none_or(|app| app == *n)) {
-            let status = statuses.iter().find(|status| status.name.as_str() == shape.name);
-            let is_held = status.is_some_and(|status| status.state == "held");
-            let pin = self.lab.app(&shape.site).ok().and_then(|state| state.pinned);
-            self.taken_over.extend(pin.filter(|_| is_held || has_just_begun));
         }
     }
 
