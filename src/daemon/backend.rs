@@ -91,6 +91,7 @@ impl ShellBackend {
     }
 
     async fn set_paused(&self, name: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
+        let said_at = self.shell.clock.now();
         let handles = self.handles();
         let chosen: Vec<&AppHandle> = match name {
             Some(name) => vec![handles.named(name).ok_or(ActionError::Unknown("app"))?],
@@ -126,7 +127,7 @@ impl ShellBackend {
             if app.is_none() {
                 self.shell.fleet.resume().await;
             }
-            join_all(chosen.into_iter().map(resume)).await;
+            join_all(chosen.into_iter().map(|handle| resume(handle, said_at))).await;
         }
         Ok(())
     }
@@ -151,7 +152,7 @@ impl ShellBackend {
         let handles = self.handles();
         let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
         let (reply, answer) = oneshot::channel();
-        let asked = Command::Request(Box::new(Asked { incident: Some(incident.clone()), request, reply }));
+        let asked = Command::Request(Box::new(Asked { incident: incident.clone(), request, reply }));
         handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
         answer.await.unwrap_or(Err(ActionError::Unavailable))
     }
@@ -207,10 +208,9 @@ async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
     answer.await.ok().map(|status| *status)
 }
 
-async fn resume(handle: &AppHandle) {
+async fn resume(handle: &AppHandle, said_at: Moment) {
     let (reply, answer) = oneshot::channel();
-    let asked = Command::Request(Box::new(Asked { incident: None, request: Request::Resume, reply }));
-    if handle.commands.send(asked).await.is_ok() {
+    if handle.commands.send(Command::Resume(said_at, reply)).await.is_ok() {
         // An app that is not held has nothing to resume.
         let _ = tokio::time::timeout(STATUS_WITHIN, answer).await;
     }

@@ -137,11 +137,19 @@ fn answers(run: &Run, deployment: &str, when_ms: std::ops::RangeInclusive<i64>) 
         .fold((0, 0), |(good, bad), (_, is_good)| (good + usize::from(*is_good), bad + usize::from(!is_good)))
 }
 
+/// When the rollback that arrived with `entry` was asked for, on the machine's clock.
+fn asked_ms(run: &Run, app: usize, entry: &Entry) -> i64 {
+    let (id, arrived) = (run.lab.record(&run.shapes[app].site).id, entry.at_ms - EPOCH_MS);
+    let asked = lock(&run.wire.asked);
+    let of_app = asked.iter().filter(|(of, at)| *of == id && *at <= arrived);
+    of_app.map(|(_, at)| *at).max().unwrap_or(arrived)
+}
+
 /// [I6, I14, I16, I17] What is rolled back gave bad answers itself just before, as many as the rule asks for.
 fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     for entry in &prompt(run, app) {
         let accused = entry.active_before.as_deref().unwrap_or("");
-        let at = entry.at_ms - EPOCH_MS;
+        let at = asked_ms(run, app, entry);
         let (good, bad) = answers(run, accused, at - RECENT_MS..=at);
         if bad < 3 && is_shown(run, app, entry) {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);

@@ -134,6 +134,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         unannounced: Arc::default(),
         unread: Arc::default(),
         repeated: Arc::default(),
+        asked: Arc::default(),
         looks: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");

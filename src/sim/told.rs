@@ -319,6 +319,18 @@ fn what_observe_mode_wanted_counts_for_the_storm_breaker_and_what_was_refused_do
 }
 
 #[test]
+fn the_end_of_a_pause_does_not_take_over_a_pin_that_is_held_because_of_it() {
+    let run = told(course(vec![
+        (PUSHED, bad_release(0)),
+        (PUSHED + 18_000, Event::Pause(Some(0), true)),
+        (PUSHED + 20_000, Event::Health(0, Health::Bad { status: 500 })),
+        (PUSHED + 90_000, Event::Pause(Some(0), false)),
+    ]));
+    assert!(tells(&run, "(soak_unhealthy)"), "{:#?}", timelines(&run));
+    assert_eq!(calls(&run, 0), ROLLED_BACK[..1]);
+}
+
+#[test]
 fn what_healed_while_the_machine_slept_is_not_rolled_back_on_what_was_seen_before() {
     // The decision to create was being written down.
     let written = Passage { point: Point::AfterWriting, nth: 3, then: None };

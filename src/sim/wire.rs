@@ -39,6 +39,8 @@ pub(super) struct Wire {
     pub(super) unread: Arc<Mutex<BTreeMap<(String, &'static str), i64>>>,
     /// Such writes that were sent again all the same.
     pub(super) repeated: Arc<Mutex<Vec<String>>>,
+    /// When a rollback of an app was asked for: from then on nothing that comes to light can call it back.
+    pub(super) asked: Arc<Mutex<Vec<(String, i64)>>>,
     /// How often the platform was asked for one app.
     pub(super) looks: Arc<AtomicUsize>,
 }
@@ -78,6 +80,9 @@ impl Wire {
         let is_write = request.method() != reqwest::Method::GET;
         let call = call_of(request.url().path());
         let began = self.machine.uptime_ms();
+        if call.1 == "create_rollback" {
+            lock(&self.asked).push((call.0.clone(), began));
+        }
         if is_write {
             self.is_announced(&call);
             self.machine.pass(Point::BeforeSending).await;

@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::observation::{Reading, Request};
 use crate::decision::sample::Window;
-use crate::decision::state::Stage;
+use crate::decision::state::{Situation, Stage};
 use crate::ids::IncidentId;
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
@@ -25,13 +25,15 @@ pub(in super::super) enum Command {
     Status(oneshot::Sender<Box<AppStatus>>),
     /// What the app is to be has changed.
     Look,
-    /// A person's word on the incident, or `None` for whatever is held.
+    /// A person's word on an incident.
     Request(Box<Asked>),
+    /// A person's word, said at that moment, that an app is to be guarded again.
+    Resume(Moment, oneshot::Sender<()>),
 }
 
 /// A person's word, and where the answer goes.
 pub(in super::super) struct Asked {
-    pub(in super::super) incident: Option<IncidentId>,
+    pub(in super::super) incident: IncidentId,
     pub(in super::super) request: Request,
     pub(in super::super) reply: oneshot::Sender<Result<(), ActionError>>,
 }
@@ -44,20 +46,33 @@ impl App {
             Command::Look => {}
             Command::Request(asked) => {
                 let Asked { incident, request, reply } = *asked;
-                let taken = self.takes(incident.as_ref(), request);
-                // A no outranks whatever is said before it was heard.
-                if taken.is_ok() && self.request != Some(Request::Reject) {
-                    self.request = Some(request);
+                let taken = self.takes(&incident, request);
+                if taken.is_ok() {
+                    self.hear(request);
                 }
                 drop(reply.send(taken));
+            }
+            Command::Resume(said_at, reply) => {
+                // A hold that began since, such as by what the end of a pause set going, nobody has seen yet.
+                let situation = self.state.as_ref().map(|state| &state.situation);
+                if matches!(situation, Some(Situation::Held(hold)) if hold.since < said_at) {
+                    self.hear(Request::Resume);
+                }
+                let _ = reply.send(());
             }
         }
     }
 
+    /// A no outranks whatever is said before it was heard.
+    fn hear(&mut self, request: Request) {
+        if self.request != Some(Request::Reject) {
+            self.request = Some(request);
+        }
+    }
+
     /// Whether a person's word fits where the app stands.
-    fn takes(&self, incident: Option<&IncidentId>, request: Request) -> Result<(), ActionError> {
+    fn takes(&self, incident: &IncidentId, request: Request) -> Result<(), ActionError> {
         let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
-        let Some(incident) = incident else { return Ok(()) };
         let open = state.incident().filter(|open| open.id == *incident);
         let Some(open) = open else {
             return Err(ActionError::Conflict(format!("incident {incident} is closed")));
@@ -67,7 +82,7 @@ impl App {
             Request::Reject => {
                 matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. })
             }
-            Request::Resume => true,
+            Request::Resume => false,
         };
         if fits {
             return Ok(());
