@@ -350,6 +350,8 @@ mod tests {
         assert!(may("new", deployment("bad", "none"), soon), "what it is can be told once it is live");
         assert!(may("new", deployment("new", "good"), soon));
         assert!(!may("new", deployment("new", "another"), soon));
+        let of_untold_origin = Deployment { cloned_from: None, ..deployment("new", "") };
+        assert!(may("new", of_untold_origin, soon), "nothing speaks against it");
         assert!(!may("old", deployment("bad", "none"), soon));
         assert!(may("new", deployment("bad", "none"), LATEST));
         assert!(!may("new", deployment("bad", "none"), LATEST + Duration::from_millis(1)));

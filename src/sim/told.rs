@@ -320,13 +320,21 @@ fn what_observe_mode_wanted_counts_for_the_storm_breaker_and_what_was_refused_do
 
 #[test]
 fn the_end_of_a_pause_does_not_take_over_a_pin_that_is_held_because_of_it() {
-    let run = told(course(vec![
-        (PUSHED, bad_release(0)),
-        (PUSHED + 18_000, Event::Pause(Some(0), true)),
-        (PUSHED + 20_000, Event::Health(0, Health::Bad { status: 500 })),
-        (PUSHED + 90_000, Event::Pause(Some(0), false)),
-    ]));
-    assert!(tells(&run, "(soak_unhealthy)"), "{:#?}", timelines(&run));
+    let woken = PUSHED + 960_000;
+    let run = told(Course {
+        length_ms: 1_200_000,
+        ..course(vec![
+            (PUSHED, bad_release(0)),
+            (PUSHED + 18_000, Event::Pause(Some(0), true)),
+            // Nobody can tell how the rolled-back app is.
+            (PUSHED + 20_000, Event::SitesCutOff(true)),
+            (PUSHED + 60_000, Event::Sleeps(Duration::from_secs(900))),
+            // The soak is given up at the same moment.
+            (woken, Event::Pause(Some(0), false)),
+            (woken + 60_000, Event::SitesCutOff(false)),
+        ])
+    });
+    assert!(tells(&run, "(soak_unknown)"), "{:#?}", timelines(&run));
     assert_eq!(calls(&run, 0), ROLLED_BACK[..1]);
 }
 
