@@ -103,6 +103,27 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
         tracing::subscriber::set_default(log.with_test_writer().finish())
     });
+    let mut run = begun(course, seed, is_told);
+    loop {
+        run.lives += 1;
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        let end = runtime.block_on(live(&mut run));
+        drop(runtime);
+        run.tell(&format!("-- the process has ended: {end:?}"));
+        if end == End::Over {
+            break;
+        }
+        run.ended();
+        // Whoever starts it again takes a moment.
+        run.machine.sleeps(Duration::from_millis(200 + 37 * (seed % 100)));
+    }
+    run.count_incidents();
+    run
+}
+
+/// A machine, a platform and its apps, before the first process.
+fn begun(course: Course, seed: u64, is_told: bool) -> Run {
     let folder = scratch();
     let machine = Arc::new(Machine::new(seed));
     let ticking = Arc::clone(&machine);
@@ -147,7 +168,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         reads: Arc::default(),
     };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
-    let mut run = Run {
+    Run {
         _folder: folder,
         course,
         machine,
@@ -174,23 +195,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
         lives: 0,
         is_told,
         lines: Vec::new(),
-    };
-    loop {
-        run.lives += 1;
-        let runtime =
-            Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-        let end = runtime.block_on(live(&mut run));
-        drop(runtime);
-        run.tell(&format!("-- the process has ended: {end:?}"));
-        if end == End::Over {
-            break;
-        }
-        run.ended();
-        // Whoever starts it again takes a moment.
-        run.machine.sleeps(Duration::from_millis(200 + 37 * (seed % 100)));
     }
-    run.count_incidents();
-    run
 }
 
 fn scratch() -> tempfile::TempDir {

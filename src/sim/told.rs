@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::course::{Course, Event, RULES};
 use super::disk::Trouble;
 use super::judge;
-use super::machine::{Passage, Point, lock};
+use super::machine::{EPOCH_MS, Passage, Point, lock};
 use super::run::{Run, through};
 use crate::decision::effect::Verb;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
@@ -336,6 +336,24 @@ fn the_end_of_a_pause_does_not_take_over_a_pin_that_is_held_because_of_it() {
     });
     assert!(tells(&run, "(soak_unknown)"), "{:#?}", timelines(&run));
     assert_eq!(calls(&run, 0), ROLLED_BACK[..1]);
+}
+
+#[test]
+fn who_was_cut_off_catches_up_at_once() {
+    let back = PUSHED + 1_800_000;
+    let run = told(Course {
+        length_ms: back + 240_000,
+        ..course(vec![
+            (PUSHED, Event::CutOff(true)),
+            (back, Event::CutOff(false)),
+            (back + 1_000, bad_release(0)),
+        ])
+    });
+    assert_eq!(calls(&run, 0), ROLLED_BACK);
+    let entries = run.lab.ledger().entries.into_iter();
+    let asked = entries.filter(|entry| entry.operation == Operation::CreateRollback);
+    let after = asked.map(|entry| entry.at_ms - EPOCH_MS - back).min();
+    assert!(after.is_some_and(|ms| ms < 40_000), "asked after {after:?} ms");
 }
 
 #[test]

@@ -283,6 +283,8 @@ struct Variant {
     on_unhealthy: OnUnhealthy,
     /// Reads show the platform as it was this long ago.
     lag: Duration,
+    /// A call is answered after that.
+    latency: Duration,
 }
 
 fn variants() -> Vec<Variant> {
@@ -294,6 +296,7 @@ fn variants() -> Vec<Variant> {
                 says_cloned_from,
                 on_unhealthy,
                 lag: Duration::ZERO,
+                latency: Duration::ZERO,
             })
         })
     });
@@ -303,6 +306,9 @@ fn variants() -> Vec<Variant> {
     all.push(Variant { mode: Mode::Approve, ..last });
     all.push(Variant { lag: secs(10), ..first });
     all.push(Variant { lag: secs(10), ..last });
+    // A process dies between a call and its answer, too.
+    all.push(Variant { latency: secs(4), ..first });
+    all.push(Variant { latency: secs(4), ..last });
     all
 }
 
@@ -326,7 +332,7 @@ impl Variant {
         world.platform.says_cloned_from = self.says_cloned_from;
         world.roll_out = None;
         world.is_told = false;
-        (world.lag, world.worst_lag) = (self.lag, self.lag);
+        (world.lag, world.worst_lag, world.latency) = (self.lag, self.lag, self.latency);
         world.windows = vec![Window::new(8)];
         let mut roots = vec![world.clone()];
         world.release_bad();

@@ -28,12 +28,17 @@ pub(super) fn at_rest(world: &World) {
 fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &DeploymentId) {
     assert_ne!(accused, target, "to the accused deployment");
     let entry = world.platform.get(target).expect("a target that exists");
-    let barred = world.state.ledger.condemned.iter();
-    assert!(
-        barred.clone().all(|(id, ran)| id != target && !ran.same_as(&entry.artifact)),
-        "to a condemned deployment:\n{}",
-        world.transcript()
-    );
+    for (barred, sent, _) in &world.created {
+        if world.platform.was_reverted(*sent) {
+            continue;
+        }
+        let ran = &world.platform.get(barred).expect("an accused deployment that exists").artifact;
+        assert!(
+            barred != target && !ran.same_as(&entry.artifact),
+            "back to one that was rolled back from:\n{}",
+            world.transcript()
+        );
+    }
     assert!(!matches!(entry.phase, Phase::Error | Phase::Canceled) && entry.complete, "to one that failed");
 }
 

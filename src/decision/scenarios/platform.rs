@@ -211,6 +211,16 @@ impl Platform {
         .collect()
     }
 
+    /// Whether rearguard went back on the rollback that it asked for at that time: then the release was not the cause.
+    pub(super) fn was_reverted(&self, asked: Moment) -> bool {
+        let ours =
+            || self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard).map(|(_, _, write)| write);
+        ours().any(|write| {
+            let Write::Rollback { made, asked_at, .. } = write else { return false };
+            *asked_at == asked && ours().any(|write| matches!(write, Write::Revert { pin } if pin == made))
+        })
+    }
+
     pub(super) fn our_writes(&self) -> usize {
         self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard).count()
     }

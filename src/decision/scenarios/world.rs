@@ -292,6 +292,25 @@ impl World {
         }
     }
 
+    /// What reads show now.
+    fn shown(&self) -> (AppView, Vec<Deployment>) {
+        if self.lag.is_zero() {
+            return (self.platform.view(self.at), self.platform.list());
+        }
+        let then = self.at - self.lag;
+        let (_, view, list) = self.past.iter().rev().find(|(at, _, _)| *at <= then).unwrap_or(&self.past[0]);
+        let older = u64::try_from(self.lag.as_millis()).expect("a short time");
+        let age = view.active_age_ms.map(|age| age + older);
+        (AppView { active_age_ms: age, ..view.clone() }, list.clone())
+    }
+
+    /// One read of the app alone.
+    fn look(&mut self) {
+        let history = self.history.clone();
+        self.read();
+        self.history = history;
+    }
+
     /// One read of the app and its deployments.
     pub(super) fn read(&mut self) {
         self.polled_at = self.at;
@@ -300,18 +319,7 @@ impl World {
         if self.fault.is_some() {
             return;
         }
-        let (view, list) = if self.lag.is_zero() {
-            (self.platform.view(self.at), self.platform.list())
-        } else {
-            let then = self.at - self.lag;
-            let (_, view, list) =
-                self.past.iter().rev().find(|(at, _, _)| *at <= then).unwrap_or(&self.past[0]);
-            let mut view = view.clone();
-            view.active_age_ms = view
-                .active_age_ms
-                .map(|age| age + u64::try_from(self.lag.as_millis()).expect("a short time"));
-            (view, list.clone())
-        };
+        let (view, list) = self.shown();
         let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
         if let Some((at, before)) = &self.app.last
             && live(before) != live(&view)
@@ -377,9 +385,7 @@ impl World {
                 if decision.look && !looked {
                     // As the shell does: a look at the app, and once more round.
                     looked = true;
-                    let history = self.history.clone();
-                    self.read();
-                    self.history = history;
+                    self.look();
                     continue;
                 }
                 return;
@@ -442,10 +448,8 @@ impl World {
         if self.fault.is_some() {
             return Some(Guard::Unreadable);
         }
-        if self.lag.is_zero() {
-            self.read();
-        }
-        let view = self.platform.view(self.at);
+        self.look();
+        let (view, _) = self.shown();
         let fits = match effect {
             Effect::CreateRollback { accused, .. } => {
                 view.active.as_ref().map(|active| &active.id) == Some(accused)
@@ -523,12 +527,7 @@ impl World {
                 }
                 made.map_or_else(|| refused("already pinned"), Answer::Created)
             }
-            // A late one reaches the pin it was meant for, or none.
-            Effect::Commit { rollback } | Effect::Revert { rollback }
-                if self.platform.pinned.as_ref() != Some(rollback) =>
-            {
-                refused("not pinned")
-            }
+            // Neither says which pin it is for: a late one reaches whatever is there.
             Effect::Commit { .. } if self.is_lied_to => Answer::Committed,
             Effect::Commit { .. } => match self.platform.commit(Who::Rearguard, at) {
                 true => Answer::Committed,
