@@ -88,6 +88,7 @@ fn policy() -> Policy {
         probes: vec![ProbePolicy {
             name: "home".into(),
             period: Duration::from_secs(10),
+            watch_period: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
         }],

@@ -115,9 +115,10 @@ Examples:
   rearguard pause checkout
   rearguard pause --all")]
     Pause(PauseArgs),
-    /// End a pause or a hold
+    /// End a pause; without one, end a hold
     #[command(after_long_help = "\
---all ends the pause of everything and closes the storm breaker.
+Who ends a hold takes its pin over: it is theirs to commit or revert.
+--all ends every pause and closes the storm breaker; what is held stays held.
 Needs the admin token.
 
 Examples:

@@ -12,12 +12,25 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn resume(args: &PauseArgs) -> Result<String, Error> {
+    let Some(app) = &args.app else {
+        send_pause(args, "resume").await?;
+        return Ok(
+            "the pause of everything is over and the storm breaker is closed; what is held stays held\n"
+                .to_owned(),
+        );
+    };
+    let before = Client::open(&args.server)?.get(&["apps", app], &[]).await?;
     send_pause(args, "resume").await?;
-    Ok(match &args.app {
-        Some(app) => format!("{app} is guarded again: its pause or hold is over\n"),
-        None => {
-            "guarding again: the pause of everything is over and the storm breaker is closed\n".to_owned()
+    let is_held = before["state"] == "held";
+    Ok(match (before["paused"] == true, is_held) {
+        (true, false) => format!("{app} is guarded again: its pause is over\n"),
+        (true, true) => format!(
+            "the pause of {app} is over; it is still held: `rearguard resume {app}` once more leaves its pin to you\n"
+        ),
+        (false, true) => {
+            format!("{app} is guarded again: its hold is over, and what is pinned is yours to settle\n")
         }
+        (false, false) => format!("{app} was neither paused nor held\n"),
     })
 }
 

@@ -25,7 +25,7 @@ use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
-use crate::decision::state::{Attention, State};
+use crate::decision::state::{Attention, Situation, State};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
@@ -178,8 +178,14 @@ impl App {
         Box::pin(self.drain()).await;
     }
 
+    /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there.
     fn is_idle(&self) -> bool {
-        self.performing.is_none() && self.state.as_ref().is_some_and(|state| state.incident().is_none())
+        let is_told = |state: &State| match &state.situation {
+            Situation::Incident(_) => false,
+            Situation::Held(hold) => hold.pin.is_none(),
+            _ => true,
+        };
+        self.performing.is_none() && self.state.as_ref().is_some_and(is_told)
     }
 
     /// Starts what is due: samples, and reads of the app itself.

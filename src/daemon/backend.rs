@@ -100,6 +100,13 @@ impl ShellBackend {
         let app = name.and(chosen.first()).map(|handle| &handle.config.id);
         // One at a time: what is in force and what is in the journal must not part.
         let _turn = self.shell.paused.turn().await;
+        // The end of a pause ends nothing else: what came to be held meanwhile is another word's to end.
+        if let Some(handle) = chosen.first().filter(|_| name.is_some() && !paused)
+            && !self.shell.paused.has(&handle.config.id)
+            && !self.shell.paused.is_all()
+        {
+            return resume(handle, said_at).await;
+        }
         if let Some(name) = name.filter(|_| !paused && self.shell.paused.is_all()) {
             return Err(ActionError::Conflict(format!(
                 "everything is paused, and {name} with it; allowed is to resume everything"
@@ -115,7 +122,12 @@ impl ShellBackend {
         };
         written.map_err(|error| {
             tracing::error!("failed to {error}");
-            if paused { ActionError::NotDurable } else { ActionError::Unavailable }
+            if paused {
+                return ActionError::NotDurable;
+            }
+            // Some of it may be gone from the journal: it is written again, since it is still in force.
+            self.shell.paused.is_unwritten();
+            ActionError::Unavailable
         })?;
         if paused {
             self.shell.paused.is_written(app);
@@ -123,11 +135,8 @@ impl ShellBackend {
             self.shell.paused.set(app, false);
         }
         tracing::warn!(app = name.map_or("all apps", AppName::as_str), paused, "an operator's word");
-        if !paused {
-            if app.is_none() {
-                self.shell.fleet.resume().await;
-            }
-            join_all(chosen.into_iter().map(|handle| resume(handle, said_at))).await;
+        if !paused && app.is_none() {
+            self.shell.fleet.resume().await;
         }
         Ok(())
     }
@@ -208,12 +217,12 @@ async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
     answer.await.ok().map(|status| *status)
 }
 
-async fn resume(handle: &AppHandle, said_at: Moment) {
+/// Ends a hold. An app that is not held has nothing to resume.
+async fn resume(handle: &AppHandle, said_at: Moment) -> Result<(), ActionError> {
     let (reply, answer) = oneshot::channel();
-    if handle.commands.send(Command::Resume(said_at, reply)).await.is_ok() {
-        // An app that is not held has nothing to resume.
-        let _ = tokio::time::timeout(STATUS_WITHIN, answer).await;
-    }
+    handle.commands.send(Command::Resume(said_at, reply)).await.map_err(|_| ActionError::Unknown("app"))?;
+    let answered = tokio::time::timeout(STATUS_WITHIN, answer).await;
+    answered.ok().and_then(Result::ok).unwrap_or(Err(ActionError::Unavailable))
 }
 
 /// Reads the admin token afresh at each use, so that it can be replaced.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shell;
 use super::backend::ShellBackend;
 use crate::clock::Moment;
+use crate::decision::state::{Outcome, Situation, State};
 use crate::journal::IncidentQuery;
 
 /// How often the journal's health is looked at.
@@ -69,17 +70,30 @@ async fn prune(shell: &Shell, retention: Duration) {
     }
 }
 
-/// Names the incidents that nobody follows any more, since their app left the configuration while rearguard was
+/// Names the incidents and holds that nobody follows any more, since their app left the configuration while rearguard was
 /// down: what they pinned stays pinned until a person settles it.
 async fn name_orphans(backend: &ShellBackend) -> bool {
-    let query = IncidentQuery { only_open: true, limit: usize::MAX, ..IncidentQuery::default() };
+    let query = IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() };
+    let journal = &backend.shell.journal;
     // A journal that cannot be read now says so in every app's own words.
-    let Ok(incidents) = backend.shell.journal.incidents(query).await else { return false };
+    let Ok(incidents) = journal.incidents(query).await else { return false };
     let apps = backend.apps.borrow().clone();
     for incident in incidents.iter().filter(|incident| !apps.tasks.contains_key(&incident.app_id)) {
         let (app, id) = (&incident.app, &incident.app_id);
+        let what = match incident.outcome {
+            None => "an open incident",
+            Some(Outcome::Held) => {
+                let Ok((state, _)) = journal.load(id).await else { return false };
+                let is_held = |state: &State| matches!(&state.situation, Situation::Held(hold) if hold.incident == incident.id && hold.pin.is_some());
+                if !state.as_ref().is_some_and(is_held) {
+                    continue;
+                }
+                "a held pin"
+            }
+            Some(_) => continue,
+        };
         let rollback = incident.rollback_deployment.as_ref().map_or("none", |rollback| rollback.as_str());
-        tracing::error!(%app, %id, incident = %incident.id, rollback, "an open incident of an app that is not configured");
+        tracing::error!(%app, %id, incident = %incident.id, rollback, "{what} of an app that is not configured");
     }
     true
 }

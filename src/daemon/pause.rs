@@ -66,6 +66,16 @@ impl Paused {
         });
     }
 
+    /// Whether this one is paused, be everything paused or not.
+    pub(super) fn has(&self, app: &PlatformAppId) -> bool {
+        self.known.borrow().apps.contains(app.as_str())
+    }
+
+    /// The journal may have none of it.
+    pub(super) fn is_unwritten(&self) {
+        self.known.send_modify(|known| known.unwritten = known.apps.clone());
+    }
+
     /// The journal has it.
     pub(super) fn is_written(&self, app: Option<&PlatformAppId>) {
         self.known.send_modify(|known| {

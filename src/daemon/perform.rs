@@ -29,11 +29,15 @@ pub(super) struct Order {
     pub(super) seat: Seat,
     pub(super) stop: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
-    /// When it was decided on, which is as fresh as the evidence for it is.
+    /// When it was decided on. What it rests on is not fresh any more when that is long ago.
     pub(super) decided_at: Moment,
-    /// The longest all of it may take, the writing down included; beyond, the answer is unresolved.
+    /// The longest all of it may take; beyond, the answer is unresolved.
     pub(super) limit: Duration,
 }
+
+/// How old a decision may be when its call is sent, at the least: writing it down takes a moment, or a few seconds where
+/// the journal is busy.
+const DECIDED_WITHIN: Duration = Duration::from_secs(15);
 
 /// What came of it.
 pub(super) struct Performed {
@@ -47,6 +51,7 @@ pub(super) struct Performed {
 /// Performs `order`. Ends within its limit; nothing is sent any more once the process is stopping.
 pub(super) async fn perform(order: Order) -> Performed {
     let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
+    let begun = order.clock.now();
     let fit = tokio::select! {
         biased;
         () = order.stop.cancelled() => Err(Unsent::By(Guard::Interrupted)),
@@ -54,7 +59,7 @@ pub(super) async fn perform(order: Order) -> Performed {
             fit.unwrap_or(Err(Unsent::By(Guard::Interrupted)))
         }
     };
-    done.answer = match fit.and_then(|()| last_look(&order)) {
+    done.answer = match fit.and_then(|()| last_look(&order, begun)) {
         Err(Unsent::By(guard)) => Answer::NotSent(guard),
         Err(Unsent::Denied) => Answer::NotApplied { why: Rejection::Denied, retry_after: None },
         Ok(left) => {
@@ -106,7 +111,7 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
 
 /// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
 /// the decision. Gives the time that is left.
-fn last_look(order: &Order) -> Result<Duration, Unsent> {
+fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
     if order.paused.is_paused(&order.id) {
         return Err(Unsent::By(Guard::Paused));
     }
@@ -116,8 +121,17 @@ fn last_look(order: &Order) -> Result<Duration, Unsent> {
     }
     // A journal that took its time, a process that was stopped, a machine that slept: its timers may not have
     // noticed, this clock has. What was decided on before is decided on again.
-    let left = order.limit.checked_sub(order.clock.now().since(order.decided_at));
-    left.filter(|_| !order.stop.is_cancelled()).ok_or(Unsent::By(Guard::Interrupted))
+    let now = order.clock.now();
+    let left = order.limit.checked_sub(now.since(begun));
+    let age = now.since(order.decided_at);
+    if order.stop.is_cancelled() {
+        return Err(Unsent::By(Guard::Interrupted));
+    }
+    left.filter(|_| age <= DECIDED_WITHIN.max(order.limit)).ok_or_else(|| {
+        let (app, call, seconds) = (&order.app, order.effect.word(), age.as_secs());
+        tracing::warn!(%app, call, "not sent: it was decided {seconds} s ago; it is decided on again");
+        Unsent::By(Guard::Interrupted)
+    })
 }
 
 async fn send(order: &Order, done: &mut Performed) -> Answer {

@@ -101,8 +101,6 @@ impl Poller {
                 never = self.beat_for_ever() => match never {},
             };
             let is_denied = matches!(polled, Err(PlatformError::Denied { .. }));
-            // Nothing reached the platform, so there is nothing to spare it; and who was cut off has to catch up.
-            let is_spared = matches!(polled, Err(PlatformError::NotConnected(_)));
             match polled {
                 Ok(expecting) => {
                     if faults > 0 {
@@ -117,8 +115,7 @@ impl Poller {
             }
             let poll = self.account.config.poll;
             let configured = if is_expecting { poll.min(EXPECTING) } else { poll };
-            let to_spare = if is_spared { 0 } else { faults };
-            let wait = next_poll(configured, self.account.platform.budget(), to_spare, fastrand::f64());
+            let wait = next_poll(configured, self.account.platform.budget(), faults, fastrand::f64());
             let wait = if is_denied { wait.min(DENIED_AGAIN.max(configured)) } else { wait };
             if self.nap(wait).await.is_err() {
                 return;

@@ -6,9 +6,9 @@ use super::app::App;
 use crate::clock::Moment;
 use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::observation::ReadFault;
-use crate::decision::rule;
+use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
-use crate::decision::state::{Situation, Stage};
+use crate::decision::state::{Situation, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words};
 use crate::server::{AppStatus, ProbeStatus, RuleStatus};
 
@@ -89,7 +89,8 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
 fn rules(app: &App, now: Moment) -> Vec<RuleStatus> {
     let policy = &app.config.policy;
     let since = app.state.as_ref().and_then(|state| Some(state.live()?.since)).unwrap_or(now);
-    let readings = rule::read_all(policy, &app.windows, since, now);
+    let pace = app.state.as_ref().map_or(Pace::Rest, State::pace);
+    let readings = rule::read_all(policy, &app.windows, since, now, pace);
     let rules = policy.rules.iter().zip(readings);
     rules
         .map(|(rule, reading)| RuleStatus {

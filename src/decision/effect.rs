@@ -119,7 +119,7 @@ pub enum Guard {
     Observe,
     /// Too many apps want a rollback at once.
     Storm,
-    /// This process is stopping, or was held up for so long since the fresh read that it is not fresh any more.
+    /// This process is stopping, or was held up for so long since the decision that what it rests on is not fresh any more.
     Interrupted,
 }
 

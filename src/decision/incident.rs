@@ -18,7 +18,7 @@ use super::effect::{Reason, Verb};
 use super::limits;
 use super::observation::{Observation, ReadFault, Request};
 use super::policy::{Mode, Policy, Rule};
-use super::rule::{self, Reading, Verdict};
+use super::rule::{self, Pace, Reading, Verdict};
 use super::state::{Incident, Ledger, Outcome, Requests, Stage, State, Watch};
 use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
@@ -199,7 +199,7 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
 
 /// What the rule that fired says now. A rule that a reload removed says nothing.
 fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Verdict {
-    let readings = rule::read_all(policy, seen.windows, incident.live.since, seen.at);
+    let readings = rule::read_all(policy, seen.windows, incident.live.since, seen.at, Pace::Watch);
     let mine = policy.rules.iter().zip(readings).find(|(rule, _)| rule.name == incident.rule);
     mine.map_or(Verdict::Unknown, |(_, reading)| reading.verdict)
 }

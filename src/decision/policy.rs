@@ -51,6 +51,8 @@ pub struct ProbePolicy {
     pub name: ProbeName,
     /// Time between samples at rest: the longest a healthy probe is ever silent, besides its timeout.
     pub period: Duration,
+    /// Time between samples while a release is under watch or an incident is open, at the most.
+    pub watch_period: Duration,
     /// The longest one sample may take.
     pub timeout: Duration,
     /// Samples this soon after a deployment goes live are set aside.

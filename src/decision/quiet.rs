@@ -8,7 +8,7 @@ use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Artifact, Deployment, Observation, Request};
 use super::policy::{self, Policy};
-use super::rule::{self, Verdict};
+use super::rule::{self, Pace, Verdict};
 use super::state::{Hold, Ledger, Live, Requests, Situation, State, Watch};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
@@ -138,7 +138,7 @@ fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
         return None;
     }
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
-    Some(Hold { live, pin: Some(active.id.clone()), ..hold.clone() })
+    Some(Hold { live, pin: Some(active.id.clone()), since: seen.at, ..hold.clone() })
 }
 
 /// The situation that follows when another deployment is live than the one we know, or the first one is seen.
@@ -228,13 +228,13 @@ fn bad_before(
         Some(read) => read,
         None => return BTreeSet::new(),
     };
-    let readings = rule::read_all(policy, seen.windows, old.since, to);
+    let readings = rule::read_all(policy, seen.windows, old.since, to, Pace::Rest);
     let bad = policy.rules.iter().zip(readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
     bad.map(|(rule, _)| rule.name.clone()).collect()
 }
 
 fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation<'_>) -> Decision {
-    let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at);
+    let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at, Pace::Watch);
     if seen.at >= watch.until {
         return end_of_watch(state, watch, &readings);
     }
@@ -274,7 +274,7 @@ fn confirmed(
     let from = watch.live.since + probe.settle;
     // A sample sent at the very moment of the read is before its answer.
     let to = (*read_at + Duration::from_millis(1)).min(seen.at);
-    let reading = rule::read(rule, probe, window, rule::Span { from, to });
+    let reading = rule::read(rule, probe, window, rule::Span { from, to }, Pace::Watch);
     (is_live && reading.verdict == Verdict::Bad).then_some(reading)
 }
 
@@ -308,7 +308,7 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     if rule::fewest_samples(policy, seen.windows, live.since, seen.at) < policy.soak.min_samples {
         return Decision::stay(None);
     }
-    let readings = rule::read_all(policy, seen.windows, live.since, seen.at);
+    let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Rest);
     if readings.iter().any(|reading| reading.verdict != Verdict::Good) {
         return Decision::stay(None);
     }

@@ -65,8 +65,17 @@ pub struct Span {
     pub to: Moment,
 }
 
+/// What a verdict is for, and so how fresh the newest sample has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// How an app is while nothing is accused: samples come at their period.
+    Rest,
+    /// Whether something is done: samples come at the faster pace of a watch.
+    Watch,
+}
+
 /// Reads one rule on the samples within `span`.
-pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
+pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span, pace: Pace) -> Reading {
     let reading = match &rule.condition {
         Condition::ConsecutiveFailures { count } => consecutive_failures::read(*count, probe, window, span),
         Condition::FailureRatio { above, over, min_samples } => {
@@ -76,11 +85,21 @@ pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Re
             latency::read(*quantile, *above, *min_samples, window, span.last(*over))
         }
     };
-    if is_silent(probe, window, span) { Reading { verdict: Verdict::Unknown, ..reading } } else { reading }
+    if is_silent(probe, window, span, pace) {
+        Reading { verdict: Verdict::Unknown, ..reading }
+    } else {
+        reading
+    }
 }
 
 /// Reads every rule of `policy` on the deployment that is live since `live_since`, as of `now`.
-pub fn read_all(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> Vec<Reading> {
+pub fn read_all(
+    policy: &Policy,
+    windows: &[Window],
+    live_since: Moment,
+    now: Moment,
+    pace: Pace,
+) -> Vec<Reading> {
     let empty = Window::default();
     policy
         .rules
@@ -88,7 +107,7 @@ pub fn read_all(policy: &Policy, windows: &[Window], live_since: Moment, now: Mo
         .map(|rule| {
             let probe = &policy.probes[rule.probe];
             let window = windows.get(rule.probe).unwrap_or(&empty);
-            read(rule, probe, window, Span { from: live_since + probe.settle, to: now })
+            read(rule, probe, window, Span { from: live_since + probe.settle, to: now }, pace)
         })
         .collect()
 }
@@ -112,14 +131,18 @@ impl Span {
 }
 
 /// Whether the newest sample that says anything is too old to speak for the app now.
-fn is_silent(probe: &ProbePolicy, window: &Window, span: Span) -> bool {
+fn is_silent(probe: &ProbePolicy, window: &Window, span: Span, pace: Pace) -> bool {
     let newest = window.between(span.from, span.to).rev().find(|sample| is_known(sample));
-    newest.is_none_or(|sample| span.to.since(sample.at) > patience(probe))
+    newest.is_none_or(|sample| span.to.since(sample.at) > patience(probe, pace))
 }
 
 /// How long a sample speaks for the app. Three periods: one lost sample is not silence.
-fn patience(probe: &ProbePolicy) -> Duration {
-    probe.period * 3 + probe.timeout
+fn patience(probe: &ProbePolicy, pace: Pace) -> Duration {
+    let period = match pace {
+        Pace::Rest => probe.period,
+        Pace::Watch => probe.watch_period,
+    };
+    period * 3 + probe.timeout
 }
 
 fn is_known(sample: &Sample) -> bool {
@@ -143,6 +166,7 @@ mod tests {
         ProbePolicy {
             name: "home".into(),
             period: Duration::from_secs(5),
+            watch_period: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
         }
@@ -180,10 +204,13 @@ mod tests {
     fn a_silent_probe_makes_its_rules_unknown() {
         let rule = rule(Condition::ConsecutiveFailures { count: 3 });
         let window = window(&[BAD, BAD, BAD]);
-        let at = |to| read(&rule, &probe(), &window, Span { from: Moment::default(), to }).verdict;
-        assert_eq!(at(Moment::from_millis(10_001)), Verdict::Bad);
-        assert_eq!(at(Moment::from_millis(10_000 + 17_000)), Verdict::Bad);
-        assert_eq!(at(Moment::from_millis(10_000 + 17_001)), Verdict::Unknown);
+        let at =
+            |to, pace| read(&rule, &probe(), &window, Span { from: Moment::default(), to }, pace).verdict;
+        for (pace, patience) in [(Pace::Rest, 17_000), (Pace::Watch, 8_000)] {
+            assert_eq!(at(Moment::from_millis(10_001), pace), Verdict::Bad);
+            assert_eq!(at(Moment::from_millis(10_000 + patience), pace), Verdict::Bad);
+            assert_eq!(at(Moment::from_millis(10_000 + patience + 1), pace), Verdict::Unknown);
+        }
     }
 
     #[test]
@@ -192,7 +219,7 @@ mod tests {
         policy.probes = vec![ProbePolicy { settle: Duration::from_secs(10), ..probe() }];
         let windows = [window(&[BAD, BAD, BAD, BAD, BAD, BAD])];
         let (live_since, now) = (Moment::from_millis(5_000), Moment::from_millis(25_001));
-        let readings = read_all(&policy, &windows, live_since, now);
+        let readings = read_all(&policy, &windows, live_since, now, Pace::Rest);
         assert_eq!((readings[0].samples, readings[0].verdict), (3, Verdict::Bad));
         assert_eq!(readings[0].first_failure_at, Some(Moment::from_millis(15_000)));
         assert_eq!(fewest_samples(&policy, &windows, live_since, now), 3);
@@ -203,7 +230,9 @@ mod tests {
         let rule = rule(Condition::ConsecutiveFailures { count: 2 });
         let window = window(&[BAD, BAD, BAD, GOOD]);
         let to = Moment::from_millis(12_000);
-        let from = |ms| read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to }).verdict;
+        let from = |ms| {
+            read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to }, Pace::Rest).verdict
+        };
         assert_eq!(from(5_000), Verdict::Bad);
         assert_eq!(from(5_001), Verdict::Unknown);
     }

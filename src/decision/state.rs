@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::effect::{Effect, Reason};
 use super::observation::{Artifact, Deployment};
+use super::rule::Pace;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -211,6 +212,11 @@ impl State {
                 _ => Attention::Close,
             },
         }
+    }
+
+    /// How fresh the samples of the app are by now.
+    pub fn pace(&self) -> Pace {
+        if self.attention() == Attention::Rest { Pace::Rest } else { Pace::Watch }
     }
 
     /// The effect that is owed by this state: what a restart finds unanswered.

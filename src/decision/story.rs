@@ -279,7 +279,7 @@ fn answered(answer: &Answer) -> String {
                 Guard::Paused => "an operator paused the app",
                 Guard::Observe => "mode observe came into force",
                 Guard::Storm => "too many apps want a rollback at once",
-                Guard::Interrupted => "rearguard was stopping, or held up since the fresh read",
+                Guard::Interrupted => "rearguard was stopping, or held up since it was decided",
             }
         ),
         Answer::NotApplied { why, .. } => format!(

@@ -128,16 +128,15 @@ impl Run {
                 unsettled.push((quiet.app, quiet.from_ms));
             }
         }
-        // What is held then is theirs from now on. One that has just begun has not said yet what is held.
+        // What is held then, and not paused, is theirs from now on. One that has just begun has not said yet what is held.
         let has_just_begun = self.ends.last().is_some_and(|end| self.machine.uptime_ms() - end < JUST_MS);
-        let is_held = |name: &str| {
+        let ends_hold = |name: &str| {
             let status = statuses.iter().find(|status| status.name.as_str() == name);
-            has_just_begun || status.is_some_and(|status| status.state == "held")
+            has_just_begun || status.is_some_and(|status| status.state == "held" && !status.paused)
         };
-        let shapes = self.shapes.iter().enumerate().filter(|(n, _)| app.is_none_or(|app| app == *n));
-        let sites = shapes.filter(|(_, shape)| is_held(&shape.name)).map(|(_, shape)| &shape.site);
-        let pins = sites.filter_map(|site| self.lab.app(site).ok()?.pinned);
-        let taken: Vec<String> = pins.filter(|pin| !self.taken_over.contains(pin)).collect();
+        let shape = app.map(|app| &self.shapes[app]).filter(|shape| ends_hold(&shape.name));
+        let pin = shape.and_then(|shape| self.lab.app(&shape.site).ok()?.pinned);
+        let taken: Vec<String> = pin.into_iter().filter(|pin| !self.taken_over.contains(pin)).collect();
         self.taken_over.extend(taken.iter().cloned());
         match backend.pause(name.as_ref(), false).await {
             Ok(()) => {}

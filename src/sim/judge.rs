@@ -16,8 +16,9 @@ use crate::server::AppStatus;
 const ON_ITS_WAY_MS: i64 = 100;
 
 /// What a rule that is Bad when a rollback is asked for has seen: three failures, each no longer before the next one
-/// than a sample speaks for the app, and what writing the decision down may take.
-const RECENT_MS: i64 = 3 * 32_000 + 15_000;
+/// than a sample speaks for the app at rest, the last one no older than it does in a watch, and what writing the decision
+/// down may take.
+const RECENT_MS: i64 = 2 * 32_000 + 8_000 + 15_000;
 
 /// How long after its end an incident's lost requests are reckoned with.
 const LATEST_MS: i64 = 3_600_000;

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::course::{Course, Event, RULES};
 use super::disk::Trouble;
 use super::judge;
-use super::machine::{EPOCH_MS, Passage, Point, lock};
+use super::machine::{Passage, Point, lock};
 use super::run::{Run, through};
 use crate::decision::effect::Verb;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
@@ -339,21 +339,20 @@ fn the_end_of_a_pause_does_not_take_over_a_pin_that_is_held_because_of_it() {
 }
 
 #[test]
-fn who_was_cut_off_catches_up_at_once() {
-    let back = PUSHED + 1_800_000;
-    let run = told(Course {
-        length_ms: back + 240_000,
-        ..course(vec![
-            (PUSHED, Event::CutOff(true)),
-            (back, Event::CutOff(false)),
-            (back + 1_000, bad_release(0)),
-        ])
-    });
-    assert_eq!(calls(&run, 0), ROLLED_BACK);
-    let entries = run.lab.ledger().entries.into_iter();
-    let asked = entries.filter(|entry| entry.operation == Operation::CreateRollback);
-    let after = asked.map(|entry| entry.at_ms - EPOCH_MS - back).min();
-    assert!(after.is_some_and(|ms| ms < 40_000), "asked after {after:?} ms");
+fn a_hold_is_ended_by_a_word_for_it_and_by_no_other() {
+    let held = |words: Vec<(i64, Event)>| {
+        let mut events = vec![(PUSHED, bad_release(0))];
+        // The rolled-back app is not healthy either.
+        events.push((PUSHED + 14_000, Event::Health(0, Health::Bad { status: 500 })));
+        events.extend(words);
+        let run = told(course(events));
+        assert!(tells(&run, "(soak_unhealthy)"), "{:#?}", timelines(&run));
+        run.taken_over.len()
+    };
+    let (all, app) = (|paused| Event::Pause(None, paused), |paused| Event::Pause(Some(0), paused));
+    assert_eq!(held(vec![(PUSHED + 90_000, all(true)), (PUSHED + 92_000, all(false))]), 0);
+    assert_eq!(held(vec![(PUSHED + 90_000, app(true)), (PUSHED + 92_000, app(false))]), 0);
+    assert_eq!(held(vec![(PUSHED + 90_000, app(false))]), 1);
 }
 
 #[test]

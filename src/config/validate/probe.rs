@@ -61,8 +61,9 @@ impl Draft {
 
 /// What the core needs to know of a probe.
 pub(super) fn policy(probe: &ProbeConfig) -> ProbePolicy {
-    let ProbeConfig { name, period, timeout, settle, .. } = probe;
-    ProbePolicy { name: name.clone(), period: *period, timeout: *timeout, settle: *settle }
+    let ProbeConfig { name, period, watch_period, timeout, settle, .. } = probe;
+    let (period, watch_period, timeout, settle) = (*period, *watch_period, *timeout, *settle);
+    ProbePolicy { name: name.clone(), period, watch_period, timeout, settle }
 }
 
 pub(super) fn probes(spot: &Spot, list: Option<&List<raw::Probe>>, watch: Option<Duration>) -> Probes {

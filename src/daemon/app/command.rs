@@ -27,8 +27,8 @@ pub(in super::super) enum Command {
     Look,
     /// A person's word on an incident.
     Request(Box<Asked>),
-    /// A person's word, said at that moment, that an app is to be guarded again.
-    Resume(Moment, oneshot::Sender<()>),
+    /// A person's word, said at that moment, that a hold is over.
+    Resume(Moment, oneshot::Sender<Result<(), ActionError>>),
 }
 
 /// A person's word, and where the answer goes.
@@ -53,12 +53,11 @@ impl App {
                 drop(reply.send(taken));
             }
             Command::Resume(said_at, reply) => {
-                // A hold that began since, such as by what the end of a pause set going, nobody has seen yet.
-                let situation = self.state.as_ref().map(|state| &state.situation);
-                if matches!(situation, Some(Situation::Held(hold)) if hold.since < said_at) {
+                let meant = self.is_for_the_hold(said_at);
+                if matches!(meant, Ok(true)) {
                     self.hear(Request::Resume);
                 }
-                let _ = reply.send(());
+                drop(reply.send(meant.map(|_| ())));
             }
         }
     }
@@ -67,6 +66,18 @@ impl App {
     fn hear(&mut self, request: Request) {
         if self.request != Some(Request::Reject) {
             self.request = Some(request);
+        }
+    }
+
+    /// Whether there is a hold that a word said then can be meant for: one that began since nobody has seen yet.
+    fn is_for_the_hold(&self, said_at: Moment) -> Result<bool, ActionError> {
+        match self.state.as_ref().map(|state| &state.situation) {
+            None => Err(ActionError::Unavailable),
+            Some(Situation::Held(hold)) if hold.since >= said_at => Err(ActionError::Conflict(format!(
+                "{} has just come to be held by incident {}; look at it first",
+                self.config.name, hold.incident
+            ))),
+            situation => Ok(matches!(situation, Some(Situation::Held(_)))),
         }
     }
 

@@ -35,7 +35,7 @@ impl App {
         let Some(state) = &self.state else { return };
         let now = self.shell.clock.now();
         let since = state.live().map_or(now, |live| live.since);
-        let readings = rule::read_all(&self.config.policy, &self.windows, since, now);
+        let readings = rule::read_all(&self.config.policy, &self.windows, since, now, state.pace());
         let soak_until = match state.incident().map(|incident| &incident.stage) {
             Some(Stage::Soaking { until, .. }) => Some(*until),
             _ => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation};
 use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
-use super::super::rule::{self, Verdict};
+use super::super::rule::{self, Pace, Verdict};
 use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
@@ -26,7 +26,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
         return draft.close(Outcome::Superseded, reason, seen);
     }
-    let readings = rule::read_all(policy, seen.windows, live.since, seen.at);
+    let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
     let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
     let is_good = readings.iter().all(|reading| reading.verdict == Verdict::Good);
     let fired_is_good = policy

@@ -1,6 +1,6 @@
 //! `consecutive_failures: N`: the last N samples that say anything all failed.
 
-use super::{Reading, Span, Verdict, is_bad, is_known, patience};
+use super::{Pace, Reading, Span, Verdict, is_bad, is_known, patience};
 use crate::clock::Moment;
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
@@ -14,7 +14,8 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
     let mut samples = 0_u32;
     for sample in window.between(span.from, span.to).rev().filter(|sample| is_known(sample)) {
         samples += 1;
-        let broken = first_failure_at.is_some_and(|later| later.since(sample.at) > patience(probe));
+        let broken =
+            first_failure_at.is_some_and(|later| later.since(sample.at) > patience(probe, Pace::Rest));
         if !is_bad(sample) || broken {
             break;
         }

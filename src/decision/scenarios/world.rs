@@ -119,7 +119,13 @@ pub(in crate::decision) fn policy() -> Policy {
         app: "shop".into(),
         mode: Mode::Enforce,
         watch: minutes(30),
-        probes: vec![ProbePolicy { name: "home".into(), period: secs(5), timeout: secs(2), settle: secs(0) }],
+        probes: vec![ProbePolicy {
+            name: "home".into(),
+            period: secs(5),
+            watch_period: TICK,
+            timeout: secs(2),
+            settle: secs(0),
+        }],
         rules: vec![Rule {
             name: "down".into(),
             probe: 0,

@@ -61,14 +61,17 @@ impl Requests {
         self.targets.iter().rev().find(repeats).filter(|_| is_new)
     }
 
-    /// Whether nothing that `entry` shows speaks against one of these requests having made it. Where the platform does
-    /// not say what it repeats only other code does: what a platform writes into a spec is its own affair.
+    /// Whether nothing that `entry` shows speaks against one of these requests having made it. A platform may name what
+    /// the target repeats itself. Where it names nothing only another commit or image of the same component speaks
+    /// against it: which of them it lists, and what it writes into a spec, is its own affair.
     pub fn may_have_made(&self, entry: &Deployment) -> bool {
         let may_repeat = |target: &Deployment| match &entry.cloned_from {
-            Some(source) => *source == target.id,
+            Some(source) => *source == target.id || target.cloned_from.as_ref() == Some(source),
             None => {
-                let (code, of_target) = (&entry.artifact.code, &target.artifact.code);
-                code.is_empty() || of_target.is_empty() || code == of_target
+                let mut of_target = target.artifact.code.iter();
+                !of_target.any(|(component, code)| {
+                    entry.artifact.code.iter().any(|(other, runs)| other == component && runs != code)
+                })
             }
         };
         !self.before.contains(&entry.id) && self.targets.iter().any(may_repeat)
