@@ -34,7 +34,7 @@ pub trait Witness: Send + Sync {
 /// The raw sample is recorded with `peer` first, so that the others can see that this app fails as well. Answers
 /// at once unless the sample failed and no recent control sample is at hand; then within the controls' longest
 /// timeout and [`control::SLACK`]. Without controls `witness` is asked where nothing else is known; without a witness,
-/// which is where nothing depends on it, the failure is the app's.
+/// which is at rest, the failure is not vouched for.
 pub async fn believed(
     sample: Sample,
     controls: &control::Controls,
@@ -42,14 +42,15 @@ pub async fn believed(
     witness: Option<&dyn Witness>,
 ) -> Sample {
     peer.record(&sample);
-    if !matches!(sample.result, SampleResult::Bad(_)) {
-        return sample;
-    }
+    let SampleResult::Bad(failure) = sample.result else { return sample };
     let blind = match controls.verdict(&sample).await {
         control::ControlVerdict::Theirs => None,
         control::ControlVerdict::Ours => Some(BlindCause::Control),
         control::ControlVerdict::NotConfigured => match (peer.verdict(&sample), witness) {
-            (peers::PeerVerdict::Theirs, _) | (peers::PeerVerdict::Unclear, None) => None,
+            (peers::PeerVerdict::Theirs, _) => None,
+            (peers::PeerVerdict::Unclear, None) => {
+                return Sample { result: SampleResult::Unvouched(failure), ..sample };
+            }
             (peers::PeerVerdict::Ours, _) => Some(BlindCause::Peers),
             (peers::PeerVerdict::Unclear, Some(witness)) => {
                 let _turn = peer.turn().await;
@@ -111,7 +112,7 @@ mod tests {
             ("bad with a good control", Some(SampleResult::Good), BAD, BAD),
             ("bad with a dead control", Some(BAD), BAD, blind),
             ("bad with a blind control", Some(host), BAD, blind),
-            ("bad without a control, alone", None, BAD, BAD),
+            ("bad without a control, alone", None, BAD, SampleResult::Unvouched(Failure::Connect)),
             ("unknown stays unknown", Some(SampleResult::Good), host, host),
         ] {
             let peer = Peers::new().join(Duration::from_secs(15));
@@ -139,6 +140,8 @@ mod tests {
         }
         peers.platform_answered(at(102));
         assert_eq!(believed(failed(102), &controls, &apps[0], None).await.result, BAD);
+        let unvouched = SampleResult::Unvouched(Failure::Connect);
+        assert_eq!(believed(failed(200), &controls, &apps[0], None).await.result, unvouched);
     }
 
     /// The platform as somebody to ask: it answers, or cannot be reached.

@@ -53,7 +53,7 @@ use sum::Sum;
 /// itself, stands in `tests/README.md`.
 const REGRESSIONS: &[u64] = &[
     27, 74, 248, 387, 1057, 1576, 1703, 1809, 2510, 2931, 3088, 3154, 4200, 4227, 5124, 7801, 10_309, 13_408,
-    112_428, 118_685,
+    112_428, 118_685, 10_010_051, 10_011_557,
 ];
 
 /// How many courses are tried where nobody asks for more: without optimization each takes a second.

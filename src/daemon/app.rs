@@ -202,13 +202,15 @@ impl App {
             if !probing.is_under_way && probing.schedule.wake(now) == Wake::Now {
                 probing.is_under_way = true;
                 let last = self.windows.get(n).and_then(Window::last);
-                if last.is_some_and(|last| matches!(last.result, SampleResult::Bad(_))) {
+                if last.is_some_and(|last| {
+                    matches!(last.result, SampleResult::Bad(_) | SampleResult::Unvouched(_))
+                }) {
                     // It may fail again: the control's answer shall be at hand then.
                     self.shell.controls.borrow().hint();
                 }
                 let (shell, config, peer) =
                     (Arc::clone(&self.shell), Arc::clone(&self.config), Arc::clone(&self.peer));
-                // At rest nothing is accused, and nobody is asked.
+                // At rest nobody is asked, and what fails accuses nobody.
                 let witness = (attention != Attention::Rest).then(|| PlatformWitness {
                     platform: Arc::clone(&self.account.platform),
                     app: config.id.clone(),

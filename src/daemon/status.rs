@@ -111,7 +111,7 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
         None => (None, None),
         Some(SampleResult::Good) => (Some("good"), None),
         Some(SampleResult::Unknown(cause)) => (Some("unknown"), Some(cause.word().to_owned())),
-        Some(SampleResult::Bad(failure)) => (
+        Some(SampleResult::Bad(failure) | SampleResult::Unvouched(failure)) => (
             Some(failure.word()),
             match failure {
                 crate::decision::sample::Failure::Status(status) => Some(status.to_string()),

@@ -274,7 +274,7 @@ fn confirmed(
     let from = watch.live.since + probe.settle;
     // A sample sent at the very moment of the read is before its answer.
     let to = (*read_at + Duration::from_millis(1)).min(seen.at);
-    let reading = rule::read(rule, probe, window, rule::Span { from, to }, Pace::Watch);
+    let reading = rule::read(rule, probe, window, rule::Span { from, to, pace: Pace::Watch });
     (is_live && reading.verdict == Verdict::Bad).then_some(reading)
 }
 

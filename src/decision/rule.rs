@@ -56,6 +56,15 @@ pub struct Reading {
     pub first_failure_at: Option<Moment>,
 }
 
+/// What a verdict is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// How an app is while nothing is accused: samples come at their period, and a failure that nobody vouched for is one.
+    Rest,
+    /// Whether something is done: samples come at the faster pace of a watch, and what counts is vouched for.
+    Watch,
+}
+
 /// The samples a rule may look at: one deployment's, within a span of time.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
@@ -63,19 +72,12 @@ pub struct Span {
     pub from: Moment,
     /// The moment the verdict is for; samples sent later do not exist for it.
     pub to: Moment,
-}
-
-/// What a verdict is for, and so how fresh the newest sample has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// How an app is while nothing is accused: samples come at their period.
-    Rest,
-    /// Whether something is done: samples come at the faster pace of a watch.
-    Watch,
+    /// What it is for.
+    pub pace: Pace,
 }
 
 /// Reads one rule on the samples within `span`.
-pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span, pace: Pace) -> Reading {
+pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
     let reading = match &rule.condition {
         Condition::ConsecutiveFailures { count } => consecutive_failures::read(*count, probe, window, span),
         Condition::FailureRatio { above, over, min_samples } => {
@@ -85,11 +87,7 @@ pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span, pace:
             latency::read(*quantile, *above, *min_samples, window, span.last(*over))
         }
     };
-    if is_silent(probe, window, span, pace) {
-        Reading { verdict: Verdict::Unknown, ..reading }
-    } else {
-        reading
-    }
+    if is_silent(probe, window, span) { Reading { verdict: Verdict::Unknown, ..reading } } else { reading }
 }
 
 /// Reads every rule of `policy` on the deployment that is live since `live_since`, as of `now`.
@@ -107,7 +105,7 @@ pub fn read_all(
         .map(|rule| {
             let probe = &policy.probes[rule.probe];
             let window = windows.get(rule.probe).unwrap_or(&empty);
-            read(rule, probe, window, Span { from: live_since + probe.settle, to: now }, pace)
+            read(rule, probe, window, Span { from: live_since + probe.settle, to: now, pace })
         })
         .collect()
 }
@@ -116,7 +114,8 @@ pub fn read_all(
 pub fn fewest_samples(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> u32 {
     let counts = policy.probes.iter().enumerate().map(|(n, probe)| {
         let count = windows.get(n).map_or(0, |window| {
-            window.between(live_since + probe.settle, now).filter(|sample| is_known(sample)).count()
+            let span = Span { from: live_since + probe.settle, to: now, pace: Pace::Watch };
+            span.known(window).count()
         });
         u32::try_from(count).unwrap_or(u32::MAX)
     });
@@ -126,14 +125,23 @@ pub fn fewest_samples(policy: &Policy, windows: &[Window], live_since: Moment, n
 impl Span {
     /// The last `length` of this span.
     fn last(self, length: Duration) -> Self {
-        Self { from: self.from.max(self.to - length), to: self.to }
+        Self { from: self.from.max(self.to - length), ..self }
+    }
+
+    /// Its samples that say anything, oldest first.
+    fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
+        window.between(self.from, self.to).filter(move |sample| match sample.result {
+            SampleResult::Good | SampleResult::Bad(_) => true,
+            SampleResult::Unvouched(_) => self.pace == Pace::Rest,
+            SampleResult::Unknown(_) => false,
+        })
     }
 }
 
 /// Whether the newest sample that says anything is too old to speak for the app now.
-fn is_silent(probe: &ProbePolicy, window: &Window, span: Span, pace: Pace) -> bool {
-    let newest = window.between(span.from, span.to).rev().find(|sample| is_known(sample));
-    newest.is_none_or(|sample| span.to.since(sample.at) > patience(probe, pace))
+fn is_silent(probe: &ProbePolicy, window: &Window, span: Span) -> bool {
+    let newest = span.known(window).next_back();
+    newest.is_none_or(|sample| span.to.since(sample.at) > patience(probe, span.pace))
 }
 
 /// How long a sample speaks for the app. Three periods: one lost sample is not silence.
@@ -145,12 +153,8 @@ fn patience(probe: &ProbePolicy, pace: Pace) -> Duration {
     period * 3 + probe.timeout
 }
 
-fn is_known(sample: &Sample) -> bool {
-    !matches!(sample.result, SampleResult::Unknown(_))
-}
-
 fn is_bad(sample: &Sample) -> bool {
-    matches!(sample.result, SampleResult::Bad(_))
+    matches!(sample.result, SampleResult::Bad(_) | SampleResult::Unvouched(_))
 }
 
 #[cfg(test)]
@@ -193,7 +197,7 @@ mod tests {
     /// All of the window, as of right after its last sample.
     pub(super) fn span(window: &Window) -> Span {
         let to = window.last().map_or(Moment::default(), |sample| sample.at + Duration::from_millis(1));
-        Span { from: Moment::default(), to }
+        Span { from: Moment::default(), to, pace: Pace::Rest }
     }
 
     fn rule(condition: Condition) -> Rule {
@@ -205,11 +209,30 @@ mod tests {
         let rule = rule(Condition::ConsecutiveFailures { count: 3 });
         let window = window(&[BAD, BAD, BAD]);
         let at =
-            |to, pace| read(&rule, &probe(), &window, Span { from: Moment::default(), to }, pace).verdict;
+            |to, pace| read(&rule, &probe(), &window, Span { from: Moment::default(), to, pace }).verdict;
         for (pace, patience) in [(Pace::Rest, 17_000), (Pace::Watch, 8_000)] {
             assert_eq!(at(Moment::from_millis(10_001), pace), Verdict::Bad);
             assert_eq!(at(Moment::from_millis(10_000 + patience), pace), Verdict::Bad);
             assert_eq!(at(Moment::from_millis(10_000 + patience + 1), pace), Verdict::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_failure_that_nobody_vouched_for_says_how_an_app_was_and_accuses_nobody() {
+        let unvouched = SampleResult::Unvouched(Failure::Connect);
+        let conditions = [
+            Condition::ConsecutiveFailures { count: 3 },
+            Condition::FailureRatio { above: 0.5, over: Duration::from_secs(60), min_samples: 3 },
+        ];
+        for condition in conditions {
+            let rule = rule(condition);
+            let at = |results: &[SampleResult], pace| {
+                let window = window(results);
+                read(&rule, &probe(), &window, Span { pace, ..span(&window) }).verdict
+            };
+            let unasked = [BAD, BAD, unvouched];
+            assert_eq!((at(&unasked, Pace::Rest), at(&[BAD; 3], Pace::Watch)), (Verdict::Bad, Verdict::Bad));
+            assert_eq!(at(&unasked, Pace::Watch), Verdict::Unknown);
         }
     }
 
@@ -231,7 +254,8 @@ mod tests {
         let window = window(&[BAD, BAD, BAD, GOOD]);
         let to = Moment::from_millis(12_000);
         let from = |ms| {
-            read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to }, Pace::Rest).verdict
+            read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to, pace: Pace::Rest })
+                .verdict
         };
         assert_eq!(from(5_000), Verdict::Bad);
         assert_eq!(from(5_001), Verdict::Unknown);

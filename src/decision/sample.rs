@@ -38,6 +38,9 @@ pub enum SampleResult {
     Good,
     /// The app is at fault.
     Bad(Failure),
+    /// It failed, and nobody was asked whether the fault is ours: enough to know that an app was bad before, and not to
+    /// accuse anybody.
+    Unvouched(Failure),
     /// Nobody can tell: the fault may be ours.
     Unknown(BlindCause),
 }

@@ -156,7 +156,7 @@ impl AppMetrics {
         let result = match sample.result {
             SampleResult::Good => "good",
             SampleResult::Unknown(_) => "unknown",
-            SampleResult::Bad(failure) => failure_word(failure),
+            SampleResult::Bad(failure) | SampleResult::Unvouched(failure) => failure_word(failure),
         };
         if let Some(n) = PROBE_RESULTS.iter().position(|word| *word == result) {
             metrics.results[n].fetch_add(1, Ordering::Relaxed);

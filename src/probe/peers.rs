@@ -165,7 +165,7 @@ impl Peer {
                 self.slots.failing_since.clear();
                 self.slots.good.raise(sample.at);
             }
-            SampleResult::Bad(_) => {
+            SampleResult::Bad(_) | SampleResult::Unvouched(_) => {
                 if self.slots.failing_since.get().is_none() {
                     self.slots.failing_since.raise(sample.at);
                 }

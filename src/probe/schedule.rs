@@ -164,8 +164,12 @@ fn follow(streak: Option<Streak>, sample: &Sample) -> Option<Streak> {
     match (streak, sample.result) {
         (streak, SampleResult::Unknown(_)) => streak,
         (None, SampleResult::Good) => None,
-        (None, SampleResult::Bad(_)) => Some(Streak { since: sample.at, goods: 0 }),
-        (Some(streak), SampleResult::Bad(_)) => Some(Streak { goods: 0, ..streak }),
+        (None, SampleResult::Bad(_) | SampleResult::Unvouched(_)) => {
+            Some(Streak { since: sample.at, goods: 0 })
+        }
+        (Some(streak), SampleResult::Bad(_) | SampleResult::Unvouched(_)) => {
+            Some(Streak { goods: 0, ..streak })
+        }
         (Some(streak), SampleResult::Good) if streak.goods + 1 < CALM_AFTER => {
             Some(Streak { goods: streak.goods + 1, ..streak })
         }

@@ -56,8 +56,9 @@ async fn a_foreign_pin_is_never_touched() {
 async fn a_newer_deployment_under_way_is_waited_for_and_wins() {
     let world = World::new().await;
     let guard = known(&world, &Settings::default()).await;
-    let bad = world.lab.push(APP, Release::bad("v2")).unwrap().unwrap();
-    guard.api.until("v2 live", |app| app["live_deployment"] == bad.as_str()).await;
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), Kind::Delay { ms: 800 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the question", |app| app["stage"] == "validating").await;
     let fix = Release { build_ms: Some(2_000), ..Release::good("v3") };
     world.lab.push(APP, fix).unwrap();
     let incident = guard.api.until_closed().await;

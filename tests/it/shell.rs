@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rearguard::lab::{Fault, Kind, Operation, Release, Target};
+use rearguard::lab::{Action, Fault, Kind, Operation, Release, Target};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -254,5 +254,27 @@ async fn an_app_that_leaves_and_comes_back_with_other_probes_keeps_its_incident(
     guard.daemon.reload(config(&text)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     guard.api.until_state("steady").await;
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_pin_is_told_although_its_app_left_the_configuration() {
+    let world = World::new().await;
+    let settings =
+        Settings { soak: "{ period: 1s, min_samples: 2, on_healthy: hold }", ..Settings::default() };
+    let mut guard = known(&world, &settings).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until_state("held").await;
+    let text = world.yaml(&settings);
+    let another = text.replace("name: shop\n", "name: other\n").replace(&world.id, "no-such-app");
+    guard.daemon.reload(rearguard::config::parse("rearguard.yaml", &another).unwrap()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(guard.api.app().await["state"], "held");
+    assert_eq!(guard.api.metric("rearguard_pinned{app=\"shop\"}").await, 1.0);
+    // Somebody settles it, and there is nothing left to tell.
+    world.lab.person(APP, Action::Commit).unwrap();
+    while guard.api.text("/api/v1/apps/shop").await.0 != 404 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     guard.daemon.stop().await;
 }

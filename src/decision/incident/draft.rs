@@ -117,8 +117,11 @@ impl Draft {
 
     /// The rollback exists: it is ours, and it counts against the budget.
     pub(super) fn created(&mut self, rollback: &Deployment, now: Moment) {
+        // The same one may come to light twice.
+        if self.ledger.made_for(&rollback.id).is_none() {
+            Ledger::note(&mut self.ledger.rollbacks, now);
+        }
         self.note_ours(rollback.id.clone());
-        Ledger::note(&mut self.ledger.rollbacks, now);
         self.incident.setbacks = 0;
     }
 

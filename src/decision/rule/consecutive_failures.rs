@@ -1,6 +1,6 @@
 //! `consecutive_failures: N`: the last N samples that say anything all failed.
 
-use super::{Pace, Reading, Span, Verdict, is_bad, is_known, patience};
+use super::{Pace, Reading, Span, Verdict, is_bad, patience};
 use crate::clock::Moment;
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
@@ -12,7 +12,7 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
     let mut streak = 0_u32;
     let mut first_failure_at: Option<Moment> = None;
     let mut samples = 0_u32;
-    for sample in window.between(span.from, span.to).rev().filter(|sample| is_known(sample)) {
+    for sample in span.known(window).rev() {
         samples += 1;
         let broken =
             first_failure_at.is_some_and(|later| later.since(sample.at) > patience(probe, Pace::Rest));

@@ -1,12 +1,12 @@
 //! `failure_ratio`: too large a share of the samples in a window failed.
 
-use super::{Reading, Span, Verdict, is_bad, is_known};
+use super::{Reading, Span, Verdict, is_bad};
 use crate::decision::sample::Window;
 
 /// Bad when the share of failed samples exceeds `above`, Unknown below `min_samples` samples.
 pub(super) fn read(above: f64, min_samples: u32, window: &Window, span: Span) -> Reading {
     let (mut samples, mut failed, mut first_failure_at) = (0_u32, 0_u32, None);
-    for sample in window.between(span.from, span.to).filter(|sample| is_known(sample)) {
+    for sample in span.known(window) {
         samples += 1;
         if is_bad(sample) {
             failed += 1;
