@@ -114,3 +114,28 @@ impl Paused {
 fn key(app: Option<&PlatformAppId>) -> &str {
     app.map_or(ALL, PlatformAppId::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::SqliteJournal;
+
+    #[tokio::test]
+    async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = SqliteJournal::open(folder.path().join("rearguard.db")).expect("a journal");
+        let (paused, app) = (Paused::default(), PlatformAppId::from("id-shop"));
+        paused.recall(Vec::new());
+        paused.set(Some(&app), true);
+        paused.write_again(&journal).await;
+        assert_eq!(journal.restore().await.expect("read").paused, ["id-shop"]);
+        // A resume that got no further than this.
+        journal.set_paused("id-shop", false).await.expect("written");
+        paused.write_again(&journal).await;
+        assert_eq!(journal.restore().await.expect("read").paused, [""; 0]);
+        paused.is_unwritten();
+        paused.write_again(&journal).await;
+        assert_eq!(journal.restore().await.expect("read").paused, ["id-shop"]);
+        assert!(paused.has(&app) && paused.is_paused(&app));
+    }
+}
