@@ -24,7 +24,7 @@ use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
-use crate::decision::sample::{Sample, SampleResult, Window};
+use crate::decision::sample::{Sample, Window};
 use crate::decision::state::{Attention, Situation, State};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
@@ -202,9 +202,7 @@ impl App {
             if !probing.is_under_way && probing.schedule.wake(now) == Wake::Now {
                 probing.is_under_way = true;
                 let last = self.windows.get(n).and_then(Window::last);
-                if last.is_some_and(|last| {
-                    matches!(last.result, SampleResult::Bad(_) | SampleResult::Unvouched(_))
-                }) {
+                if last.is_some_and(|last| last.result.has_failed()) {
                     // It may fail again: the control's answer shall be at hand then.
                     self.shell.controls.borrow().hint();
                 }

@@ -351,7 +351,21 @@ mod tests {
         assert!(may("new", deployment("new", "good"), soon));
         assert!(!may("new", deployment("new", "another"), soon));
         let of_untold_origin = Deployment { cloned_from: None, ..deployment("new", "") };
-        assert!(may("new", of_untold_origin, soon), "nothing speaks against it");
+        assert!(may("new", of_untold_origin.clone(), soon), "nothing speaks against it");
+        assert!(may("new", deployment("new", "none"), soon), "what the target repeats itself may be named");
+        let runs = |code: &[(&str, &str)]| {
+            let mut made = of_untold_origin.clone();
+            made.artifact.code = code.iter().map(|(name, hash)| ((*name).into(), (*hash).into())).collect();
+            made
+        };
+        let mut listed = lost.clone();
+        listed.2.targets[0].artifact = runs(&[("job", "c1"), ("web", "c1")]).artifact;
+        let may_run = |code| {
+            let view = AppView { active: Some(runs(code)), ..AppView::default() };
+            may_have_made(&listed, &"new".into(), &view, closed_at + soon)
+        };
+        assert!(may_run(&[("web", "c1")]) && may_run(&[]), "a component that is not listed says nothing");
+        assert!(!may_run(&[("job", "c1"), ("web", "c2")]));
         assert!(!may("old", deployment("bad", "none"), soon));
         assert!(may("new", deployment("bad", "none"), LATEST));
         assert!(!may("new", deployment("bad", "none"), LATEST + Duration::from_millis(1)));

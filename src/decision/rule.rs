@@ -153,10 +153,6 @@ fn patience(probe: &ProbePolicy, pace: Pace) -> Duration {
     period * 3 + probe.timeout
 }
 
-fn is_bad(sample: &Sample) -> bool {
-    matches!(sample.result, SampleResult::Bad(_) | SampleResult::Unvouched(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,13 @@ pub enum SampleResult {
     Unknown(BlindCause),
 }
 
+impl SampleResult {
+    /// Whether it failed, be it vouched for or not.
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::Bad(_) | Self::Unvouched(_))
+    }
+}
+
 /// How an app failed a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,6 +2,8 @@
 //!
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
+mod evidence;
+
 use std::collections::BTreeSet;
 
 use super::course::{COOLDOWN_MS, RECONCILE_MS};
@@ -14,11 +16,6 @@ use crate::server::AppStatus;
 
 /// A write is on its way for less than that after the last look before it.
 const ON_ITS_WAY_MS: i64 = 100;
-
-/// What a rule that is Bad when a rollback is asked for has seen: three failures, each no longer before the next one
-/// than a sample speaks for the app at rest, the last one no older than it does in a watch, and what writing the decision
-/// down may take.
-const RECENT_MS: i64 = 2 * 32_000 + 8_000 + 15_000;
 
 /// How long after its end an incident's lost requests are reckoned with.
 const LATEST_MS: i64 = 3_600_000;
@@ -34,7 +31,7 @@ pub(super) fn whole(run: &Run) {
     for app in 0..run.shapes.len() {
         every_rollback_pins(run, app);
         one_rollback_for_one_release(run, app);
-        no_healthy_release_is_rolled_back(run, app);
+        evidence::no_healthy_release_is_rolled_back(run, app);
         every_target_was_live_and_never_accused(run, app);
         only_our_own_pins_are_settled(run, app);
         no_rollback_is_rolled_back(run, app);
@@ -46,7 +43,7 @@ pub(super) fn whole(run: &Run) {
     no_more_apps_at_once_than_the_storm_breaker_lets(run);
     assert_eq!(panics::count(), 0, "a task panicked\n{}", run.story());
     nothing_is_repeated_unread(run);
-    nobody_is_accused_of_what_another_did(run);
+    evidence::nobody_is_accused_of_what_another_did(run);
     every_write_stands_in_the_journal(run);
     no_secret_is_kept(run);
 }
@@ -128,54 +125,6 @@ fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
 /// Those that were carried out when they arrived, so that what was live then is what they rolled back.
 fn prompt(run: &Run, app: usize) -> Vec<Entry> {
     rollbacks(run, app).into_iter().filter(|entry| entry.applied_ms == Some(entry.at_ms)).collect()
-}
-
-/// How many good and bad answers a deployment gave within a time on the machine's clock.
-fn answers(run: &Run, deployment: &str, when_ms: std::ops::RangeInclusive<i64>) -> (usize, usize) {
-    let answers = lock(&run.wire.answers);
-    let recent = answers.get(deployment).into_iter().flatten().filter(|(at, _)| when_ms.contains(at));
-    recent
-        .fold((0, 0), |(good, bad), (_, is_good)| (good + usize::from(*is_good), bad + usize::from(!is_good)))
-}
-
-/// When the rollback that arrived with `entry` was asked for, on the machine's clock.
-fn asked_ms(run: &Run, app: usize, entry: &Entry) -> i64 {
-    let (id, arrived) = (run.lab.record(&run.shapes[app].site).id, entry.at_ms - EPOCH_MS);
-    let asked = lock(&run.wire.asked);
-    let of_app = asked.iter().filter(|(of, at)| *of == id && *at <= arrived);
-    of_app.map(|(_, at)| *at).max().unwrap_or(arrived)
-}
-
-/// [I6, I14, I16, I17] What is rolled back gave bad answers itself just before, as many as the rule asks for.
-fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
-    for entry in &prompt(run, app) {
-        let accused = entry.active_before.as_deref().unwrap_or("");
-        let at = asked_ms(run, app, entry);
-        let (good, bad) = answers(run, accused, at - RECENT_MS..=at);
-        if bad < 3 && is_shown(run, app, entry) {
-            broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
-        }
-    }
-}
-
-/// [I16] Who is accused gave bad answers itself, whether anything comes of it or not. One answer may be on its way.
-fn nobody_is_accused_of_what_another_did(run: &Run) {
-    if run.lag_ms() > 0 {
-        return;
-    }
-    for accused in &run.accused {
-        // A restart of the accused and the platform's upkeep are the accused under another id.
-        let repeats = |made: &crate::lab::Deployment| {
-            use crate::lab::Cause::{Autoscaled, Maintenance, Restart};
-            made.id == *accused && matches!(made.cause, Autoscaled | Maintenance | Restart)
-        };
-        let mut records = run.shapes.iter().map(|shape| run.lab.record(&shape.site));
-        if records.any(|record| record.deployments.iter().any(repeats)) {
-            continue;
-        }
-        let (good, bad) = answers(run, accused, 0..=i64::MAX);
-        assert!(bad >= 2, "{accused} is accused with {good} good and {bad} bad answers\n{}", run.story());
-    }
 }
 
 /// [I5] The target was live, is not the accused, and was not rolled back from before.

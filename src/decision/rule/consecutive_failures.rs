@@ -1,6 +1,6 @@
 //! `consecutive_failures: N`: the last N samples that say anything all failed.
 
-use super::{Pace, Reading, Span, Verdict, is_bad, patience};
+use super::{Pace, Reading, Span, Verdict, patience};
 use crate::clock::Moment;
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
@@ -16,7 +16,7 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
         samples += 1;
         let broken =
             first_failure_at.is_some_and(|later| later.since(sample.at) > patience(probe, Pace::Rest));
-        if !is_bad(sample) || broken {
+        if !sample.result.has_failed() || broken {
             break;
         }
         streak += 1;

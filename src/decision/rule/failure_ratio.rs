@@ -1,6 +1,6 @@
 //! `failure_ratio`: too large a share of the samples in a window failed.
 
-use super::{Reading, Span, Verdict, is_bad};
+use super::{Reading, Span, Verdict};
 use crate::decision::sample::Window;
 
 /// Bad when the share of failed samples exceeds `above`, Unknown below `min_samples` samples.
@@ -8,7 +8,7 @@ pub(super) fn read(above: f64, min_samples: u32, window: &Window, span: Span) ->
     let (mut samples, mut failed, mut first_failure_at) = (0_u32, 0_u32, None);
     for sample in span.known(window) {
         samples += 1;
-        if is_bad(sample) {
+        if sample.result.has_failed() {
             failed += 1;
             first_failure_at = first_failure_at.or(Some(sample.at));
         }

@@ -1,10 +1,11 @@
 //! The shell in miniature around the core, with a clock, samples and a transcript.
 
+mod calls;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::judge;
-use super::platform::{Platform, Who};
+use super::platform::Platform;
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
 use crate::decision::observation::{
@@ -310,22 +311,23 @@ impl World {
         (AppView { active_age_ms: age, ..view.clone() }, list.clone())
     }
 
-    /// One read of the app alone.
-    fn look(&mut self) {
-        let history = self.history.clone();
-        self.read();
-        self.history = history;
-    }
-
     /// One read of the app and its deployments.
     pub(super) fn read(&mut self) {
+        self.look();
+        self.history.fault = self.fault;
+        if self.fault.is_none() {
+            self.history = Reading::known(self.at, self.shown().1);
+        }
+    }
+
+    /// One read of the app alone.
+    fn look(&mut self) {
         self.polled_at = self.at;
         self.app.fault = self.fault;
-        self.history.fault = self.fault;
         if self.fault.is_some() {
             return;
         }
-        let (view, list) = self.shown();
+        let (view, _) = self.shown();
         let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
         if let Some((at, before)) = &self.app.last
             && live(before) != live(&view)
@@ -333,7 +335,6 @@ impl World {
             self.other_was_live_at = Some(*at);
         }
         self.app = Reading::known(self.at, view);
-        self.history = Reading::known(self.at, list);
     }
 
     fn sample(&mut self) {
@@ -441,109 +442,6 @@ impl World {
 
     pub(super) fn transcript(&self) -> String {
         self.lines.join("\n")
-    }
-
-    /// What the shell does right before a write: a fresh read, and nothing is sent when the picture changed.
-    fn guard(&mut self, effect: &Effect) -> Option<Guard> {
-        if !effect.mutates() {
-            return None;
-        }
-        if self.operator.paused {
-            return Some(Guard::Paused);
-        }
-        if self.fault.is_some() {
-            return Some(Guard::Unreadable);
-        }
-        self.look();
-        let (view, _) = self.shown();
-        let fits = match effect {
-            Effect::CreateRollback { accused, .. } => {
-                view.active.as_ref().map(|active| &active.id) == Some(accused)
-                    && view.pinned.is_none()
-                    && view.in_progress.is_none()
-            }
-            Effect::Commit { rollback } | Effect::Revert { rollback } => {
-                view.pinned.as_ref() == Some(rollback)
-            }
-            Effect::Validate { .. } => true,
-        };
-        (!fits).then_some(Guard::Changed)
-    }
-
-    /// Sends the call; gives the answer, unless it takes its time.
-    fn perform(&mut self, effect: &Effect) -> Option<Answer> {
-        self.effects.push((self.at, effect.clone()));
-        assert_ne!(self.policy.mode, Mode::Observe, "a call in observe mode");
-        assert!(!(self.operator.paused && effect.mutates()), "a write while paused");
-        assert!(self.outstanding.is_none(), "a call while another one is unanswered");
-        judge::effect(self, effect);
-        let reply = self.script.get_mut(effect.word()).and_then(VecDeque::pop_front);
-        let answer = match self.guard(effect) {
-            Some(guard) => Answer::NotSent(guard),
-            None => self.answer(effect, reply.unwrap_or(Reply::Normal)),
-        };
-        if self.latency.is_zero() {
-            return Some(answer);
-        }
-        self.outstanding = Some((self.at + self.latency, answer));
-        None
-    }
-
-    fn answer(&mut self, effect: &Effect, reply: Reply) -> Answer {
-        match reply {
-            Reply::Normal => self.apply(effect, self.at),
-            Reply::Lost { applied_after } => {
-                match applied_after {
-                    Some(Duration::ZERO) => drop(self.apply(effect, self.at)),
-                    Some(after) => self.late.push((self.at + after, self.at, effect.clone())),
-                    None => {}
-                }
-                Answer::Unresolved
-            }
-            Reply::Not(why, retry_after) => Answer::NotApplied { why, retry_after },
-            Reply::Refused { status, applied } => {
-                if applied {
-                    drop(self.apply(effect, self.at));
-                }
-                Answer::Refused { status, message: "no".to_owned() }
-            }
-            Reply::Guarded(guard) => Answer::NotSent(guard),
-        }
-    }
-
-    fn apply_late(&mut self) {
-        let now = self.at;
-        let (due, rest) = std::mem::take(&mut self.late).into_iter().partition(|(at, _, _)| *at <= now);
-        self.late = rest;
-        let due: Vec<(Moment, Moment, Effect)> = due;
-        for (_, asked_at, effect) in due {
-            drop(self.apply(&effect, asked_at));
-        }
-    }
-
-    fn apply(&mut self, effect: &Effect, asked_at: Moment) -> Answer {
-        let refused = |message: &str| Answer::Refused { status: 409, message: message.to_owned() };
-        let at = self.at;
-        match effect {
-            Effect::Validate { target, .. } => Answer::Validated(self.platform.validate(target)),
-            Effect::CreateRollback { accused, target } => {
-                let made = self.platform.rollback(Who::Rearguard, target, asked_at, at);
-                if made.is_some() {
-                    self.created.push((accused.clone(), asked_at, at));
-                }
-                made.map_or_else(|| refused("already pinned"), Answer::Created)
-            }
-            // Neither says which pin it is for: a late one reaches whatever is there.
-            Effect::Commit { .. } if self.is_lied_to => Answer::Committed,
-            Effect::Commit { .. } => match self.platform.commit(Who::Rearguard, at) {
-                true => Answer::Committed,
-                false => refused("not pinned"),
-            },
-            Effect::Revert { .. } => match self.platform.revert(Who::Rearguard, at) {
-                Some(id) => Answer::Reverted(Some(id)),
-                None => refused("not pinned"),
-            },
-        }
     }
 
     /// The process dies and comes back: what was owed is Unresolved, samples and reads are gone.
