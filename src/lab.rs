@@ -49,7 +49,7 @@ pub use model::Durations;
 pub use rate::RateLimit;
 pub use release::{Fate, Health, Image, Release};
 pub use unknowns::{
-    Allowed, Busy, Pin, Replaced, RevertCause, RevertTo, Shown, Unknowns, WhilePinned, Zeros,
+    Allowed, Busy, ClonedFrom, Pin, Replaced, RevertCause, RevertTo, Shown, Unknowns, WhilePinned, Zeros,
 };
 use world::World;
 

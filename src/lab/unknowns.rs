@@ -24,6 +24,18 @@ pub enum Shown {
     Omitted,
 }
 
+/// What a rollback deployment names as the one it was cloned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClonedFrom {
+    /// The deployment that was gone back to.
+    Target,
+    /// Where that is a rollback itself, the one it went back to, and so on: the deployment that was built.
+    Built,
+    /// Nothing.
+    Omitted,
+}
+
 /// What a rollback does to a deployment that is in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,7 +143,7 @@ pub struct Unknowns {
     /// What becomes of a pending deployment that a newer one replaces.
     pub pending_replaced: Replaced,
     /// `cloned_from` of a rollback deployment.
-    pub cloned_from: Shown,
+    pub cloned_from: ClonedFrom,
     /// `cause_details` (it is not in the OpenAPI document).
     pub cause_details: Shown,
     /// `previous_deployment_id` (it is not in the OpenAPI document).
@@ -165,7 +177,7 @@ impl Default for Unknowns {
             revert_cause: RevertCause::Manual,
             jobs_run_again: true,
             pending_replaced: Replaced::Superseded,
-            cloned_from: Shown::Shown,
+            cloned_from: ClonedFrom::Target,
             cause_details: Shown::Shown,
             previous_deployment: Shown::Shown,
             zeros: Zeros::Omitted,

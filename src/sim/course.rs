@@ -9,7 +9,7 @@ use super::machine::Passage;
 use crate::decision::observation::Request;
 use crate::lab::{Action, Durations, Fate, Fault, Health, Release, Unknowns};
 
-pub(super) use draw::{CLOSE, MORE};
+pub(super) use draw::{CLOSE, NEWEST};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;

@@ -31,6 +31,8 @@ pub(super) const DETAIL: usize = 300;
 const HEADER_BYTES: usize = 100;
 const HEADER_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_APPLICATION_ID: usize = 68;
+/// Who may write and read the file. SQLite opens one that says more than 2 for reading only, and every write fails.
+const HEADER_VERSIONS: std::ops::Range<usize> = 18..20;
 /// What [`fill`] sets.
 const PAGE_BYTES: u64 = 4096;
 
@@ -132,6 +134,9 @@ impl Place {
             None => Err(self.damaged("its header is cut off")),
             Some(id) if id != schema::APPLICATION_ID.to_be_bytes() => {
                 Err(self.unusable("it is the database of another program; configure another path"))
+            }
+            Some(_) if !header[HEADER_VERSIONS].iter().all(|version| [1, 2].contains(version)) => {
+                Err(self.damaged("its header asks for a later SQLite than there is"))
             }
             // SQLite notices a missing page, not a missing part of one. While there is a log, the part is in it.
             Some(_) if log == 0 && length % PAGE_BYTES != 0 => Err(self.damaged("its last page is cut off")),

@@ -11,7 +11,7 @@ use crate::lab::app::{App, Cause, Deployment, Phase, STEPS, Who, uuid};
 use crate::lab::deliver::Answer;
 use crate::lab::model::{Condition, Validation};
 use crate::lab::release::Release;
-use crate::lab::unknowns::{RevertCause, Shown, Unknowns, Zeros};
+use crate::lab::unknowns::{ClonedFrom, RevertCause, Shown, Unknowns, Zeros};
 use crate::lab::world::World;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -126,9 +126,10 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
 
 /// A deployment as every call shows it.
 pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Value {
-    let cloned_from = match &made.cause {
-        Cause::Rollback { target } | Cause::AutoRollback { target } => Some(target),
-        _ => None,
+    let cloned_from = match unknowns.cloned_from {
+        ClonedFrom::Target => goes_back_to(made),
+        ClonedFrom::Built => goes_back_to(made).map(|target| built(app, target)),
+        ClonedFrom::Omitted => None,
     };
     let component = component(made);
     let jobs: Vec<Value> = job_names(&made.release)
@@ -144,7 +145,7 @@ pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Va
         "created_at": rfc3339(made.created_ms),
         "updated_at": rfc3339(made.updated_ms),
         "cause": cause_text(made),
-        "cloned_from": cloned_from.filter(|_| unknowns.cloned_from == Shown::Shown),
+        "cloned_from": cloned_from,
         "previous_deployment_id":
             made.previous.as_ref().filter(|_| unknowns.previous_deployment == Shown::Shown),
         "cause_details":
@@ -155,6 +156,19 @@ pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Va
                     "deploying": seconds(made.rollout.0) },
     });
     shown(value, unknowns)
+}
+
+fn goes_back_to(made: &Deployment) -> Option<&str> {
+    match &made.cause {
+        Cause::Rollback { target } | Cause::AutoRollback { target } => Some(target),
+        _ => None,
+    }
+}
+
+/// The deployment whose build the one of this id runs.
+fn built<'a>(app: &'a App, id: &'a str) -> &'a str {
+    let deployment = app.place_of(id).map(|place| &app.deployments[place]);
+    deployment.and_then(goes_back_to).map_or(id, |target| built(app, target))
 }
 
 fn component(made: &Deployment) -> Value {

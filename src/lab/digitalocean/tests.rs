@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lab::release::Release;
-use crate::lab::unknowns::{Shown, Unknowns, Zeros};
+use crate::lab::unknowns::{ClonedFrom, Shown, Unknowns, Zeros};
 use crate::lab::{GUARD_TOKEN, LabConfig, READ_TOKEN, RateLimit};
 
 const BASE: &str = "http://127.0.0.1:1";
@@ -112,7 +112,7 @@ fn an_invalid_rollback_is_a_200_that_says_so_in_either_spelling() {
 #[test]
 fn what_the_documents_leave_out_can_be_left_out() {
     let unknowns = Unknowns {
-        cloned_from: Shown::Omitted,
+        cloned_from: ClonedFrom::Omitted,
         cause_details: Shown::Omitted,
         previous_deployment: Shown::Omitted,
         ..Unknowns::default()
@@ -122,6 +122,24 @@ fn what_the_documents_leave_out_can_be_left_out() {
     let (_, made) = post(&mut world, &format!("{path}/rollback"), &body);
     for field in ["cloned_from", "cause_details", "previous_deployment_id"] {
         assert_eq!(made["deployment"].get(field), None, "{field}");
+    }
+}
+
+#[test]
+fn what_a_rollback_was_cloned_from_is_its_target_or_what_that_one_goes_back_to() {
+    for cloned_from in [ClonedFrom::Target, ClonedFrom::Built] {
+        let (mut world, path, v1) = shop_with_v2(Unknowns { cloned_from, ..Unknowns::default() });
+        let mut back_to = |target: &str| {
+            let body = json!({ "deployment_id": target }).to_string();
+            let made = post(&mut world, &format!("{path}/rollback"), &body).1["deployment"].clone();
+            world.advance(world.now() + 60_000);
+            post(&mut world, &format!("{path}/rollback/commit"), "");
+            made
+        };
+        let first = back_to(&v1);
+        let again = back_to(first["id"].as_str().unwrap());
+        let expected = if cloned_from == ClonedFrom::Target { &first["id"] } else { &json!(v1) };
+        assert_eq!((&first["cloned_from"], &again["cloned_from"]), (&json!(v1), expected));
     }
 }
 

@@ -7,15 +7,17 @@ use super::super::machine::{Passage, Point};
 use super::{Course, Event, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, Busy, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin, Release, Replaced,
-    RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
+    Action, Allowed, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin, Release,
+    Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
 };
 
 /// How many rollbacks an app has in an hour, in most courses.
 const BUDGET: usize = 12;
 /// From here on a seed draws what [`Course::more`] adds. Those before it are kept as they were drawn when they found
 /// something.
-pub(in crate::sim) const MORE: u64 = 10_000;
+const MORE: u64 = 10_000;
+/// From here on, and from as far behind [`CLOSE`] on, a seed draws what [`Course::newest`] adds.
+pub(in crate::sim) const NEWEST: u64 = 200_000;
 /// From here on a course is a close one, see [`Course::close`].
 pub(in crate::sim) const CLOSE: u64 = 10_000_000;
 
@@ -93,6 +95,9 @@ impl Course {
         }
         if seed >= CLOSE {
             course.close(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(32))));
+        }
+        if seed % CLOSE >= NEWEST {
+            course.newest(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(32))));
         }
         course.events.sort_by_key(|(at, _)| *at);
         course
@@ -197,6 +202,13 @@ impl Course {
         }
     }
 
+    /// What only the newest courses know.
+    fn newest(&mut self, dice: &mut Dice) {
+        if self.unknowns.cloned_from == ClonedFrom::Target && dice.once_in(3) {
+            self.unknowns.cloned_from = ClonedFrom::Built;
+        }
+    }
+
     /// Something that happens between a decision and the read before the write, or between that read and the write.
     fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64, most: u32) -> Event {
         let then = dice.flip().then_some(Point::AfterReading);
@@ -259,7 +271,10 @@ fn unknowns(dice: &mut Dice) -> Unknowns {
         revert_cause: dice.of(&[RevertCause::Manual, RevertCause::ManualRollback]),
         jobs_run_again: dice.flip(),
         pending_replaced: dice.of(&[Replaced::Superseded, Replaced::Canceled]),
-        cloned_from: dice.shown(),
+        cloned_from: match dice.shown() {
+            Shown::Shown => ClonedFrom::Target,
+            Shown::Omitted => ClonedFrom::Omitted,
+        },
         cause_details: dice.shown(),
         previous_deployment: dice.shown(),
         zeros: dice.of(&[Zeros::Omitted, Zeros::Written]),
