@@ -11,7 +11,7 @@ use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::Run;
 use crate::decision::observation::Request;
-use crate::lab::{Entry, GUARD_TOKEN, Operation, Phase, Who};
+use crate::lab::{ClonedFrom, Entry, GUARD_TOKEN, Operation, Phase, Who};
 use crate::server::AppStatus;
 
 /// A write is on its way for less than that after the last look before it.
@@ -158,6 +158,12 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
 fn only_our_own_pins_are_settled(run: &Run, app: usize) {
     let ours = ours(run, app);
     let state = run.lab.record(&run.shapes[app].site);
+    // Where the platform does not say which one was gone back to, two of the same code cannot be told apart.
+    let looks_the_same = |one: &str, other: &str| {
+        let [one, other] =
+            [one, other].map(|id| state.deployment(id).map(|target| target.release.commit_hash()));
+        run.course.unknowns.cloned_from == ClonedFrom::Omitted && one == other
+    };
     for entry in &ours {
         let settles = matches!(entry.operation, Operation::CommitRollback | Operation::RevertRollback);
         if !settles || !entry.applied() {
@@ -172,7 +178,9 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
         // Written down, and nobody knows what became of it: whoever reads that it is there cannot know whose it is.
         let asked_the_same = lock(&run.disk.requests).iter().any(|request| {
             let is_recent = (0..LATEST_MS).contains(&(entry.at_ms - request.at_ms));
-            request.is_unclear && is_recent && Some(&request.target) == target.as_ref()
+            let is_same =
+                |pinned: &String| request.target == *pinned || looks_the_same(&request.target, pinned);
+            request.is_unclear && is_recent && target.as_ref().is_some_and(is_same)
         });
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
         let lag = run.lag_ms() + ON_ITS_WAY_MS;
