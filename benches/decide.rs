@@ -109,5 +109,7 @@ fn policy() -> Policy {
         },
         limits: Limits { cooldown: 30 * minute, max_rollbacks: 2, per: 24 * 60 * minute },
         reconcile: Duration::from_secs(30),
+        restart_first: None,
+        accept_platform_choice: false,
     }
 }

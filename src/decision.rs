@@ -22,11 +22,13 @@
 //! Incident: (AwaitingApproval) ─> Validating ─> Creating ─> RollingBack ─> Soaking ─> Committing | Reverting
 //! ```
 
+pub mod capability;
 pub mod effect;
 pub mod fleet;
 pub mod incident;
 pub mod limits;
 pub mod observation;
+mod pin;
 pub mod policy;
 pub mod quiet;
 pub mod rule;
@@ -73,6 +75,8 @@ pub struct Change {
     pub closed: Option<Closed>,
     /// What it adds to the incident's timeline.
     pub story: Vec<Event>,
+    /// The incident that the story belongs to, where it is over: what is owed because of it is still told there.
+    pub about: Option<IncidentId>,
 }
 
 /// A decision in two words.
@@ -99,6 +103,8 @@ pub struct Closed {
 
 /// Says what to do about one app. See the module's contract.
 pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
+    let app = pin::shown(state, seen.app);
+    let seen = &Observation { app: app.as_ref().unwrap_or(seen.app), ..*seen };
     let decision = match &state.situation {
         Situation::Incident(open) => incident::decide(policy, state, open, seen),
         Situation::Held(hold) => quiet::held(policy, state, hold, seen),
@@ -123,7 +129,14 @@ impl Decision {
 
     /// The state changes and nothing else.
     fn become_state(state: State) -> Self {
-        Self::change(Change { state, effect: None, ruling: None, closed: None, story: Vec::new() })
+        Self::change(Change {
+            state,
+            effect: None,
+            ruling: None,
+            closed: None,
+            story: Vec::new(),
+            about: None,
+        })
     }
 
     fn change(change: Change) -> Self {

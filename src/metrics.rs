@@ -19,20 +19,11 @@ use tokio::sync::watch;
 
 use crate::ids::AppName;
 use crate::platform::http::CODES;
+use crate::platform::operation;
 
 pub use app::{AppMetrics, DECISIONS, PROBE_RESULTS};
 pub use render::render;
 
-/// Operations of `platform_requests_total`.
-const OPERATIONS: [&str; 7] = [
-    "list_apps",
-    "get_app",
-    "list_deployments",
-    "validate_rollback",
-    "create_rollback",
-    "commit_rollback",
-    "revert_rollback",
-];
 /// The statuses that are there from the start, beside every word of [`CODES`]; others appear when they happen.
 const STATUSES: [&str; 12] =
     ["200", "400", "401", "403", "404", "409", "412", "429", "500", "502", "503", "504"];
@@ -140,7 +131,7 @@ impl Metrics {
 
     /// A platform's series at zero.
     pub fn add_platform(&self, platform: &str) {
-        for operation in OPERATIONS {
+        for operation in operation::ALL {
             for code in STATUSES.iter().chain(&CODES) {
                 self.platform_requests.with_label_values(&[platform, operation, code]);
             }

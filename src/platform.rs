@@ -31,7 +31,8 @@ pub struct Answered<T> {
 
 /// The calls of a platform, as fixed words for metrics.
 pub mod operation {
-    /// [`list_apps`](super::Platform::list_apps); one request a page.
+    /// [`list_apps`](super::Platform::list_apps); one request a page, and where a list does not say what is live, one an
+    /// app, as [`LIST_DEPLOYMENTS`].
     pub const LIST_APPS: &str = "list_apps";
     /// [`app`](super::Platform::app).
     pub const GET_APP: &str = "get_app";
@@ -39,6 +40,12 @@ pub mod operation {
     pub const LIST_DEPLOYMENTS: &str = "list_deployments";
     /// [`validate_rollback`](super::Platform::validate_rollback).
     pub const VALIDATE_ROLLBACK: &str = "validate_rollback";
+    /// [`pin`](super::Platform::pin).
+    pub const PIN: &str = "pin";
+    /// [`unpin`](super::Platform::unpin).
+    pub const UNPIN: &str = "unpin";
+    /// [`restart`](super::Platform::restart).
+    pub const RESTART: &str = "restart";
     /// [`create_rollback`](super::Platform::create_rollback).
     pub const CREATE_ROLLBACK: &str = "create_rollback";
     /// [`commit_rollback`](super::Platform::commit_rollback).
@@ -47,11 +54,14 @@ pub mod operation {
     pub const REVERT_ROLLBACK: &str = "revert_rollback";
 
     /// Every operation.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 10] = [
         LIST_APPS,
         GET_APP,
         LIST_DEPLOYMENTS,
         VALIDATE_ROLLBACK,
+        PIN,
+        UNPIN,
+        RESTART,
         CREATE_ROLLBACK,
         COMMIT_ROLLBACK,
         REVERT_ROLLBACK,
@@ -61,40 +71,62 @@ pub mod operation {
 /// The apps of an account.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {
-    /// Those that could be read.
-    pub apps: Vec<(PlatformAppId, AppView)>,
+    /// Those that were read, and those of which it is known that they are there.
+    pub apps: Vec<(PlatformAppId, Result<AppView, PlatformError>)>,
     /// Each entry could be read, so an app that is not among them does not exist.
     pub is_whole: bool,
 }
 
+/// What a rollback goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal<'a> {
+    /// The deployment that is live until then.
+    pub accused: &'a DeploymentId,
+    /// The deployment to go back to.
+    pub target: &'a DeploymentId,
+    /// What that one runs, where the platform has to be told so.
+    pub code: &'a [(String, String)],
+}
+
 /// One account on a platform that runs apps.
 pub trait Platform: Send + Sync + 'static {
-    /// Every app of the account, in as few calls as pages allow. One call when nothing is going on.
-    fn list_apps(&self) -> Call<'_, Listed>;
+    /// The apps of the account, `wanted` among them, in as few calls as the platform allows.
+    fn list_apps<'a>(&'a self, wanted: &'a [PlatformAppId]) -> Call<'a, Listed>;
     /// One app, read afresh.
     fn app<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, AppView>;
     /// The app's newest deployments, newest first by creation.
     fn deployments<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Vec<Deployment>>;
-    /// Asks whether a rollback to `target` would be accepted. Writes nothing.
-    fn validate_rollback<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        target: &'a DeploymentId,
-    ) -> Call<'a, Validation>;
-    /// Rolls back to `target`, pinning the app, and gives the new deployment.
-    fn create_rollback<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        target: &'a DeploymentId,
-    ) -> Call<'a, Deployment>;
-    /// Accepts the rollback and unpins.
-    fn commit_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()>;
+    /// Asks whether a rollback to `goal` would be accepted, or finds it out by reading. Writes nothing.
+    fn validate_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Validation>;
+    /// Rolls back to `goal`, pinning the app where the platform does that, and gives the new deployment.
+    fn create_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Deployment>;
+    /// Restarts the live deployment, rolling, and gives the deployment that does it.
+    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment>;
+    /// Keeps pushes from being deployed. Only for apps with a soft pin; so are the next.
+    fn pin<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, ()> {
+        unsupported(operation::PIN)
+    }
+    /// Lets pushes be deployed again.
+    fn unpin<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, ()> {
+        unsupported(operation::UNPIN)
+    }
+    /// Accepts the rollback and unpins. Only where the platform has a call for it; so is the next.
+    fn commit_rollback<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, ()> {
+        unsupported(operation::COMMIT_ROLLBACK)
+    }
     /// Undoes the rollback and unpins; gives the deployment made for it where the platform says.
-    fn revert_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>>;
+    fn revert_rollback<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>> {
+        unsupported(operation::REVERT_ROLLBACK)
+    }
     /// What is left of the rate limit and how the account's poll should pace itself.
     fn budget(&self) -> Budget;
     /// Reads the token again; called after the platform refused it.
     fn reload_token(&self);
+}
+
+/// The answer of a platform that has no such call. The core reads capabilities and does not ask.
+fn unsupported<T: Send>(operation: &'static str) -> Call<'static, T> {
+    Box::pin(async move { Err(PlatformError::Unsupported(operation)) })
 }
 
 /// What is left of an account's rate limit.
@@ -106,6 +138,8 @@ pub struct Budget {
     pub limit: Option<u32>,
     /// No read should be sent before this much time has passed (`retry-after`).
     pub hold_reads: Option<Duration>,
+    /// The time that the limit is for.
+    pub window: Duration,
 }
 
 /// Why a platform call failed. Display reads after "failed to" and never carries a token or a body.
@@ -129,6 +163,9 @@ pub enum PlatformError {
         /// The HTTP status.
         status: u16,
     },
+    /// The platform has no such call.
+    #[error("{0}: the platform cannot do that")]
+    Unsupported(&'static str),
     /// 404.
     #[error("find it on the platform (status 404)")]
     NotFound,
@@ -146,7 +183,7 @@ impl PlatformError {
     /// The `code` label of `platform_requests_total` for a failure that has no status of its own.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::NotConnected(_) | Self::Ambiguous(_) => None,
+            Self::NotConnected(_) | Self::Ambiguous(_) | Self::Unsupported(_) => None,
             Self::RateLimited { .. } => Some(429),
             Self::Denied { status } | Self::Refused { status, .. } => Some(*status),
             Self::NotFound => Some(404),

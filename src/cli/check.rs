@@ -30,7 +30,10 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
     let name = &platform.name;
     let account = open_account(platform, Arc::new(|_, _| {}))
         .map_err(|error| format!("platform {name}: failed to {}", Chain(&error)))?;
-    let listed = account.list_apps().await.map_err(|error| format!("platform {name}: failed to {error}"))?;
+    let wanted: Vec<_> =
+        config.apps.iter().filter(|app| app.platform == *name).map(|app| app.id.clone()).collect();
+    let listed = account.list_apps(&wanted).await;
+    let listed = listed.map_err(|error| format!("platform {name}: failed to {error}"))?;
     let mut text = format!("\nplatform {name} answers, {}\n", count(listed.value.apps.len(), "app"));
     let readable = if listed.value.is_whole { "" } else { "readable " };
     let mut missing = Vec::new();
@@ -42,6 +45,13 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
                 app.name, readable, app.id
             ));
             continue;
+        };
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                missing.push(format!("platform {name}: app {}: failed to {error}", app.name));
+                continue;
+            }
         };
         let live = view.active.as_ref().map_or("none", |active| active.id.as_str());
         let pin = if view.pinned.is_some() { ", pinned by a rollback" } else { "" };

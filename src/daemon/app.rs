@@ -178,12 +178,13 @@ impl App {
         Box::pin(self.drain()).await;
     }
 
-    /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there.
+    /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there, and pushes that we
+    /// pause are let go.
     fn is_idle(&self) -> bool {
         let is_told = |state: &State| match &state.situation {
             Situation::Incident(_) => false,
-            Situation::Held(hold) => hold.pin.is_none(),
-            _ => true,
+            Situation::Held(hold) => hold.pin.is_none() && state.ledger.soft_pin.is_none(),
+            _ => state.ledger.soft_pin.is_none(),
         };
         self.performing.is_none() && self.state.as_ref().is_some_and(is_told)
     }

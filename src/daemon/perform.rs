@@ -11,12 +11,13 @@ use super::fleet::FleetLine;
 use super::look::count_age_from_sending;
 use super::pause::Paused;
 use crate::clock::{Clock, Moment};
+use crate::decision::capability::Pushes;
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
 use crate::decision::fleet::Permit;
 use crate::decision::observation::AppView;
 use crate::decision::policy::Mode;
 use crate::ids::{AppName, PlatformAppId};
-use crate::platform::{Answered, Platform, PlatformError};
+use crate::platform::{Answered, Goal, Platform, PlatformError};
 
 /// What an effect needs to be performed.
 pub(super) struct Order {
@@ -99,7 +100,7 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     if !fits {
         return Err(Unsent::By(Guard::Changed));
     }
-    if !matches!(order.effect, Effect::Commit { .. } | Effect::Revert { .. }) {
+    if !matches!(order.effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
         match order.fleet.want(&order.id).await {
             Some(Permit::Granted) => {}
             Some(Permit::Storm) => return Err(Unsent::By(Guard::Storm)),
@@ -138,13 +139,28 @@ async fn send(order: &Order, done: &mut Performed) -> Answer {
     let sent = order.clock.now();
     let (app, platform) = (&order.id, &order.platform);
     match &order.effect {
-        Effect::Validate { target, .. } => {
-            let got = platform.validate_rollback(app, target).await;
+        Effect::Validate { accused, target } => {
+            let got = platform.validate_rollback(app, Goal { accused, target, code: &[] }).await;
             note(done, "validate_rollback", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Validated(got.value))
         }
-        Effect::CreateRollback { target, .. } => {
-            let got = platform.create_rollback(app, target).await;
+        Effect::Pin { .. } => {
+            let got = platform.pin(app).await;
+            note(done, "pin", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |_| Answer::Pinned)
+        }
+        Effect::Unpin => {
+            let got = platform.unpin(app).await;
+            note(done, "unpin", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |_| Answer::Unpinned)
+        }
+        Effect::Restart { .. } => {
+            let got = platform.restart(app).await;
+            note(done, "restart", sent, order, &got);
+            got.map_or_else(|error| failed(order, &error), |got| Answer::Restarted(got.value))
+        }
+        Effect::CreateRollback { accused, target, code } => {
+            let got = platform.create_rollback(app, Goal { accused, target, code }).await;
             note(done, "create_rollback", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Created(got.value))
         }
@@ -164,11 +180,17 @@ async fn send(order: &Order, done: &mut Performed) -> Answer {
 /// Whether the fresh picture is the one the decision was made for.
 fn fits(effect: &Effect, view: &AppView) -> bool {
     match effect {
-        Effect::Validate { accused, .. } | Effect::CreateRollback { accused, .. } => {
+        Effect::Validate { accused, .. }
+        | Effect::Pin { accused }
+        | Effect::Restart { accused }
+        | Effect::CreateRollback { accused, .. } => {
             view.active.as_ref().is_some_and(|active| active.id == *accused)
                 && view.pinned.is_none()
                 && view.in_progress.is_none()
+                // Who pauses what is paused already could not tell whose pause it is.
+                && (!matches!(effect, Effect::Pin { .. }) || view.pushes == Some(Pushes::Deploy))
         }
+        Effect::Unpin => view.pushes == Some(Pushes::Paused),
         Effect::Commit { rollback } | Effect::Revert { rollback } => {
             view.pinned.as_ref() == Some(rollback)
                 && view.active.as_ref().is_some_and(|active| active.id == *rollback)
@@ -196,6 +218,9 @@ fn failed(order: &Order, error: &PlatformError) -> Answer {
         PlatformError::NotFound => Answer::NotApplied { why: Rejection::NotFound, retry_after: None },
         PlatformError::Refused { status, message } => {
             Answer::Refused { status: *status, message: message.clone() }
+        }
+        PlatformError::Unsupported(what) => {
+            Answer::Refused { status: 501, message: format!("the platform has no {what}") }
         }
         PlatformError::Ambiguous(_) => Answer::Unresolved,
     }

@@ -50,18 +50,27 @@ impl Slices {
         receiver.unwrap_or_else(|| watch::Sender::new(Reading::never()).subscribe())
     }
 
+    /// The apps that somebody asked for.
+    fn wanted(&self) -> Vec<PlatformAppId> {
+        let slices = self.0.borrow();
+        slices.iter().filter(|(_, sender)| sender.receiver_count() > 0).map(|(id, _)| id.clone()).collect()
+    }
+
     /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist, or cannot be read.
     fn hand_out(&self, sent: Moment, list: Listed) -> bool {
         let absent = if list.is_whole { ReadFault::NotFound } else { ReadFault::Unreachable };
-        let mut views: BTreeMap<PlatformAppId, AppView> = list.apps.into_iter().collect();
+        let mut views: BTreeMap<PlatformAppId, _> = list.apps.into_iter().collect();
         let mut is_expecting = false;
         self.0.send_modify(|slices| {
             slices.retain(|_, sender| sender.receiver_count() > 0);
             for (id, sender) in slices {
                 match views.remove(id) {
-                    Some(view) => {
+                    Some(Ok(view)) => {
                         is_expecting |= view.in_progress.is_some();
                         sender.send_replace(Reading::known(sent, view));
+                    }
+                    Some(Err(error)) => {
+                        sender.send_modify(|reading| reading.fault = Some(read_fault(&error)));
                     }
                     None => sender.send_modify(|reading| reading.fault = Some(absent)),
                 }
@@ -132,7 +141,8 @@ impl Poller {
 
     async fn poll(&self) -> Result<bool, PlatformError> {
         let sent = self.clock.now();
-        let listed = self.account.platform.list_apps().await;
+        let wanted = self.account.slices.wanted();
+        let listed = self.account.platform.list_apps(&wanted).await;
         let budget = self.account.platform.budget();
         if let Some(left) = budget.remaining {
             let name = self.account.config.name.as_str();
@@ -146,7 +156,7 @@ impl Poller {
         }
         let mut list = listed?.value;
         let round_trip = self.clock.now().since(sent);
-        for (_, view) in &mut list.apps {
+        for view in list.apps.iter_mut().filter_map(|(_, view)| view.as_mut().ok()) {
             count_age_from_sending(view, round_trip);
         }
         Ok(self.account.slices.hand_out(sent, list))
@@ -188,9 +198,10 @@ impl Poller {
 /// The class of a failed read.
 pub(super) fn read_fault(error: &PlatformError) -> ReadFault {
     match error {
-        PlatformError::NotConnected(_) | PlatformError::Ambiguous(_) | PlatformError::Refused { .. } => {
-            ReadFault::Unreachable
-        }
+        PlatformError::NotConnected(_)
+        | PlatformError::Ambiguous(_)
+        | PlatformError::Refused { .. }
+        | PlatformError::Unsupported(_) => ReadFault::Unreachable,
         PlatformError::RateLimited { .. } => ReadFault::RateLimited,
         PlatformError::Denied { .. } => ReadFault::Denied,
         PlatformError::NotFound => ReadFault::NotFound,

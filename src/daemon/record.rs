@@ -10,7 +10,7 @@ use crate::decision::policy::Policy;
 use crate::decision::state::{Incident, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed};
-use crate::ids::PlatformAppId;
+use crate::ids::{IncidentId, PlatformAppId};
 use crate::journal::{DecisionRecord, Entry, IncidentRecord, JournalError, TimelineEntry};
 use crate::metrics::AppMetrics;
 
@@ -49,9 +49,16 @@ impl Recorder {
         change: &Change,
     ) -> Result<(), JournalError> {
         let wall = shell.clock.wall();
-        let incident = incident_of(change)
-            .map(|(incident, closed)| self.incident_record(config, incident, closed, change, wall));
-        let timeline = change.story.iter().map(|event| self.timeline_entry(event, wall)).collect();
+        let incident = match (incident_of(change), &change.about) {
+            (Some((incident, closed)), _) => {
+                Some(self.incident_record(config, incident, closed, change, wall))
+            }
+            // What is still told of one that is over. It may be forgotten by now.
+            (None, Some(id)) => shell.journal.incident(id).await?.map(|(record, _)| record),
+            (None, None) => None,
+        };
+        let story = change.story.iter().filter(|_| incident.is_some());
+        let timeline = story.map(|event| self.timeline_entry(event, wall)).collect();
         let entry = Entry {
             app: config.name.clone(),
             id: config.id.clone(),
@@ -143,6 +150,7 @@ impl Recorder {
                 _ => {}
             }
         }
+        let incident = incident.map(|incident| &incident.id).or(change.about.as_ref());
         log(config, before, change, incident);
     }
 }
@@ -182,7 +190,7 @@ fn decision_record(
 }
 
 /// One line a transition.
-fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&Incident>) {
+fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&IncidentId>) {
     let stage =
         |state: &State| state.incident().map_or(state.word(), |incident| incident.stage.word()).to_owned();
     let (from, to) = (stage(before), stage(&change.state));
@@ -190,7 +198,7 @@ fn log(config: &AppConfig, before: &State, change: &Change, incident: Option<&In
         return;
     }
     let reason = change.ruling.as_ref().map_or("", |ruling| ruling.reason.word());
-    let incident = incident.map_or("", |incident| incident.id.as_str());
+    let incident = incident.map_or("", IncidentId::as_str);
     let live = change.state.live().map_or("", |live| live.id.as_str());
     tracing::info!(app = %config.name, incident, from, to, reason, live, "transition");
     for event in &change.story {

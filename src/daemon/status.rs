@@ -36,7 +36,10 @@ pub(super) fn of(app: &App) -> AppStatus {
         paused: app.shell.paused.is_paused(&config.id),
         live_deployment: view.and_then(|view| Some(view.active.as_ref()?.id.clone())),
         in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
-        pinned_deployment: view.and_then(|view| view.pinned.clone()),
+        pinned_deployment: view.and_then(|view| view.pinned.clone()).or_else(|| {
+            let pin = state?.ledger.soft_pin.as_ref().filter(|pin| pin.is_there())?;
+            pin.holds.clone()
+        }),
         last_good_deployment: state.and_then(|state| Some(state.ledger.good.last()?.id.clone())),
         watch_remaining_seconds: match situation {
             Some(Situation::Watching(watch)) => Some(watch.until.since(now).as_secs_f64()),

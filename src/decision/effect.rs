@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::observation::Deployment;
+use super::capability::Support;
+use super::observation::{Code, Deployment};
 use crate::ids::DeploymentId;
 
 /// A call the shell owes the platform. At most one a decision, and at most one open an app.
@@ -17,12 +18,27 @@ pub enum Effect {
         /// The deployment to go back to.
         target: DeploymentId,
     },
+    /// Keep pushes from being deployed, where that is the only pin there is.
+    Pin {
+        /// The deployment that must still be the live one.
+        accused: DeploymentId,
+    },
+    /// Let pushes be deployed again, which we kept from it.
+    Unpin,
+    /// Restart the live deployment, rolling.
+    Restart {
+        /// The deployment that must still be the live one.
+        accused: DeploymentId,
+    },
     /// Roll back to `target`, pinning the app.
     CreateRollback {
         /// The deployment that must still be the live one.
         accused: DeploymentId,
         /// The deployment to go back to.
         target: DeploymentId,
+        /// What that one runs, where the platform has to be told so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        code: Code,
     },
     /// Accept the rollback and unpin.
     Commit {
@@ -41,6 +57,9 @@ impl Effect {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Validate { .. } => "validate",
+            Self::Pin { .. } => "pin",
+            Self::Unpin => "unpin",
+            Self::Restart { .. } => "restart",
             Self::CreateRollback { .. } => "create_rollback",
             Self::Commit { .. } => "commit",
             Self::Revert { .. } => "revert",
@@ -59,6 +78,12 @@ impl Effect {
 pub enum Answer {
     /// The platform's word on a rollback.
     Validated(Validation),
+    /// Pushes are kept from being deployed.
+    Pinned,
+    /// Pushes are deployed again.
+    Unpinned,
+    /// The deployment that restarts the live one.
+    Restarted(Deployment),
     /// The rollback deployment the platform made.
     Created(Deployment),
     /// Committed.
@@ -85,8 +110,8 @@ pub enum Answer {
     Unresolved,
 }
 
-/// The platform's word on a rollback.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The platform's word on a rollback, or ours where it has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
     /// Whether the rollback would be accepted.
     pub valid: bool,
@@ -94,6 +119,23 @@ pub struct Validation {
     pub error: Option<Condition>,
     /// What should be known before.
     pub warnings: Vec<Condition>,
+    /// Who checked: the platform's own dry run, or we by reading.
+    #[serde(default = "natively", skip_serializing_if = "is_native")]
+    pub by: Support,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { valid: false, error: None, warnings: Vec::new(), by: Support::Native }
+    }
+}
+
+fn natively() -> Support {
+    Support::Native
+}
+
+fn is_native(by: &Support) -> bool {
+    *by == Support::Native
 }
 
 /// A condition the platform names. The code is an open set.
@@ -103,6 +145,9 @@ pub struct Condition {
     pub code: String,
     /// The platform's words, shortened.
     pub message: String,
+    /// It is so for this app whatever is gone back to: said, and no reason to refuse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_advice: bool,
 }
 
 /// A guard that stopped an effect right before it was sent.
@@ -291,6 +336,7 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::capability::PinKind;
     use crate::decision::rule::Verdict;
     use crate::decision::sample::{BlindCause, Failure};
     use crate::decision::state::Outcome;
@@ -310,7 +356,10 @@ mod tests {
         let id = |id: &str| DeploymentId::from(id);
         let effects = [
             Effect::Validate { accused: id("d2"), target: id("d1") },
-            Effect::CreateRollback { accused: id("d2"), target: id("d1") },
+            Effect::Pin { accused: id("d2") },
+            Effect::Unpin,
+            Effect::Restart { accused: id("d2") },
+            Effect::CreateRollback { accused: id("d2"), target: id("d1"), code: Vec::new() },
             Effect::Commit { rollback: id("d3") },
             Effect::Revert { rollback: id("d3") },
         ];
@@ -350,7 +399,17 @@ mod tests {
             Event::AppGone,
             Event::NotApplied { call: "commit".to_owned() },
             Event::Restored { after_seconds: 1.0 },
-            Event::Call { call: effects[0].clone(), attempt: 1 },
+            Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
+            Event::Unarmed,
+            Event::RestartSkipped,
+            Event::Unprotected,
+            Event::LetGoByOthers,
+            Event::WrongTarget {
+                deployment: id("d3"),
+                expected: Vec::new(),
+                got: Vec::new(),
+                is_accused: false,
+            },
         ];
         for event in &events {
             assert_eq!(event.word(), written(event, "event"));

@@ -6,6 +6,9 @@
 mod approval;
 mod creating;
 mod draft;
+mod pinning;
+mod restarting;
+mod returning;
 mod rolling_back;
 mod settling;
 mod soaking;
@@ -14,6 +17,7 @@ mod validating;
 use std::time::Duration;
 
 use super::Decision;
+use super::capability::{Capabilities, Support, Targeting};
 use super::effect::{Reason, Verb};
 use super::limits;
 use super::observation::{Observation, ReadFault, Request};
@@ -43,6 +47,7 @@ pub(super) fn open(
     seen: &Observation<'_>,
 ) -> Decision {
     let accused = &watch.candidate;
+    let capabilities = seen.app.value().map(|view| view.capabilities).unwrap_or_default();
     let incident = Incident {
         id: IncidentId::of(&policy.app, &accused.id),
         opened_at: seen.at,
@@ -55,6 +60,8 @@ pub(super) fn open(
         requests: Requests::default(),
         setbacks: 0,
         approved: false,
+        capabilities,
+        restartable: is_restartable(policy, state, watch, capabilities).then(|| Box::new(watch.clone())),
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },
     };
     let mut draft = Draft::new(state.ledger.clone(), incident);
@@ -73,6 +80,10 @@ pub(super) fn open(
     if policy.mode == Mode::Observe {
         return observed(policy, draft, seen);
     }
+    if !policy.arms(capabilities) {
+        draft.tell(Event::Unarmed);
+        return draft.close(Outcome::Refused, Reason::NotValid, seen);
+    }
     if let Err(reason) = limits::permit(&policy.limits, &draft.ledger, seen.operator, seen.at) {
         return draft.close(Outcome::Refused, reason, seen);
     }
@@ -80,7 +91,19 @@ pub(super) fn open(
         return draft.close(Outcome::Refused, Reason::ForeignPin, seen);
     }
     draft.rule(Verb::Rollback, Reason::RuleFired);
+    if policy.restart_first.is_some() && capabilities.targeting == Targeting::PlatformPicks {
+        draft.tell(Event::RestartSkipped);
+    }
     validating::look(policy, draft, seen)
+}
+
+/// Whether a restart may be tried: one that was restarted by us has had its chance, and where the platform picks, it
+/// would go back to the very release that was restarted.
+fn is_restartable(policy: &Policy, state: &State, watch: &Watch, capabilities: Capabilities) -> bool {
+    policy.restart_first.is_some()
+        && capabilities.restart != Support::Absent
+        && capabilities.targeting != Targeting::PlatformPicks
+        && state.ledger.made_for(&watch.live.id).is_none()
 }
 
 /// What observe mode would have done: the same choice of a target, and no call.
@@ -130,12 +153,25 @@ pub(super) fn decide(
             Some(answer) => validating::answered(policy, draft, seen, answer),
             None => validating::look(policy, draft, seen),
         },
+        Stage::Restarting { .. } => match answer {
+            Some(answer) => restarting::answered(policy, draft, seen, answer),
+            None => restarting::look(policy, draft, seen),
+        },
+        Stage::Pinning { .. } => match answer {
+            Some(answer) => pinning::answered(policy, draft, seen, answer),
+            None => pinning::look(policy, draft, seen),
+        },
         Stage::Creating { .. } => match answer {
             Some(answer) => creating::answered(policy, draft, seen, answer),
             None => creating::look(policy, draft, seen),
         },
         Stage::RollingBack { .. } => rolling_back::look(policy, draft, seen),
         Stage::Soaking { .. } => soaking::look(policy, draft, seen),
+        Stage::Reverting { .. } if incident.capabilities.revert != Support::Native => match answer {
+            Some(answer) => returning::answered(policy, draft, seen, answer),
+            None => returning::look(policy, draft, seen),
+        },
+        Stage::Returning { .. } => returning::follow(draft, seen),
         Stage::Committing { .. } | Stage::Reverting { .. } => match answer {
             Some(answer) => settling::answered(policy, draft, seen, answer),
             None => settling::look(policy, draft, seen),
@@ -147,7 +183,11 @@ pub(super) fn decide(
 /// own ends.
 fn is_gone(incident: &Incident, seen: &Observation<'_>) -> bool {
     let call = match &incident.stage {
-        Stage::Creating { call, .. } | Stage::Committing { call, .. } | Stage::Reverting { call, .. } => call,
+        Stage::Restarting { call, .. }
+        | Stage::Pinning { call, .. }
+        | Stage::Creating { call, .. }
+        | Stage::Committing { call, .. }
+        | Stage::Reverting { call, .. } => call,
         _ => return false,
     };
     let last_seen = seen.app.read_at().map_or(call.intended_at, |at| at.max(call.intended_at));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::capability::{Capabilities, Pushes};
 use super::effect::Answer;
 use super::sample::Window;
 use crate::clock::Moment;
@@ -157,6 +158,12 @@ pub struct AppView {
     pub in_progress: Option<DeploymentId>,
     /// The deployment a rollback has pinned the app to.
     pub pinned: Option<DeploymentId>,
+    /// What a push does. Only where it can be changed, and only some reads tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushes: Option<Pushes>,
+    /// What the platform can do for this app.
+    #[serde(default)]
+    pub capabilities: Capabilities,
 }
 
 /// A deployment as its platform shows it.
@@ -194,11 +201,14 @@ impl Deployment {
     }
 }
 
+/// Component, and the commit or image it was made from; sorted.
+pub type Code = Vec<(String, String)>;
+
 /// What a deployment runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Component, and commit or image digest it was made from; sorted. Empty where the platform does not say.
-    pub code: Vec<(String, String)>,
+    /// What code. Empty where the platform does not say.
+    pub code: Code,
     /// Digest of the app spec it was made with, in canonical form. Empty where the platform does not say.
     pub spec: String,
     /// Digest of the spec's PRE_DEPLOY and POST_DEPLOY jobs, in canonical form. Empty when there are none.
@@ -210,6 +220,14 @@ impl Artifact {
     /// deployment runs this is false: the platform's own validation then has the last word.
     pub fn same_as(&self, other: &Self) -> bool {
         !self.code.is_empty() && self.code == other.code && self.spec == other.spec
+    }
+
+    /// Whether both surely run different code: a component that both name differs. Which of them a platform lists is
+    /// its own affair.
+    pub fn differs_from(&self, other: &Self) -> bool {
+        self.code
+            .iter()
+            .any(|(name, runs)| other.code.iter().any(|(same, other)| same == name && other != runs))
     }
 }
 

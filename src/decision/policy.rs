@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::capability::{Capabilities, Targeting};
 use crate::ids::{AppName, ProbeName, RuleName};
 
 /// Everything `decide` knows about one app's configuration.
@@ -30,6 +31,22 @@ pub struct Policy {
     pub limits: Limits,
     /// How long an unanswered write is looked for before it counts as not applied (a platform setting).
     pub reconcile: Duration,
+    /// A restart is tried before a rollback, and the app looked at again after this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_first: Option<Duration>,
+    /// Roll back although the platform picks the target, and may pick another one when it is asked again.
+    #[serde(default)]
+    pub accept_platform_choice: bool,
+}
+
+impl Policy {
+    /// Whether a rollback may be asked for where a platform can do that much. One that picks the target by itself, and
+    /// picks another one when it is asked again, needs the operator's word for it.
+    pub fn arms(&self, capabilities: Capabilities) -> bool {
+        capabilities.targeting != Targeting::PlatformPicks
+            || capabilities.resend_is_safe
+            || self.accept_platform_choice
+    }
 }
 
 /// How far rearguard may go for an app.

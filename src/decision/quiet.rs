@@ -7,9 +7,10 @@ use super::Decision;
 use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Artifact, Deployment, Observation, Request};
+use super::pin;
 use super::policy::{self, Policy};
 use super::rule::{self, Pace, Verdict};
-use super::state::{Hold, Ledger, Live, Requests, Situation, State, Watch};
+use super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State, Watch};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -22,6 +23,10 @@ const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
+    // While a call is owed nothing else is decided.
+    if let Some(decision) = pin::let_go(policy, state, seen) {
+        return decision;
+    }
     if let Some(situation) = newly_live(policy, state, seen) {
         let ledger = with_what_left(policy, state, &situation, seen);
         return Decision::become_state(State { situation, ledger });
@@ -39,6 +44,9 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
 /// Decides for an app that is held: a person's word, a commit or revert at the platform, or a newer release ends
 /// the hold.
 pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -> Decision {
+    if let Some(decision) = pin::let_go(policy, state, seen) {
+        return decision;
+    }
     if let Some(hold) = rollback_went_live(hold, seen) {
         return Decision::become_state(State {
             situation: Situation::Held(hold),
@@ -58,9 +66,18 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         _ => false,
     };
     let is_pinned = seen.app.value().is_some_and(|view| hold.pin.is_some() && view.pinned == hold.pin);
+    let soft = |pin: &SoftPin| pin.holds.is_some() && pin.holds == hold.pin;
+    let is_soft = state.ledger.soft_pin.as_ref().is_some_and(soft);
+    // A pause of pushes keeps nobody from deploying: a newer release is a person's answer all the same.
+    let is_answer = is_soft
+        && seen
+            .app
+            .value()
+            .and_then(|view| view.active.as_ref())
+            .is_some_and(|active| active.cause.is_release());
     let situation = match newly_live(policy, state, seen) {
         // Something else went live, such as a restart or the platform's upkeep, and our pin is still there.
-        Some(next) if is_pinned && !resumed => {
+        Some(next) if is_pinned && !resumed && !is_answer => {
             let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
                 return Decision::wait(hold.why, None);
             };
@@ -72,6 +89,10 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         None => return Decision::wait(hold.why, None),
     };
     let mut ledger = with_what_left(policy, state, &situation, seen);
+    if let Some(pin) = ledger.soft_pin.as_mut().filter(|_| is_soft) {
+        // Nobody else can know that it is ours, so it is not handed over but let go.
+        pin.holds = None;
+    }
     if let Some(pin) = &hold.pin {
         // A person took it over, here or at the platform.
         ledger.settled.retain(|(id, _)| id != pin);

@@ -55,7 +55,8 @@ impl Situation {
             Self::Incident(incident) => Some(match &incident.stage {
                 Stage::Soaking { live, .. }
                 | Stage::Committing { live, .. }
-                | Stage::Reverting { live, .. } => live,
+                | Stage::Reverting { live, .. }
+                | Stage::Returning { live, .. } => live,
                 _ => &incident.live,
             }),
         }
@@ -126,6 +127,30 @@ pub struct Ledger {
     pub lost: Vec<(Moment, IncidentId, Requests)>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
+    /// The pause of pushes that we owe the app the end of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_pin: Option<SoftPin>,
+}
+
+/// Pushes that we keep from being deployed, or may be keeping from it, for the sake of a rollback. The platform does not
+/// say whose doing that is, so it is remembered from before it is asked for until it is seen to be over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftPin {
+    /// The incident it was for.
+    pub incident: IncidentId,
+    /// The rollback it protects; without one nothing needs it once the incident is over.
+    pub holds: Option<DeploymentId>,
+    /// What is known of it.
+    pub sight: PinSight,
+    /// The request to end it.
+    pub release: Option<Call>,
+}
+
+impl SoftPin {
+    /// Whether pushes are paused, as far as anybody knows.
+    pub fn is_there(&self) -> bool {
+        !matches!(self.sight, PinSight::Awaited { .. })
+    }
 }
 
 impl Ledger {
@@ -208,7 +233,7 @@ impl State {
             Situation::Watching(_) => Attention::Watch,
             // A soak is followed through the account's poll: the pin and the live deployment are all it needs.
             Situation::Incident(incident) => match incident.stage {
-                Stage::Soaking { pin: PinSight::Seen, .. } => Attention::Watch,
+                Stage::Soaking { pin: PinSight::Seen | PinSight::Absent, .. } => Attention::Watch,
                 _ => Attention::Close,
             },
         }
@@ -221,21 +246,15 @@ impl State {
 
     /// The effect that is owed by this state: what a restart finds unanswered.
     pub fn owed(&self) -> Option<Effect> {
-        let incident = self.incident()?;
-        if incident.stage.call()?.status != CallStatus::Owed {
-            return None;
-        }
-        match &incident.stage {
-            Stage::Validating { target: Some(target), .. } => {
-                Some(Effect::Validate { accused: incident.accused.id.clone(), target: target.id.clone() })
-            }
-            Stage::Creating { target, .. } => Some(Effect::CreateRollback {
-                accused: incident.accused.id.clone(),
-                target: target.id.clone(),
-            }),
-            Stage::Committing { rollback, .. } => Some(Effect::Commit { rollback: rollback.id.clone() }),
-            Stage::Reverting { rollback, .. } => Some(Effect::Revert { rollback: rollback.id.clone() }),
-            _ => None,
+        let (effect, call) = self.request()?;
+        (call.status == CallStatus::Owed).then_some(effect)
+    }
+
+    /// The request that this state waits for the answer or the outcome of, and how far it is.
+    pub fn request(&self) -> Option<(Effect, &Call)> {
+        match self.incident() {
+            Some(incident) => incident.request(),
+            None => Some((Effect::Unpin, self.ledger.soft_pin.as_ref()?.release.as_ref()?)),
         }
     }
 }

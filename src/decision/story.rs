@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection};
+use super::observation::Code;
 use super::policy::{Condition, Rule};
 use super::rule::Reading;
 use super::state::Outcome;
@@ -54,6 +56,28 @@ pub enum Event {
         call: Effect,
         /// 1 for the first try.
         attempt: u32,
+        /// What keeps other deployments away meanwhile.
+        #[serde(default, skip_serializing_if = "is_hard")]
+        pin: PinKind,
+    },
+    /// The platform picks what it goes back to, and the operator has not accepted that.
+    Unarmed,
+    /// No restart is tried: the platform would go back to it.
+    RestartSkipped,
+    /// Pushes could not be kept from being deployed.
+    Unprotected,
+    /// Pushes that we kept from being deployed were let go by somebody else.
+    LetGoByOthers,
+    /// What came back is not what was wanted.
+    WrongTarget {
+        /// The deployment that came back.
+        deployment: DeploymentId,
+        /// What it should run.
+        expected: Code,
+        /// What it runs; nothing where the platform does not say.
+        got: Code,
+        /// It runs what was rolled back from.
+        is_accused: bool,
     },
     /// What came of it.
     Answered {
@@ -114,6 +138,11 @@ impl Event {
             Self::Target { .. } => "target",
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
+            Self::Unarmed => "unarmed",
+            Self::RestartSkipped => "restart_skipped",
+            Self::Unprotected => "unprotected",
+            Self::LetGoByOthers => "let_go_by_others",
+            Self::WrongTarget { .. } => "wrong_target",
             Self::Answered { .. } => "answered",
             Self::Adopted { .. } => "adopted",
             Self::NotApplied { .. } => "not_applied",
@@ -143,9 +172,32 @@ impl Event {
             Self::TargetRefused { target, reason, detail } => {
                 format!("not going back to {target}: {} ({}: {detail})", reason.meaning(), reason.word())
             }
-            Self::Call { call, attempt } => {
+            Self::Call { call, attempt, pin } => {
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
-                format!("{}{again}", intention(call))
+                format!("{}{again}", intention(call, *pin))
+            }
+            Self::Unarmed => {
+                "the platform picks what it goes back to, and may pick the bad release when asked twice; \
+                              accept_platform_choice: true lets rearguard act all the same"
+                    .to_owned()
+            }
+            Self::RestartSkipped => {
+                "no restart is tried: the platform would take what was restarted for what to go back to"
+                    .to_owned()
+            }
+            Self::Unprotected => {
+                "pushes could not be kept from being deployed; going on without that".to_owned()
+            }
+            Self::LetGoByOthers => {
+                "somebody has let pushes be deployed again; nothing is left to be done".to_owned()
+            }
+            Self::WrongTarget { deployment, expected, got, is_accused } => {
+                let what = match (is_accused, got.is_empty()) {
+                    (true, _) => "what was to be rolled back from".to_owned(),
+                    (_, true) => "something that cannot be told".to_owned(),
+                    _ => code_in_words(got),
+                };
+                format!("deployment {deployment} runs {what} instead of {}", code_in_words(expected))
             }
             Self::Answered { call, answer } => format!("{call}: {}", answered(answer)),
             Self::Adopted { call, deployment } => match deployment {
@@ -234,13 +286,37 @@ fn plural(count: u32, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn intention(call: &Effect) -> String {
+/// What a deployment runs, as people read it: a commit by its first letters, an image by its name.
+fn code_in_words(code: &Code) -> String {
+    let short = |runs: &String| {
+        let is_commit = runs.len() == 40 && runs.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_commit { format!("commit {}", &runs[..7]) } else { runs.clone() }
+    };
+    code.iter().map(|(_, runs)| short(runs)).collect::<Vec<_>>().join(", ")
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_hard(pin: &PinKind) -> bool {
+    *pin == PinKind::Hard
+}
+
+fn intention(call: &Effect, pin: PinKind) -> String {
     match call {
         Effect::Validate { target, .. } => {
             format!("asking the platform whether it would accept a rollback to {target}")
         }
-        Effect::CreateRollback { accused, target } => {
-            format!("rolling back from {accused} to {target}; new deployments are blocked meanwhile")
+        Effect::Pin { .. } => "keeping pushes from being deployed until the rollback is settled; other \
+                               deployments the platform does not stop"
+            .to_owned(),
+        Effect::Unpin => "letting pushes be deployed again".to_owned(),
+        Effect::Restart { accused } => format!("restarting deployment {accused} before anything else"),
+        Effect::CreateRollback { accused, target, .. } => {
+            let meanwhile = match pin {
+                PinKind::Hard => "new deployments are blocked meanwhile",
+                PinKind::Soft => "pushes are not deployed meanwhile",
+                PinKind::Absent => "nothing keeps other deployments away meanwhile",
+            };
+            format!("rolling back from {accused} to {target}; {meanwhile}")
         }
         Effect::Commit { rollback } => {
             format!("committing rollback {rollback}, so that new deployments are possible again")
@@ -262,11 +338,22 @@ fn answered(answer: &Answer) -> String {
                 format!("warnings: {}", warnings.join(", "))
             };
             match &validation.error {
+                _ if validation.by == Support::Emulated => match &validation.error {
+                    Some(error) if !validation.valid => {
+                        format!("what can be read speaks against it: {}", error.code)
+                    }
+                    _ => format!(
+                        "nothing that can be read speaks against it (the platform has no dry run), {warned}"
+                    ),
+                },
                 _ if validation.valid => format!("the platform would accept it, {warned}"),
                 Some(error) => format!("the platform would not accept it: {}", error.code),
                 None => "the platform would not accept it".to_owned(),
             }
         }
+        Answer::Pinned => "done, pushes wait".to_owned(),
+        Answer::Unpinned => "done, pushes are deployed again".to_owned(),
+        Answer::Restarted(deployment) => format!("the platform started deployment {}", deployment.id),
         Answer::Created(deployment) => format!("the platform started deployment {}", deployment.id),
         Answer::Committed => "done, the app is not pinned any more".to_owned(),
         Answer::Reverted(Some(id)) => format!("done, the platform started deployment {id}"),
@@ -348,7 +435,7 @@ mod tests {
         );
         let call = Effect::Validate { accused: "d2".into(), target: "d1".into() };
         let first = "asking the platform whether it would accept a rollback to d1";
-        assert_eq!(Event::Call { call: call.clone(), attempt: 1 }.text(), first);
-        assert_eq!(Event::Call { call, attempt: 2 }.text(), format!("{first} (try 2)"));
+        assert_eq!(Event::Call { call: call.clone(), attempt: 1, pin: PinKind::Hard }.text(), first);
+        assert_eq!(Event::Call { call, attempt: 2, pin: PinKind::Hard }.text(), format!("{first} (try 2)"));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 
+use super::capability::Targeting;
 use super::observation::{Artifact, Deployment, Phase};
 use super::state::{Incident, Ledger};
 use crate::ids::DeploymentId;
@@ -36,7 +37,25 @@ pub fn pick(ledger: &Ledger, incident: &Incident, history: Option<&[Deployment]>
             || candidate.artifact.same_as(&accused.artifact)
             || is_condemned(ledger, &candidate.id, &candidate.artifact)
             || incident.tried.iter().any(|(tried, _)| *tried == candidate.id)
+            // What it runs is all there is to ask for it by.
+            || (incident.capabilities.targeting == Targeting::ByCode && candidate.artifact.code.is_empty())
     };
+    match incident.capabilities.targeting {
+        Targeting::PlatformPicks => {
+            let Some(history) = history else { return Pick::NeedHistory };
+            let picked = platforms_choice(accused, history).filter(|picked| !barred(picked));
+            // Nothing else can be gone back to: what is not among those seen to be good is refused if there are any.
+            let is_good = |picked: &&Deployment| {
+                ledger.good.is_empty()
+                    || ledger
+                        .good
+                        .iter()
+                        .any(|good| good.id == picked.id || good.artifact.same_as(&picked.artifact))
+            };
+            return picked.filter(is_good).map_or(Pick::None, |picked| Pick::Target(picked.clone()));
+        }
+        Targeting::ById | Targeting::ByCode => {}
+    }
     let known_to_have_failed = |id: &DeploymentId| {
         history.is_some_and(|list| {
             list.iter().any(|entry| entry.id == *id && matches!(entry.phase, Phase::Error | Phase::Canceled))
@@ -58,6 +77,13 @@ pub fn pick(ledger: &Ledger, incident: &Incident, history: Option<&[Deployment]>
             false => a.age_key().cmp(&b.age_key()),
         })
         .map_or(Pick::None, |entry| Pick::Target(entry.clone()))
+}
+
+/// What a platform that picks by itself is reckoned to pick when `live` is the live one: the newest successful deployment
+/// before that. Whether it did is seen afterwards.
+pub fn platforms_choice<'a>(live: &Deployment, history: &'a [Deployment]) -> Option<&'a Deployment> {
+    let before = history.iter().filter(|entry| entry.complete && live.came_after(entry.age_key()));
+    before.max_by(|a, b| a.age_key().cmp(&b.age_key()))
 }
 
 fn is_condemned(ledger: &Ledger, id: &DeploymentId, artifact: &Artifact) -> bool {
@@ -116,6 +142,8 @@ mod tests {
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,
             approved: true,
+            capabilities: crate::decision::capability::Capabilities::default(),
+            restartable: None,
             stage: Stage::Validating { target: None, call: None, deadline: at },
         }
     }

@@ -19,7 +19,7 @@ use crate::decision::effect::{Condition, Validation};
 use crate::decision::observation::{AppView, Deployment, Phase};
 use crate::platform::digitalocean::DigitalOcean;
 use crate::platform::http::{Broken, InProcess};
-use crate::platform::{Answered, Call, Listed, Platform, PlatformError, operation, pace};
+use crate::platform::{Answered, Call, Goal, Listed, Platform, PlatformError, operation, pace};
 
 const APP: &str = "app-1";
 const TARGET: &str = "dep-good";
@@ -192,6 +192,7 @@ impl Stage {
             PlatformError::Denied { status: said } => {
                 assert!(matches!(said, 401 | 403) && status == Some(*said));
             }
+            PlatformError::Unsupported(what) => panic!("{what} was not asked for"),
             PlatformError::NotFound => assert_eq!(status, Some(404)),
             PlatformError::Refused { status: said, .. } => {
                 assert!((400..500).contains(said) && *said != 408 && status == Some(*said));
@@ -214,10 +215,11 @@ pub fn platform(data: &[u8]) {
     let stage = Stage::new(rest);
     let (app, target) = (APP.into(), TARGET.into());
     let platform = &stage.platform;
+    let goal = Goal { accused: &target, target: &target, code: &[] };
     let rollback = json!({ "deployment_id": TARGET, "skip_pin": false });
     match name.trim() {
         operation::LIST_APPS => {
-            if let Some((listed, last)) = stage.judge(now(platform.list_apps())) {
+            if let Some((listed, last)) = stage.judge(now(platform.list_apps(&[]))) {
                 judge_apps(&stage, &listed, last);
             }
         }
@@ -227,14 +229,14 @@ pub fn platform(data: &[u8]) {
             }
         }
         operation::VALIDATE_ROLLBACK => {
-            let validation = stage.judge(now(platform.validate_rollback(&app, &target)));
+            let validation = stage.judge(now(platform.validate_rollback(&app, goal)));
             stage.judge_write("/validate", Some(rollback));
             if let Some((validation, answer)) = validation {
                 judge_validation(&validation, answer);
             }
         }
         operation::CREATE_ROLLBACK => {
-            let created = stage.judge(now(platform.create_rollback(&app, &target)));
+            let created = stage.judge(now(platform.create_rollback(&app, goal)));
             stage.judge_write("", Some(rollback));
             if let Some((made, answer)) = created {
                 judge_deployment(&made, &answer.json()["deployment"]);
@@ -277,7 +279,7 @@ fn judge_apps(stage: &Stage, listed: &Listed, last: &Scripted) {
         let mut said = entries.iter().filter(|entry| entry["id"] == id.as_str());
         // Of what was named twice the first that can be read counts, whichever that is.
         if let (Some(said), None) = (said.next(), said.next()) {
-            judge_view(view, said);
+            judge_view(view.as_ref().expect("what is listed was read"), said);
         }
     }
     if listed.is_whole {
@@ -374,7 +376,7 @@ fn judge_validation(seen: &Validation, answer: &Scripted) {
     assert_eq!(seen.valid, is_valid, "{said}");
     assert_eq!(seen.error.is_some(), !said["error"].is_null());
     assert_eq!(seen.warnings.len(), said["warnings"].as_array().map_or(0, Vec::len));
-    for Condition { code, message } in seen.error.iter().chain(&seen.warnings) {
+    for Condition { code, message, .. } in seen.error.iter().chain(&seen.warnings) {
         for text in [code, message] {
             assert!(is_one_line(text) && text.chars().count() <= 200 && !text.contains(SECRET), "{text}");
         }

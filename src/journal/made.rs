@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{DecisionRecord, Entry, IncidentRecord, TimelineEntry};
 use crate::clock::{Mark, Moment};
+use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
 use crate::decision::rule::{Reading, Verdict};
@@ -72,6 +73,8 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         },
         setbacks: 0,
         approved: true,
+        capabilities: Capabilities::default(),
+        restartable: None,
         stage: Stage::Creating {
             target: deployment("good"),
             deadline: moment(1_800),
@@ -82,7 +85,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
 }
 
 pub(crate) fn rollback() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
 }
 
 /// What the platform calls the app of that name.

@@ -9,15 +9,17 @@ mod validation;
 mod wire;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::http::{
-    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Method, Observer, Reply, StartError, TokenReader, Unreadable, Want,
+    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, Reply, ResetIn, StartError, TokenReader,
+    Unreadable, Want,
 };
-use super::{Answered, Budget, Call, Listed, Platform, PlatformError, operation};
+use super::{Answered, Budget, Call, Goal, Listed, Platform, PlatformError, operation};
 use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
@@ -32,6 +34,18 @@ const PAGES: usize = 200;
 /// The most of a validation's text that is kept.
 const CONDITION_TEXT: usize = 200;
 
+/// 5,000 requests in any hour and 250 in any minute, over all calls
+/// (<https://docs.digitalocean.com/reference/api/api-reference/#section/Introduction/Rate-Limit>). `retry-after` comes
+/// only with the limit of the minute.
+const LIMITS: Limits = Limits {
+    limit: "ratelimit-limit",
+    remaining: "ratelimit-remaining",
+    reset: "ratelimit-reset",
+    reset_in: ResetIn::EpochSeconds,
+    window: Duration::from_secs(60 * 60),
+    are_apart: false,
+};
+
 /// An account on DigitalOcean.
 #[derive(Debug)]
 pub struct DigitalOcean {
@@ -45,7 +59,7 @@ impl DigitalOcean {
     ///
     /// When the token cannot be read or sent, the API's URL cannot be used, or TLS cannot be set up.
     pub fn new(config: &PlatformConfig, tokens: TokenReader, observer: Observer) -> Result<Self, StartError> {
-        Ok(Self { http: Http::new(config, tokens, observer)? })
+        Ok(Self { http: Http::new(config, LIMITS, tokens, observer)? })
     }
 
     /// The same over a platform in this process.
@@ -55,7 +69,7 @@ impl DigitalOcean {
         config: &PlatformConfig,
         tokens: TokenReader,
     ) -> Result<Self, StartError> {
-        Ok(Self { http: Http::in_process(platform, config, tokens)? })
+        Ok(Self { http: Http::in_process(platform, config, LIMITS, tokens)? })
     }
 
     async fn every_app(&self) -> Result<Answered<Listed>, PlatformError> {
@@ -74,7 +88,8 @@ impl DigitalOcean {
             let Answered { value: Page { apps, size, has_next }, status, request_id } = page;
             all.is_whole &= apps.len() == size;
             // A page shifts when an app is made or deleted meanwhile: what was seen first is kept.
-            all.apps.extend(apps.into_iter().filter(|(id, _)| known.insert(id.clone())));
+            let apps = apps.into_iter().filter(|(id, _)| known.insert(id.clone()));
+            all.apps.extend(apps.map(|(id, view)| (id, Ok(view))));
             if has_next != Some(true) || size == 0 {
                 // An empty page that announces another is no end either.
                 all.is_whole &= has_next == Some(false);
@@ -154,6 +169,13 @@ impl DigitalOcean {
         self.http.call(ask, new_deployment).await
     }
 
+    /// Every component, one instance after the other.
+    async fn restart_all(&self, app: &PlatformAppId) -> Result<Answered<Deployment>, PlatformError> {
+        let path = ["v2", "apps", app.as_str(), "restart"];
+        let ask = Self::write(operation::RESTART, &path, Some(json!({})), Want::Body(ANSWER_LIMIT));
+        self.http.call(ask, new_deployment).await
+    }
+
     async fn commit(&self, app: &PlatformAppId) -> Result<Answered<()>, PlatformError> {
         let path = ["v2", "apps", app.as_str(), "rollback", "commit"];
         // "The action was successful and the response body is empty."
@@ -170,7 +192,7 @@ impl DigitalOcean {
 }
 
 impl Platform for DigitalOcean {
-    fn list_apps(&self) -> Call<'_, Listed> {
+    fn list_apps<'a>(&'a self, _wanted: &'a [PlatformAppId]) -> Call<'a, Listed> {
         Box::pin(self.every_app())
     }
 
@@ -182,20 +204,16 @@ impl Platform for DigitalOcean {
         Box::pin(self.newest(app))
     }
 
-    fn validate_rollback<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        target: &'a DeploymentId,
-    ) -> Call<'a, Validation> {
-        Box::pin(self.validate(app, target))
+    fn validate_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Validation> {
+        Box::pin(self.validate(app, goal.target))
     }
 
-    fn create_rollback<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        target: &'a DeploymentId,
-    ) -> Call<'a, Deployment> {
-        Box::pin(self.create(app, target))
+    fn create_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Deployment> {
+        Box::pin(self.create(app, goal.target))
+    }
+
+    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment> {
+        Box::pin(self.restart_all(app))
     }
 
     fn commit_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()> {

@@ -59,6 +59,34 @@ pub(super) enum Method {
     Get,
     /// A write: sent once on a connection of its own, with a JSON body where there is one.
     Post(Option<serde_json::Value>),
+    /// The same with another verb.
+    Patch(serde_json::Value),
+}
+
+/// How a platform speaks of its rate limits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The header with the limit itself.
+    pub(super) limit: &'static str,
+    /// The header with what is left of it.
+    pub(super) remaining: &'static str,
+    /// The header with its end.
+    pub(super) reset: &'static str,
+    /// What that header counts in.
+    pub(super) reset_in: ResetIn,
+    /// The time that a limit is for.
+    pub(super) window: Duration,
+    /// Writes have limits of their own, and what is said of those says nothing of reads.
+    pub(super) are_apart: bool,
+}
+
+/// What the end of a rate limit is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResetIn {
+    /// Seconds since the Unix epoch, on the platform's clock.
+    EpochSeconds,
+    /// Seconds from now on.
+    SecondsLeft,
 }
 
 /// What of a successful answer is needed.
@@ -102,6 +130,7 @@ pub(super) struct Http {
     tokens: TokenReader,
     token: RwLock<Arc<Token>>,
     meter: Mutex<Meter>,
+    limits: Limits,
     observer: Observer,
 }
 
@@ -156,12 +185,13 @@ impl Http {
     /// A client for the account, with its token read for the first time.
     pub(super) fn new(
         config: &PlatformConfig,
+        limits: Limits,
         tokens: TokenReader,
         observer: Observer,
     ) -> Result<Self, StartError> {
         install_tls();
         let (reads, writes) = setup::clients(&setup::base_of(&config.api)?, config.timeout)?;
-        Self::on(Wire::Net { reads, writes }, config, tokens, observer)
+        Self::on(Wire::Net { reads, writes }, config, limits, tokens, observer)
     }
 
     /// The same over a platform in this process.
@@ -169,14 +199,16 @@ impl Http {
     pub(super) fn in_process(
         platform: InProcess,
         config: &PlatformConfig,
+        limits: Limits,
         tokens: TokenReader,
     ) -> Result<Self, StartError> {
-        Self::on(Wire::InProcess(platform), config, tokens, Arc::new(|_, _| {}))
+        Self::on(Wire::InProcess(platform), config, limits, tokens, Arc::new(|_, _| {}))
     }
 
     fn on(
         wire: Wire,
         config: &PlatformConfig,
+        limits: Limits,
         tokens: TokenReader,
         observer: Observer,
     ) -> Result<Self, StartError> {
@@ -190,6 +222,7 @@ impl Http {
             tokens,
             token: RwLock::new(Arc::new(token)),
             meter: Mutex::default(),
+            limits,
             observer,
         })
     }
@@ -233,6 +266,7 @@ impl Http {
             remaining: meter.remaining,
             limit: meter.limit,
             hold_reads: left.filter(|left| !left.is_zero()),
+            window: self.limits.window,
         }
     }
 
@@ -266,7 +300,7 @@ impl Http {
                 .and_then(fault::request_id)
                 .filter(|id| !id.contains(token.secret.expose_secret())),
         };
-        let retry_after = self.note(&response, reply.date_ms);
+        let retry_after = self.note(&ask.method, &response, reply.date_ms);
         // By its bytes: one that is no text further on is a page all the same.
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_page = kind.to_ascii_lowercase().starts_with(b"text/html");
@@ -291,22 +325,30 @@ impl Http {
     }
 
     /// Keeps what the answer says of the rate limit; gives how long a 429 wants us to wait.
-    fn note(&self, response: &Response, date_ms: Option<i64>) -> Option<Duration> {
-        let headers = response.headers();
+    fn note(&self, method: &Method, response: &Response, date_ms: Option<i64>) -> Option<Duration> {
+        let (headers, limits) = (response.headers(), &self.limits);
         let count = |name| header(headers, name).and_then(|value| value.trim().parse::<u32>().ok());
         let wait = (response.status().as_u16() == 429)
             .then(|| {
                 let asked =
                     header(headers, "retry-after").and_then(|value| pace::retry_after(value, date_ms));
-                // Sent only with the limit of the minute. That of the hour says when its oldest request expires.
-                asked.or_else(|| {
-                    header(headers, "ratelimit-reset").and_then(|value| pace::until_reset(value, date_ms))
-                })
+                let reset = header(headers, limits.reset).and_then(|value| match limits.reset_in {
+                    ResetIn::EpochSeconds => pace::until_reset(value, date_ms),
+                    ResetIn::SecondsLeft => pace::retry_after(value, None),
+                });
+                match limits.reset_in {
+                    // Until a date it is when the oldest request expires, which says less than a wait.
+                    ResetIn::EpochSeconds => asked.or(reset),
+                    ResetIn::SecondsLeft => asked.max(reset),
+                }
             })
             .flatten();
+        if limits.are_apart && !matches!(method, Method::Get) {
+            return wait;
+        }
         let mut meter = self.meter();
-        meter.limit = count("ratelimit-limit").or(meter.limit);
-        meter.remaining = count("ratelimit-remaining").or(meter.remaining);
+        meter.limit = count(limits.limit).or(meter.limit);
+        meter.remaining = count(limits.remaining).or(meter.remaining);
         meter.held_until = wait.map(|wait| Instant::now() + wait).or(meter.held_until);
         wait
     }
@@ -339,6 +381,7 @@ fn request(method: &Method, url: Url, token: &Token) -> reqwest::Request {
     let (method, body) = match method {
         Method::Get => (reqwest::Method::GET, None),
         Method::Post(body) => (reqwest::Method::POST, body.as_ref()),
+        Method::Patch(body) => (reqwest::Method::PATCH, Some(body)),
     };
     let mut request = reqwest::Request::new(method, url);
     let headers = request.headers_mut();

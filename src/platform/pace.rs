@@ -3,10 +3,9 @@
 //! Reads yield to writes: the poll slows down long before the limit is used up, so that a rollback, its guards and
 //! its commit always find requests left. It slows down but never stops, since a guard that does not look cannot act.
 //!
-//! DigitalOcean allows a token 5,000 requests in any hour and 250 in any minute. The window slides:
-//! `ratelimit-reset` is when its *oldest* request leaves it, not when it is empty, so the pace is reckoned on a
-//! whole hour and the reset only says how long a 429 without `retry-after` lasts
-//! (<https://docs.digitalocean.com/reference/api/api-reference/#section/Introduction/Rate-Limit>).
+//! A limit is for a window of time that slides, or may: what is said of its end is when the *oldest* request leaves it,
+//! not when it is empty. So the pace is reckoned on a whole window, and its end only says how long a 429 without
+//! `retry-after` lasts.
 
 use std::time::Duration;
 
@@ -15,9 +14,6 @@ use super::Budget;
 /// The longest time between two polls, and the longest wait we let a platform ask of us: a guard that looks less
 /// often than this is none.
 pub const LONGEST: Duration = Duration::from_secs(5 * 60);
-
-/// The window the platform counts requests in.
-const WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// The share of the limit the poll leaves alone: a tenth.
 const RESERVE_SHARE: u32 = 10;
@@ -60,7 +56,7 @@ fn stretched(budget: Budget) -> Duration {
     }
     match remaining.saturating_sub(reserve) {
         0 => LONGEST,
-        usable => WINDOW / usable,
+        usable => budget.window / usable,
     }
 }
 
@@ -112,8 +108,10 @@ mod tests {
 
     const POLL: Duration = Duration::from_secs(30);
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+
     fn left(remaining: u32) -> Budget {
-        Budget { remaining: Some(remaining), limit: Some(5000), hold_reads: None }
+        Budget { remaining: Some(remaining), limit: Some(5000), hold_reads: None, window: HOUR }
     }
 
     #[test]
@@ -138,7 +136,7 @@ mod tests {
     #[test]
     fn an_unknown_budget_leaves_the_poll_alone_and_an_unknown_limit_keeps_the_least_reserve() {
         assert_eq!(next_poll(POLL, Budget::default(), 0, 0.0), POLL);
-        let unknown = |remaining| Budget { remaining: Some(remaining), limit: None, hold_reads: None };
+        let unknown = |remaining| Budget { remaining: Some(remaining), window: HOUR, ..Budget::default() };
         assert_eq!(next_poll(POLL, unknown(21), 0, 0.0), POLL);
         assert_eq!(next_poll(POLL, unknown(20), 0, 0.0), LONGEST);
     }
@@ -232,7 +230,7 @@ mod tests {
             jitter in any::<f64>(),
         ) {
             let poll = Duration::from_millis(poll_ms);
-            let budget = Budget { remaining, limit, hold_reads: hold_s.map(Duration::from_secs) };
+            let budget = Budget { remaining, limit, hold_reads: hold_s.map(Duration::from_secs), window: HOUR };
             let next = next_poll(poll, budget, faults, jitter);
             prop_assert!(next >= poll && next <= LONGEST);
         }
@@ -247,7 +245,7 @@ mod tests {
 
         #[test]
         fn fewer_requests_left_never_make_the_poll_faster(limit in 100_u32..10_000, a in 0_u32..10_000, b in 0_u32..10_000) {
-            let of = |remaining| Budget { remaining: Some(remaining), limit: Some(limit), hold_reads: None };
+            let of = |remaining| Budget { remaining: Some(remaining), limit: Some(limit), hold_reads: None, window: HOUR };
             let (few, many) = (a.min(b), a.max(b));
             prop_assert!(next_poll(POLL, of(few), 0, 0.0) >= next_poll(POLL, of(many), 0, 0.0));
         }

@@ -23,7 +23,10 @@ impl Run {
             Event::Health(app, health) => drop(self.lab.set_health(&self.shapes[app].site, health)),
             Event::Fault(fault) => drop(self.lab.fault(*fault)),
             Event::NoFaults => self.lab.clear_faults(),
-            Event::CutOff(is_cut_off) => self.machine.cut_off(is_cut_off),
+            Event::CutOff(is_cut_off) => {
+                self.machine.cut_off(is_cut_off);
+                self.note_return(!is_cut_off);
+            }
             Event::Disk(trouble) => *lock(&self.disk.trouble) = trouble,
             Event::Token(is_valid) => {
                 let token = if is_valid { GUARD_TOKEN } else { "dop_v1_revoked" };
@@ -82,7 +85,10 @@ impl Run {
             Event::RollbackFate(app, fate) => drop(self.lab.set_rollback_fate(&self.shapes[app].site, fate)),
             Event::Region(app, region) => drop(self.lab.set_region(&self.shapes[app].site, region)),
             Event::Deleted(app) => drop(self.lab.delete_app(&self.shapes[app].site)),
-            Event::SitesCutOff(is_cut_off) => self.machine.cut_off_sites(is_cut_off),
+            Event::SitesCutOff(is_cut_off) => {
+                self.machine.cut_off_sites(is_cut_off);
+                self.note_return(!is_cut_off);
+            }
             Event::StateLost => {
                 self.loses_state = true;
                 return Some(End::Died);
@@ -94,6 +100,12 @@ impl Run {
             }
         }
         None
+    }
+
+    fn note_return(&mut self, has_returned: bool) {
+        if has_returned {
+            self.returns.push(self.machine.uptime_ms());
+        }
     }
 
     /// A person's word on the app's open incident.

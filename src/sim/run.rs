@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) resumed_all: Vec<i64>,
     /// When processes ended.
     pub(super) ends: Vec<i64>,
+    /// When our own network came back.
+    pub(super) returns: Vec<i64>,
     /// What happens when the process passes the point that is waited for.
     pub(super) meeting: Vec<Event>,
     /// When the state was lost, and with it what was known of rollbacks and pins.
@@ -183,6 +185,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         modes,
         resumed_all: Vec::new(),
         ends: Vec::new(),
+        returns: Vec::new(),
         meeting: Vec::new(),
         lost_ms: Vec::new(),
         loses_state: false,

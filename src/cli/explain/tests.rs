@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Moment;
+use crate::decision::capability::PinKind;
 use crate::decision::effect::{Answer, Effect, Validation};
 use crate::decision::rule::{Reading, Verdict};
 
@@ -72,9 +73,9 @@ fn show(record: IncidentRecord, timeline: Vec<TimelineEntry>) -> String {
 #[test]
 fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
     let validate = Effect::Validate { accused: BAD.into(), target: GOOD.into() };
-    let create = Effect::CreateRollback { accused: BAD.into(), target: GOOD.into() };
+    let create = Effect::CreateRollback { accused: BAD.into(), target: GOOD.into(), code: Vec::new() };
     let commit = Effect::Commit { rollback: ROLLBACK.into() };
-    let valid = Answer::Validated(Validation { valid: true, error: None, warnings: Vec::new() });
+    let valid = Answer::Validated(Validation { valid: true, ..Validation::default() });
     let mut created = entry(
         2_310,
         &Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(ROLLBACK.into()) },
@@ -86,15 +87,15 @@ fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
     let timeline = vec![
         entry(0, &fired()),
         entry(0, &target()),
-        entry(12, &Event::Call { call: validate, attempt: 1 }),
+        entry(12, &Event::Call { call: validate, attempt: 1, pin: PinKind::Hard }),
         entry(640, &Event::Answered { call: "validate".to_owned(), answer: valid }),
-        entry(655, &Event::Call { call: create, attempt: 1 }),
+        entry(655, &Event::Call { call: create, attempt: 1, pin: PinKind::Hard }),
         entry(1_300, &Event::Answered { call: "create_rollback".to_owned(), answer: Answer::Unresolved }),
         created,
         entry(68_400, &Event::SoakBegan { rollback: ROLLBACK.into(), seconds: 600, min_samples: 30 }),
         entry(68_900, &Event::Restored { after_seconds: 75.1 }),
         entry(690_100, &Event::SoakJudged { reason: Reason::SoakHealthy, samples: 297 }),
-        entry(690_120, &Event::Call { call: commit, attempt: 1 }),
+        entry(690_120, &Event::Call { call: commit, attempt: 1, pin: PinKind::Hard }),
         entry(691_900, &Event::Answered { call: "commit".to_owned(), answer: Answer::Committed }),
         entry(692_000, &Event::Closed { outcome: Outcome::Committed, reason: Reason::SoakHealthy }),
     ];

@@ -85,6 +85,8 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
         soak,
         limits,
         reconcile,
+        restart_first: None,
+        accept_platform_choice: false,
     };
     Some(AppConfig { name: name.into(), platform: platform?.into(), id: id?.into(), probes, policy })
 }

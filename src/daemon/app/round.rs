@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{Observation, Operator};
-use crate::decision::state::State;
+use crate::decision::state::{CallStatus, State};
 use crate::journal::JournalError;
 
 /// How long the journal is left alone after it failed.
@@ -158,6 +158,6 @@ impl App {
 
 /// The call that `state` owes, told from every other by when it was decided.
 fn owed(state: &State) -> Option<(Effect, Moment)> {
-    let call = state.incident()?.stage.call()?;
-    state.owed().map(|effect| (effect, call.intended_at))
+    let (effect, call) = state.request()?;
+    (call.status == CallStatus::Owed).then_some((effect, call.intended_at))
 }

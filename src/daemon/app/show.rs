@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::decision::effect::{Reason, Verb};
 use crate::decision::rule;
 use crate::decision::sample::{BlindCause, SampleResult};
-use crate::decision::state::Stage;
+use crate::decision::state::{SoftPin, Stage};
 use crate::metrics::AppMetrics;
 
 impl App {
@@ -40,7 +40,8 @@ impl App {
             Some(Stage::Soaking { until, .. }) => Some(*until),
             _ => None,
         };
-        let pinned = self.view.value().is_some_and(|view| view.pinned.is_some());
+        let pinned = self.view.value().is_some_and(|view| view.pinned.is_some())
+            || state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there);
         let paused = self.shell.paused.is_paused(&self.config.id);
         self.metrics.show(state, &readings, pinned, paused, soak_until);
     }

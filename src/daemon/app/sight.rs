@@ -21,6 +21,10 @@ impl App {
         match (state.map(State::attention), state.map(|state| &state.situation)) {
             (Some(Attention::Close), _) => Some(look::Wants::AppAndHistory),
             _ if self.wants_look => Some(look::Wants::AppAndHistory),
+            // Whether pushes are paused only the app itself shows.
+            _ if state.is_some_and(|state| state.ledger.soft_pin.is_some()) => {
+                Some(look::Wants::AppAndHistory)
+            }
             // A candidate's predecessors are read once, so that they are at hand when a rule fires.
             (Some(Attention::Watch), Some(Situation::Watching(watch)))
                 if self.history.read_at().is_none_or(|read| read < watch.live.since) =>
@@ -36,9 +40,10 @@ impl App {
     pub(super) fn look(&mut self, now: Moment) {
         let Some(wants) = self.wanted() else { return };
         let poll = self.account.config.poll;
+        let is_close = self.state.as_ref().is_some_and(|state| state.attention() == Attention::Close);
         let pace = match wants {
-            look::Wants::AppAndHistory => poll.min(CLOSE_LOOK),
-            look::Wants::History => poll,
+            look::Wants::AppAndHistory if is_close || self.wants_look => poll.min(CLOSE_LOOK),
+            look::Wants::AppAndHistory | look::Wants::History => poll,
         };
         let budget = self.account.platform.budget();
         self.next_look = now + next_poll(pace, budget, 0, 0.0);

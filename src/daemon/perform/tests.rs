@@ -51,7 +51,7 @@ fn answered<T>(value: T) -> Answered<T> {
 }
 
 impl Platform for Scripted {
-    fn list_apps(&self) -> Call<'_, Listed> {
+    fn list_apps<'a>(&'a self, _: &'a [PlatformAppId]) -> Call<'a, Listed> {
         unreachable!("the poller's")
     }
 
@@ -70,12 +70,24 @@ impl Platform for Scripted {
         unreachable!("not before a write")
     }
 
-    fn validate_rollback<'a>(&'a self, _: &'a PlatformAppId, _: &'a DeploymentId) -> Call<'a, Validation> {
+    fn validate_rollback<'a>(&'a self, _: &'a PlatformAppId, _: Goal<'a>) -> Call<'a, Validation> {
         self.call("validate", Validation { valid: true, ..Validation::default() })
     }
 
-    fn create_rollback<'a>(&'a self, _: &'a PlatformAppId, _: &'a DeploymentId) -> Call<'a, Deployment> {
+    fn create_rollback<'a>(&'a self, _: &'a PlatformAppId, _: Goal<'a>) -> Call<'a, Deployment> {
         self.call("create_rollback", deployment("made"))
+    }
+
+    fn restart<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, Deployment> {
+        self.call("restart", deployment("made"))
+    }
+
+    fn pin<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, ()> {
+        self.call("pin", ())
+    }
+
+    fn unpin<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, ()> {
+        self.call("unpin", ())
     }
 
     fn commit_rollback<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, ()> {
@@ -131,6 +143,7 @@ fn view(active: &str, pinned: Option<&str>, in_progress: Option<&str>) -> AppVie
         active_age_ms: None,
         in_progress: in_progress.map(DeploymentId::from),
         pinned: pinned.map(DeploymentId::from),
+        ..AppView::default()
     }
 }
 
@@ -139,7 +152,20 @@ fn validate() -> Effect {
 }
 
 fn create() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into() }
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
+}
+
+fn pin() -> Effect {
+    Effect::Pin { accused: "bad".into() }
+}
+
+fn restart() -> Effect {
+    Effect::Restart { accused: "bad".into() }
+}
+
+/// Every call there is.
+fn every() -> [Effect; 7] {
+    [validate(), pin(), Effect::Unpin, restart(), create(), commit(), revert()]
 }
 
 fn commit() -> Effect {
@@ -153,7 +179,11 @@ fn revert() -> Effect {
 /// What has to be seen for a call to be sent.
 fn fitting(effect: &Effect) -> AppView {
     match effect {
-        Effect::Validate { .. } | Effect::CreateRollback { .. } => view("bad", None, None),
+        Effect::Validate { .. } | Effect::Restart { .. } | Effect::CreateRollback { .. } => {
+            view("bad", None, None)
+        }
+        Effect::Pin { .. } => AppView { pushes: Some(Pushes::Deploy), ..view("bad", None, None) },
+        Effect::Unpin => AppView { pushes: Some(Pushes::Paused), ..view("any", None, Some("newer")) },
         Effect::Commit { .. } | Effect::Revert { .. } => view("ours", Some("ours"), None),
     }
 }
@@ -240,6 +270,9 @@ fn showing(view: AppView) -> Scripted {
 async fn each_call_is_sent_once_and_its_answer_taken() {
     let cases = [
         (validate(), Answer::Validated(Validation { valid: true, ..Validation::default() })),
+        (pin(), Answer::Pinned),
+        (Effect::Unpin, Answer::Unpinned),
+        (restart(), Answer::Restarted(deployment("made"))),
         (create(), Answer::Created(deployment("made"))),
         (commit(), Answer::Committed),
         (revert(), Answer::Reverted(Some("made".into()))),
@@ -273,7 +306,20 @@ async fn nothing_is_sent_when_the_fresh_read_shows_another_picture() {
         view("newer", Some("ours"), None),
         not_live,
     ];
-    let cases = [(validate(), &before[..]), (create(), &before), (commit(), &after), (revert(), &after)];
+    let paused =
+        [AppView { pushes: Some(Pushes::Paused), ..view("bad", None, None) }, view("bad", None, None)];
+    let deployed =
+        [AppView { pushes: Some(Pushes::Deploy), ..view("bad", None, None) }, view("bad", None, None)];
+    let cases = [
+        (validate(), &before[..]),
+        (restart(), &before),
+        (pin(), &before),
+        (pin(), &paused),
+        (Effect::Unpin, &deployed),
+        (create(), &before),
+        (commit(), &after),
+        (revert(), &after),
+    ];
     for (effect, pictures) in cases {
         for picture in pictures {
             let (performed, sent, _) = Scene::new().perform(effect.clone(), showing(picture.clone())).await;
@@ -292,7 +338,7 @@ async fn nothing_is_sent_when_the_fresh_read_fails() {
         (PlatformError::NotFound, Answer::NotSent(Guard::Unreadable), 0),
     ];
     for (error, answer, reloads) in cases {
-        for effect in [validate(), create(), commit(), revert()] {
+        for effect in every() {
             let platform = Scripted { read_fails: Some(error.clone()), ..showing(fitting(&effect)) };
             let (performed, sent, reloaded) = Scene::new().perform(effect, platform).await;
             assert_eq!((performed.answer, sent, reloaded), (answer.clone(), vec![], reloads), "{error}");
@@ -302,10 +348,10 @@ async fn nothing_is_sent_when_the_fresh_read_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
-    for effect in [validate(), create(), commit(), revert()] {
+    for effect in every() {
         let scene = Scene { most: 0, ..Scene::new() };
         let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
-        if matches!(effect, Effect::Commit { .. } | Effect::Revert { .. }) {
+        if matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
             assert_eq!(sent, [effect.word()]);
         } else {
             assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Storm), vec![]));
@@ -315,7 +361,7 @@ async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
 
 #[tokio::test]
 async fn what_comes_up_during_the_fresh_read_stops_the_call() {
-    for effect in [validate(), create(), commit(), revert()] {
+    for effect in every() {
         let scene = Scene::new();
         let paused = scene.paused.clone();
         let pause = Box::new(move || paused.set(None, true));
@@ -373,7 +419,7 @@ async fn each_failure_of_a_call_says_what_is_sure() {
     let not_applied = |why, retry_after| Answer::NotApplied { why, retry_after };
     let wait = Some(Duration::from_secs(7));
     let refused = |status, message: &str| Answer::Refused { status, message: message.to_owned() };
-    for effect in [validate(), create(), commit(), revert()] {
+    for effect in every() {
         let settles = matches!(effect, Effect::Commit { .. } | Effect::Revert { .. });
         let gone = if settles { refused(404, "not found") } else { not_applied(Rejection::NotFound, None) };
         let cases = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::effect::{Answer, Effect, Guard, Reason, Rejection};
+use super::super::effect::{Answer, Guard, Reason, Rejection};
 use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
@@ -29,7 +29,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     }
     draft.incident.requests.targets.push(target.clone());
     let accused = draft.incident.accused.id.clone();
-    let effect = Effect::CreateRollback { accused, target: target.id.clone() };
+    let effect = draft.incident.rollback_to(accused, &target);
     let attempt = u32::try_from(draft.incident.requests.targets.len()).unwrap_or(u32::MAX);
     let call = draft.owe(effect, attempt, seen.at);
     draft.stage(Stage::Creating { target, call, deadline });
@@ -196,6 +196,10 @@ fn lost(
         draft.incident.requests.targets.pop();
         draft.strike(&target, Reason::NotValid, format!("refused with status {status}"));
         return again(policy, draft, None, None, seen);
+    }
+    if !draft.incident.capabilities.resend_is_safe {
+        // It may yet be applied, and a second one would then go somewhere else: a person is told.
+        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }
     again(policy, draft, Some(target), None, seen)
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
-use super::super::state::{Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State};
+use super::super::state::{
+    Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch,
+};
 use super::super::story::Event;
 use super::super::{Change, Closed, Decision, Ruling};
 use crate::clock::Moment;
@@ -39,16 +41,21 @@ impl Draft {
     /// A restart of the accused release, or the platform's own upkeep of it, is the accused release under another
     /// id: it is judged by its own samples from then on.
     pub(super) fn follow_restart(&mut self, seen: &Observation<'_>) {
-        let is_open =
-            matches!(self.incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
+        let is_open = matches!(
+            self.incident.stage,
+            Stage::AwaitingApproval { .. } | Stage::Validating { .. } | Stage::Restarting { .. }
+        );
+        let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
+        if is_open && self.incident.requests.targets.is_empty() && active.cause.repeats_release() {
+            self.follow(&active.clone(), seen);
+        }
+    }
+
+    /// The accused release goes on as `other`, once that is the live one.
+    pub(super) fn follow(&mut self, other: &Deployment, seen: &Observation<'_>) {
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
         let accused = &self.incident.accused;
-        let is_successor = active.id != accused.id && active.came_after(accused.age_key());
-        if is_open
-            && self.incident.requests.targets.is_empty()
-            && is_successor
-            && active.cause.repeats_release()
-        {
+        if active.id == other.id && active.came_after(accused.age_key()) {
             let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
             self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
             self.incident.live = live;
@@ -90,6 +97,13 @@ impl Draft {
         self.changed = true;
     }
 
+    /// The stage with what was learnt, if anything was.
+    pub(super) fn restage(&mut self, stage: Stage) {
+        if self.incident.stage != stage {
+            self.stage(stage);
+        }
+    }
+
     /// A call was surely not applied: when the next one may be sent. `None` if the answer does not say so.
     pub(super) fn setback(&mut self, answer: &Answer, now: Moment) -> Option<CallStatus> {
         let status = not_applied(answer, self.incident.setbacks + 1, now)?;
@@ -99,7 +113,8 @@ impl Draft {
 
     /// Owes `effect` from here on; the stage holds the [`Call`] this gives.
     pub(super) fn owe(&mut self, effect: Effect, attempt: u32, now: Moment) -> Call {
-        self.tell(Event::Call { call: effect.clone(), attempt });
+        let pin = self.incident.capabilities.pin;
+        self.tell(Event::Call { call: effect.clone(), attempt, pin });
         self.effect = Some(effect);
         Call { attempt, intended_at: now, status: CallStatus::Owed }
     }
@@ -110,8 +125,14 @@ impl Draft {
             return Decision { change: None, wake_at, waiting, look: false };
         }
         let state = State { situation: Situation::Incident(Box::new(self.incident)), ledger: self.ledger };
-        let change =
-            Change { state, effect: self.effect, ruling: self.ruling, closed: None, story: self.story };
+        let change = Change {
+            state,
+            effect: self.effect,
+            ruling: self.ruling,
+            closed: None,
+            story: self.story,
+            about: None,
+        };
         Decision { change: Some(Box::new(change)), wake_at, waiting, look: false }
     }
 
@@ -145,6 +166,10 @@ impl Draft {
             Ledger::note(&mut self.ledger.settled, (rollback.clone(), seen.at));
         }
         self.remember_lost(seen.at);
+        if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
+            // Nothing needs it any more.
+            pin.holds = None;
+        }
         match outcome {
             // Decided, and counted, when the call was asked for.
             Outcome::Committed | Outcome::Reverted => self.ruling = None,
@@ -153,8 +178,14 @@ impl Draft {
         }
         let state = State { situation: self.after(outcome, reason, seen), ledger: self.ledger };
         let closed = Closed { incident: self.incident, outcome, reason };
-        let change =
-            Change { state, effect: None, ruling: self.ruling, closed: Some(closed), story: self.story };
+        let change = Change {
+            state,
+            effect: None,
+            ruling: self.ruling,
+            closed: Some(closed),
+            story: self.story,
+            about: None,
+        };
         Decision::change(change)
     }
 
@@ -179,7 +210,11 @@ impl Draft {
         let accused = &self.incident.accused;
         let fair = matches!(
             reason,
-            Reason::BadBeforeDeployment | Reason::Recovered | Reason::Blind | Reason::Rejected
+            Reason::BadBeforeDeployment
+                | Reason::Recovered
+                | Reason::Blind
+                | Reason::Rejected
+                | Reason::Restarted
         );
         // Going back did not help: the release was not the cause.
         let cleared = outcome == Outcome::Reverted;
@@ -201,6 +236,14 @@ impl Draft {
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.
             Outcome::Reverted => Situation::Learning { live: Some(live) },
+            // The release stays under the watch it was under.
+            Outcome::Restarted => match &self.incident.restartable {
+                Some(watch) => {
+                    let candidate = self.incident.accused.clone();
+                    Situation::Watching(Watch { live, candidate, ..(**watch).clone() })
+                }
+                None => Situation::Learning { live: Some(live) },
+            },
             // A person's rollback, or ours that a person committed: to be learnt as well.
             Outcome::Superseded => Situation::Learning { live: Some(live) },
             _ => Situation::Steady { live },
@@ -209,15 +252,19 @@ impl Draft {
 
     pub(super) fn live(&self) -> Live {
         match &self.incident.stage {
-            Stage::Soaking { live, .. } | Stage::Committing { live, .. } | Stage::Reverting { live, .. } => {
-                live.clone()
-            }
+            Stage::Soaking { live, .. }
+            | Stage::Committing { live, .. }
+            | Stage::Reverting { live, .. }
+            | Stage::Returning { live, .. } => live.clone(),
             _ => self.incident.live.clone(),
         }
     }
 
     pub(super) fn own_pin(&self, view: &AppView) -> Option<DeploymentId> {
-        view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some())
+        match &self.ledger.soft_pin {
+            Some(pin) => pin.holds.clone(),
+            None => view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some()),
+        }
     }
 }
 

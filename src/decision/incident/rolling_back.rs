@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::capability::PinKind;
 use super::super::effect::Reason;
 use super::super::observation::{AppView, Deployment, Observation, Phase};
 use super::super::policy::Policy;
-use super::super::state::{Live, Outcome, PinSight, Stage};
+use super::super::state::{Incident, Live, Outcome, PinSight, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::{Decision, creating};
@@ -28,7 +29,15 @@ pub(super) fn begin(
     rollback: Deployment,
     seen: &Observation<'_>,
 ) -> Decision {
-    let pin = PinSight::Awaited { since: seen.at };
+    let awaited = PinSight::Awaited { since: seen.at };
+    let pin = match (draft.incident.capabilities.pin, &mut draft.ledger.soft_pin) {
+        (PinKind::Hard, _) => awaited,
+        (_, Some(pin)) if pin.sight == PinSight::Seen => {
+            pin.holds = Some(rollback.id.clone());
+            awaited
+        }
+        _ => PinSight::Absent,
+    };
     let deadline = seen.at + ROLL_BACK_WITHIN;
     draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
     look(policy, draft, seen)
@@ -55,6 +64,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         Sight::Lost(reason) => return draft.close(Outcome::Superseded, reason, seen),
     }
     let current = current(&rollback, view, seen);
+    if let Some(wrong) = wrong_target(&draft.incident, &current, &target) {
+        draft.tell(wrong);
+        return draft.close(Outcome::Held, Reason::WrongTarget, seen);
+    }
     match current.phase {
         Phase::Error | Phase::Canceled => {
             return draft.close(Outcome::Failed, Reason::RollbackFailed, seen);
@@ -95,6 +108,7 @@ pub(super) enum Sight {
 pub(super) fn sight(pin: &mut PinSight, rollback: &DeploymentId, view: &AppView, read_at: Moment) -> Sight {
     match (&view.pinned, *pin) {
         (Some(pinned), _) if pinned == rollback => *pin = PinSight::Seen,
+        (None, PinSight::Absent) => {}
         (Some(_), _) => return Sight::Lost(Reason::ForeignPin),
         (None, PinSight::Awaited { since }) if read_at.since(since) >= PIN_WITHIN => {
             return Sight::Lost(Reason::Superseded);
@@ -110,12 +124,29 @@ pub(super) fn sight(pin: &mut PinSight, rollback: &DeploymentId, view: &AppView,
 }
 
 /// The rollback deployment as the freshest read shows it.
-fn current(rollback: &Deployment, view: &AppView, seen: &Observation<'_>) -> Deployment {
+pub(super) fn current(rollback: &Deployment, view: &AppView, seen: &Observation<'_>) -> Deployment {
     if let Some(active) = view.active.as_ref().filter(|active| active.id == rollback.id) {
         return Deployment { phase: Phase::Active, ..active.clone() };
     }
     let listed = seen.history.value().into_iter().flatten().find(|entry| entry.id == rollback.id);
     listed.unwrap_or(rollback).clone()
+}
+
+/// Where the platform was not told which deployment to go back to, what came back is held against what was wanted: as
+/// soon as it can be told to be something else, and at the latest once it is live.
+pub(super) fn wrong_target(incident: &Incident, now: &Deployment, wanted: &Deployment) -> Option<Event> {
+    let (got, expected) = (&now.artifact, &wanted.artifact);
+    // Of what nobody knew what it runs, which the operator accepted, nothing can be told afterwards either.
+    if !incident.capabilities.targeting.is_checked() || expected.code.is_empty() {
+        return None;
+    }
+    let cannot_be_told = got.code.is_empty() && now.phase == Phase::Active;
+    (got.differs_from(expected) || cannot_be_told).then(|| Event::WrongTarget {
+        deployment: now.id.clone(),
+        expected: expected.code.clone(),
+        got: got.code.clone(),
+        is_accused: got.same_as(&incident.accused.artifact) && wanted.id != incident.accused.id,
+    })
 }
 
 /// Whether something newer than our rollback is live.

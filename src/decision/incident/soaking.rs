@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::capability::Support;
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation};
 use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
@@ -10,7 +11,7 @@ use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::rolling_back::{Sight, is_overtaken, sight};
-use super::{Decision, settling};
+use super::{Decision, returning, settling};
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
 const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -83,7 +84,11 @@ fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'
         OnHealthy::Hold => draft.close(Outcome::Held, Reason::SoakHealthy, seen),
         OnHealthy::Commit => {
             draft.rule(Verb::Commit, Reason::SoakHealthy);
-            settling::commit(policy, draft, seen)
+            match draft.incident.capabilities.commit {
+                Support::Native => settling::commit(policy, draft, seen),
+                // All there is to it is to let pushes go again, which is owed once nothing needs their pause.
+                Support::Emulated | Support::Absent => accepted(draft, seen),
+            }
         }
     }
 }
@@ -97,7 +102,20 @@ fn unhealthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation
         OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
         OnUnhealthy::Revert => {
             draft.rule(Verb::Revert, Reason::SoakUnhealthy);
-            settling::revert(policy, draft, seen)
+            match draft.incident.capabilities.revert {
+                Support::Native => settling::revert(policy, draft, seen),
+                Support::Emulated => returning::ask(policy, draft, seen),
+                Support::Absent => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+            }
         }
     }
+}
+
+/// The rollback is what the app runs from now on, and a target for the next incident.
+fn accepted(mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    if let Stage::Soaking { rollback, .. } = &draft.incident.stage {
+        let rollback = rollback.clone();
+        draft.ledger.note_good(rollback);
+    }
+    draft.close(Outcome::Committed, Reason::SoakHealthy, seen)
 }

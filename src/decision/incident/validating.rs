@@ -6,7 +6,7 @@ use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::target::{self, Pick};
 use super::draft::Draft;
-use super::{Decision, Obstacle, approval, creating, obstacle};
+use super::{Decision, Obstacle, approval, creating, obstacle, pinning, restarting};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -36,6 +36,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     if let Some(Obstacle::Wait(reason)) = obstacle {
         return wait(draft, reason, deadline, None, seen);
+    }
+    if restarting::is_due(policy, &draft.incident) {
+        return restarting::ask(draft, seen);
     }
     // Without the list of what exists, a rollback of ours could not be told from a colleague's.
     let Some(history) = seen.history.value() else {
@@ -92,8 +95,11 @@ pub(super) fn answered(
             Err((Reason::ForeignPin, _)) if draft.incident.requests.targets.is_empty() => {
                 return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
             }
-            // The pin may be our own, of a request that was applied late: reads will tell.
-            Err((Reason::ForeignPin, _)) => return ask_again(policy, draft, answer, seen),
+            // The pin may be our own, of a request that was applied late: reads will tell. What is under way, or is
+            // live by now, as well.
+            Err((Reason::ForeignPin | Reason::InProgress, _)) => {
+                return ask_again(policy, draft, answer, seen);
+            }
             Err((reason, detail)) => draft.strike(&target, reason, detail),
         },
         Answer::Refused { status, message } => {
@@ -128,12 +134,14 @@ fn accept(policy: &Policy, validation: &Validation) -> Result<(), (Reason, Strin
         let code = validation.error.as_ref().map_or("", |error| error.code.as_str());
         return Err(match code {
             "app_pinned" => (Reason::ForeignPin, code.to_owned()),
+            "deployment_in_progress" | "not_live" => (Reason::InProgress, code.to_owned()),
             "" => (Reason::NotValid, "the platform gives no reason".to_owned()),
             code => (Reason::NotValid, code.to_owned()),
         });
     }
-    if !validation.warnings.is_empty() && policy.rollback.warnings == OnWarnings::Refuse {
-        let codes: Vec<&str> = validation.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    let grave = validation.warnings.iter().filter(|warning| !warning.is_advice);
+    let codes: Vec<&str> = grave.map(|warning| warning.code.as_str()).collect();
+    if !codes.is_empty() && policy.rollback.warnings == OnWarnings::Refuse {
         return Err((Reason::Warnings, codes.join(", ")));
     }
     Ok(())
@@ -148,7 +156,7 @@ fn proceed(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observa
             draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
             wait(draft, reason, deadline, None, seen)
         }
-        None => creating::ask(policy, draft, target, seen),
+        None => pinning::ask(policy, draft, target, seen),
     }
 }
 
@@ -160,7 +168,7 @@ fn is_conclusive(draft: &Draft, seen: &Observation<'_>) -> bool {
 }
 
 /// Waits, but not for ever; except for a token that the platform accepts, which is never given up.
-fn wait(
+pub(super) fn wait(
     draft: Draft,
     reason: Reason,
     deadline: Moment,

@@ -11,11 +11,11 @@ use crate::ids::DeploymentId;
 /// Judges a call that is about to be sent.
 pub(super) fn effect(world: &World, effect: &Effect) {
     match effect {
-        Effect::CreateRollback { accused, target } => {
+        Effect::CreateRollback { accused, target, .. } => {
             never_to_a_barred_target(world, accused, target);
         }
         Effect::Commit { rollback } | Effect::Revert { rollback } => only_our_own_pin(world, rollback),
-        Effect::Validate { .. } => {}
+        Effect::Validate { .. } | Effect::Restart { .. } | Effect::Pin { .. } | Effect::Unpin => {}
     }
 }
 

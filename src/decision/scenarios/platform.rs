@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
 use crate::decision::effect::{Condition, Validation};
 use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
 use crate::ids::DeploymentId;
@@ -22,6 +23,8 @@ pub(super) enum Write {
     Rollback { target: DeploymentId, made: DeploymentId, asked_at: Moment },
     Commit { pin: DeploymentId },
     Revert { pin: DeploymentId },
+    Restart { made: DeploymentId },
+    Pushes(Pushes),
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +50,12 @@ pub(in crate::decision) struct Platform {
     pub(super) warnings: Vec<&'static str>,
     /// Targets validate does not accept.
     pub(super) not_valid: Vec<DeploymentId>,
+    /// What it can do for the app.
+    pub(super) capabilities: Capabilities,
+    /// What a push does.
+    pub(super) pushes: Option<Pushes>,
+    /// What is picked where the platform picks; the one before the live one where nothing is said.
+    pub(super) picks: Option<DeploymentId>,
 }
 
 impl Platform {
@@ -66,6 +75,9 @@ impl Platform {
             refuses_when_pinned: true,
             warnings: Vec::new(),
             not_valid: Vec::new(),
+            capabilities: Capabilities::default(),
+            pushes: None,
+            picks: None,
         };
         for hours in [3, 2] {
             let then = at - Duration::from_secs(hours * 3_600);
@@ -142,10 +154,35 @@ impl Platform {
         if self.pinned.is_some() && self.refuses_when_pinned {
             return None;
         }
-        let made = self.make(Cause::Rollback, Some(target), at);
-        self.pinned = Some(made.clone());
+        let picked = match self.capabilities.targeting {
+            Targeting::PlatformPicks => self.picked(),
+            Targeting::ById | Targeting::ByCode => target.clone(),
+        };
+        let made = self.make(Cause::Rollback, Some(&picked), at);
+        if self.capabilities.pin == PinKind::Hard {
+            self.pinned = Some(made.clone());
+        }
         self.ledger.push((at, who, Write::Rollback { target: target.clone(), made: made.clone(), asked_at }));
         self.get(&made).cloned()
+    }
+
+    /// The newest one before the live one that was complete.
+    fn picked(&self) -> DeploymentId {
+        let live = self.deployments.iter().position(|entry| entry.id == self.active).unwrap_or(0);
+        let before = self.deployments[..live].iter().rev().find(|entry| entry.complete);
+        self.picks.clone().or(before.map(|entry| entry.id.clone())).unwrap_or(self.active.clone())
+    }
+
+    pub(super) fn restart(&mut self, who: Who, at: Moment) -> Deployment {
+        let live = self.active.clone();
+        let made = self.make(Cause::Restart, Some(&live), at);
+        self.ledger.push((at, who, Write::Restart { made: made.clone() }));
+        self.get(&made).cloned().expect("just made")
+    }
+
+    pub(super) fn set_pushes(&mut self, who: Who, pushes: Pushes, at: Moment) {
+        self.pushes = Some(pushes);
+        self.ledger.push((at, who, Write::Pushes(pushes)));
     }
 
     pub(super) fn commit(&mut self, who: Who, at: Moment) -> bool {
@@ -163,7 +200,8 @@ impl Platform {
     }
 
     pub(super) fn validate(&self, target: &DeploymentId) -> Validation {
-        let condition = |code: &str| Condition { code: code.to_owned(), message: String::new() };
+        let condition =
+            |code: &str| Condition { code: code.to_owned(), message: String::new(), is_advice: false };
         let error = if self.pinned.is_some() {
             Some("app_pinned")
         } else if self.not_valid.contains(target) {
@@ -175,6 +213,7 @@ impl Platform {
             valid: error.is_none(),
             error: error.map(condition),
             warnings: self.warnings.iter().map(|code| condition(code)).collect(),
+            by: self.capabilities.validate,
         }
     }
 
@@ -185,6 +224,8 @@ impl Platform {
             active_age_ms: self.says_age.then_some(age),
             in_progress: self.in_progress.clone(),
             pinned: self.pinned.clone(),
+            pushes: self.pushes,
+            capabilities: self.capabilities,
         }
     }
 

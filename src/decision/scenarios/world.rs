@@ -141,6 +141,8 @@ pub(in crate::decision) fn policy() -> Policy {
         },
         limits: Limits { cooldown: minutes(30), max_rollbacks: 2, per: minutes(24 * 60) },
         reconcile: secs(30),
+        restart_first: None,
+        accept_platform_choice: false,
     }
 }
 
@@ -273,7 +275,7 @@ impl World {
         if let Some(after) = self.roll_out
             && let Some(id) = self.platform.in_progress.clone()
             && let Some(entry) = self.platform.get(&id)
-            && matches!(entry.cause, Cause::Rollback | Cause::Revert)
+            && matches!(entry.cause, Cause::Rollback | Cause::Revert | Cause::Restart)
             && self.at.as_millis() + 3_600_000 - entry.created_ms
                 >= i64::try_from(after.as_millis()).expect("a short time")
         {

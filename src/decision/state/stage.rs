@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Live;
+use super::{Live, Watch};
 use crate::clock::Moment;
-use crate::decision::effect::Reason;
+use crate::decision::capability::{Capabilities, Support, Targeting};
+use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::Deployment;
 use crate::decision::rule::Reading as RuleReading;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
@@ -36,8 +37,46 @@ pub struct Incident {
     pub setbacks: u32,
     /// A person said yes to the target that was named.
     pub approved: bool,
+    /// What the platform can do for the app.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// The watch that the rule fired in, where a restart may be tried before anything else: it goes on when that heals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restartable: Option<Box<Watch>>,
     /// What is being done.
     pub stage: Stage,
+}
+
+impl Incident {
+    /// The call that the incident waits for the answer or the outcome of, and how far it is.
+    pub fn request(&self) -> Option<(Effect, &Call)> {
+        let accused = self.accused.id.clone();
+        let effect = match &self.stage {
+            Stage::Validating { target: Some(target), .. } => {
+                Effect::Validate { accused, target: target.id.clone() }
+            }
+            Stage::Restarting { .. } => Effect::Restart { accused },
+            Stage::Pinning { .. } => Effect::Pin { accused },
+            Stage::Creating { target, .. } => self.rollback_to(accused, target),
+            Stage::Committing { rollback, .. } => Effect::Commit { rollback: rollback.id.clone() },
+            Stage::Reverting { rollback, .. } => match self.capabilities.revert {
+                Support::Native => Effect::Revert { rollback: rollback.id.clone() },
+                // Back to what the rollback replaced, which is a rollback as well.
+                Support::Emulated | Support::Absent => self.rollback_to(rollback.id.clone(), &self.accused),
+            },
+            _ => return None,
+        };
+        Some((effect, self.stage.call()?))
+    }
+
+    /// The call that goes from the deployment `from` to `target`.
+    pub fn rollback_to(&self, from: DeploymentId, target: &Deployment) -> Effect {
+        let code = match self.capabilities.targeting {
+            Targeting::ByCode => target.artifact.code.clone(),
+            Targeting::ById | Targeting::PlatformPicks => Vec::new(),
+        };
+        Effect::CreateRollback { accused: from, target: target.id.clone(), code }
+    }
 }
 
 /// Requests for a rollback that may have been applied.
@@ -67,12 +106,7 @@ impl Requests {
     pub fn may_have_made(&self, entry: &Deployment) -> bool {
         let may_repeat = |target: &Deployment| match &entry.cloned_from {
             Some(source) => *source == target.id || target.cloned_from.as_ref() == Some(source),
-            None => {
-                let mut of_target = target.artifact.code.iter();
-                !of_target.any(|(component, code)| {
-                    entry.artifact.code.iter().any(|(other, runs)| other == component && runs != code)
-                })
-            }
+            None => !entry.artifact.differs_from(&target.artifact),
         };
         !self.before.contains(&entry.id) && self.targets.iter().any(may_repeat)
     }
@@ -102,6 +136,26 @@ pub enum Stage {
         /// The question, once it is owed.
         call: Option<Call>,
         /// When this ends in a refusal.
+        deadline: Moment,
+    },
+    /// A restart of the accused deployment is tried before anything else.
+    Restarting {
+        /// The request.
+        call: Call,
+        /// The deployment that does it, once that is known.
+        made: Option<Deployment>,
+        /// When the app is looked at again, once the restart is known to be over or given up on.
+        until: Option<Moment>,
+        /// When a restart that does not come to an end is given up on.
+        deadline: Moment,
+    },
+    /// Pushes are to be kept from being deployed, before the rollback is asked for.
+    Pinning {
+        /// What is gone back to.
+        target: Deployment,
+        /// The request.
+        call: Call,
+        /// When going back to validation ends in a refusal.
         deadline: Moment,
     },
     /// The rollback is asked for.
@@ -163,6 +217,19 @@ pub enum Stage {
         /// The request.
         call: Call,
     },
+    /// What was live before the rollback is on its way back, where the platform knows no revert.
+    Returning {
+        /// What was gone back to.
+        target: DeploymentId,
+        /// The rollback deployment.
+        rollback: Deployment,
+        /// Since when it is live.
+        live: Live,
+        /// The deployment that brings the accused one back.
+        made: Deployment,
+        /// When this ends in a hold.
+        deadline: Moment,
+    },
 }
 
 impl Stage {
@@ -171,10 +238,11 @@ impl Stage {
         match self {
             Self::AwaitingApproval { .. } => "awaiting_approval",
             Self::Validating { .. } => "validating",
-            Self::Creating { .. } | Self::RollingBack { .. } => "rolling_back",
+            Self::Restarting { .. } => "restarting",
+            Self::Pinning { .. } | Self::Creating { .. } | Self::RollingBack { .. } => "rolling_back",
             Self::Soaking { .. } => "soaking",
             Self::Committing { .. } => "committing",
-            Self::Reverting { .. } => "reverting",
+            Self::Reverting { .. } | Self::Returning { .. } => "reverting",
         }
     }
 
@@ -182,10 +250,15 @@ impl Stage {
     pub fn call(&self) -> Option<&Call> {
         match self {
             Self::Validating { call, .. } => call.as_ref(),
-            Self::Creating { call, .. } | Self::Committing { call, .. } | Self::Reverting { call, .. } => {
-                Some(call)
-            }
-            Self::AwaitingApproval { .. } | Self::RollingBack { .. } | Self::Soaking { .. } => None,
+            Self::Restarting { call, .. }
+            | Self::Pinning { call, .. }
+            | Self::Creating { call, .. }
+            | Self::Committing { call, .. }
+            | Self::Reverting { call, .. } => Some(call),
+            Self::AwaitingApproval { .. }
+            | Self::RollingBack { .. }
+            | Self::Soaking { .. }
+            | Self::Returning { .. } => None,
         }
     }
 
@@ -193,23 +266,31 @@ impl Stage {
     pub fn target(&self) -> Option<&DeploymentId> {
         match self {
             Self::Validating { target, .. } => target.as_ref().map(|target| &target.id),
+            Self::Restarting { .. } => None,
             Self::AwaitingApproval { target, .. }
+            | Self::Pinning { target, .. }
             | Self::Creating { target, .. }
             | Self::RollingBack { target, .. } => Some(&target.id),
             Self::Soaking { target, .. }
             | Self::Committing { target, .. }
-            | Self::Reverting { target, .. } => Some(target),
+            | Self::Reverting { target, .. }
+            | Self::Returning { target, .. } => Some(target),
         }
     }
 
     /// The rollback deployment, once there is one.
     pub fn rollback(&self) -> Option<&DeploymentId> {
         match self {
-            Self::AwaitingApproval { .. } | Self::Validating { .. } | Self::Creating { .. } => None,
+            Self::AwaitingApproval { .. }
+            | Self::Validating { .. }
+            | Self::Restarting { .. }
+            | Self::Pinning { .. }
+            | Self::Creating { .. } => None,
             Self::RollingBack { rollback, .. }
             | Self::Soaking { rollback, .. }
             | Self::Committing { rollback, .. }
-            | Self::Reverting { rollback, .. } => Some(&rollback.id),
+            | Self::Reverting { rollback, .. }
+            | Self::Returning { rollback, .. } => Some(&rollback.id),
         }
     }
 }
@@ -258,6 +339,8 @@ pub enum PinSight {
         /// Since when.
         since: Moment,
     },
+    /// There is none, and nothing but another deployment ends the rollback.
+    Absent,
     /// Seen.
     Seen,
     /// Seen before, and not in the last read.

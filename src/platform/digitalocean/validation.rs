@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::proto3::Object;
+use crate::decision::capability::Support;
 use crate::decision::effect;
 
 /// The answer to `rollback/validate`. Strict: a warning that is overlooked is a rollback that should not be.
@@ -27,11 +28,13 @@ impl Validation {
         let condition = |Object(condition): Object<Condition>| effect::Condition {
             code: words(&condition.code.unwrap_or_default()),
             message: words(&condition.message.unwrap_or_default()),
+            is_advice: false,
         };
         effect::Validation {
             valid: self.valid.unwrap_or(false) && self.error.is_none(),
             error: self.error.map(condition),
             warnings: self.warnings.unwrap_or_default().into_iter().map(condition).collect(),
+            by: Support::Native,
         }
     }
 }

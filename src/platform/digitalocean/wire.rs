@@ -13,9 +13,25 @@ use serde_json::value::RawValue;
 
 use super::canonical::Specs;
 use super::proto3::{Count, Object, detail, lenient, millis};
+use crate::decision::capability::{Capabilities, PinKind, Support, Targeting};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
 use crate::ids::{DeploymentId, PlatformAppId};
 use crate::platform::http::one_line;
+
+/// The four rollback calls are App Platform's own. A revert deploys the earlier spec, which may mean a new build; and
+/// whether a second rollback is refused while the first one pins the app is not documented, so it leads nowhere else at
+/// the worst.
+const CAPABILITIES: Capabilities = Capabilities {
+    targeting: Targeting::ById,
+    pin: PinKind::Hard,
+    pin_is_readable: true,
+    validate: Support::Native,
+    commit: Support::Native,
+    revert: Support::Native,
+    revert_is_exact: false,
+    restart: Support::Native,
+    resend_is_safe: true,
+};
 
 /// The most of a deployment's free-text cause that is kept.
 const TITLE: usize = 120;
@@ -125,6 +141,8 @@ impl App {
             pinned: self.pinned_deployment.and_then(|Object(deployment)| deployment.id()),
             in_progress,
             active,
+            pushes: None,
+            capabilities: CAPABILITIES,
         };
         Some((PlatformAppId::from(self.id), view))
     }

@@ -7,6 +7,7 @@ use super::super::judge;
 use super::super::platform::Who;
 use super::{Reply, World};
 use crate::clock::Moment;
+use crate::decision::capability::Pushes;
 use crate::decision::effect::{Answer, Effect, Guard};
 use crate::decision::policy::Mode;
 
@@ -25,11 +26,15 @@ impl World {
         self.look();
         let view = self.app.value().expect("read just now");
         let fits = match effect {
-            Effect::CreateRollback { accused, .. } => {
+            Effect::CreateRollback { accused, .. }
+            | Effect::Pin { accused }
+            | Effect::Restart { accused } => {
                 view.active.as_ref().map(|active| &active.id) == Some(accused)
                     && view.pinned.is_none()
                     && view.in_progress.is_none()
+                    && (!matches!(effect, Effect::Pin { .. }) || view.pushes == Some(Pushes::Deploy))
             }
+            Effect::Unpin => view.pushes == Some(Pushes::Paused),
             Effect::Commit { rollback } | Effect::Revert { rollback } => {
                 view.pinned.as_ref() == Some(rollback)
             }
@@ -94,7 +99,16 @@ impl World {
         let at = self.at;
         match effect {
             Effect::Validate { target, .. } => Answer::Validated(self.platform.validate(target)),
-            Effect::CreateRollback { accused, target } => {
+            Effect::Pin { .. } => {
+                self.platform.set_pushes(Who::Rearguard, Pushes::Paused, at);
+                Answer::Pinned
+            }
+            Effect::Unpin => {
+                self.platform.set_pushes(Who::Rearguard, Pushes::Deploy, at);
+                Answer::Unpinned
+            }
+            Effect::Restart { .. } => Answer::Restarted(self.platform.restart(Who::Rearguard, at)),
+            Effect::CreateRollback { accused, target, .. } => {
                 let made = self.platform.rollback(Who::Rearguard, target, asked_at, at);
                 if made.is_some() {
                     self.created.push((accused.clone(), asked_at, at));

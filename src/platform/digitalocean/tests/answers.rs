@@ -11,7 +11,7 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
     let body = r#"{"apps":[],"app":{"id":"app-1"},"deployments":[],"valid":true,"deployment":{"id":"new"}}"#;
     let server = Server::start(vec![ok(body)]).await;
     let (platform, _) = at(&server, AMPLE);
-    for name in operation::ALL {
+    for name in operations() {
         call(&platform, name).await.unwrap();
     }
     let requests = server.requests();
@@ -23,12 +23,13 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
             "GET /v2/apps/app-1 HTTP/1.1",
             "GET /v2/apps/app-1/deployments?per_page=30 HTTP/1.1",
             "POST /v2/apps/app-1/rollback/validate HTTP/1.1",
+            "POST /v2/apps/app-1/restart HTTP/1.1",
             "POST /v2/apps/app-1/rollback HTTP/1.1",
             "POST /v2/apps/app-1/rollback/commit HTTP/1.1",
             "POST /v2/apps/app-1/rollback/revert HTTP/1.1",
         ]
     );
-    for (request, name) in requests.iter().zip(operation::ALL) {
+    for (request, name) in requests.iter().zip(operations()) {
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("authorization: Bearer {TOKEN}")));
         assert!(head.contains(&format!("user-agent: rearguard/{}", env!("CARGO_PKG_VERSION"))));
@@ -36,13 +37,14 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(body, json!({"deployment_id": "dep-1", "skip_pin": false}));
         } else {
-            assert_eq!(body, "");
+            assert_eq!(body, if name == operation::RESTART { "{}" } else { "" });
         }
     }
 
     let server = Server::start(vec![ok(made)]).await;
     let (platform, _) = account(&format!("http://{}/base/", server.address), AMPLE);
-    let created = platform.create_rollback(&PlatformAppId::from("../a b/é?x#y"), &target()).await.unwrap();
+    let created =
+        platform.create_rollback(&PlatformAppId::from("../a b/é?x#y"), to(&target())).await.unwrap();
     assert_eq!((created.value.id, created.value.phase), ("new".into(), Phase::InProgress));
     let line = server.requests()[0].lines().next().map(str::to_owned);
     assert_eq!(line.unwrap(), "POST /base/v2/apps/..%2Fa%20b%2F%C3%A9%3Fx%23y/rollback HTTP/1.1");
@@ -77,12 +79,12 @@ async fn a_list_is_whole_when_it_says_that_nothing_follows_and_not_when_nobody_c
     for (links, is_whole) in table {
         let server = Server::start(vec![ok(&format!(r#"{{"apps":[{{"id":"a"}}],{links}}}"#))]).await;
         let (platform, _) = at(&server, AMPLE);
-        let listed = platform.list_apps().await.unwrap().value;
+        let listed = platform.list_apps(&[]).await.unwrap().value;
         assert_eq!((listed.apps.len(), listed.is_whole), (1, is_whole), "{links}");
     }
     let empty = ok(r#"{"apps":[],"links":{"pages":{"next":"https://api.example.com/v2/apps?page=2"}}}"#);
     let server = Server::start(vec![empty]).await;
-    assert!(!at(&server, AMPLE).0.list_apps().await.unwrap().value.is_whole);
+    assert!(!at(&server, AMPLE).0.list_apps(&[]).await.unwrap().value.is_whole);
 }
 
 #[tokio::test]
@@ -95,11 +97,11 @@ async fn pages_are_counted_by_us_and_an_app_is_taken_once() {
     let two = page(r#"{"id":"a","active_deployment":{"id":"second"}},{"id":"c"}"#);
     let server = Server::start(vec![one, two, page("")]).await;
     let (platform, codes) = at(&server, AMPLE);
-    let listed = platform.list_apps().await.unwrap().value;
+    let listed = platform.list_apps(&[]).await.unwrap().value;
     assert!(!listed.is_whole);
     let ids: Vec<&str> = listed.apps.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["a", "c"], "an app whose pin cannot be read is left out, not shown without one");
-    assert_eq!(listed.apps[0].1.active.as_ref().unwrap().id.as_str(), "first");
+    assert_eq!(listed.apps[0].1.as_ref().unwrap().active.as_ref().unwrap().id.as_str(), "first");
     assert_eq!(codes.lock().unwrap().len(), 3);
     assert!(server.requests()[2].starts_with("GET /v2/apps?per_page=200&page=3 "));
 
@@ -170,14 +172,18 @@ async fn deployments_come_newest_first_whatever_their_place() {
 async fn a_validation_says_no_unless_it_says_yes() {
     let validate = async |body: &str| {
         let server = Server::start(vec![ok(body)]).await;
-        at(&server, AMPLE).0.validate_rollback(&app(), &target()).await.map(|answered| answered.value)
+        at(&server, AMPLE).0.validate_rollback(&app(), to(&target())).await.map(|answered| answered.value)
     };
     assert_eq!(validate("{}").await, Ok(Validation::default()));
     assert!(validate(r#"{"valid":true,"error":null,"warnings":null}"#).await.unwrap().valid);
     let told =
         format!(r#"{{"valid":true,"warnings":[{{"code":"new_code","message":"say\n{TOKEN}"}},{{}}]}}"#);
     let seen = validate(&told).await.unwrap();
-    let code = |code: &str, message: &str| Condition { code: code.into(), message: message.into() };
+    let code = |code: &str, message: &str| Condition {
+        code: code.into(),
+        message: message.into(),
+        is_advice: false,
+    };
     assert_eq!(seen.warnings, [code("new_code", "say [token]"), code("", "")]);
     let contradiction = validate(r#"{"valid":true,"error":{"code":"app_pinned"}}"#).await.unwrap();
     assert_eq!((contradiction.valid, contradiction.error), (false, Some(code("app_pinned", ""))));

@@ -1,0 +1,142 @@
+//! Pinning: where the platform pins nothing by itself, pushes are kept from being deployed before the rollback is
+//! asked for. The request can be repeated without harm, and a rollback without it is better than none.
+
+use super::super::capability::{PinKind, Pushes};
+use super::super::effect::{Answer, Effect, Guard, Reason};
+use super::super::observation::{Deployment, Observation};
+use super::super::policy::{Mode, Policy};
+use super::super::state::{Call, CallStatus, Outcome, PinSight, SoftPin, Stage};
+use super::super::story::Event;
+use super::draft::Draft;
+use super::{Decision, Obstacle, creating, obstacle, validating};
+
+/// How often it is asked for. The bad release is live meanwhile.
+const MOST_ASKED: u32 = 3;
+
+/// Asks for the pin where there is one to ask for, and goes on to the rollback where not.
+pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
+    let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
+    if draft.incident.capabilities.pin != PinKind::Soft || is_paused {
+        // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
+        if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(|_| is_paused) {
+            (pin.sight, pin.release) = (PinSight::Seen, None);
+        }
+        return creating::ask(policy, draft, target, seen);
+    }
+    if policy.mode == Mode::Observe {
+        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
+    }
+    send(draft, target, 1, deadline, seen)
+}
+
+fn send(
+    mut draft: Draft,
+    target: Deployment,
+    attempt: u32,
+    deadline: crate::clock::Moment,
+    seen: &Observation<'_>,
+) -> Decision {
+    let incident = draft.incident.id.clone();
+    // Remembered before it is asked for: whatever becomes of the request, its end is owed.
+    draft.ledger.soft_pin.get_or_insert(SoftPin {
+        incident,
+        holds: None,
+        sight: PinSight::Awaited { since: seen.at },
+        release: None,
+    });
+    let accused = draft.incident.accused.id.clone();
+    let call = draft.owe(Effect::Pin { accused }, attempt, seen.at);
+    draft.stage(Stage::Pinning { target, call, deadline });
+    draft.done(None, None)
+}
+
+/// Takes the platform's answer.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    let Stage::Pinning { target, call, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    match answer {
+        Answer::Pinned => return go_on(policy, draft, target, seen),
+        Answer::NotSent(_) | Answer::NotApplied { .. } => forget_unless_older(&mut draft),
+        _ => {}
+    }
+    match answer {
+        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
+        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
+        // The picture is another one: from the start again, with fresh eyes.
+        Answer::NotSent(Guard::Changed) => {
+            draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+            return validating::look(policy, draft, seen);
+        }
+        Answer::Refused { .. } => return unprotected(policy, draft, target, seen),
+        _ => {}
+    }
+    let unknown = Answer::NotSent(Guard::Unreadable);
+    let Some(status) = draft.setback(answer, seen.at).or_else(|| draft.setback(&unknown, seen.at)) else {
+        return draft.done(None, None);
+    };
+    draft.stage(Stage::Pinning { target, call: Call { status, ..call }, deadline });
+    look(policy, draft, seen)
+}
+
+/// A request that was surely not applied, and no earlier one either: nothing is owed for it.
+fn forget_unless_older(draft: &mut Draft) {
+    let mine = &draft.incident.id;
+    draft
+        .ledger
+        .soft_pin
+        .take_if(|pin| pin.incident == *mine && matches!(pin.sight, PinSight::Awaited { .. }));
+}
+
+/// Looks what became of it, and asks again.
+pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Pinning { target, call, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    match obstacle(policy, &draft.incident, seen) {
+        Some(Obstacle::Close(outcome, reason)) => return draft.close(outcome, reason, seen),
+        Some(Obstacle::Wait(_)) | None => {}
+    }
+    let CallStatus::Backoff { until, why } = call.status else { return draft.done(None, None) };
+    let view = seen.app.since(call.intended_at);
+    if view.and_then(|view| view.pushes) == Some(Pushes::Paused) && draft.ledger.soft_pin.is_some() {
+        return go_on(policy, draft, target, seen);
+    }
+    if seen.at < until {
+        return draft.done(Some(until), Some(why));
+    }
+    if call.attempt >= MOST_ASKED {
+        return unprotected(policy, draft, target, seen);
+    }
+    send(draft, target, call.attempt + 1, deadline, seen)
+}
+
+/// Pushes wait: now the rollback.
+fn go_on(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    if let Some(pin) = &mut draft.ledger.soft_pin {
+        pin.sight = PinSight::Seen;
+    }
+    create(policy, draft, target, seen)
+}
+
+/// Nothing keeps pushes away: said, and no reason to leave the bad release live.
+fn unprotected(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    draft.tell(Event::Unprotected);
+    create(policy, draft, target, seen)
+}
+
+fn create(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Pinning { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
+    draft.stage(Stage::Validating { target: Some(target.clone()), call: None, deadline });
+    match obstacle(policy, &draft.incident, seen) {
+        Some(Obstacle::Close(outcome, reason)) => draft.close(outcome, reason, seen),
+        Some(Obstacle::Wait(reason)) => validating::wait(draft, reason, deadline, None, seen),
+        None => creating::ask(policy, draft, target, seen),
+    }
+}

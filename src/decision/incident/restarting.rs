@@ -1,0 +1,132 @@
+//! Restarting: one restart is tried before a rollback, where the operator asked for it. What a restart heals was not
+//! the release's doing, and the release stays under watch.
+
+use std::time::Duration;
+
+use super::super::effect::{Answer, Effect, Guard, Reason};
+use super::super::observation::{Cause, Deployment, Observation, Phase, Request};
+use super::super::policy::{Mode, Policy};
+use super::super::rule::Verdict;
+use super::super::state::{CallStatus, Incident, Ledger, Outcome, Stage};
+use super::draft::Draft;
+use super::{Decision, VALIDATE_WITHIN, validating, verdict_of};
+
+/// A restart that is not live after this long is given up on. A rolling one takes as long as a rollback, a minute or two.
+const RESTART_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// Whether a restart is to be tried now: once, and not before a person's yes where that is asked for.
+pub(super) fn is_due(policy: &Policy, incident: &Incident) -> bool {
+    let may_act = policy.mode == Mode::Enforce || incident.approved;
+    incident.restartable.is_some() && policy.restart_first.is_some() && may_act
+}
+
+/// Asks for it.
+pub(super) fn ask(mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let effect = Effect::Restart { accused: draft.incident.accused.id.clone() };
+    let call = draft.owe(effect, 1, seen.at);
+    let deadline = seen.at + RESTART_WITHIN;
+    draft.stage(Stage::Restarting { call, made: None, until: None, deadline });
+    draft.done(None, None)
+}
+
+/// Takes the platform's answer. There is no second request: one that may have been applied is waited for, and one that
+/// was not leaves the rollback.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    let Stage::Restarting { mut call, deadline, .. } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    let made = match answer {
+        Answer::Restarted(made) => {
+            note(&mut draft, made);
+            Some(made.clone())
+        }
+        Answer::Unresolved => None,
+        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
+        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
+        _ => return go_on(policy, draft, seen),
+    };
+    call.status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None };
+    draft.stage(Stage::Restarting { call, made, until: None, deadline });
+    look(policy, draft, seen)
+}
+
+/// Follows it, and looks again once it is over.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Restarting { call, mut made, mut until, deadline } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    if seen.operator.paused {
+        return draft.close(Outcome::Refused, Reason::Paused, seen);
+    }
+    if seen.operator.request == Some(Request::Reject) {
+        return draft.close(Outcome::Refused, Reason::Rejected, seen);
+    }
+    if made.is_none()
+        && let Some(found) = find(&draft.incident, seen)
+    {
+        note(&mut draft, &found);
+        made = Some(found);
+    }
+    if let Some(made) = &made {
+        draft.follow(made, seen);
+    }
+    if let Some(view) = seen.app.since(draft.incident.opened_at) {
+        let accused = &draft.incident.accused;
+        if view.active.as_ref().is_some_and(|active| active.came_after(accused.age_key())) {
+            return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+        }
+        if view.pinned.is_some() {
+            return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
+        }
+    }
+    if until.is_none() && (is_over(&draft.incident, made.as_ref(), seen) || seen.at >= deadline) {
+        until = Some(seen.at + policy.restart_first.unwrap_or_default());
+    }
+    let Some(look_at) = until else {
+        draft.restage(Stage::Restarting { call, made, until, deadline });
+        return draft.done(Some(deadline), None);
+    };
+    if seen.at < look_at {
+        draft.restage(Stage::Restarting { call, made, until, deadline });
+        return draft.done(Some(look_at), None);
+    }
+    if verdict_of(policy, &draft.incident, seen) == Verdict::Good {
+        return draft.close(Outcome::Restarted, Reason::Restarted, seen);
+    }
+    go_on(policy, draft, seen)
+}
+
+/// The restart changed nothing, or nobody can tell: on to the rollback.
+fn go_on(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    draft.incident.restartable = None;
+    draft.stage(Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN });
+    validating::look(policy, draft, seen)
+}
+
+/// It is ours, and no release of its own.
+fn note(draft: &mut Draft, made: &Deployment) {
+    draft.note_ours(made.id.clone());
+    Ledger::note(&mut draft.ledger.accused, made.id.clone());
+}
+
+/// The restart that an unanswered request made.
+fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
+    let listed = seen.history.value().into_iter().flatten();
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    let is_it =
+        |entry: &&Deployment| entry.cause == Cause::Restart && entry.came_after(incident.accused.age_key());
+    listed.chain(active).find(is_it).cloned()
+}
+
+/// Whether the restart is live, or will never be.
+fn is_over(incident: &Incident, made: Option<&Deployment>, seen: &Observation<'_>) -> bool {
+    let Some(made) = made else { return false };
+    let listed = seen.history.value().into_iter().flatten().find(|entry| entry.id == made.id);
+    let has_failed = listed.is_some_and(|entry| matches!(entry.phase, Phase::Error | Phase::Canceled));
+    incident.accused.id == made.id || has_failed
+}

@@ -1,0 +1,183 @@
+//! Reverting where the platform knows no revert: a rollback from our rollback to what was live before it, followed until
+//! it is live and runs what ran then.
+
+use std::time::Duration;
+
+use super::super::capability::Targeting;
+use super::super::effect::{Answer, Reason};
+use super::super::observation::{Deployment, Observation, Phase};
+use super::super::policy::{Mode, Policy};
+use super::super::state::{Call, CallStatus, Outcome, Stage};
+use super::super::story::Event;
+use super::super::target;
+use super::draft::Draft;
+use super::rolling_back::{self, current};
+use super::{Decision, creating};
+
+/// As long as a rollback may take.
+const RETURN_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// How often it is asked for, where that leads nowhere else.
+const MOST_ASKED: u32 = 3;
+
+/// Owes the request.
+pub(super) fn ask(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+    send(policy, draft, 1, seen)
+}
+
+fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>) -> Decision {
+    if policy.mode == Mode::Observe {
+        return draft.close(Outcome::Held, Reason::ObserveMode, seen);
+    }
+    if seen.operator.paused {
+        return draft.done(None, Some(Reason::Paused));
+    }
+    let (target, rollback, live) = match draft.incident.stage.clone() {
+        Stage::Soaking { target, rollback, live, .. } | Stage::Reverting { target, rollback, live, .. } => {
+            (target, rollback, live)
+        }
+        _ => return draft.done(None, None),
+    };
+    let Some(history) = seen.history.value() else { return draft.done(None, Some(Reason::Blind)) };
+    let accused = draft.incident.accused.clone();
+    if draft.incident.capabilities.targeting == Targeting::PlatformPicks {
+        // It has to be what the platform will pick.
+        let picked = target::platforms_choice(&rollback, history);
+        if picked.is_none_or(|picked| picked.id != accused.id && !picked.artifact.same_as(&accused.artifact))
+        {
+            return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        }
+    }
+    draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
+    draft.incident.requests.targets.push(accused.clone());
+    let effect = draft.incident.rollback_to(rollback.id.clone(), &accused);
+    let call = draft.owe(effect, attempt, seen.at);
+    draft.stage(Stage::Reverting { target, rollback, live, call });
+    draft.done(None, None)
+}
+
+/// Takes the platform's answer.
+pub(super) fn answered(
+    policy: &Policy,
+    mut draft: Draft,
+    seen: &Observation<'_>,
+    answer: &Answer,
+) -> Decision {
+    let Stage::Reverting { call, .. } = draft.incident.stage.clone() else { return draft.done(None, None) };
+    if let Answer::Created(made) = answer {
+        draft.incident.requests.answered(made.id.clone());
+        return begin(draft, made.clone(), seen);
+    }
+    let status = match draft.setback(answer, seen.at) {
+        Some(status) => {
+            draft.incident.requests.targets.pop();
+            status
+        }
+        None => CallStatus::Unresolved {
+            since: seen.at,
+            absent_since: None,
+            refused: match answer {
+                Answer::Refused { status, .. } => Some(*status),
+                _ => None,
+            },
+        },
+    };
+    set_call(&mut draft, Call { status, ..call });
+    look(policy, draft, seen)
+}
+
+/// Resolves a request without a conclusive answer, or sends it when its wait is over.
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Reverting { rollback, call, .. } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    let asked_at = match call.status {
+        CallStatus::Owed => return draft.done(None, None),
+        CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
+        CallStatus::Backoff { until, .. } => until,
+        CallStatus::Unresolved { since, .. } => since,
+    };
+    let (Some(view), Some(_)) = (seen.app.since(asked_at), seen.history.since(asked_at)) else {
+        return draft.done(None, Some(Reason::Blind));
+    };
+    if let Some((_, made)) = creating::find_ours(&draft.incident, seen) {
+        draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(made.id.clone()) });
+        return begin(draft, made, seen);
+    }
+    if rolling_back::is_overtaken(&rollback, &draft, view) {
+        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+    }
+    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
+        return send(policy, draft, call.attempt, seen);
+    };
+    let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
+    let first = absent_since.unwrap_or(read_at);
+    if read_at > first && read_at.since(since) >= policy.reconcile {
+        draft.tell(Event::NotApplied { call: "create_rollback".to_owned() });
+        let is_spent = call.attempt >= MOST_ASKED || !draft.incident.capabilities.resend_is_safe;
+        if is_spent || refused.is_some() {
+            return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        }
+        return send(policy, draft, call.attempt + 1, seen);
+    }
+    if absent_since.is_none() {
+        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
+        set_call(&mut draft, Call { status, ..call });
+    }
+    draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+fn set_call(draft: &mut Draft, new: Call) {
+    if let Stage::Reverting { call, .. } = &mut draft.incident.stage {
+        *call = new;
+        draft.changed = true;
+    }
+}
+
+/// The deployment is there.
+fn begin(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Reverting { target, rollback, live, .. } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    draft.note_ours(made.id.clone());
+    let deadline = seen.at + RETURN_WITHIN;
+    draft.stage(Stage::Returning { target, rollback, live, made, deadline });
+    follow(draft, seen)
+}
+
+/// Follows it to its end.
+pub(super) fn follow(mut draft: Draft, seen: &Observation<'_>) -> Decision {
+    let Stage::Returning { made, deadline, .. } = draft.incident.stage.clone() else {
+        return draft.done(None, None);
+    };
+    let Some(view) = seen.app.since(draft.incident.opened_at) else {
+        return wait(draft, deadline, Some(Reason::Blind), seen);
+    };
+    let now = current(&made, view, seen);
+    let accused = &draft.incident.accused;
+    if let Some(wrong) = rolling_back::wrong_target(&draft.incident, &now, accused) {
+        draft.tell(wrong);
+        return draft.close(Outcome::Held, Reason::WrongTarget, seen);
+    }
+    match now.phase {
+        Phase::Active => draft.close(Outcome::Reverted, Reason::SoakUnhealthy, seen),
+        Phase::Error | Phase::Canceled => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+        Phase::Superseded => draft.close(Outcome::Superseded, Reason::Superseded, seen),
+        Phase::InProgress | Phase::Unknown if rolling_back::is_overtaken(&made, &draft, view) => {
+            draft.close(Outcome::Superseded, Reason::Superseded, seen)
+        }
+        Phase::InProgress | Phase::Unknown => wait(draft, deadline, None, seen),
+    }
+}
+
+fn wait(
+    draft: Draft,
+    deadline: crate::clock::Moment,
+    waiting: Option<Reason>,
+    seen: &Observation<'_>,
+) -> Decision {
+    if seen.at >= deadline {
+        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+    }
+    draft.done(Some(deadline), waiting)
+}

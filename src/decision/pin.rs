@@ -1,0 +1,130 @@
+//! A pin that the platform does not keep: the pause of pushes, which we asked for and owe the app the end of.
+//!
+//! It outlives its incident. Whatever that came to, and whoever acted meanwhile, pushes are let go again once nothing
+//! needs their pause, unless a person has let them go already: that is seen and left alone.
+
+use std::time::Duration;
+
+use super::capability::{PinKind, Pushes};
+use super::effect::{Answer, Effect, Guard, Reason, Rejection};
+use super::observation::{AppView, Observation, Reading};
+use super::policy::{Mode, Policy};
+use super::state::{Call, CallStatus, PinSight, SoftPin, State};
+use super::story::Event;
+use super::{Change, Decision};
+use crate::clock::Moment;
+
+/// How long after it was asked for a pause may still come about. The longest delay reported of a write is minutes.
+const LATEST: Duration = Duration::from_secs(60 * 60);
+/// The longest time between two tries to end it.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What is read of an app, with the pin that only the journal knows of: the app stands as pinned to the rollback that
+/// the pause is for, until a read shows that pushes are deployed.
+pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<AppView>> {
+    let pin = state.ledger.soft_pin.as_ref()?;
+    let (read_at, view) = app.last.as_ref()?;
+    let is_over = view.pushes == Some(Pushes::Deploy);
+    if view.pinned.is_some() || pin.holds.is_none() || is_over {
+        return None;
+    }
+    let view = AppView { pinned: pin.holds.clone(), ..view.clone() };
+    Some(Reading { last: Some((*read_at, view)), fault: app.fault })
+}
+
+/// Lets pushes go, outside incidents, when nothing needs their pause. `None` when there is nothing to be decided.
+pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Decision> {
+    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none())?;
+    if let Some(Call { status: CallStatus::Owed, .. }) = &pin.release {
+        let Some(answer) = seen.answer else { return Some(Decision::stay(None)) };
+        return Some(answered(state, pin, answer, seen));
+    }
+    let asked_at = match (&pin.release, pin.sight) {
+        (Some(call), _) => call.intended_at,
+        (None, PinSight::Awaited { since }) => since,
+        (None, _) => Moment::default(),
+    };
+    match seen.app.since(asked_at)?.pushes? {
+        Pushes::Deploy => match (&pin.release, pin.sight) {
+            (None, PinSight::Awaited { since }) if seen.at.since(since) <= LATEST => None,
+            // Never seen, and it will not come any more; or we asked for its end; or a person let them go.
+            (release, sight) => {
+                let is_theirs = release.is_none() && !matches!(sight, PinSight::Awaited { .. });
+                let adopted = Event::Adopted { call: "unpin".to_owned(), deployment: None };
+                let event = if is_theirs { Event::LetGoByOthers } else { adopted };
+                Some(ended(state, pin, event, None))
+            }
+        },
+        Pushes::Paused => try_again(policy, state, pin, seen),
+    }
+}
+
+/// Asks for the end, unless it has to wait.
+fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
+    // Without a word of its own: what else the app waits for is said instead.
+    if seen.operator.paused || policy.mode == Mode::Observe {
+        return None;
+    }
+    let attempt = match &pin.release {
+        Some(Call { status: CallStatus::Backoff { until, .. }, .. }) if seen.at < *until => return None,
+        Some(call) => call.attempt + 1,
+        None => 1,
+    };
+    let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
+    let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
+    let new = SoftPin { sight: PinSight::Seen, release: Some(release), ..pin.clone() };
+    Some(become_pin(state, pin, Some(new), vec![event], Some(Effect::Unpin)))
+}
+
+/// Takes the platform's answer. The same request does no harm when it is repeated, so whatever it was, if it was not a
+/// yes the app is read and asked for again.
+fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_>) -> Decision {
+    let told = Event::Answered { call: Effect::Unpin.word().to_owned(), answer: answer.clone() };
+    let Some(call) = &pin.release else { return Decision::stay(None) };
+    if *answer == Answer::Unpinned {
+        return ended(state, pin, told, None);
+    }
+    let asked = match answer {
+        Answer::NotApplied { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    let doubling = Duration::from_secs(1 << call.attempt.min(6));
+    let wait = asked.unwrap_or(doubling).clamp(Duration::from_secs(1), LONGEST_WAIT);
+    let why = match answer {
+        Answer::NotApplied { why: Rejection::Denied, .. } => Reason::Denied,
+        Answer::NotSent(Guard::Paused) => Reason::Paused,
+        _ => Reason::Blind,
+    };
+    let status = CallStatus::Backoff { until: seen.at + wait, why };
+    // What was not sent has not been tried.
+    let attempt = call.attempt - u32::from(matches!(answer, Answer::NotSent(_)));
+    let release = Call { attempt, status, ..call.clone() };
+    // A fresh read has shown that there is nothing to end: a person was faster.
+    if *answer == Answer::NotSent(Guard::Changed) {
+        return become_pin(state, pin, Some(SoftPin { release: None, ..pin.clone() }), vec![told], None);
+    }
+    become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), vec![told], None)
+}
+
+fn ended(state: &State, pin: &SoftPin, event: Event, effect: Option<Effect>) -> Decision {
+    become_pin(state, pin, None, vec![event], effect)
+}
+
+fn become_pin(
+    state: &State,
+    old: &SoftPin,
+    new: Option<SoftPin>,
+    story: Vec<Event>,
+    effect: Option<Effect>,
+) -> Decision {
+    let mut state = state.clone();
+    state.ledger.soft_pin = new;
+    Decision::change(Change {
+        state,
+        effect,
+        ruling: None,
+        closed: None,
+        story,
+        about: Some(old.incident.clone()),
+    })
+}
