@@ -40,19 +40,23 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         return Some(answered(state, pin, answer, seen));
     }
     let asked_at = match (&pin.release, pin.sight) {
+        // The read before the request was sent says nothing of what became of it.
+        (Some(Call { status: CallStatus::Backoff { until, .. }, .. }), _) => *until,
         (Some(call), _) => call.intended_at,
         (None, PinSight::Awaited { since }) => since,
         (None, _) => Moment::default(),
     };
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Deploy => match (&pin.release, pin.sight) {
-            (None, PinSight::Awaited { since }) if seen.at.since(since) <= LATEST => None,
-            // Never seen, and it will not come any more; or we asked for its end; or a person let them go.
-            (release, sight) => {
-                let is_theirs = release.is_none() && !matches!(sight, PinSight::Awaited { .. });
-                let adopted = Event::Adopted { call: "unpin".to_owned(), deployment: None };
-                let event = if is_theirs { Event::LetGoByOthers } else { adopted };
-                Some(ended(state, pin, event, None))
+            // Asked for and not seen: it may come yet.
+            (None, PinSight::Awaited { since }) => {
+                let is_over = seen.at.since(since) > LATEST;
+                is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
+            }
+            (None, _) => Some(ended(state, pin, Event::LetGoByOthers, seen.at)),
+            (Some(_), _) => {
+                let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
+                Some(ended(state, pin, event, seen.at))
             }
         },
         Pushes::Paused => try_again(policy, state, pin, seen),
@@ -82,7 +86,7 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     let told = Event::Answered { call: Effect::Unpin.word().to_owned(), answer: answer.clone() };
     let Some(call) = &pin.release else { return Decision::stay(None) };
     if *answer == Answer::Unpinned {
-        return ended(state, pin, told, None);
+        return ended(state, pin, told, seen.at);
     }
     let asked = match answer {
         Answer::NotApplied { retry_after, .. } => *retry_after,
@@ -106,8 +110,12 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), vec![told], None)
 }
 
-fn ended(state: &State, pin: &SoftPin, event: Event, effect: Option<Effect>) -> Decision {
-    become_pin(state, pin, None, vec![event], effect)
+/// The pause is over. A request for it that was lost may be applied yet, so it is looked out for.
+fn ended(state: &State, pin: &SoftPin, event: Event, now: Moment) -> Decision {
+    let lost_at = pin.lost_at.filter(|lost_at| now.since(*lost_at) <= LATEST);
+    let awaited =
+        lost_at.map(|since| SoftPin { sight: PinSight::Awaited { since }, release: None, ..pin.clone() });
+    become_pin(state, pin, awaited, vec![event], None)
 }
 
 fn become_pin(

@@ -142,6 +142,8 @@ pub struct SoftPin {
     pub holds: Option<DeploymentId>,
     /// What is known of it.
     pub sight: PinSight,
+    /// When the last request for it was lost: it may be applied yet, even after the end of the pause.
+    pub lost_at: Option<Moment>,
     /// The request to end it.
     pub release: Option<Call>,
 }

@@ -254,8 +254,11 @@ fn not_within_the_cooldown(run: &Run, app: usize) {
 fn not_without_a_yes(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
     for entry in &prompt(run, app) {
-        let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
-        let Some(live_ms) = live.and_then(|live| live.live_ms) else { continue };
+        let live =
+            entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
+        // The same release under the id that it was asked about, before it was restarted or moved.
+        let first = live.map(|live| evidence::first_of_the_same(&state.deployments, live));
+        let Some(live_ms) = first.and_then(|first| first.live_ms) else { continue };
         let (from, to) = (live_ms - EPOCH_MS, entry.at_ms - EPOCH_MS);
         let said = |word| {
             run.words.iter().any(|(of, at, said)| *of == app && *said == word && (from..to).contains(at))

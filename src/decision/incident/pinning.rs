@@ -43,6 +43,7 @@ fn send(
         incident,
         holds: None,
         sight: PinSight::Awaited { since: seen.at },
+        lost_at: None,
         release: None,
     });
     let accused = draft.incident.accused.id.clone();
@@ -77,10 +78,12 @@ pub(super) fn answered(
         Answer::Refused { .. } => return unprotected(policy, draft, target, seen),
         _ => {}
     }
-    let unknown = Answer::NotSent(Guard::Unreadable);
-    let Some(status) = draft.setback(answer, seen.at).or_else(|| draft.setback(&unknown, seen.at)) else {
-        return draft.done(None, None);
-    };
+    let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
+        if let Some(pin) = &mut draft.ledger.soft_pin {
+            pin.lost_at = Some(seen.at);
+        }
+        CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
+    });
     draft.stage(Stage::Pinning { target, call: Call { status, ..call }, deadline });
     look(policy, draft, seen)
 }
@@ -88,10 +91,10 @@ pub(super) fn answered(
 /// A request that was surely not applied, and no earlier one either: nothing is owed for it.
 fn forget_unless_older(draft: &mut Draft) {
     let mine = &draft.incident.id;
-    draft
-        .ledger
-        .soft_pin
-        .take_if(|pin| pin.incident == *mine && matches!(pin.sight, PinSight::Awaited { .. }));
+    let is_void = |pin: &mut SoftPin| {
+        pin.incident == *mine && pin.lost_at.is_none() && matches!(pin.sight, PinSight::Awaited { .. })
+    };
+    draft.ledger.soft_pin.take_if(is_void);
 }
 
 /// Looks what became of it, and asks again.
@@ -103,13 +106,19 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
         Some(Obstacle::Close(outcome, reason)) => return draft.close(outcome, reason, seen),
         Some(Obstacle::Wait(_)) | None => {}
     }
-    let CallStatus::Backoff { until, why } = call.status else { return draft.done(None, None) };
-    let view = seen.app.since(call.intended_at);
-    if view.and_then(|view| view.pushes) == Some(Pushes::Paused) && draft.ledger.soft_pin.is_some() {
-        return go_on(policy, draft, target, seen);
-    }
-    if seen.at < until {
-        return draft.done(Some(until), Some(why));
+    match call.status {
+        CallStatus::Owed => return draft.done(None, None),
+        CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
+        CallStatus::Backoff { .. } => {}
+        CallStatus::Unresolved { since, .. } => {
+            let read = seen.app.last.as_ref().filter(|(read_at, _)| *read_at > since);
+            match read.map(|(_, view)| view.pushes) {
+                Some(Some(Pushes::Paused)) => return go_on(policy, draft, target, seen),
+                Some(Some(Pushes::Deploy)) => {}
+                // Not read since, or by a list that does not tell.
+                _ => return draft.done(None, Some(Reason::Blind)),
+            }
+        }
     }
     if call.attempt >= MOST_ASKED {
         return unprotected(policy, draft, target, seen);

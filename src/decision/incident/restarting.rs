@@ -7,7 +7,7 @@ use super::super::effect::{Answer, Effect, Guard, Reason};
 use super::super::observation::{Cause, Deployment, Observation, Phase, Request};
 use super::super::policy::{Mode, Policy};
 use super::super::rule::Verdict;
-use super::super::state::{CallStatus, Incident, Ledger, Outcome, Stage};
+use super::super::state::{Call, CallStatus, Incident, Ledger, Outcome, Stage};
 use super::draft::Draft;
 use super::{Decision, VALIDATE_WITHIN, validating, verdict_of};
 
@@ -84,16 +84,17 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
         }
     }
-    if until.is_none() && (is_over(&draft.incident, made.as_ref(), seen) || seen.at >= deadline) {
+    let is_live = made.as_ref().is_some_and(|made| made.id == draft.incident.accused.id);
+    if is_live && until.is_none() {
         until = Some(seen.at + policy.restart_first.unwrap_or_default());
     }
-    let Some(look_at) = until else {
+    if !is_live && (is_vain(policy, &call, made.as_ref(), seen) || seen.at >= deadline) {
+        return go_on(policy, draft, seen);
+    }
+    let wake_at = until.unwrap_or(deadline);
+    if until.is_none() || seen.at < wake_at {
         draft.restage(Stage::Restarting { call, made, until, deadline });
-        return draft.done(Some(deadline), None);
-    };
-    if seen.at < look_at {
-        draft.restage(Stage::Restarting { call, made, until, deadline });
-        return draft.done(Some(look_at), None);
+        return draft.done(Some(wake_at), None);
     }
     if verdict_of(policy, &draft.incident, seen) == Verdict::Good {
         return draft.close(Outcome::Restarted, Reason::Restarted, seen);
@@ -123,10 +124,13 @@ fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
     listed.chain(active).find(is_it).cloned()
 }
 
-/// Whether the restart is live, or will never be.
-fn is_over(incident: &Incident, made: Option<&Deployment>, seen: &Observation<'_>) -> bool {
-    let Some(made) = made else { return false };
+/// Whether nothing comes of the restart: it has failed, or left no trace in the time in which a lost request is looked
+/// for. The bad release is live meanwhile.
+fn is_vain(policy: &Policy, call: &Call, made: Option<&Deployment>, seen: &Observation<'_>) -> bool {
+    let Some(made) = made else {
+        let CallStatus::Unresolved { since, .. } = call.status else { return false };
+        return seen.history.since(since + policy.reconcile).is_some();
+    };
     let listed = seen.history.value().into_iter().flatten().find(|entry| entry.id == made.id);
-    let has_failed = listed.is_some_and(|entry| matches!(entry.phase, Phase::Error | Phase::Canceled));
-    incident.accused.id == made.id || has_failed
+    listed.is_some_and(|entry| matches!(entry.phase, Phase::Error | Phase::Canceled))
 }

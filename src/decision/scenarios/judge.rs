@@ -11,6 +11,10 @@ use crate::ids::DeploymentId;
 /// Judges a call that is about to be sent.
 pub(super) fn effect(world: &World, effect: &Effect) {
     match effect {
+        // Back from our own rollback, which is how some platforms have to be asked for a revert.
+        Effect::CreateRollback { accused, .. } if world.platform.our_rollbacks().contains(accused) => {
+            assert_eq!(world.stage(), "reverting", "{}", world.transcript());
+        }
         Effect::CreateRollback { accused, target, .. } => {
             never_to_a_barred_target(world, accused, target);
         }

@@ -48,12 +48,16 @@ pub(in crate::decision) struct Platform {
     pub(super) refuses_when_pinned: bool,
     /// What validate warns of.
     pub(super) warnings: Vec<&'static str>,
+    /// They are so for this app, whatever is gone back to.
+    pub(super) warnings_are_advice: bool,
     /// Targets validate does not accept.
     pub(super) not_valid: Vec<DeploymentId>,
     /// What it can do for the app.
     pub(super) capabilities: Capabilities,
     /// What a push does.
     pub(super) pushes: Option<Pushes>,
+    /// Our rollbacks that we went back from, where there is no revert.
+    pub(super) returned: Vec<DeploymentId>,
     /// What is picked where the platform picks; the one before the live one where nothing is said.
     pub(super) picks: Option<DeploymentId>,
 }
@@ -74,9 +78,11 @@ impl Platform {
             says_created: true,
             refuses_when_pinned: true,
             warnings: Vec::new(),
+            warnings_are_advice: false,
             not_valid: Vec::new(),
             capabilities: Capabilities::default(),
             pushes: None,
+            returned: Vec::new(),
             picks: None,
         };
         for hours in [3, 2] {
@@ -202,6 +208,7 @@ impl Platform {
     pub(super) fn validate(&self, target: &DeploymentId) -> Validation {
         let condition =
             |code: &str| Condition { code: code.to_owned(), message: String::new(), is_advice: false };
+        let warning = |code: &str| Condition { is_advice: self.warnings_are_advice, ..condition(code) };
         let error = if self.pinned.is_some() {
             Some("app_pinned")
         } else if self.not_valid.contains(target) {
@@ -212,7 +219,7 @@ impl Platform {
         Validation {
             valid: error.is_none(),
             error: error.map(condition),
-            warnings: self.warnings.iter().map(|code| condition(code)).collect(),
+            warnings: self.warnings.iter().map(|code| warning(code)).collect(),
             by: self.capabilities.validate,
         }
     }
@@ -258,7 +265,9 @@ impl Platform {
             || self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard).map(|(_, _, write)| write);
         ours().any(|write| {
             let Write::Rollback { made, asked_at, .. } = write else { return false };
-            *asked_at == asked && ours().any(|write| matches!(write, Write::Revert { pin } if pin == made))
+            *asked_at == asked
+                && (self.returned.contains(made)
+                    || ours().any(|write| matches!(write, Write::Revert { pin } if pin == made)))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Who is accused gave bad answers itself, and lately.
 
 use super::{broken, is_shown, prompt};
-use crate::lab::Entry;
+use crate::lab::{Cause, Deployment, Entry};
 use crate::sim::machine::{EPOCH_MS, lock};
 use crate::sim::run::Run;
 
@@ -42,6 +42,22 @@ pub(super) fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
     }
 }
 
+/// Whether it is the release that was live before, under another id.
+fn repeats(made: &Deployment) -> bool {
+    matches!(made.cause, Cause::Autoscaled | Cause::Maintenance | Cause::Restart)
+}
+
+/// The deployment that the one at `place` repeats, or that one, where it repeats none.
+pub(super) fn first_of_the_same(all: &[Deployment], place: usize) -> &Deployment {
+    let made = &all[place];
+    let source =
+        made.previous.as_ref().and_then(|id| all[..place].iter().position(|before| before.id == *id));
+    match source {
+        Some(source) if repeats(made) => first_of_the_same(all, source),
+        _ => made,
+    }
+}
+
 /// [I16] Who is accused gave bad answers itself, whether anything comes of it or not. One answer may be on its way.
 pub(super) fn nobody_is_accused_of_what_another_did(run: &Run) {
     if run.lag_ms() > 0 {
@@ -49,12 +65,9 @@ pub(super) fn nobody_is_accused_of_what_another_did(run: &Run) {
     }
     for accused in &run.accused {
         // A restart of the accused and the platform's upkeep are the accused under another id.
-        let repeats = |made: &crate::lab::Deployment| {
-            use crate::lab::Cause::{Autoscaled, Maintenance, Restart};
-            made.id == *accused && matches!(made.cause, Autoscaled | Maintenance | Restart)
-        };
+        let is_repeated = |made: &Deployment| made.id == *accused && repeats(made);
         let mut records = run.shapes.iter().map(|shape| run.lab.record(&shape.site));
-        if records.any(|record| record.deployments.iter().any(repeats)) {
+        if records.any(|record| record.deployments.iter().any(is_repeated)) {
             continue;
         }
         let (good, bad) = answers(run, accused, 0..=i64::MAX);

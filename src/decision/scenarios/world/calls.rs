@@ -109,8 +109,11 @@ impl World {
             }
             Effect::Restart { .. } => Answer::Restarted(self.platform.restart(Who::Rearguard, at)),
             Effect::CreateRollback { accused, target, .. } => {
+                let is_return = self.platform.our_rollbacks().contains(accused);
                 let made = self.platform.rollback(Who::Rearguard, target, asked_at, at);
-                if made.is_some() {
+                if is_return && made.is_some() {
+                    self.platform.returned.push(accused.clone());
+                } else if made.is_some() {
                     self.created.push((accused.clone(), asked_at, at));
                 }
                 made.map_or_else(|| refused("already pinned"), Answer::Created)

@@ -1,0 +1,222 @@
+//! A restart that is tried before a rollback.
+
+use super::calls::{APPLIED, LOST};
+use super::world::{Reply, World, minutes, policy, secs};
+use crate::decision::capability::{Capabilities, Support, Targeting};
+use crate::decision::effect::{Guard, Reason, Rejection};
+use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::policy::{Mode, Policy};
+use crate::decision::state::{Outcome, Situation};
+
+fn restarting() -> Policy {
+    Policy { restart_first: Some(secs(90)), ..policy() }
+}
+
+/// The release heals once it is restarted.
+fn heals(world: &mut World) {
+    world.run_until(|world| world.platform.active.as_str() == "d4");
+    world.bad.clear();
+}
+
+/// It stays bad, restarted or not.
+fn stays_bad(world: &mut World) {
+    world.bad.insert("d4".into());
+}
+
+#[test]
+fn what_a_restart_heals_is_not_rolled_back_and_stays_under_watch() {
+    let mut world = World::with_bad_release(restarting());
+    heals(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 0));
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+    assert_eq!((watch.live.id.as_str(), watch.candidate.id.as_str()), ("d4", "d4"));
+    // It passes its watch, and is what the next incident goes back to.
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "steady");
+    assert_eq!(world.state.ledger.good.last().map(|good| good.id.as_str()), Some("d4"));
+}
+
+#[test]
+fn what_a_restart_does_not_heal_is_rolled_back_after_the_wait() {
+    let mut world = World::with_bad_release(restarting());
+    stays_bad(&mut world);
+    world.run_to_stage("restarting");
+    world.run_until(|world| world.platform.active.as_str() == "d4");
+    let live_at = world.at;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+    let (asked_at, _) = world.effects.iter().find(|(_, effect)| effect.word() == "validate").expect("asked");
+    assert!((secs(90)..secs(100)).contains(&asked_at.since(live_at)), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.accused.id.as_str(), "d4", "what is live is what is accused");
+    assert_eq!(
+        world.platform.get(&world.platform.active).and_then(|now| now.cloned_from.clone()),
+        Some("d2".into())
+    );
+}
+
+#[test]
+fn a_release_is_restarted_once_however_often_it_fails() {
+    let mut world = World::with_bad_release(restarting());
+    heals(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted));
+    world.run(minutes(1));
+    stays_bad(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+    // The next release has a restart of its own.
+    let mut policy = restarting();
+    policy.limits.cooldown = secs(0);
+    let mut world = World::with_bad_release(policy);
+    stays_bad(&mut world);
+    world.run_to_close();
+    world.release_bad();
+    world.outage = true;
+    world.run_to_stage("restarting");
+    assert_eq!(world.count("restart"), 2);
+}
+
+#[test]
+fn an_answer_that_is_lost_leads_to_no_second_restart() {
+    for (reply, heals_it) in [(APPLIED, true), (APPLIED, false), (LOST, false)] {
+        let was_applied = reply == APPLIED;
+        let mut world = World::with_bad_release(restarting());
+        world.reply("restart", reply);
+        if heals_it {
+            heals(&mut world);
+            assert_eq!(
+                world.run_to_close(),
+                (Outcome::Restarted, Reason::Restarted),
+                "{}",
+                world.transcript()
+            );
+        } else {
+            if was_applied {
+                stays_bad(&mut world);
+            }
+            assert_eq!(
+                world.run_to_close(),
+                (Outcome::Committed, Reason::SoakHealthy),
+                "{}",
+                world.transcript()
+            );
+        }
+        assert_eq!(world.count("restart"), 1);
+        let mut made = world.platform.deployments.iter().filter(|entry| entry.cause == Cause::Restart);
+        assert_eq!(made.next().is_some(), was_applied);
+    }
+}
+
+#[test]
+fn a_restart_that_is_not_to_be_had_leaves_the_rollback() {
+    let replies = [
+        Reply::Not(Rejection::Denied, None),
+        Reply::Not(Rejection::NotConnected, None),
+        Reply::Refused { status: 409, applied: false },
+        Reply::Guarded(Guard::Changed),
+        Reply::Guarded(Guard::Unreadable),
+    ];
+    for reply in replies {
+        let mut world = World::with_bad_release(restarting());
+        world.reply("restart", reply);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(world.count("restart"), 1);
+    }
+    // One that fails, or never comes to its end.
+    for is_stuck in [true, false] {
+        let mut world = World::with_bad_release(restarting());
+        world.run_to_stage("restarting");
+        if is_stuck {
+            world.roll_out = None;
+            world.run(minutes(7));
+            assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::InProgress)));
+            world.platform.in_progress = None;
+            world.roll_out = Some(secs(60));
+        } else {
+            let at = world.at;
+            world.platform.finish(&"d4".into(), Phase::Error, at);
+            world.run(secs(6));
+            assert_eq!(world.count("create_rollback"), 1, "{}", world.transcript());
+        }
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn where_the_platform_picks_or_cannot_restart_no_restart_is_tried() {
+    let picks = Capabilities { targeting: Targeting::PlatformPicks, ..Capabilities::default() };
+    let cannot = Capabilities { restart: Support::Absent, ..Capabilities::default() };
+    for capabilities in [picks, cannot] {
+        let mut world = World::steady(restarting());
+        world.platform.capabilities = capabilities;
+        world.release_bad();
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(world.count("restart"), 0);
+        assert_eq!(world.transcript().contains("no restart is tried"), capabilities == picks);
+    }
+}
+
+#[test]
+fn a_person_is_asked_before_a_restart_and_one_yes_is_for_both() {
+    let mut policy = restarting();
+    policy.mode = Mode::Approve;
+    let mut world = World::with_bad_release(policy);
+    stays_bad(&mut world);
+    world.run_to_stage("awaiting_approval");
+    world.run(minutes(2));
+    assert!(world.effects.is_empty());
+    world.ask(Request::Approve);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+    assert_eq!(
+        world.transcript().matches("[wait awaiting_approval]").count(),
+        1,
+        "asked and waited for, once"
+    );
+}
+
+#[test]
+fn a_person_stops_a_restart_that_is_waited_for_and_a_newer_release_ends_it() {
+    type Then = fn(&mut World);
+    let ends: [(Then, (Outcome, Reason)); 3] = [
+        (|world| world.operator.paused = true, (Outcome::Refused, Reason::Paused)),
+        (|world| world.ask(Request::Reject), (Outcome::Refused, Reason::Rejected)),
+        (
+            |world| {
+                world.platform.in_progress = None;
+                world.release();
+            },
+            (Outcome::Superseded, Reason::Superseded),
+        ),
+    ];
+    for (then, end) in ends {
+        let mut world = World::with_bad_release(restarting());
+        world.run_to_stage("restarting");
+        let closed = world.closed.len();
+        then(&mut world);
+        world.run_until(|world| world.closed.len() > closed);
+        assert_eq!(world.ended(), end, "{}", world.transcript());
+        assert_eq!(world.count("create_rollback"), 0);
+    }
+}
+
+#[test]
+fn a_restart_of_an_observed_app_is_not_even_tried() {
+    let mut policy = restarting();
+    policy.mode = Mode::Observe;
+    let mut world = World::with_bad_release(policy);
+    assert_eq!(world.run_to_close(), (Outcome::Observed, Reason::ObserveMode));
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn a_process_that_dies_during_a_restart_goes_on_with_it() {
+    let mut world = World::with_bad_release(restarting());
+    world.latency = secs(6);
+    world.run_to_stage("restarting");
+    world.restart();
+    heals(&mut world);
+    world.latency = secs(0);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+    assert_eq!(world.count("restart"), 1);
+}
