@@ -84,6 +84,10 @@ pub(super) const RECONCILE_RANGE: Times = Duration::from_millis(100)..=HOUR;
 pub(super) const PACE_RANGE: Times = Duration::from_millis(100)..=HOUR;
 /// A sample keeps its latency in 32 bits of microseconds, a little over an hour; a minute is patient enough.
 pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE;
+/// What is offered where somebody asks for a restart and says nothing sensible of the wait.
+pub(super) const RESTART_FIRST: Duration = Duration::from_secs(90);
+/// Long enough for a few samples; an hour with a bad release live is no attempt any more.
+pub(super) const RESTART_FIRST_RANGE: Times = SECOND..=HOUR;
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.

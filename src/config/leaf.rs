@@ -30,6 +30,10 @@ pub(super) struct Count(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Share(pub(super) f64);
 
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) bool);
+
 /// One of a few words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word<T>(pub(super) T);
@@ -157,6 +161,26 @@ impl Visitor<'_> for Whole {
     }
 }
 
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(YesOrNo).map(Self)
+    }
+}
+
+struct YesOrNo;
+
+impl Visitor<'_> for YesOrNo {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a flag; allowed are true and false, without quotes")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        Ok(value)
+    }
+}
+
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Fraction).map(Self)
@@ -245,6 +269,7 @@ macro_rules! schema {
 schema!(Text, "Text", { "type": "string" });
 schema!(Span, "Duration", { "type": "string", "pattern": DURATION_PATTERN });
 schema!(Count, "Count", { "type": "integer", "minimum": 0 });
+schema!(Flag, "Flag", { "type": "boolean" });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
 schema!(Json, "Json", {});
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::leaf::{Count, Json, Kind, List, Share, Span, Text, Unread, Word};
+use super::leaf::{Count, Flag, Json, Kind, List, Share, Span, Text, Unread, Word};
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
@@ -113,6 +113,12 @@ pub(super) struct App {
     pub(super) mode: Option<Word<Mode>>,
     /// How long after a deployment goes live its rules may roll it back. Default: 30m
     pub(super) watch: Option<Span>,
+    /// Try one rolling restart on the first firing of a rule, and wait this long before rolling back. Default: no
+    /// restart
+    pub(super) restart_first: Option<Span>,
+    /// Roll back although the platform picks what it goes back to, and might pick the bad release again when it is
+    /// asked twice (git apps on Sevalla). What came back is checked. Default: false, such an app is only watched
+    pub(super) accept_platform_choice: Option<Flag>,
     /// What is asked of the app to know how it is.
     #[schemars(extend("minItems" = 1))]
     pub(super) probes: Option<List<Probe>>,
@@ -124,8 +130,6 @@ pub(super) struct App {
     pub(super) soak: Option<Soak>,
     /// How often rearguard may act on the app.
     pub(super) limits: Option<Limits>,
-    #[schemars(skip)]
-    pub(super) restart_first: Option<Unread>,
     #[schemars(skip)]
     pub(super) freeze: Option<Unread>,
 }

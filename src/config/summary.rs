@@ -84,6 +84,12 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
     writeln!(out, "\napp {name}: {id} on {platform}")?;
     writeln!(out, "  mode      {mode}")?;
     writeln!(out, "  watch     {} after a deployment goes live", spoken(policy.watch))?;
+    if let Some(wait) = policy.restart_first {
+        writeln!(out, "  restart   once before a rollback, then {} to see whether it helped", spoken(wait))?;
+    }
+    if policy.accept_platform_choice {
+        writeln!(out, "  target    rolled back even where the platform picks it; what came back is checked")?;
+    }
     for probe in probes {
         write_probe(out, probe)?;
     }

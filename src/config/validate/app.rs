@@ -7,7 +7,7 @@ use super::platform::Platforms;
 use super::probe::{Probes, probes};
 use super::rule::{Surroundings, rules};
 use super::{NOT_YET, count, duration, items, name, refuse, some};
-use crate::config::leaf::{List, Text, Word};
+use crate::config::leaf::{Flag, List, Text, Word};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{AppConfig, defaults, raw};
@@ -45,7 +45,6 @@ pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context
 }
 
 fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> Option<AppConfig> {
-    refuse(&spot.key("restart_first"), raw.restart_first.is_some(), NOT_YET);
     refuse(&spot.key("freeze"), raw.freeze.is_some(), NOT_YET);
     let platform = platform(&spot.key("platform"), raw.platform.as_ref(), context.platforms);
     let account = platform
@@ -54,6 +53,10 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     let id = id(&spot.key("id"), raw.id.as_ref());
     let mode = word(raw.mode, Mode::Observe);
     let watch = duration(&spot.key("watch"), raw.watch, defaults::WATCH, &defaults::WATCH_RANGE);
+    let restart_first = raw.restart_first.map(|given| {
+        let range = &defaults::RESTART_FIRST_RANGE;
+        duration(&spot.key("restart_first"), Some(given), defaults::RESTART_FIRST, range)
+    });
     let Probes { mut probes, names, nameless } = probes(&spot.key("probes"), raw.probes.as_ref(), watch);
     let soak = soak(&spot.key("soak"), raw.soak.as_ref());
     let poll = account.map_or(defaults::POLL, |account| account.poll);
@@ -85,8 +88,8 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
         soak,
         limits,
         reconcile,
-        restart_first: None,
-        accept_platform_choice: false,
+        restart_first: restart_first.flatten(),
+        accept_platform_choice: raw.accept_platform_choice.is_some_and(|Flag(accepted)| accepted),
     };
     Some(AppConfig { name: name.into(), platform: platform?.into(), id: id?.into(), probes, policy })
 }

@@ -22,7 +22,8 @@ apps:
     id: a/b
     mode: enforce
     wach: 30m
-    restart_first: 90s
+    restart_first: 2h
+    accept_platform_choice: sure
     probes:
       - name: home
         url: ftp://user:hunter2@example.com/
@@ -55,29 +56,30 @@ f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable
 f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
 f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
 f.yaml:15:9: apps[0].id: "a/b" is not an app's id; allowed is the platform's id of the app, as in its address in the control panel
-f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, probes, rules, rollback, soak, limits
-f.yaml:18:5: apps[0].restart_first: is not available yet; allowed is to leave it out
-f.yaml:21:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
-f.yaml:22:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, period, watch_period, burst, timeout, settle, expect
-f.yaml:24:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
-f.yaml:25:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
-f.yaml:26:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
-f.yaml:26:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
-f.yaml:27:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
-f.yaml:29:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio and latency
-f.yaml:30:58: apps[0].rules[1].consecutive_failures: 0 is out of range; allowed is 1 to 1000
-f.yaml:30:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio and latency
-f.yaml:30:82: apps[0].rules[1].latency.quantile: 95 is out of range; allowed is above 0 to below 1, such as 0.95
-f.yaml:32:17: apps[0].rules[3].name: the name down is taken by apps[0].rules[2]; allowed is a name of its own
-f.yaml:32:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a number, 0 to below 1
-f.yaml:34:15: apps[0].soak.period: "10 parsecs" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
-f.yaml:35:19: apps[0].soak.on_healthy: "celebrate" is not an end of a healthy soak; allowed are commit and hold
-f.yaml:36:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a positive whole number, without quotes
-f.yaml:37:5: apps[1].name: is missing; allowed is 1 to 63 letters, digits, - and _
-f.yaml:37:5: apps[1].id: is missing; allowed is the platform's id of the app, as in its address in the control panel
-f.yaml:37:5: apps[1].probes: is missing; allowed is a list of at least one probe
-f.yaml:39:1: notify: stands twice, first in line 38; allowed is once
-f.yaml:39:1: notify: is not available yet; allowed is to leave it out"#;
+f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, restart_first, accept_platform_choice, probes, rules, rollback, soak, limits
+f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
+f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
+f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
+f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, period, watch_period, burst, timeout, settle, expect
+f.yaml:25:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
+f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
+f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
+f.yaml:27:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
+f.yaml:28:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
+f.yaml:30:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:31:58: apps[0].rules[1].consecutive_failures: 0 is out of range; allowed is 1 to 1000
+f.yaml:31:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:31:82: apps[0].rules[1].latency.quantile: 95 is out of range; allowed is above 0 to below 1, such as 0.95
+f.yaml:33:17: apps[0].rules[3].name: the name down is taken by apps[0].rules[2]; allowed is a name of its own
+f.yaml:33:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a number, 0 to below 1
+f.yaml:35:15: apps[0].soak.period: "10 parsecs" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
+f.yaml:36:19: apps[0].soak.on_healthy: "celebrate" is not an end of a healthy soak; allowed are commit and hold
+f.yaml:37:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a positive whole number, without quotes
+f.yaml:38:5: apps[1].name: is missing; allowed is 1 to 63 letters, digits, - and _
+f.yaml:38:5: apps[1].id: is missing; allowed is the platform's id of the app, as in its address in the control panel
+f.yaml:38:5: apps[1].probes: is missing; allowed is a list of at least one probe
+f.yaml:40:1: notify: stands twice, first in line 39; allowed is once
+f.yaml:40:1: notify: is not available yet; allowed is to leave it out"#;
     let found = problems(text);
     assert!(!found.contains("hunter2"), "{found}");
     assert_eq!(found, expected, "\n{found}");
@@ -226,17 +228,17 @@ notify:
 fn what_is_planned_but_not_done_is_refused_by_name_and_the_rest_is_understood() {
     let found = problems(PLANNED);
     let expected = "\
-f.yaml:24:5: apps[0].restart_first: is not available yet; allowed is to leave it out
 f.yaml:38:38: apps[0].rules[3].regression: is not available yet; allowed is to leave it out
 f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
     assert_eq!(found, expected, "\n{found}");
     let done: Vec<&str> = PLANNED
         .lines()
         .take_while(|line| *line != "notify:")
-        .filter(|line| !["restart_first", "regression"].iter().any(|key| line.contains(key)))
+        .filter(|line| !line.contains("regression"))
         .collect();
     let config = parse("f.yaml", &done.join("\n")).unwrap();
     assert_eq!(config.apps[0].policy.rules.len(), 3);
+    assert_eq!(config.apps[0].policy.restart_first, Some(std::time::Duration::from_secs(90)));
     assert_eq!(config.control_probes.len(), 1);
     // The default of what is not there yet, spelled out: let through, but not in silence.
     assert_eq!(
