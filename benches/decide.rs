@@ -75,6 +75,7 @@ fn deployment() -> Deployment {
         complete: true,
         artifact: Artifact::default(),
         cloned_from: None,
+        took_ms: None,
         title: String::new(),
     }
 }

@@ -75,8 +75,8 @@ pub struct PlatformConfig {
     pub timeout: Duration,
     /// How long an unanswered write is looked for.
     pub reconcile: Duration,
-    /// The file spells out the default of `readiness`, which is not available yet.
-    pub asks_readiness: bool,
+    /// How often each app's readiness to roll back is asked for in quiet times; never when zero.
+    pub readiness: Duration,
 }
 
 /// What a platform speaks.

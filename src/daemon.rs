@@ -17,6 +17,7 @@ mod look;
 mod pause;
 mod perform;
 mod poll;
+mod ready;
 mod record;
 mod shell;
 mod status;

@@ -31,6 +31,7 @@ pub mod observation;
 mod pin;
 pub mod policy;
 pub mod quiet;
+pub mod readiness;
 pub mod rule;
 pub mod sample;
 pub mod state;

@@ -135,6 +135,9 @@ pub struct AppStatus {
     pub pinned_deployment: Option<DeploymentId>,
     /// The newest deployment that was seen to be good: where a rollback would go first.
     pub last_good_deployment: Option<DeploymentId>,
+    /// What a rollback would meet.
+    #[serde(default)]
+    pub rollback: Option<RollbackStatus>,
     /// Time left of the watch.
     pub watch_remaining_seconds: Option<f64>,
     /// Time left of the soak.
@@ -149,6 +152,31 @@ pub struct AppStatus {
     pub rules: Vec<RuleStatus>,
     /// The probes, with their newest sample.
     pub probes: Vec<ProbeStatus>,
+}
+
+/// What a rollback would meet if it were needed now, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RollbackStatus {
+    /// There is a target, and nothing is known to be in the way.
+    pub ready: bool,
+    /// Why not, a reason's word; `blind` while nobody was asked yet.
+    pub reason: Option<String>,
+    /// The platform's code or words for it.
+    pub detail: Option<String>,
+    /// The deployment it would go back to.
+    pub target_deployment: Option<DeploymentId>,
+    /// The platform's words for that one.
+    pub target_title: Option<String>,
+    /// When that one was created.
+    pub target_created_at: Option<Timestamp>,
+    /// Codes of what should be known before.
+    pub warnings: Vec<String>,
+    /// Who checked it: `platform`, or `rearguard` where the platform has no dry run.
+    pub checked_by: Option<String>,
+    /// How long a rollback took that the platform still shows, the middle one of them.
+    pub expected_seconds: Option<f64>,
+    /// When the platform was asked.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// A rule as the API shows it.

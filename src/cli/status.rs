@@ -7,7 +7,7 @@ use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
 use crate::decision::policy::Mode;
-use crate::server::{AppStatus, ProbeStatus, RuleStatus};
+use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 #[derive(Deserialize)]
 struct Apps {
@@ -60,7 +60,41 @@ fn is_in_trouble(app: &AppStatus) -> bool {
 }
 
 fn is_calm(app: &AppStatus) -> bool {
-    app.state == "steady" && !is_in_trouble(app) && !app.paused && app.in_progress_deployment.is_none()
+    let is_unready = app.rollback.as_ref().is_some_and(|rollback| !rollback.ready && is_told(rollback));
+    app.state == "steady"
+        && !is_in_trouble(app)
+        && !is_unready
+        && !app.paused
+        && app.in_progress_deployment.is_none()
+}
+
+/// What the mode or the pause says already, and what nobody was asked yet, is not said again.
+fn is_told(rollback: &RollbackStatus) -> bool {
+    !matches!(rollback.reason.as_deref(), Some("observe_mode" | "paused" | "blind"))
+}
+
+/// What a rollback would meet, in a line.
+fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
+    let mut facts = Vec::new();
+    match (&rollback.reason, &rollback.target_deployment) {
+        (Some(reason), _) => {
+            let detail = rollback.detail.as_deref().map(|detail| format!(" ({})", clean(detail)));
+            facts.push(format!("NOT READY: {}{}", words::reason(reason), detail.unwrap_or_default()));
+        }
+        (None, Some(target)) => facts.push(format!("ready: to {target}")),
+        (None, None) => facts.push("ready".to_owned()),
+    }
+    let created = rollback.target_created_at.filter(|_| rollback.ready);
+    facts.extend(created.map(|at| format!("created {}", words::ago(at, now))));
+    facts.extend(rollback.expected_seconds.map(|seconds| format!("takes about {}", words::span(seconds))));
+    if !rollback.warnings.is_empty() {
+        facts.push(format!("warnings: {}", clean(&rollback.warnings.join(", "))));
+    }
+    if rollback.checked_by.as_deref() == Some("rearguard") {
+        facts.push("checked by reading, the platform has no dry run".to_owned());
+    }
+    facts.extend(rollback.asked_at.map(|at| format!("asked {}", words::ago(at, now))));
+    facts.join(", ")
 }
 
 fn summary(apps: &[&AppStatus]) -> String {
@@ -106,6 +140,9 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
     }
     for (label, value) in deployments(app) {
         line(label, value);
+    }
+    if let Some(rollback) = app.rollback.as_ref().filter(|rollback| is_told(rollback)) {
+        line("rollback", readiness(rollback, now));
     }
     text.push_str(&rules(&app.rules, page));
     text.push_str(&probes(&app.probes, page, now));

@@ -30,8 +30,7 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A write that was applied is visible within seconds; two polls make sure.
 pub(super) const RECONCILE: Duration = Duration::from_secs(30);
 
-/// What `readiness` will default to. A file that spells it out asks for nothing special, so it is let through with
-/// a warning until the feature is there.
+/// Often enough to know before the next release, at two requests an app.
 pub(super) const READINESS: Duration = Duration::from_secs(10 * 60);
 
 /// A failed sample counts only beside a control sample, which is asked for at once, so this need not be short.
@@ -88,6 +87,8 @@ pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE
 pub(super) const RESTART_FIRST: Duration = Duration::from_secs(90);
 /// Long enough for a few samples; an hour with a bad release live is no attempt any more.
 pub(super) const RESTART_FIRST_RANGE: Times = SECOND..=HOUR;
+/// Once a minute costs more than the poll; what is older than a day says little of tonight.
+pub(super) const READINESS_RANGE: Times = MINUTE..=DAY;
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.

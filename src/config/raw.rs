@@ -72,8 +72,8 @@ pub(super) struct Platform {
     pub(super) timeout: Option<Span>,
     /// How long an unanswered write is looked for on the platform before it counts as not applied. Default: 30s
     pub(super) reconcile: Option<Span>,
-    /// How often readiness to roll back is asked for outside incidents. Not available yet: 0s is never, and 10m,
-    /// the default of a later release, does nothing but say so; nothing else is allowed.
+    /// How often each app's readiness to roll back is asked for in quiet times: to what, whether the platform would
+    /// accept it, with which warnings. From 1m to 1d; 0s is never. Default: 10m
     pub(super) readiness: Option<Span>,
     #[schemars(skip)]
     pub(super) token: Option<Unread>,

@@ -11,13 +11,9 @@ use crate::decision::policy::{
 };
 use crate::decision::story::{percent, quantile_in_words};
 
-const NO_READINESS: &str =
-    "readiness is not available yet: outside incidents nobody asks whether a rollback would work";
-
-/// What a right configuration asks for that is not done, a sentence each: said wherever it is taken into force.
-pub fn warnings(config: &Config) -> Vec<String> {
-    let asking = config.platforms.iter().filter(|platform| platform.asks_readiness);
-    asking.map(|platform| format!("platform {}: {NO_READINESS}", platform.name)).collect()
+/// What is right and may not be meant, a sentence each: said wherever a configuration is taken into force.
+pub fn warnings(_config: &Config) -> Vec<String> {
+    Vec::new()
 }
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
@@ -56,7 +52,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
 }
 
 fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
-    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, asks_readiness } = platform;
+    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, readiness } = platform;
     let kind = match kind {
         PlatformKind::DigitalOcean => "DigitalOcean App Platform",
     };
@@ -71,7 +67,12 @@ fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
         out,
         "  paces     poll every {poll}, request timeout {timeout}, unanswered writes looked for {reconcile}"
     )?;
-    if *asks_readiness { writeln!(out, "  warning   {NO_READINESS}") } else { Ok(()) }
+    match readiness.is_zero() {
+        true => writeln!(out, "  readiness to roll back is not asked for in quiet times"),
+        false => {
+            writeln!(out, "  readiness to roll back asked for every {} in quiet times", spoken(*readiness))
+        }
+    }
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
 mod command;
+mod readiness;
 mod round;
 mod show;
 mod sight;
@@ -19,6 +20,7 @@ use super::apps::{Seat, Wanted};
 use super::look::{Looked, PlatformWitness};
 use super::perform::Performed;
 use super::poll::Account;
+use super::ready::Readiness;
 use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
@@ -70,6 +72,12 @@ pub(super) struct App {
     sampling: JoinSet<(usize, Sample)>,
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
+    asking: Option<BoxFuture<'static, Option<Readiness>>>,
+    /// What is known of the readiness to roll back.
+    pub(super) readiness: Option<Box<Readiness>>,
+    next_question: Moment,
+    /// That is its turn among the account's apps.
+    has_turn: bool,
     next_look: Moment,
     /// One look is wanted, whatever the attention: a rule is Bad and the candidate must be seen to be live still, or
     /// an incident is over and its pin should be seen to be settled.
@@ -91,6 +99,7 @@ enum Woken {
     Sampled(usize, Sample),
     Looked(Looked),
     Performed(Performed),
+    Ready(Option<Readiness>),
     Slice,
     Time,
 }
@@ -132,6 +141,10 @@ impl App {
             sampling: JoinSet::new(),
             looking: None,
             performing: None,
+            asking: None,
+            readiness: None,
+            next_question: now,
+            has_turn: false,
             next_look: now,
             wants_look: false,
             looked_at: now - LOOK_AGAIN,
@@ -159,6 +172,7 @@ impl App {
             self.heartbeat.beat(now);
             self.count_blindness(now);
             self.take_seat();
+            self.forget_old_readiness(now);
             Box::pin(self.round()).await;
             if self.is_retiring && self.is_idle() {
                 return;
@@ -230,6 +244,7 @@ impl App {
         if self.looking.is_none() && self.performing.is_none() && now >= self.next_look {
             self.look(now);
         }
+        self.ask_readiness(now);
     }
 
     async fn wait(&mut self) -> Woken {
@@ -243,6 +258,7 @@ impl App {
             Some(Ok((n, sample))) = self.sampling.join_next() => Woken::Sampled(n, sample),
             performed = finished(&mut self.performing) => Woken::Performed(performed),
             looked = finished(&mut self.looking) => Woken::Looked(looked),
+            readiness = finished(&mut self.asking) => Woken::Ready(readiness),
             Ok(()) = self.slice.changed() => Woken::Slice,
             () = tokio::time::sleep(nap) => Woken::Time,
         }
@@ -260,6 +276,9 @@ impl App {
         if self.state.is_none() {
             consider(self.journal_retry);
         }
+        if self.may_ask() {
+            consider(self.next_question);
+        }
         // Only for a look that would be made: one that is due and not made would wake the loop for ever.
         if self.looking.is_none() && self.performing.is_none() && self.wanted().is_some() {
             consider(self.next_look);
@@ -274,6 +293,7 @@ impl App {
             Woken::Sampled(n, sample) => self.take_sample(n, sample),
             Woken::Looked(looked) => self.take_look(looked),
             Woken::Performed(performed) => self.take_answer(performed),
+            Woken::Ready(readiness) => self.take_readiness(readiness),
             Woken::Slice => {
                 let slice = self.slice.borrow_and_update().clone();
                 self.take_view(slice);

@@ -213,7 +213,8 @@ impl Engine {
                     .map_err(|source| StartError::Platform { name: name.clone(), source })?;
                 let turns = Arc::new(tokio::sync::Semaphore::new(TURNS));
                 let config = Arc::new(config.clone());
-                built.insert(name, Account { platform, config, slices: Slices::default(), turns });
+                let (slices, questions) = (Slices::default(), Arc::default());
+                built.insert(name, Account { platform, config, slices, turns, questions });
             }
         }
         Ok(built)

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::look::count_age_from_sending;
+use super::ready::Turns;
 use crate::clock::{Clock, Moment};
 use crate::config::PlatformConfig;
 use crate::decision::observation::{AppView, ReadFault, Reading};
@@ -33,6 +34,8 @@ pub(super) struct Account {
     pub(super) slices: Slices,
     /// Reads that nobody waits for take turns.
     pub(super) turns: Arc<Semaphore>,
+    /// So do questions of readiness.
+    pub(super) questions: Arc<Turns>,
 }
 
 /// The newest picture of each app that somebody asked for.

@@ -5,12 +5,13 @@ use jiff::Timestamp;
 use super::app::App;
 use crate::clock::Moment;
 use crate::config::{AppConfig, ProbeConfig};
+use crate::decision::capability::Support;
 use crate::decision::observation::ReadFault;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
 use crate::decision::state::{Situation, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words};
-use crate::server::{AppStatus, ProbeStatus, RuleStatus};
+use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 /// How `app` is now.
 pub(super) fn of(app: &App) -> AppStatus {
@@ -41,6 +42,7 @@ pub(super) fn of(app: &App) -> AppStatus {
             pin.holds.clone()
         }),
         last_good_deployment: state.and_then(|state| Some(state.ledger.good.last()?.id.clone())),
+        rollback: Some(rollback(app)),
         watch_remaining_seconds: match situation {
             Some(Situation::Watching(watch)) => Some(watch.until.since(now).as_secs_f64()),
             _ => None,
@@ -79,6 +81,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         in_progress_deployment: None,
         pinned_deployment: None,
         last_good_deployment: None,
+        rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: None,
         platform_read_at: None,
@@ -86,6 +89,32 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         blind: Some(BlindCause::Journal.word().to_owned()),
         rules: Vec::new(),
         probes: Vec::new(),
+    }
+}
+
+fn rollback(app: &App) -> RollbackStatus {
+    let readiness = app.readiness.as_ref();
+    let target = readiness.and_then(|readiness| readiness.target.as_ref());
+    let reason = app.unreadiness();
+    let detail = readiness.and_then(|readiness| Some(readiness.obstacle.as_ref()?.1.clone()));
+    RollbackStatus {
+        ready: reason.is_none(),
+        reason: reason.map(|reason| reason.word().to_owned()),
+        detail: detail.filter(|detail| !detail.is_empty()),
+        target_deployment: target.map(|target| target.id.clone()),
+        target_title: target.map(|target| target.title.clone()).filter(|title| !title.is_empty()),
+        target_created_at: target
+            .filter(|target| target.created_ms > 0)
+            .and_then(|target| Timestamp::from_millisecond(target.created_ms).ok()),
+        warnings: readiness
+            .map(|readiness| readiness.warnings.iter().map(|warning| warning.code.clone()).collect())
+            .unwrap_or_default(),
+        checked_by: readiness.map(|readiness| match readiness.by {
+            Support::Native => "platform".to_owned(),
+            Support::Emulated | Support::Absent => "rearguard".to_owned(),
+        }),
+        expected_seconds: readiness.and_then(|readiness| Some(readiness.expected?.as_secs_f64())),
+        asked_at: readiness.map(|readiness| wall(app, readiness.asked_at)),
     }
 }
 

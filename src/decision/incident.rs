@@ -29,6 +29,7 @@ use super::target::{self, Pick};
 use crate::ids::IncidentId;
 
 use draft::Draft;
+pub(super) use validating::accept;
 
 /// How long a target is looked for, validated and waited for before the incident ends in a refusal. A colleague's
 /// deployment may take this long to build; a token may take this long to be replaced.
@@ -109,7 +110,7 @@ fn is_restartable(policy: &Policy, state: &State, watch: &Watch, capabilities: C
 /// What observe mode would have done: the same choice of a target, and no call.
 fn observed(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
     let history = seen.history.value().map(Vec::as_slice);
-    if let Pick::Target(target) = target::pick(&draft.ledger, &draft.incident, history) {
+    if let Pick::Target(target) = target::pick(&draft.ledger, (&draft.incident).into(), history) {
         draft.tell_target(&target);
         draft.set_target(target);
     }

@@ -184,6 +184,9 @@ pub struct Deployment {
     pub artifact: Artifact,
     /// The deployment it repeats, where the platform says.
     pub cloned_from: Option<DeploymentId>,
+    /// How long it took from its creation until it was live, where the platform says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// A person's words for it (`commit 9a4df0b pushed to ...`): shown, never decided by.
     pub title: String,
 }
@@ -292,6 +295,7 @@ mod tests {
                 complete: true,
                 artifact: Artifact::default(),
                 cloned_from: None,
+                took_ms: None,
                 title: String::new(),
             };
             deployment.came_after((other_ms, &other.into()))

@@ -354,6 +354,7 @@ mod tests {
             complete: true,
             artifact: Artifact::default(),
             cloned_from: Some(cloned_from.into()),
+            took_ms: None,
             title: String::new(),
         }
     }

@@ -7,7 +7,8 @@
 
 use std::cmp::Ordering;
 
-use super::capability::Targeting;
+use super::capability::{Capabilities, Targeting};
+use super::effect::Reason;
 use super::observation::{Artifact, Deployment, Phase};
 use super::state::{Incident, Ledger};
 use crate::ids::DeploymentId;
@@ -26,21 +27,39 @@ pub enum Pick {
     None,
 }
 
-/// Picks the target for `incident`.
-pub fn pick(ledger: &Ledger, incident: &Incident, history: Option<&[Deployment]>) -> Pick {
-    if incident.tried.len() >= MOST_TRIED {
+/// What a target is looked for from.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'a> {
+    /// The deployment to go back from.
+    pub accused: &'a Deployment,
+    /// Targets that were tried and not accepted, and why.
+    pub tried: &'a [(DeploymentId, Reason)],
+    /// What the platform can do for the app.
+    pub capabilities: Capabilities,
+}
+
+impl<'a> From<&'a Incident> for Search<'a> {
+    fn from(incident: &'a Incident) -> Self {
+        let Incident { accused, tried, capabilities, .. } = incident;
+        Self { accused, tried, capabilities: *capabilities }
+    }
+}
+
+/// Picks the target of a rollback.
+pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>) -> Pick {
+    let Search { accused, tried, capabilities } = search;
+    if tried.len() >= MOST_TRIED {
         return Pick::None;
     }
-    let accused = &incident.accused;
     let barred = |candidate: &Deployment| {
         candidate.id == accused.id
             || candidate.artifact.same_as(&accused.artifact)
             || is_condemned(ledger, &candidate.id, &candidate.artifact)
-            || incident.tried.iter().any(|(tried, _)| *tried == candidate.id)
+            || tried.iter().any(|(tried, _)| *tried == candidate.id)
             // What it runs is all there is to ask for it by.
-            || (incident.capabilities.targeting == Targeting::ByCode && candidate.artifact.code.is_empty())
+            || (capabilities.targeting == Targeting::ByCode && candidate.artifact.code.is_empty())
     };
-    match incident.capabilities.targeting {
+    match capabilities.targeting {
         Targeting::PlatformPicks => {
             let Some(history) = history else { return Pick::NeedHistory };
             let picked = platforms_choice(accused, history).filter(|picked| !barred(picked));
@@ -112,6 +131,7 @@ mod tests {
             complete,
             artifact: Artifact { code, spec: "s".into(), migrations: String::new() },
             cloned_from: None,
+            took_ms: None,
             title: String::new(),
         }
     }
@@ -162,7 +182,7 @@ mod tests {
         let list = [superseded(8), superseded(5), superseded(7), superseded(6)];
         let with_good =
             |good: &[u8]| Ledger { good: good.iter().map(|n| superseded(*n)).collect(), ..Ledger::default() };
-        let run = |good: &[u8], list| id(&pick(&with_good(good), &incident(accused.clone()), list));
+        let run = |good: &[u8], list| id(&pick(&with_good(good), (&incident(accused.clone())).into(), list));
         assert_eq!(run(&[5, 6], Some(&list[..])), "d6");
         assert_eq!(run(&[], Some(&list[..])), "d8");
         assert_eq!(run(&[4], None), "d4");
@@ -192,12 +212,12 @@ mod tests {
         ];
         for (why, barred) in barred {
             let list = [barred, fine.clone()];
-            assert_eq!(id(&pick(&ledger, &incident(accused.clone()), Some(&list))), "d3", "{why}");
+            assert_eq!(id(&pick(&ledger, (&incident(accused.clone())).into(), Some(&list))), "d3", "{why}");
         }
         // Unknown code bars nothing but itself: the platform's validation has the last word.
         let unknown = deployment(6, 0, Phase::Superseded, true);
         let accused = deployment(9, 0, Phase::Active, true);
-        assert_eq!(id(&pick(&ledger, &incident(accused), Some(&[unknown]))), "d6");
+        assert_eq!(id(&pick(&ledger, (&incident(accused)).into(), Some(&[unknown]))), "d6");
     }
 
     #[test]
@@ -205,12 +225,12 @@ mod tests {
         let undated = |entry: Deployment| Deployment { created_ms: 0, ..entry };
         let accused = undated(deployment(10, 10, Phase::Active, true));
         let list = [accused.clone(), undated(superseded(9)), undated(superseded(8))];
-        assert_eq!(id(&pick(&Ledger::default(), &incident(accused.clone()), Some(&list))), "d9");
+        assert_eq!(id(&pick(&Ledger::default(), (&incident(accused.clone())).into(), Some(&list))), "d9");
         // One that has no date cannot be told to be the older one.
         let list = [accused.clone(), undated(superseded(9)), superseded(8)];
-        assert_eq!(id(&pick(&Ledger::default(), &incident(accused.clone()), Some(&list))), "d9");
+        assert_eq!(id(&pick(&Ledger::default(), (&incident(accused.clone())).into(), Some(&list))), "d9");
         let list = [accused.clone(), superseded(8), undated(superseded(9))];
-        assert_eq!(id(&pick(&Ledger::default(), &incident(accused), Some(&list))), "d8");
+        assert_eq!(id(&pick(&Ledger::default(), (&incident(accused)).into(), Some(&list))), "d8");
     }
 
     #[test]
@@ -218,12 +238,12 @@ mod tests {
         let mut incident = incident(deployment(9, 9, Phase::Active, true));
         let ledger = Ledger { good: vec![superseded(4), superseded(5)], ..Ledger::default() };
         let list = [deployment(5, 5, Phase::Error, false), superseded(4), superseded(3)];
-        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "d4");
+        assert_eq!(id(&pick(&ledger, (&incident).into(), Some(&list))), "d4");
         incident.tried.push(("d4".into(), Reason::NotValid));
-        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "d3");
+        assert_eq!(id(&pick(&ledger, (&incident).into(), Some(&list))), "d3");
         incident.tried.push(("d3".into(), Reason::NotValid));
         incident.tried.push(("d2".into(), Reason::Warnings));
-        assert_eq!(id(&pick(&ledger, &incident, Some(&list))), "none");
+        assert_eq!(id(&pick(&ledger, (&incident).into(), Some(&list))), "none");
     }
 
     fn any_deployment() -> impl Strategy<Value = Deployment> {
@@ -256,10 +276,10 @@ mod tests {
             let mut incident = incident(accused.clone());
             incident.tried =
                 tried.iter().map(|n| (DeploymentId::from(format!("d{n}")), Reason::NotValid)).collect();
-            let picked = pick(&ledger, &incident, Some(&list));
+            let picked = pick(&ledger, (&incident).into(), Some(&list));
             let mut turned = list.clone();
             turned.reverse();
-            prop_assert_eq!(&pick(&ledger, &incident, Some(&turned)), &picked);
+            prop_assert_eq!(&pick(&ledger, (&incident).into(), Some(&turned)), &picked);
             let Pick::Target(target) = picked else { return Ok(()) };
             prop_assert!(target.id != accused.id && !target.artifact.same_as(&accused.artifact));
             prop_assert!(condemned.iter().all(|(id, ran)| *id != target.id && !ran.same_as(&target.artifact)));

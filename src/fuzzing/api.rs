@@ -107,6 +107,7 @@ fn status() -> AppStatus {
         in_progress_deployment: None,
         pinned_deployment: None,
         last_good_deployment: Some("good".into()),
+        rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: Some(f64::INFINITY),
         platform_read_at: None,

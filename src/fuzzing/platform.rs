@@ -125,7 +125,7 @@ impl Stage {
             poll: Duration::from_secs(15),
             timeout: Duration::from_secs(10),
             reconcile: Duration::from_secs(30),
-            asks_readiness: false,
+            readiness: Duration::ZERO,
         };
         let token = Box::new(|| Ok(SECRET.into()));
         let platform = DigitalOcean::in_process(wire, &config, token).expect("an adapter");

@@ -38,6 +38,7 @@ pub(crate) fn deployment(id: &str) -> Deployment {
             migrations: String::new(),
         },
         cloned_from: None,
+        took_ms: None,
         title: "commit 9a4df0b pushed".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::decision::effect::{Reason, Verb};
 use crate::decision::policy::Policy;
+use crate::decision::readiness::REASONS;
 use crate::decision::rule::{Reading, Verdict};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
 use crate::decision::state::{Outcome, State};
@@ -73,7 +74,8 @@ pub struct AppMetrics {
     pub(super) blind_ms: [AtomicU64; BlindCause::ALL.len()],
     pub(super) pinned: AtomicBool,
     pub(super) paused: AtomicBool,
-    pub(super) ready: AtomicBool,
+    /// Why a rollback would not be made now: a place in [`REASONS`] from 1 on, or 0 when it would.
+    pub(super) unready: AtomicU8,
     /// When the soak ends, as steady milliseconds; zero outside soaks.
     pub(super) soak_until: AtomicI64,
 }
@@ -118,7 +120,7 @@ impl AppMetrics {
             blind_ms: Default::default(),
             pinned: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            ready: AtomicBool::new(false),
+            unready: AtomicU8::new(1 + index_of(&REASONS, &Reason::Blind)),
             soak_until: AtomicI64::new(0),
         }
     }
@@ -201,6 +203,7 @@ impl AppMetrics {
         pinned: bool,
         paused: bool,
         soak_until: Option<Moment>,
+        unready: Option<Reason>,
     ) {
         self.state.store(index_of(&State::WORDS, &state.word()), Ordering::Relaxed);
         for (metrics, reading) in self.rules.iter().zip(readings) {
@@ -209,6 +212,8 @@ impl AppMetrics {
         }
         self.pinned.store(pinned, Ordering::Relaxed);
         self.paused.store(paused, Ordering::Relaxed);
+        let unready = unready.map_or(0, |reason| 1 + index_of(&REASONS, &reason));
+        self.unready.store(unready, Ordering::Relaxed);
         self.soak_until.store(soak_until.map_or(0, Moment::as_millis), Ordering::Relaxed);
     }
 }

@@ -9,6 +9,7 @@ use prometheus::{Encoder, TextEncoder};
 use super::Metrics;
 use super::app::{AppMetrics, DECISIONS, DURATION_BUCKETS, PROBE_RESULTS};
 use crate::clock::Moment;
+use crate::decision::readiness::REASONS;
 use crate::decision::rule::Verdict;
 use crate::decision::sample::BlindCause;
 use crate::decision::state::{Outcome, State};
@@ -130,9 +131,21 @@ const FAMILIES: &[Family] = &[
     }),
     (
         "rearguard_rollback_ready",
-        "1 when the platform's validation says that a target is good; 0 while it was not asked in quiet times.",
+        "1 when there is a target that the platform, asked in quiet times, would accept a rollback to.",
         MetricType::GAUGE,
-        |app, _, out| out.push(flag(app, app.ready.load(Ordering::Relaxed))),
+        |app, _, out| out.push(flag(app, app.unready.load(Ordering::Relaxed) == 0)),
+    ),
+    (
+        "rearguard_rollback_not_ready",
+        "1 for the reason why a rollback would not be made now; blind while nobody was asked yet.",
+        MetricType::GAUGE,
+        |app, _, out| {
+            let current = usize::from(app.unready.load(Ordering::Relaxed));
+            for (n, reason) in REASONS.iter().enumerate() {
+                let labels = [("app", name(app)), ("reason", reason.word())];
+                out.push(gauge(f64::from(u8::from(n + 1 == current)), &labels));
+            }
+        },
     ),
     (
         "rearguard_pinned",

@@ -281,7 +281,7 @@ fn not_without_a_yes(run: &Run, app: usize) {
 fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
     let entries = run.lab.ledger().entries;
     let asked = entries.iter().filter(|entry| entry.who == Who::Guard);
-    let asked: Vec<&Entry> = asked.filter(|entry| entry.operation == Operation::ValidateRollback).collect();
+    let asked: Vec<&Entry> = asked.filter(|entry| entry.operation == Operation::CreateRollback).collect();
     for (n, last) in asked.iter().enumerate() {
         let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
         let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();

@@ -15,6 +15,7 @@ const SOAK: Settings = Settings {
     limits: "{ cooldown: 1s, max_rollbacks: 5 }",
     rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
     reconcile: "1s",
+    readiness: "0s",
 };
 
 /// The configuration in which the old name means another app.

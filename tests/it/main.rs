@@ -9,6 +9,7 @@ mod apps;
 mod binary;
 mod faults;
 mod people;
+mod ready;
 mod shell;
 mod stories;
 mod world;

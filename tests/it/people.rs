@@ -14,6 +14,7 @@ const LONG_SOAK: Settings = Settings {
     limits: "{ cooldown: 1s, max_rollbacks: 5 }",
     rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
     reconcile: "1s",
+    readiness: "0s",
 };
 
 #[tokio::test(flavor = "multi_thread")]

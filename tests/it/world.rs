@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) limits: &'static str,
     pub(crate) rules: &'static str,
     pub(crate) reconcile: &'static str,
+    pub(crate) readiness: &'static str,
 }
 
 impl Default for Settings {
@@ -44,6 +45,7 @@ impl Default for Settings {
             limits: "{ cooldown: 1s, max_rollbacks: 5 }",
             rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
             reconcile: "1s",
+            readiness: "0s",
         }
     }
 }
@@ -76,14 +78,14 @@ impl World {
     pub(crate) fn yaml(&self, settings: &Settings) -> String {
         let base = self.lab.base_url.as_str().trim_end_matches('/');
         let folder = self.folder.path().display();
-        let Settings { mode, watch, soak, rollback, limits, rules, reconcile } = settings;
+        let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness } = settings;
         format!(
             "\
 listen: 127.0.0.1:0
 state: {folder}/rearguard.db
 admin_token_file: {folder}/admin
 platforms:
-  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile} }}
+  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness} }}
 control_probes:
   - {{ url: {base}/up, period: 1s, timeout: 500ms }}
 apps:

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::config::{PlatformKind, TokenSource, schema, summary, warnings};
+use crate::config::{PlatformKind, TokenSource, schema, summary};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy};
 use crate::decision::sample::Window;
 
@@ -201,6 +201,7 @@ stops everything when more than 3 apps want a rollback within a minute
 platform ocean: DigitalOcean App Platform
   api       https://api.digitalocean.com/, token from file /etc/rearguard/do.token
   paces     poll every 15s, request timeout 10s, unanswered writes looked for 30s
+  readiness to roll back asked for every 10m in quiet times
 
 control probe https://www.example.com/: every 5s, timeout 2s
 

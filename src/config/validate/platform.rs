@@ -1,6 +1,7 @@
 //! Platform accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use url::Url;
 
@@ -44,10 +45,7 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
     let range = &defaults::REQUEST_TIMEOUT_RANGE;
     let timeout = time("timeout", raw.timeout, defaults::REQUEST_TIMEOUT, range);
     let reconcile = time("reconcile", raw.reconcile, defaults::RECONCILE, &defaults::RECONCILE_RANGE);
-    let readiness = raw.readiness.map(|Span(readiness)| readiness).unwrap_or_default();
-    if !readiness.is_zero() && readiness != defaults::READINESS {
-        spot.key("readiness").wrong("is not available yet; allowed is 0s, 10m, or to leave it out");
-    }
+    let readiness = readiness(&spot.key("readiness"), raw.readiness);
     Some(PlatformConfig {
         name: name?.into(),
         kind: kind?,
@@ -56,7 +54,7 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
         poll: poll?,
         timeout: timeout?,
         reconcile: reconcile?,
-        asks_readiness: !readiness.is_zero(),
+        readiness: readiness?,
     })
 }
 
@@ -126,4 +124,12 @@ fn api(spot: &Spot, text: Option<&Text>) -> Option<Url> {
     let path = api.path().trim_end_matches('/').to_owned();
     api.set_path(&path);
     Some(api)
+}
+
+/// Zero is never.
+fn readiness(spot: &Spot, given: Option<Span>) -> Option<Duration> {
+    if let Some(Span(Duration::ZERO)) = given {
+        return Some(Duration::ZERO);
+    }
+    duration(spot, given, defaults::READINESS, &defaults::READINESS_RANGE)
 }

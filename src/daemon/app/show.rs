@@ -43,7 +43,7 @@ impl App {
         let pinned = self.view.value().is_some_and(|view| view.pinned.is_some())
             || state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there);
         let paused = self.shell.paused.is_paused(&self.config.id);
-        self.metrics.show(state, &readings, pinned, paused, soak_until);
+        self.metrics.show(state, &readings, pinned, paused, soak_until, self.unreadiness());
     }
 }
 

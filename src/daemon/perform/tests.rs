@@ -133,6 +133,7 @@ fn deployment(id: &str) -> Deployment {
         complete: true,
         artifact: Artifact::default(),
         cloned_from: None,
+        took_ms: None,
         title: String::new(),
     }
 }
@@ -231,6 +232,7 @@ impl Scene {
             config: Arc::new(config.platforms[0].clone()),
             slices: super::super::poll::Slices::default(),
             turns: Arc::new(tokio::sync::Semaphore::new(1)),
+            questions: Arc::default(),
         };
         let seat = Seat::new(Wanted { config: Arc::new(config.apps[0].clone()), account });
         let (_most, most) = watch::channel(self.most);

@@ -47,7 +47,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     // A target that was chosen stays chosen until it is struck out.
     let chosen = match target {
         Some(target) => Pick::Target(target),
-        None => target::pick(&draft.ledger, &draft.incident, Some(history)),
+        None => target::pick(&draft.ledger, (&draft.incident).into(), Some(history)),
     };
     let target = match chosen {
         Pick::Target(target) => target,
@@ -129,7 +129,7 @@ fn ask_again(policy: &Policy, mut draft: Draft, answer: &Answer, seen: &Observat
 }
 
 /// Whether the policy accepts what the platform says.
-fn accept(policy: &Policy, validation: &Validation) -> Result<(), (Reason, String)> {
+pub(in crate::decision) fn accept(policy: &Policy, validation: &Validation) -> Result<(), (Reason, String)> {
     if !validation.valid {
         let code = validation.error.as_ref().map_or("", |error| error.code.as_str());
         return Err(match code {

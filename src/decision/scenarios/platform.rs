@@ -120,6 +120,7 @@ impl Platform {
             complete: false,
             artifact,
             cloned_from: source.filter(|_| repeats).cloned(),
+            took_ms: None,
             title: String::new(),
         });
         self.in_progress = Some(id.clone());

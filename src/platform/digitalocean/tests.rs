@@ -30,7 +30,7 @@ fn config(api: &str, timeout: Duration) -> PlatformConfig {
         poll: Duration::from_secs(30),
         timeout,
         reconcile: Duration::from_secs(60),
-        asks_readiness: false,
+        readiness: Duration::ZERO,
     }
 }
 

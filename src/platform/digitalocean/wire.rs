@@ -209,9 +209,17 @@ impl Deployment {
             created_ms: millis(&self.created_at).unwrap_or(0),
             complete: phase == Phase::Active || self.progress.all_succeeded(),
             cloned_from: named(&self.cloned_from),
+            took_ms: self.took_ms(),
             title: one_line(&self.cause, TITLE),
             artifact: Artifact { code: self.code(), spec: digests.whole, migrations: digests.migrations },
         })
+    }
+
+    /// From its creation to the end of its last step, where all of them succeeded.
+    fn took_ms(&self) -> Option<u64> {
+        let ended = self.progress.steps.iter().filter_map(|step| millis(&step.ended_at)).max();
+        let took = ended?.checked_sub(millis(&self.created_at)?)?;
+        u64::try_from(took).ok().filter(|_| self.progress.all_succeeded())
     }
 
     fn code(self) -> Vec<(String, String)> {
@@ -252,6 +260,15 @@ struct Progress {
     success_steps: Count,
     #[serde(deserialize_with = "lenient")]
     error_steps: Count,
+    #[serde(deserialize_with = "lenient")]
+    steps: Vec<Step>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Step {
+    #[serde(deserialize_with = "lenient")]
+    ended_at: String,
 }
 
 impl Progress {
@@ -406,6 +423,29 @@ mod tests {
         for (json, complete) in table {
             assert_eq!(deployment(&format!(r#"{{"id":"d",{json}}}"#)).complete, complete, "{json}");
         }
+    }
+
+    #[test]
+    fn a_deployment_took_until_the_end_of_its_last_step() {
+        let took = |json: &str| {
+            let created = r#""id":"d","created_at":"2026-11-21T12:00:00Z""#;
+            deployment(&format!("{{{created},{json}}}")).took_ms
+        };
+        let steps =
+            r#""steps":[{"ended_at":"2026-11-21T12:01:40.5Z"},{"ended_at":"2026-11-21T12:00:10Z"},7]"#;
+        let done = r#""total_steps":2,"success_steps":2"#;
+        assert_eq!(took(&format!(r#""progress":{{{done},{}}}"#, steps.replace(",7", ""))), Some(100_500));
+        assert_eq!(
+            took(&format!(r#""progress":{{{done},{steps}}}"#)),
+            None,
+            "a list with something odd says nothing"
+        );
+        assert_eq!(took(&format!(r#""progress":{{"total_steps":2,{}}}"#, steps.replace(",7", ""))), None);
+        assert_eq!(took(&format!(r#""progress":{{{done}}}"#)), None);
+        assert_eq!(
+            took(&format!(r#""progress":{{{done},"steps":[{{"ended_at":"2026-11-21T11:00:00Z"}}]}}"#)),
+            None
+        );
     }
 
     #[test]

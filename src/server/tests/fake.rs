@@ -69,6 +69,7 @@ fn app(name: &str) -> AppStatus {
         in_progress_deployment: None,
         pinned_deployment: None,
         last_good_deployment: Some("d1".into()),
+        rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: None,
         platform_read_at: Some(Timestamp::UNIX_EPOCH),

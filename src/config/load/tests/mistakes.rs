@@ -91,8 +91,8 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         (added("app", "freeze: {}"), "apps[0].freeze: is not available yet"),
         (added("file", "freeze: {}"), "freeze: is not available yet"),
         (
-            added("platform", "readiness: 5m"),
-            "platforms[0].readiness: is not available yet; allowed is 0s, 10m",
+            added("platform", "readiness: 5s"),
+            "platforms[0].readiness: 5s is out of range; allowed is 1m to 24h",
         ),
         (
             with("kind: digitalocean", "kind: sevalla"),
@@ -240,15 +240,7 @@ f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
     assert_eq!(config.apps[0].policy.rules.len(), 3);
     assert_eq!(config.apps[0].policy.restart_first, Some(std::time::Duration::from_secs(90)));
     assert_eq!(config.control_probes.len(), 1);
-    // The default of what is not there yet, spelled out: let through, but not in silence.
-    assert_eq!(
-        warnings(&config),
-        [
-            "platform ocean: readiness is not available yet: outside incidents nobody asks whether a rollback would work"
-        ]
-    );
-    assert!(summary(&config).contains("  warning   readiness is not available yet: "));
-    assert!(warnings(&parse("f.yaml", FULL).unwrap()).is_empty());
+    assert_eq!(config.platforms[0].readiness, std::time::Duration::from_secs(600));
 }
 
 #[test]

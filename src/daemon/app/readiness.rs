@@ -1,0 +1,102 @@
+//! When an app's task asks for its readiness to roll back, and what it shows of the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::App;
+use crate::clock::Moment;
+use crate::daemon::ready::{Question, Readiness, ask};
+use crate::decision::effect::Reason;
+use crate::decision::policy::Mode;
+use crate::decision::state::{Situation, State};
+use crate::platform::pace::is_for_acting;
+
+/// A question that could not be put, or whose answer may be different in a moment, is put again after this time at the
+/// latest.
+const AGAIN: Duration = Duration::from_secs(60);
+
+impl App {
+    /// Whether a question may be put at all: the app is to be rolled back if need be, and it is quiet.
+    pub(super) fn may_ask(&self) -> bool {
+        let is_quiet = |state: &State| {
+            matches!(
+                state.situation,
+                Situation::Learning { live: Some(_) } | Situation::Steady { .. } | Situation::Watching(_)
+            ) && state.ledger.soft_pin.is_none()
+        };
+        !self.account.config.readiness.is_zero()
+            && self.config.policy.mode != Mode::Observe
+            && self.asking.is_none()
+            && self.performing.is_none()
+            && !self.is_retiring
+            && self.view.fault.is_none()
+            && self.view.value().is_some_and(|view| view.active.is_some() && view.in_progress.is_none())
+            && self.state.as_ref().is_some_and(is_quiet)
+            && !self.shell.paused.is_paused(&self.config.id)
+    }
+
+    /// Puts the question when it is due. What is left of the rate limit is for acting.
+    pub(super) fn ask_readiness(&mut self, now: Moment) {
+        if now < self.next_question || !self.may_ask() {
+            return;
+        }
+        let budget = self.account.platform.budget();
+        if is_for_acting(budget) || budget.hold_reads.is_some() {
+            self.next_question = now + AGAIN;
+            return;
+        }
+        let (Some(state), Some(view)) = (&self.state, self.view.value()) else { return };
+        if !std::mem::replace(&mut self.has_turn, true) {
+            let turn = self.account.questions.next(now, budget);
+            if turn > now {
+                self.next_question = turn;
+                return;
+            }
+        }
+        (self.has_turn, self.next_question) = (false, now + self.account.config.readiness);
+        self.asking = Some(Box::pin(ask(Question {
+            config: Arc::clone(&self.config),
+            platform: Arc::clone(&self.account.platform),
+            clock: Arc::clone(&self.shell.clock),
+            state: state.clone(),
+            view: view.clone(),
+        })));
+    }
+
+    pub(super) fn take_readiness(&mut self, readiness: Option<Readiness>) {
+        self.asking = None;
+        // The list of deployments may lag behind what is live.
+        let is_final = |readiness: &Readiness| {
+            !matches!(readiness.obstacle, Some((Reason::NoTarget | Reason::InProgress, _)))
+        };
+        if !readiness.as_ref().is_some_and(is_final) {
+            self.next_question = self.next_question.min(self.shell.clock.now() + AGAIN);
+        }
+        if let Some(readiness) = readiness {
+            self.readiness = Some(Box::new(readiness));
+        }
+    }
+
+    /// What was found out is about the deployment that was live then.
+    pub(super) fn forget_old_readiness(&mut self, now: Moment) {
+        let live = self.view.value().and_then(|view| view.active.as_ref()).map(|active| &active.id);
+        if self.readiness.as_ref().is_some_and(|readiness| Some(&readiness.live) != live) {
+            self.readiness = None;
+            self.next_question = self.next_question.min(now);
+        }
+    }
+
+    /// Why a rollback would not be made now, or nobody knows; none when it would.
+    pub(in crate::daemon) fn unreadiness(&self) -> Option<Reason> {
+        if self.config.policy.mode == Mode::Observe {
+            return Some(Reason::ObserveMode);
+        }
+        if self.shell.paused.is_paused(&self.config.id) {
+            return Some(Reason::Paused);
+        }
+        match &self.readiness {
+            None => Some(Reason::Blind),
+            Some(readiness) => readiness.obstacle.as_ref().map(|(reason, _)| *reason),
+        }
+    }
+}

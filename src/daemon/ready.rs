@@ -1,0 +1,146 @@
+//! Readiness to roll back: in quiet times each app's platform is asked what a rollback would meet, so that an app that is
+//! not ready says so before an incident and not during it. Nothing is written, and nothing is decided by the answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+use crate::config::AppConfig;
+use crate::decision::capability::Support;
+use crate::decision::effect::{Condition, Reason};
+use crate::decision::observation::{AppView, Deployment};
+use crate::decision::readiness;
+use crate::decision::state::State;
+use crate::ids::DeploymentId;
+use crate::platform::{Budget, Goal, Platform, PlatformError};
+
+/// The share of an account's rate limit that goes to these questions at most: a quarter. The poll has its own.
+const SHARE: u32 = 4;
+/// The requests of a question: the app's deployments, and the dry run.
+const REQUESTS: u32 = 2;
+
+/// What was found out, and of which deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Readiness {
+    /// The deployment that a rollback would go back from.
+    pub(super) live: DeploymentId,
+    pub(super) asked_at: Moment,
+    /// What it would go back to.
+    pub(super) target: Option<Deployment>,
+    /// What is in the way, and the platform's code or words for it.
+    pub(super) obstacle: Option<(Reason, String)>,
+    pub(super) warnings: Vec<Condition>,
+    /// Who checked.
+    pub(super) by: Support,
+    /// How long a rollback takes, by the app's earlier ones.
+    pub(super) expected: Option<Duration>,
+}
+
+/// The turns of an account: so many questions in its rate limit's window, each at a time of its own.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<Moment>);
+
+impl Turns {
+    /// The next turn that is free, from `now` on.
+    pub(super) fn next(&self, now: Moment, budget: Budget) -> Moment {
+        let gap =
+            budget.limit.map_or(Duration::ZERO, |limit| budget.window * REQUESTS / (limit / SHARE).max(1));
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*free).max(now);
+        *free = turn + gap;
+        turn
+    }
+}
+
+/// What a question needs.
+pub(super) struct Question {
+    pub(super) config: Arc<AppConfig>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) state: State,
+    pub(super) view: AppView,
+}
+
+/// Asks. `None` when it was not to be had: then the last answer stands, and gets old.
+pub(super) async fn ask(question: Question) -> Option<Readiness> {
+    let Question { config, platform, clock, state, view } = question;
+    let live = view.active.as_ref()?.id.clone();
+    let history = match platform.deployments(&config.id).await {
+        Ok(answered) => answered.value,
+        Err(error) => return unanswered(live, clock.now(), &error),
+    };
+    let blank = Readiness {
+        live: live.clone(),
+        asked_at: clock.now(),
+        target: None,
+        obstacle: None,
+        warnings: Vec::new(),
+        by: view.capabilities.validate,
+        expected: readiness::expected_ms(&history).map(Duration::from_millis),
+    };
+    let target = match readiness::target(&config.policy, &state, &view, &history, clock.now()) {
+        Ok(target) => target,
+        Err(reason) => return Some(Readiness { obstacle: Some((reason, String::new())), ..blank }),
+    };
+    let goal = Goal { accused: &live, target: &target.id, code: &target.artifact.code };
+    let validation = match platform.validate_rollback(&config.id, goal).await {
+        Ok(answered) => answered.value,
+        Err(error) => {
+            let unanswered = unanswered(live.clone(), clock.now(), &error)?;
+            return Some(Readiness { target: Some(target), ..unanswered });
+        }
+    };
+    let obstacle = readiness::verdict(&config.policy, &validation).err();
+    Some(Readiness {
+        target: Some(target),
+        obstacle,
+        warnings: validation.warnings,
+        by: validation.by,
+        ..blank
+    })
+}
+
+/// A question that the platform refuses is an answer: in an incident it would be refused as well.
+fn unanswered(live: DeploymentId, asked_at: Moment, error: &PlatformError) -> Option<Readiness> {
+    let reason = match error {
+        PlatformError::Denied { .. } => Reason::Denied,
+        PlatformError::Refused { .. } | PlatformError::NotFound | PlatformError::Unsupported(_) => {
+            Reason::NotValid
+        }
+        PlatformError::NotConnected(_) | PlatformError::Ambiguous(_) | PlatformError::RateLimited { .. } => {
+            return None;
+        }
+    };
+    Some(Readiness {
+        live,
+        asked_at,
+        target: None,
+        obstacle: Some((reason, format!("failed to {error}"))),
+        warnings: Vec::new(),
+        by: Support::Native,
+        expected: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_apps_take_turns_within_a_quarter_of_the_limit() {
+        let turns = Turns::default();
+        let hour = Duration::from_secs(3_600);
+        let budget = Budget { limit: Some(5_000), window: hour, ..Budget::default() };
+        let now = Moment::from_millis(1_000);
+        assert_eq!(turns.next(now, budget), now);
+        let last = (1..1_000).map(|_| turns.next(now, budget)).last().expect("turns");
+        assert_eq!(last.since(now).as_secs(), 999 * 2 * 3_600 / 1_250);
+        assert_eq!(
+            turns.next(now + hour * 5, budget),
+            now + hour * 5,
+            "nobody waits for turns that nobody took"
+        );
+        let unknown = Turns::default();
+        assert_eq!([1, 2].map(|_| unknown.next(now, Budget::default())), [now, now]);
+    }
+}
