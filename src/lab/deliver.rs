@@ -117,6 +117,7 @@ pub(crate) async fn deliver(answer: Answer, fault: Option<Kind>, stop: &Cancella
         Kind::InvalidUtf8 => whole(answer.with_body(b"{\"app\":{\"id\":\"\xff\xfe\xc3\x28\"}}".as_slice())),
         Kind::WrongTypes
         | Kind::UnknownFields
+        | Kind::UnknownWords
         | Kind::MissingIds
         | Kind::Reordered
         | Kind::Duplicated
@@ -244,6 +245,9 @@ fn mangle(value: &mut Value, how: &Kind) {
     }
 }
 
+/// The keys of words from a closed set, on either platform.
+const CLOSED: [&str; 5] = ["phase", "status", "type", "trigger", "source"];
+
 fn mangle_object(object: &mut Map<String, Value>, how: &Kind) {
     if *how == Kind::MissingIds {
         object.remove("id");
@@ -252,11 +256,16 @@ fn mangle_object(object: &mut Map<String, Value>, how: &Kind) {
         *total = json!(total.as_u64().unwrap_or(0) + 1);
     }
     for (key, value) in object.iter_mut() {
+        if *how == Kind::UnknownWords && value.is_string() && CLOSED.contains(&key.as_str()) {
+            *value = json!("NEW_IN_2031");
+        }
         // Lists of lists keep their inside: what is tried is the list of apps or deployments.
         if !(matches!(how, Kind::Reordered | Kind::Duplicated) && key == "spec") {
             mangle(value, how);
         }
-        if let (Kind::MissingIds | Kind::UnknownFields, Value::Array(list)) = (how, value) {
+        if let (Kind::MissingIds | Kind::UnknownFields | Kind::UnknownWords, Value::Array(list)) =
+            (how, value)
+        {
             list.iter_mut().for_each(|item| mangle(item, how));
         }
     }

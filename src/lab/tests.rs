@@ -202,6 +202,8 @@ async fn the_json_can_be_twisted() {
     assert_eq!(list(Some(Kind::Duplicated)).await["apps"].as_array().map(Vec::len), Some(4));
     assert_eq!(list(Some(Kind::WrongTotal)).await["meta"]["total"], 3);
     assert!(list(Some(Kind::WrongTypes)).await["apps"].is_object());
+    let strange = list(Some(Kind::UnknownWords)).await;
+    assert_eq!(strange["apps"][0]["active_deployment"]["phase"], "NEW_IN_2031");
     let nameless = list(Some(Kind::MissingIds)).await;
     assert_eq!(nameless["apps"][1].get("id"), None);
     assert_eq!(nameless["apps"][1]["active_deployment"].get("id"), None);
@@ -352,6 +354,7 @@ async fn sevallas_answers_come_broken_in_its_own_form() {
     assert_eq!(list(Some(Kind::Duplicated)).await["data"].as_array().map(Vec::len), Some(4));
     assert_eq!(list(Some(Kind::WrongTotal)).await["total"], 3);
     assert!(list(Some(Kind::WrongTypes)).await["data"].is_object());
+    assert_eq!(list(Some(Kind::UnknownWords)).await["data"][1]["status"], "NEW_IN_2031");
     assert_eq!(list(Some(Kind::MissingIds)).await["data"][1].get("id"), None);
     assert!(list(Some(Kind::UnknownFields)).await["data"][0].get("x_new_in_2031").is_some());
     assert!(
