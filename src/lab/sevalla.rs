@@ -82,7 +82,7 @@ fn admitted(
     (answered, fault)
 }
 
-/// A page of every app on the shelf, newest first [docs].
+/// A page of every app on the shelf, newest first \[docs\].
 fn list(world: &mut World, call: &Call) -> Answer {
     let now = world.now();
     let all: Vec<usize> = {
@@ -227,7 +227,7 @@ fn write(request: &Request<'_>, call: &Call, hint: Hint) -> Result<Write, Refusa
     }
 }
 
-/// A rollback takes no body [OAS], and the official client sends one.
+/// A rollback takes no body \[OAS\], and the official client sends one.
 fn rollback(request: &Request<'_>, hint: Hint) -> Result<Write, Refusal> {
     let body: Value = serde_json::from_slice(request.body).unwrap_or_default();
     match (body["deployment_id"].as_str(), hint) {

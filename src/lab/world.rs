@@ -169,9 +169,10 @@ impl World {
             Ok(deployment) => {
                 entry.applied_ms = Some(at);
                 entry.deployment.clone_from(deployment);
-                let made = deployment.as_ref().and_then(|id| app.place_of(id));
-                if let (None, Some(made)) = (&entry.target, made) {
-                    entry.target = app.deployments[made].goes_back_to().map(str::to_owned);
+                if entry.operation == Operation::CreateRollback {
+                    let made = deployment.as_ref().and_then(|id| app.place_of(id));
+                    let target = made.and_then(|made| app.deployments[made].goes_back_to());
+                    entry.target = target.map(str::to_owned).or(entry.target.take());
                 }
             }
             Err(refusal) => entry.refused = Some(refusal.message.clone()),

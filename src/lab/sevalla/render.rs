@@ -210,7 +210,7 @@ pub(super) fn key(token: Option<&Token>) -> Value {
     json!({ "name": name, "expires_at": null, "company_id": company(), "status": "active" })
 }
 
-/// "Reflecting the most recent deployment" [OAS].
+/// "Reflecting the most recent deployment" \[OAS\].
 fn status_of_app(app: &App) -> &'static str {
     match app.deployments.last().map(|row| status(app, row)) {
         Some("waiting" | "inProgress") => "deploymentInProgress",
@@ -242,7 +242,7 @@ fn is_hidden(row: &Deployment, unknowns: Unknowns) -> bool {
         }
 }
 
-/// A free text [OAS]. The platform's own doings do not occur on Sevalla.
+/// A free text \[OAS\]. The platform's own doings do not occur on Sevalla.
 fn trigger(row: &Deployment, unknowns: Unknowns) -> &'static str {
     match (&row.cause, unknowns.rollback_trigger) {
         (Cause::Push, _) => "AUTO_DEPLOY_ON_PUSH",

@@ -126,7 +126,7 @@ fn call(request: &Request<'_>, shelf: Shelf, operation: Operation, rest: &[&str]
     })
 }
 
-/// Defaults 25 and 0 [OAS]; what is outside the bounds is refused \[inferred\].
+/// Defaults 25 and 0 \[OAS\]; what is outside the bounds is refused \[inferred\].
 fn page(query: &str) -> Option<Page> {
     let number =
         |key, default: usize| values(query, key).next().map_or(Some(default), |text| text.parse().ok());
