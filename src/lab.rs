@@ -1,12 +1,13 @@
-//! The lab: a built-in App Platform behind `rearguard demo`, `rearguard lab` and the tests.
+//! The lab: a built-in platform behind `rearguard demo`, `rearguard lab` and the tests.
 //!
 //! A stateful model, not a script of expected calls: apps whose deployments move through their phases in time,
 //! the rollback verbs with their pin, the apps' own sites, faults between platform and caller, people who
-//! interfere, and a ledger of every write as it was received and whether it was carried out. What DigitalOcean
-//! leaves undocumented is a switch in [`Unknowns`].
+//! interfere, and a ledger of every write as it was received and whether it was carried out. An app is on
+//! DigitalOcean or on Sevalla ([`AppKind`]); what either leaves undocumented is a switch in [`Unknowns`].
 //!
 //! ```text
 //! HTTP /v2/*  ─ digitalocean ┐                       ┌ model   (pure, explicit time)
+//! HTTP /v3/*  ─ sevalla      │                       │
 //! HTTP /sites/*, /up ─ site  ├─ lock ─ world ────────┼ faults, rate limits
 //! HTTP /lab/* ─ control      │  (never across await) └ ledger  (the oracle)
 //! Lab's own methods          ┘
@@ -20,12 +21,17 @@ mod control;
 mod deliver;
 mod digitalocean;
 mod fault;
+mod gate;
 mod handle;
+mod kind;
 mod ledger;
 mod model;
 mod rate;
 mod release;
+mod request;
+mod sevalla;
 mod site;
+mod traffic;
 mod unknowns;
 mod world;
 
@@ -44,12 +50,14 @@ use url::Url;
 pub use app::{AppState, Cause, Deployment, Phase, STEPS, Who};
 pub use control::Action;
 pub use fault::{Fault, Kind, Target, When};
+pub use kind::{AppKind, Source};
 pub use ledger::{Entry, Ledger, Operation};
 pub use model::Durations;
-pub use rate::RateLimit;
+pub use rate::{RateLimit, Tiers};
 pub use release::{Fate, Health, Image, Release};
 pub use unknowns::{
-    Allowed, Busy, ClonedFrom, Pin, Replaced, RevertCause, RevertTo, Shown, Unknowns, WhilePinned, Zeros,
+    Allowed, Busy, ClonedFrom, Hint, NullImage, Pin, Replaced, RevertCause, RevertTo, RollbackRule,
+    RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,
 };
 use world::World;
 

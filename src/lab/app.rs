@@ -1,11 +1,14 @@
 //! An app of the lab and its deployments: the data the model moves.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::kind::AppKind;
 use super::release::{Fate, Health, Release, Reply, hex};
+use super::traffic::Traffic;
 
 /// A deployment's phase [godo: `DeploymentPhase`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,11 @@ pub enum Cause {
         /// The target's id.
         target: String,
     },
+    /// The image of an earlier deployment was asked for by its name.
+    Redeploy {
+        /// The newest deployment of that image.
+        target: String,
+    },
     /// The undoing of a rollback.
     Revert,
     /// A restart.
@@ -107,6 +115,8 @@ pub struct Deployment {
     pub created_ms: i64,
     /// The last change of phase.
     pub updated_ms: i64,
+    /// When it stopped waiting.
+    pub started_ms: Option<i64>,
     /// When it went live.
     pub live_ms: Option<i64>,
     /// The deployment that was live when it was created.
@@ -132,14 +142,27 @@ impl Deployment {
         self.live_ms.is_some()
     }
 
-    /// A person's or the guard's rollback made it.
+    /// A person's or the guard's rollback made it, whichever way the platform has for one.
     pub fn is_rollback(&self) -> bool {
-        matches!(self.cause, Cause::Rollback { .. })
+        matches!(self.cause, Cause::Rollback { .. } | Cause::Redeploy { .. })
+    }
+
+    /// The deployment that it repeats.
+    pub fn goes_back_to(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Rollback { target } | Cause::Redeploy { target } | Cause::AutoRollback { target } => {
+                Some(target)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn enter(&mut self, phase: Phase, at: i64) {
         self.phase = phase;
         self.updated_ms = at;
+        if !phase.is_terminal() {
+            self.started_ms = self.started_ms.or(Some(at));
+        }
         self.steps_done = match phase {
             Phase::Building => 1,
             Phase::PendingDeploy => 3,
@@ -151,10 +174,8 @@ impl Deployment {
 
     /// How its site answers when nothing overrides it.
     pub(crate) fn health(&self) -> Health {
-        match (&self.cause, self.release.when_rolled_back) {
-            (Cause::Rollback { .. } | Cause::AutoRollback { .. }, Some(health)) => health,
-            _ => self.release.health,
-        }
+        let when_rolled_back = self.release.when_rolled_back.filter(|_| self.goes_back_to().is_some());
+        when_rolled_back.unwrap_or(self.release.health)
     }
 }
 
@@ -170,13 +191,15 @@ pub(crate) struct Rendered {
 pub(crate) struct App {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) kind: AppKind,
     pub(crate) region: String,
     pub(crate) created_ms: i64,
     /// Oldest first.
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) active: Option<usize>,
     pub(crate) in_progress: Option<usize>,
-    pub(crate) pending: Option<usize>,
+    /// Those that wait for their turn, first come first.
+    pub(crate) queue: VecDeque<usize>,
     pub(crate) pinned: Option<usize>,
     /// The release the desired spec stands for: that of the newest deployment that was not a rollback, or of
     /// the target once a rollback is committed.
@@ -194,6 +217,8 @@ pub(crate) struct App {
     pub(crate) deleted: bool,
     /// Requests its site has answered.
     pub(crate) served: u64,
+    /// What it answered of late, where the platform counts that.
+    pub(crate) traffic: Traffic,
     /// When the deployment in progress takes its next step.
     pub(crate) due: Option<i64>,
     /// Its JSON, until something changes.
@@ -207,6 +232,11 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn active(&self) -> Option<&Deployment> {
         self.active.map(|place| &self.deployments[place])
+    }
+
+    /// The one whose turn comes next.
+    pub(crate) fn pending(&self) -> Option<usize> {
+        self.queue.front().copied()
     }
 
     pub(crate) fn place_of(&self, deployment: &str) -> Option<usize> {
@@ -225,6 +255,9 @@ impl App {
         let reply = health.reply(self.served, now - since);
         let version = live.release.version.clone();
         self.served += 1;
+        if self.kind.source().is_some() {
+            self.traffic.add(now, reply);
+        }
         Some((reply, version))
     }
 
@@ -247,13 +280,17 @@ pub struct AppState {
     pub id: String,
     /// Its name, also the name of its site.
     pub name: String,
+    /// Its platform, and what it is made from.
+    pub kind: AppKind,
+    /// Whether pushes are deployed, where the platform has a switch for it.
+    pub auto_deploy: Option<bool>,
     /// The version that is live.
     pub version: Option<String>,
     /// The live deployment.
     pub active: Option<String>,
     /// The deployment being built or rolled out.
     pub in_progress: Option<String>,
-    /// The deployment waiting for its turn.
+    /// The deployment whose turn comes next.
     pub pending: Option<String>,
     /// The deployment the app is pinned to.
     pub pinned: Option<String>,
@@ -277,10 +314,12 @@ impl From<&App> for AppState {
         Self {
             id: app.id.clone(),
             name: app.name.clone(),
+            kind: app.kind,
+            auto_deploy: app.kind.auto_deploy(),
             version: app.active().map(|live| live.release.version.clone()),
             active: app.id_at(app.active),
             in_progress: app.id_at(app.in_progress),
-            pending: app.id_at(app.pending),
+            pending: app.id_at(app.pending()),
             pinned: app.id_at(app.pinned),
             spec_version: app.spec.version.clone(),
             job_runs: app.job_runs.clone(),

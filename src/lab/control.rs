@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::app::{App, AppState, Who};
 use super::fault::Fault;
+use super::kind::{AppKind, Source};
 use super::ledger::Operation;
 use super::model::Write;
 use super::rate::RateLimit;
@@ -43,7 +44,7 @@ pub enum Action {
     /// A rollback: a pin the guard did not make.
     Rollback {
         /// The target's id, or the newest deployment of this version that was live; the deployment that was
-        /// live before the live one when absent.
+        /// live before the live one when absent. An application on Sevalla takes none: the platform picks.
         #[serde(default)]
         to: Option<String>,
         /// Whether to commit at once.
@@ -58,6 +59,11 @@ pub enum Action {
     Maintenance,
     /// The platform's autoscaler.
     Autoscale,
+    /// Lets pushes be deployed, or keeps them from it, on Sevalla.
+    SetAutoDeploy {
+        /// Whether they are deployed.
+        on: bool,
+    },
     /// The platform's own rollback.
     AutoRollback {
         /// As in a rollback.
@@ -78,9 +84,9 @@ pub(super) fn act(world: &mut World, name: &str, action: Action) -> Result<Optio
             (Operation::CancelDeployment, Who::Person, Write::Cancel { deployment })
         }
         Action::Rollback { to, skip_pin } => {
-            let target = target(app, to)?;
-            (Operation::CreateRollback, Who::Person, Write::Rollback { target, skip_pin })
+            (Operation::CreateRollback, Who::Person, rollback(app, to, skip_pin)?)
         }
+        Action::SetAutoDeploy { on } => (Operation::SetAutoDeploy, Who::Person, Write::SetAutoDeploy { on }),
         Action::Commit => (Operation::CommitRollback, Who::Person, Write::Commit),
         Action::Revert => (Operation::RevertRollback, Who::Person, Write::Revert),
         Action::Maintenance => (Operation::Maintenance, Who::Platform, Write::Maintenance),
@@ -92,6 +98,18 @@ pub(super) fn act(world: &mut World, name: &str, action: Action) -> Result<Optio
     world
         .write(Asked { place, who, operation, write }, None)
         .map_err(|refusal| LabError::Refused { status: refusal.status, message: refusal.message })
+}
+
+/// The rollback of a person on the app's platform.
+fn rollback(app: &App, to: Option<String>, skip_pin: bool) -> Result<Write, LabError> {
+    match (app.kind.source(), to) {
+        (None | Some(Source::StaticSite), to) => Ok(Write::Rollback { target: target(app, to)?, skip_pin }),
+        (Some(_), None) => Ok(Write::PickedRollback),
+        (Some(_), Some(_)) => {
+            let message = "the platform picks what an application goes back to".to_owned();
+            Err(LabError::Refused { status: 400, message })
+        }
+    }
 }
 
 fn target(app: &App, to: Option<String>) -> Result<String, LabError> {
@@ -147,6 +165,9 @@ fn answered<T: Serialize>(result: Result<T, LabError>) -> Answered {
 #[serde(deny_unknown_fields)]
 struct NewApp {
     name: String,
+    /// DigitalOcean's when absent.
+    #[serde(default)]
+    kind: AppKind,
     #[serde(default)]
     release: Release,
     /// That many apps, named `{name}-00000` and on, each with version v1.
@@ -156,8 +177,11 @@ struct NewApp {
 
 async fn create_app(State(lab): State<Lab>, Json(new): Json<NewApp>) -> Answered {
     match new.count {
-        Some(count) => answered(lab.create_apps(&new.name, count).map(|()| json!({ "created": count }))),
-        None => answered(lab.create_app(&new.name, new.release)),
+        Some(count) => {
+            let created = lab.create_apps_of(&new.name, count, new.kind);
+            answered(created.map(|()| json!({ "created": count })))
+        }
+        None => answered(lab.create_app_of(&new.name, new.kind, new.release)),
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Kind;
+use super::kind::Dialect;
 
 /// An answer before it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,12 @@ pub(crate) struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
+    /// In which an error has to be that takes its place.
+    pub(crate) dialect: Dialect,
 }
+
+/// What goes back, and the fault that happens to it on the way.
+pub(crate) type Outgoing = (Answer, Option<Kind>);
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
@@ -28,7 +34,13 @@ impl Answer {
     }
 
     pub(crate) fn text(status: u16, content_type: &'static str, body: String) -> Self {
-        Self { status, content_type, headers: Vec::new(), body: body.into_bytes() }
+        Self {
+            status,
+            content_type,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+            dialect: Dialect::default(),
+        }
     }
 
     fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -36,8 +48,21 @@ impl Answer {
         self
     }
 
-    /// The platform's form of an error [OAS: `shared/models/error.yml`].
-    pub(crate) fn error(status: u16, message: &str, request_id: &str) -> Self {
+    /// The platform's form of an error.
+    pub(crate) fn error(dialect: Dialect, status: u16, message: &str, request_id: &str) -> Self {
+        let error = match dialect {
+            Dialect::DigitalOcean => Self::error_of_digitalocean(status, message, request_id),
+            Dialect::Sevalla => {
+                let code = format!("err-{}", request_id.get(..8).unwrap_or_default());
+                let data = json!({ "code": code, "message": message });
+                Self::json(status, &json!({ "message": message, "status": status, "data": data }))
+            }
+        };
+        Self { dialect, ..error }
+    }
+
+    /// [OAS: `shared/models/error.yml`]
+    fn error_of_digitalocean(status: u16, message: &str, request_id: &str) -> Self {
         let id = match status {
             400 => "bad_request",
             401 => "unauthorized",
@@ -60,6 +85,7 @@ pub(crate) async fn deliver(answer: Answer, fault: Option<Kind>, stop: &Cancella
         Kind::Status { code, .. } => whole(replaced(&answer, code, "a fault of the lab")),
         Kind::TooManyRequests { retry_after } => {
             let mut answer = replaced(&answer, 429, "API Rate limit exceeded.");
+            spent(&mut answer.headers);
             answer.headers.extend(retry_after.map(|after| ("retry-after", after)));
             whole(answer)
         }
@@ -91,6 +117,7 @@ pub(crate) async fn deliver(answer: Answer, fault: Option<Kind>, stop: &Cancella
         Kind::InvalidUtf8 => whole(answer.with_body(b"{\"app\":{\"id\":\"\xff\xfe\xc3\x28\"}}".as_slice())),
         Kind::WrongTypes
         | Kind::UnknownFields
+        | Kind::UnknownWords
         | Kind::MissingIds
         | Kind::Reordered
         | Kind::Duplicated
@@ -101,8 +128,27 @@ pub(crate) async fn deliver(answer: Answer, fault: Option<Kind>, stop: &Cancella
 /// An error in the place of an answer, with that answer's headers.
 fn replaced(answer: &Answer, status: u16, message: &str) -> Answer {
     let request_id = answer.headers.iter().find(|(name, _)| *name == "x-request-id");
-    let error = Answer::error(status, message, request_id.map_or("", |(_, id)| id));
+    let error = Answer::error(answer.dialect, status, message, request_id.map_or("", |(_, id)| id));
     Answer { headers: answer.headers.clone(), ..error }
+}
+
+/// Sevalla's headers when nothing is left, and again something in two seconds.
+fn spent(headers: &mut [(&'static str, String)]) {
+    for (name, value) in headers {
+        match *name {
+            "x-ratelimit-remaining" => "0".clone_into(value),
+            "x-ratelimit-reset" => "2".clone_into(value),
+            _ => {}
+        }
+    }
+}
+
+/// The `Date` header, on the lab's clock.
+pub(crate) fn http_date(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .unwrap_or_default()
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
 }
 
 fn whole(mut answer: Answer) -> Response<Body> {
@@ -199,6 +245,9 @@ fn mangle(value: &mut Value, how: &Kind) {
     }
 }
 
+/// The keys of words from a closed set, on either platform.
+const CLOSED: [&str; 5] = ["phase", "status", "type", "trigger", "source"];
+
 fn mangle_object(object: &mut Map<String, Value>, how: &Kind) {
     if *how == Kind::MissingIds {
         object.remove("id");
@@ -207,11 +256,16 @@ fn mangle_object(object: &mut Map<String, Value>, how: &Kind) {
         *total = json!(total.as_u64().unwrap_or(0) + 1);
     }
     for (key, value) in object.iter_mut() {
+        if *how == Kind::UnknownWords && value.is_string() && CLOSED.contains(&key.as_str()) {
+            *value = json!("NEW_IN_2031");
+        }
         // Lists of lists keep their inside: what is tried is the list of apps or deployments.
         if !(matches!(how, Kind::Reordered | Kind::Duplicated) && key == "spec") {
             mangle(value, how);
         }
-        if let (Kind::MissingIds | Kind::UnknownFields, Value::Array(list)) = (how, value) {
+        if let (Kind::MissingIds | Kind::UnknownFields | Kind::UnknownWords, Value::Array(list)) =
+            (how, value)
+        {
             list.iter_mut().for_each(|item| mangle(item, how));
         }
     }

@@ -7,43 +7,42 @@ mod route;
 
 use serde_json::{Value, json};
 
+use super::Token;
 use super::app::Who;
-use super::deliver::Answer;
-use super::fault::{Kind, Met};
+use super::deliver::{Answer, Outgoing, http_date};
+use super::fault::Kind;
+use super::gate::{Admission, Knock, admit};
+use super::kind::{Dialect, Shelf};
 use super::ledger::Operation;
 use super::model::{Refusal, Write};
 use super::rate::{Standing, Verdict};
+use super::request::{Request, is_uuid};
 use super::world::{Asked, World};
-use super::{Scope, Token};
-pub(crate) use route::Request;
 use route::{Call, Route, route};
-
-/// What goes back, and the fault that happens to it on the way.
-pub(crate) type Outgoing = (Answer, Option<Kind>);
 
 /// Answers one request. The order is the real API's as far as anyone can tell \[inferred\]: path, rate limit,
 /// token, app.
 pub(crate) fn answer(world: &mut World, base: &str, request: &Request<'_>) -> Outgoing {
-    world.requests += 1;
-    let request_id = super::app::uuid(0, "request", usize::try_from(world.requests).unwrap_or(0));
-    let token = request.token.and_then(|value| world.tokens.iter().find(|t| t.value == value).cloned());
+    let request_id = world.request_id();
+    let token = world.token(request.token);
     let counted = request.token.unwrap_or("");
     let standing = world.rates.call(counted, world.now(), world.rate_limit);
+    let refused = |status, message| Answer::error(Dialect::DigitalOcean, status, message, &request_id);
     let (mut answer, fault) = match route(request) {
         Route::Call(call) => admitted(world, base, request, &call, token.as_ref(), standing, &request_id),
-        Route::BadId => (Answer::error(400, "invalid uuid", &request_id), None),
-        Route::NotFound => (Answer::error(404, "not found", &request_id), None),
-        Route::WrongMethod => (Answer::error(405, "method not allowed", &request_id), None),
+        Route::BadId => (refused(400, "invalid uuid"), None),
+        Route::NotFound => (refused(404, "not found"), None),
+        Route::WrongMethod => (refused(405, "method not allowed"), None),
     };
     answer.headers.push(("x-request-id", request_id));
-    answer.headers.push(("date", render::http_date(world.now())));
+    answer.headers.push(("date", http_date(world.now())));
     answer.headers.push(("ratelimit-limit", standing.limit.to_string()));
     answer.headers.push(("ratelimit-remaining", standing.remaining.to_string()));
     answer.headers.push(("ratelimit-reset", standing.reset.to_string()));
     (answer, fault)
 }
 
-/// A call the API knows: counted, faulted, admitted, answered.
+/// A call the API knows: let in and answered, or not.
 fn admitted(
     world: &mut World,
     base: &str,
@@ -53,54 +52,21 @@ fn admitted(
     standing: Standing,
     request_id: &str,
 ) -> Outgoing {
-    world.ledger.count(call.operation);
-    let place = call.app.as_deref().map(|id| world.model.by_id(id));
-    let name = place.flatten().map(|place| world.model.apps[place].name.clone());
-    let limited = standing.verdict != Verdict::Passed;
-    let fault = if limited { None } else { world.strike(Met::Call(call.operation), name.as_deref()) };
-    let outcome =
-        within(standing, token).and_then(|()| permitted(token, call.operation)).and_then(|who| match place {
-            Some(None) => Err((who, Refusal::new(404, "The resource you requested could not be found."))),
-            Some(Some(place)) => Ok((who, Some(place))),
-            None => Ok((who, None)),
-        });
-    let answered = match outcome {
-        Err((who, refusal)) => {
-            if !call.operation.is_read() {
-                let app = name.or_else(|| call.app.clone()).unwrap_or_default();
-                world.refuse(&app, call.operation, who, &refusal);
-            }
-            Err(refusal)
-        }
-        Ok((_, None)) => Ok(render::list_apps(world, base, request.host, call.page)),
-        Ok((who, Some(place))) => perform(world, base, request, call, (place, who), fault.as_ref()),
-    };
-    let refused = |refusal: Refusal| Answer::error(refusal.status, &refusal.message, request_id);
+    let is_limited = standing.verdict != Verdict::Passed;
+    let app = call.app.as_deref();
+    let knock = Knock { shelf: Shelf::Apps, operation: call.operation, app, token, is_limited };
+    let Admission { fault, outcome } = admit(world, knock);
+    let answered = outcome.and_then(|(who, place)| match place {
+        None => Ok(render::list_apps(world, base, request.host, call.page)),
+        Some(place) => perform(world, base, request, call, (place, who), fault.as_ref()),
+    });
+    let refused =
+        |refusal: Refusal| Answer::error(Dialect::DigitalOcean, refusal.status, &refusal.message, request_id);
     let mut answer = answered.unwrap_or_else(refused);
     if let Verdict::Burst(seconds) = standing.verdict {
         answer.headers.push(("retry-after", seconds.to_string()));
     }
     (answer, fault)
-}
-
-/// 429 over a limit.
-fn within(standing: Standing, token: Option<&Token>) -> Result<(), (Who, Refusal)> {
-    let who = token.map_or(Who::Person, |token| token.who);
-    match standing.verdict {
-        Verdict::Passed => Ok(()),
-        Verdict::Burst(_) | Verdict::Spent => Err((who, Refusal::new(429, "API Rate limit exceeded."))),
-    }
-}
-
-/// Who calls, if the token may. Without a token it is nobody, recorded as a person.
-fn permitted(token: Option<&Token>, operation: Operation) -> Result<Who, (Who, Refusal)> {
-    let Some(token) = token else {
-        return Err((Who::Person, Refusal::new(401, "Unable to authenticate you")));
-    };
-    if operation.needs_update() && token.scope == Scope::Read {
-        return Err((token.who, Refusal::new(403, "You are not authorized to perform this operation")));
-    }
-    Ok(token.who)
 }
 
 /// A permitted call on an app that exists.
@@ -178,7 +144,7 @@ fn rollback_request(body: &[u8]) -> Result<(String, bool), Refusal> {
     let bad = |message: &str| Refusal::new(400, message);
     let body: Value = serde_json::from_slice(body).map_err(|_| bad("failed to parse request body"))?;
     let target = body.get("deployment_id").and_then(Value::as_str).unwrap_or("");
-    if !route::is_uuid(target) {
+    if !is_uuid(target) {
         return Err(bad("invalid deployment_id: invalid uuid"));
     }
     let skip_pin = match body.get("skip_pin") {

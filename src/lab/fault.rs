@@ -174,6 +174,8 @@ pub enum Kind {
     WrongTypes,
     /// Fields nobody has heard of, everywhere. Applied.
     UnknownFields,
+    /// Where one of a few words is expected, one that nobody has heard of. Applied.
+    UnknownWords,
     /// No `id` anywhere. Applied.
     MissingIds,
     /// Lists back to front. Applied.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::control::{self, Action};
 use super::world::{Network, World};
-use super::{AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Token, Unknowns};
+use super::{
+    AppKind, AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Token, Unknowns,
+};
 
 impl Lab {
     /// Everything, brought to now.
@@ -20,7 +22,15 @@ impl Lab {
     /// # Errors
     /// If the name is taken or not fit for a URL.
     pub fn create_app(&self, name: &str, release: Release) -> Result<AppState, LabError> {
-        self.world(|world| world.create_app(name, release))
+        self.create_app_of(name, AppKind::DigitalOcean, release)
+    }
+
+    /// A new app of this kind, live with this release from the start.
+    ///
+    /// # Errors
+    /// If the name is taken or not fit for a URL.
+    pub fn create_app_of(&self, name: &str, kind: AppKind, release: Release) -> Result<AppState, LabError> {
+        self.world(|world| world.create_app(name, kind, release))
     }
 
     /// That many healthy apps, `{prefix}-00000` and on.
@@ -28,9 +38,17 @@ impl Lab {
     /// # Errors
     /// If a name is taken.
     pub fn create_apps(&self, prefix: &str, count: usize) -> Result<(), LabError> {
+        self.create_apps_of(prefix, count, AppKind::DigitalOcean)
+    }
+
+    /// The same, of this kind.
+    ///
+    /// # Errors
+    /// If a name is taken.
+    pub fn create_apps_of(&self, prefix: &str, count: usize, kind: AppKind) -> Result<(), LabError> {
         self.world(|world| {
             (0..count).try_for_each(|nth| {
-                world.create_app(&format!("{prefix}-{nth:05}"), Release::good("v1")).map(drop)
+                world.create_app(&format!("{prefix}-{nth:05}"), kind, Release::good("v1")).map(drop)
             })
         })
     }
@@ -43,7 +61,8 @@ impl Lab {
         self.world(|world| world.place(name).map(|place| world.model.delete_app(place)))
     }
 
-    /// A person pushes a release. Gives the new deployment's id, or none if the push waits for the pin to go.
+    /// A person pushes a release. Gives the new deployment's id, or none if the push waits for the pin to go, or the
+    /// app does not deploy pushes.
     ///
     /// # Errors
     /// If there is no such app, or it is pinned.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::Who;
 
-/// What can be asked of the platform, and what happens to it without being asked through the API.
+/// What can be asked of a platform, here by its path at DigitalOcean where that has one, and what happens to it without being asked through the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
@@ -24,14 +24,27 @@ pub enum Operation {
     CreateDeployment,
     /// `POST .../deployments/{id}/cancel`.
     CancelDeployment,
-    /// `POST .../restart`.
+    /// `POST .../restart`. Sevalla: `POST .../deployments` with `is_restart`.
     Restart,
-    /// `POST .../rollback`.
+    /// `POST .../rollback`. Sevalla: `POST .../deployments/rollback`, and `POST .../deployments` with what is to come
+    /// back: a `docker_image`, or for a static site a `deployment_id`.
     CreateRollback,
     /// `POST .../rollback/commit`.
     CommitRollback,
     /// `POST .../rollback/revert`.
     RevertRollback,
+    /// Sevalla: `PATCH /v3/applications/{id}` or `/v3/static-sites/{id}`.
+    SetAutoDeploy,
+    /// Sevalla: `GET .../deployments/{id}/logs`.
+    GetLogs,
+    /// Sevalla: `GET .../deployment-hook`.
+    GetHook,
+    /// Sevalla: `GET .../processes`.
+    ListProcesses,
+    /// Sevalla: `GET .../metrics/...`, of an app or of one of its processes.
+    GetMetrics,
+    /// Sevalla: `GET /v3/api-keys/me` or `/v3/api-keys/validate`.
+    GetKey,
     /// A push to the branch: not an API call.
     Push,
     /// The platform's maintenance.
@@ -52,6 +65,11 @@ impl Operation {
                 | Self::ListDeployments
                 | Self::GetDeployment
                 | Self::ValidateRollback
+                | Self::GetLogs
+                | Self::GetHook
+                | Self::ListProcesses
+                | Self::GetMetrics
+                | Self::GetKey
         )
     }
 
@@ -74,7 +92,7 @@ pub struct Entry {
     pub operation: Operation,
     /// Who asked.
     pub who: Who,
-    /// Rollback: the target. Cancel: the deployment.
+    /// Rollback: the target, which is what the platform picked where it does. Cancel: the deployment.
     pub target: Option<String>,
     /// Rollback: `skip_pin` as it was sent.
     pub skip_pin: bool,
@@ -84,6 +102,8 @@ pub struct Entry {
     pub in_progress_before: Option<String>,
     /// The pin before.
     pub pinned_before: Option<String>,
+    /// Whether pushes were deployed before, where the platform has a switch for it.
+    pub auto_deploy_before: Option<bool>,
     /// When it was carried out, if it was. Later than `at_ms` for a late apply.
     pub applied_ms: Option<i64>,
     /// The deployment it made.

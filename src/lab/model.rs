@@ -5,14 +5,17 @@
 
 mod phases;
 mod rollback;
+mod sevalla;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::app::{App, Cause, Phase, Rendered, Who, uuid};
+use super::kind::{AppKind, Shelf};
 use super::release::{Fate, Release};
+use super::traffic::Traffic;
 use super::unknowns::{Allowed, Unknowns, WhilePinned};
 pub(crate) use rollback::{Condition, Validation};
 
@@ -41,14 +44,30 @@ impl Default for Durations {
 pub(crate) enum Write {
     Push(Arc<Release>),
     Deploy,
-    Cancel { deployment: Option<String> },
+    Cancel {
+        deployment: Option<String>,
+    },
     Restart,
-    Rollback { target: String, skip_pin: bool },
+    Rollback {
+        target: String,
+        skip_pin: bool,
+    },
+    /// A rollback whose target the platform picks.
+    PickedRollback,
+    /// The release of an earlier deployment, by the name of its image.
+    Redeploy {
+        image: String,
+    },
+    SetAutoDeploy {
+        on: bool,
+    },
     Commit,
     Revert,
     Maintenance,
     Autoscale,
-    AutoRollback { target: String },
+    AutoRollback {
+        target: String,
+    },
 }
 
 /// Why a write did not happen.
@@ -103,8 +122,19 @@ impl Model {
         self.by_name.get(name).copied().filter(|place| !self.apps[*place].deleted)
     }
 
+    /// The app of this id, as far as it can be seen from that list.
+    pub(crate) fn on_shelf(&self, shelf: Shelf, id: &str) -> Option<usize> {
+        self.by_id(id).filter(|place| self.apps[*place].kind.shelf() == shelf)
+    }
+
     /// A new app whose first deployment is live already. None if the name is taken.
-    pub(crate) fn create_app(&mut self, now: i64, name: &str, release: Release) -> Option<usize> {
+    pub(crate) fn create_app(
+        &mut self,
+        now: i64,
+        name: &str,
+        kind: AppKind,
+        release: Release,
+    ) -> Option<usize> {
         if self.by_name.contains_key(name) {
             return None;
         }
@@ -115,12 +145,13 @@ impl Model {
         self.apps.push(App {
             id,
             name: name.to_owned(),
+            kind: kind.settled(),
             region: "ams".to_owned(),
             created_ms: now,
             deployments: Vec::new(),
             active: None,
             in_progress: None,
-            pending: None,
+            queue: VecDeque::new(),
             pinned: None,
             spec: Arc::clone(&release),
             head: Arc::clone(&release),
@@ -130,6 +161,7 @@ impl Model {
             job_runs: Vec::new(),
             deleted: false,
             served: 0,
+            traffic: Traffic::default(),
             due: None,
             rendered: Rendered::default(),
             stale: Vec::new(),
@@ -138,6 +170,7 @@ impl Model {
         let first = self.make(now, place, release, Cause::Manual, Who::Person);
         let app = &mut self.apps[place];
         app.deployments[first].enter(Phase::Active, now);
+        app.deployments[first].started_ms = Some(now);
         app.deployments[first].live_ms = Some(now);
         app.active = Some(first);
         Some(place)
@@ -181,12 +214,16 @@ impl Model {
     }
 
     fn carry_out(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {
+        match self.apps[place].kind {
+            AppKind::DigitalOcean => self.on_app_platform(now, place, who, write),
+            AppKind::Sevalla { .. } => self.on_sevalla(now, place, who, write),
+        }
+    }
+
+    fn on_app_platform(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {
         match write {
             Write::Push(release) => self.push(now, place, who, release),
-            Write::Deploy => {
-                let head = Arc::clone(&self.apps[place].head);
-                self.release(now, place, head, Cause::Manual, who)
-            }
+            Write::Deploy => self.deploy(now, place, who),
             Write::Cancel { deployment } => self.cancel(now, place, deployment),
             Write::Restart => {
                 self.same_again(now, place, Cause::Restart, who, self.unknowns.restart_while_pinned)
@@ -201,11 +238,23 @@ impl Model {
             Write::Commit => self.commit(now, place),
             Write::Revert => self.revert(now, place, who),
             Write::AutoRollback { target } => self.auto_rollback(now, place, &target),
+            Write::PickedRollback | Write::Redeploy { .. } | Write::SetAutoDeploy { .. } => {
+                Err(no_such_thing())
+            }
         }
+    }
+
+    /// The newest commit of the branch, built.
+    fn deploy(&mut self, now: i64, place: usize, who: Who) -> Written {
+        let head = Arc::clone(&self.apps[place].head);
+        self.release(now, place, head, Cause::Manual, who)
     }
 
     fn push(&mut self, now: i64, place: usize, who: Who, release: Arc<Release>) -> Written {
         self.apps[place].head = Arc::clone(&release);
+        if !self.apps[place].kind.deploys_pushes() {
+            return Ok(None);
+        }
         self.release(now, place, release, Cause::Push, who)
     }
 
@@ -248,21 +297,33 @@ impl Model {
         let app = &self.apps[place];
         let which = match &deployment {
             Some(id) => Some(app.place_of(id).ok_or_else(|| Refusal::new(404, "deployment does not exist"))?),
-            None => app.in_progress.or(app.pending),
+            None => app.in_progress.or(app.pending()),
         };
         match which {
-            Some(which) if app.in_progress == Some(which) || app.pending == Some(which) => {
+            Some(which) if !app.deployments[which].phase.is_terminal() => {
                 let id = app.deployments[which].id.clone();
                 self.end(now, place, which, Phase::Canceled);
                 Ok(Some(id))
             }
-            _ => Err(Refusal::new(400, "deployment is not in progress")),
+            _ => Err(Refusal::new(self.cancel_of_finished(place), "deployment is not in progress")),
+        }
+    }
+
+    fn cancel_of_finished(&self, place: usize) -> u16 {
+        match self.apps[place].kind {
+            AppKind::DigitalOcean => 400,
+            AppKind::Sevalla { .. } => self.unknowns.cancel_of_finished,
         }
     }
 
     fn refusal(&self, message: &str) -> Refusal {
         Refusal::new(self.unknowns.refusal_status, message)
     }
+}
+
+/// What a person asks for through the control API, and the app's platform does not have.
+fn no_such_thing() -> Refusal {
+    Refusal::new(400, "the app's platform has nothing like it")
 }
 
 #[cfg(test)]

@@ -168,6 +168,18 @@ impl Release {
             self.commit.clone()
         }
     }
+
+    /// Where its image is in a registry: the same release has the same image, whichever deployment it is of.
+    pub fn image_url(&self, app: &str) -> String {
+        match &self.image {
+            Some(Image { digest: Some(digest), .. }) => format!("registry.lab.test/{app}@{digest}"),
+            Some(Image { tag, digest: None }) => format!("registry.lab.test/{app}:{tag}"),
+            None => {
+                let commit = self.commit_hash();
+                format!("registry.lab.test/{app}:{}", commit.get(..12).unwrap_or(&commit))
+            }
+        }
+    }
 }
 
 /// The first `bytes` of a digest in hexadecimal.

@@ -10,8 +10,10 @@ use axum::routing::any;
 use serde_json::json;
 
 use super::deliver::{Answer, closed, deliver};
-use super::digitalocean::{self, Request};
+use super::digitalocean;
 use super::fault::{Kind, Met};
+use super::request::Request;
+use super::sevalla;
 use super::world::{Network, World};
 use super::{Lab, control};
 
@@ -66,7 +68,11 @@ async fn api(
         body: &body,
     };
     let served = unless_down(&lab, |world| {
-        let (answer, fault) = digitalocean::answer(world, &lab.shared.base, &request);
+        let (answer, fault) = if request.path.starts_with("/v3/") {
+            sevalla::answer(world, &request)
+        } else {
+            digitalocean::answer(world, &lab.shared.base, &request)
+        };
         Served { answer, fault, latency_ms: 0 }
     });
     send(&lab, served).await

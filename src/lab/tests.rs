@@ -52,8 +52,12 @@ impl Http {
     }
 
     async fn visit(&self, page: &str) -> (u16, String) {
-        let response =
-            self.client.get(self.url(&format!("sites/shop/{page}"))).send().await.expect("an answer");
+        self.visit_app("shop", page).await
+    }
+
+    async fn visit_app(&self, app: &str, page: &str) -> (u16, String) {
+        let url = self.url(&format!("sites/{app}/{page}"));
+        let response = self.client.get(url).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("text"))
     }
 
@@ -198,6 +202,8 @@ async fn the_json_can_be_twisted() {
     assert_eq!(list(Some(Kind::Duplicated)).await["apps"].as_array().map(Vec::len), Some(4));
     assert_eq!(list(Some(Kind::WrongTotal)).await["meta"]["total"], 3);
     assert!(list(Some(Kind::WrongTypes)).await["apps"].is_object());
+    let strange = list(Some(Kind::UnknownWords)).await;
+    assert_eq!(strange["apps"][0]["active_deployment"]["phase"], "NEW_IN_2031");
     let nameless = list(Some(Kind::MissingIds)).await;
     assert_eq!(nameless["apps"][1].get("id"), None);
     assert_eq!(nameless["apps"][1]["active_deployment"].get("id"), None);
@@ -284,6 +290,78 @@ async fn an_app_that_was_deleted_is_not_found() {
     assert_eq!(http.visit("healthz").await.0, 404);
     let list: Value = http.read("v2/apps").send().await.expect("sent").json().await.expect("JSON");
     assert_eq!(list["meta"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_person_makes_a_sevalla_app_and_works_on_it_through_the_control_api() {
+    let http = started(Unknowns::default()).await;
+    let kind = json!({ "sevalla": { "source": "private_git" } });
+    let (status, made) = http.control("POST", "apps", json!({ "name": "blog", "kind": kind })).await;
+    assert_eq!((status, &made["auto_deploy"]), (200, &json!(true)));
+    let person = async |action: Value| http.control("POST", "apps/blog/person", action).await;
+    let release = json!({ "version": "v2", "health": { "bad": { "status": 500 } } });
+    assert!(person(json!({ "action": "push", "release": release })).await.1["deployment"].is_string());
+    http.lab.settled("blog").await.expect("blog");
+    assert_eq!(person(json!({ "action": "rollback", "to": "v1" })).await.0, 400, "the platform picks");
+    let after = async |action: Value| {
+        assert_eq!(person(action.clone()).await.0, 200, "{action}");
+        http.lab.settled("blog").await.expect("blog").version.expect("something live")
+    };
+    assert_eq!(after(json!({ "action": "rollback" })).await, "v1");
+    assert_eq!(after(json!({ "action": "restart" })).await, "v1");
+    assert_eq!(after(json!({ "action": "set_auto_deploy", "on": false })).await, "v1");
+    assert_eq!(after(json!({ "action": "push", "release": { "version": "v3" } })).await, "v1");
+    assert_eq!(http.lab.app("blog").expect("blog").auto_deploy, Some(false));
+    assert_eq!(after(json!({ "action": "deploy" })).await, "v3");
+    let stuck = json!({ "version": "v4", "build": "sticks" });
+    assert_eq!(after(json!({ "action": "push", "release": stuck })).await, "v3");
+    assert_eq!(after(json!({ "action": "deploy" })).await, "v3");
+    assert_eq!(after(json!({ "action": "cancel" })).await, "v3");
+    assert_eq!(person(json!({ "action": "commit" })).await.0, 400);
+    let ledger = http.lab.ledger();
+    let entry = ledger.applied(Operation::SetAutoDeploy, "blog")[0];
+    assert_eq!((entry.who, entry.auto_deploy_before), (Who::Person, Some(true)));
+    assert_eq!(http.visit_app("blog", "healthz").await, (200, "ok v3\n".to_owned()));
+    let (status, made) =
+        http.control("POST", "apps", json!({ "name": "many", "kind": kind, "count": 3 })).await;
+    assert_eq!((status, made), (200, json!({ "created": 3 })));
+}
+
+#[tokio::test]
+async fn sevallas_answers_come_broken_in_its_own_form() {
+    let http = started(Unknowns::default()).await;
+    for name in ["blog", "wiki"] {
+        let kind = AppKind::sevalla(Source::PrivateGit);
+        http.lab.create_app_of(name, kind, Release::good("v1")).expect("a free name");
+    }
+    let sent = async |kind: Option<Kind>| {
+        http.lab.clear_faults();
+        if let Some(kind) = kind {
+            http.lab.fault(Fault::on(Target::Call(Operation::ListApps), kind));
+        }
+        http.read("v3/applications").send().await.expect("a head")
+    };
+    let list = async |kind: Option<Kind>| -> Value { sent(kind).await.json().await.expect("JSON") };
+    let right = list(None).await;
+    assert_eq!((&right["data"][0]["name"], &right["total"]), (&json!("wiki"), &json!(2)));
+    let error = list(Some(Kind::Status { code: 500, applied: false })).await;
+    assert_eq!((&error["status"], error["data"]["code"].is_string()), (&json!(500), true));
+    let limited = sent(Some(Kind::TooManyRequests { retry_after: None })).await;
+    assert_eq!((limited.status().as_u16(), limited.headers().get("retry-after")), (429, None));
+    let left = ["x-ratelimit-remaining", "x-ratelimit-reset"].map(|name| limited.headers()[name].clone());
+    assert_eq!(left, ["0", "2"]);
+    assert_eq!(list(Some(Kind::Reordered)).await["data"][0]["name"], "blog");
+    assert_eq!(list(Some(Kind::Duplicated)).await["data"].as_array().map(Vec::len), Some(4));
+    assert_eq!(list(Some(Kind::WrongTotal)).await["total"], 3);
+    assert!(list(Some(Kind::WrongTypes)).await["data"].is_object());
+    assert_eq!(list(Some(Kind::UnknownWords)).await["data"][1]["status"], "NEW_IN_2031");
+    assert_eq!(list(Some(Kind::MissingIds)).await["data"][1].get("id"), None);
+    assert!(list(Some(Kind::UnknownFields)).await["data"][0].get("x_new_in_2031").is_some());
+    assert!(
+        text(Ok(sent(Some(Kind::Html { code: 502 })).await)).await.is_ok_and(|page| page.starts_with('<'))
+    );
+    assert_eq!(text(Ok(sent(Some(Kind::Empty)).await)).await, Ok(String::new()));
+    assert!(text(Ok(sent(Some(Kind::Truncated)).await)).await.is_err());
 }
 
 #[tokio::test]

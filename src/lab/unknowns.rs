@@ -1,4 +1,4 @@
-//! What DigitalOcean's documents leave open, each a switch, so that the tests can pass under every answer.
+//! What the platforms' documents leave open, each a switch, so that the tests can pass under every answer.
 //!
 //! Nothing here may be relied upon: a guard that is right under one setting only is wrong.
 
@@ -110,6 +110,55 @@ pub enum Zeros {
     Written,
 }
 
+/// What Sevalla goes back to when it is asked to roll back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackRule {
+    /// The newest successful deployment older than the live one.
+    PreviousRow,
+    /// The same, of those that run something else than the live one.
+    PreviousDistinct,
+    /// The newest successful deployment: the live one itself.
+    LatestSuccess,
+}
+
+/// What becomes of a `deployment_id` that a rollback of an application is sent with: the official client does that,
+/// and the OpenAPI document knows of no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// Nothing: the platform picks.
+    Ignored,
+    /// It is gone back to.
+    Honoured,
+    /// A 400, and nothing happens.
+    Refused,
+}
+
+/// When a rollback's deployment says neither its image nor its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullImage {
+    /// It always says them.
+    Never,
+    /// Until it has ended.
+    UntilItEnds,
+    /// It never says them.
+    ForEver,
+}
+
+/// The `trigger` of a rollback's deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackTrigger {
+    /// `ROLLBACK_DEPLOYMENT`, as the documents have it in their prose.
+    RollbackDeployment,
+    /// `MANUAL_DEPLOY`, as in the documents' example.
+    ManualDeploy,
+    /// A word that nobody knows.
+    Unheard,
+}
+
 /// Every open question, answered. The default is what we hold most likely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -158,6 +207,24 @@ pub struct Unknowns {
     pub late_apply_ms: Option<u64>,
     /// The status of a refusal for the app's state: 409, 412, 422 and 400 have all been guessed.
     pub refusal_status: u16,
+    /// Sevalla: what a rollback goes back to.
+    pub rollback_rule: RollbackRule,
+    /// Sevalla: a target named in a rollback's body.
+    pub honour_deployment_id: Hint,
+    /// Sevalla: the status where there is nothing to go back to; 404 or 500 are all that is documented.
+    pub nothing_to_roll_back: u16,
+    /// Sevalla: when a rollback's deployment does not say what it runs.
+    pub null_image: NullImage,
+    /// Sevalla: the trigger of a rollback's deployment.
+    pub rollback_trigger: RollbackTrigger,
+    /// Sevalla: a change of `auto_deploy` gets its 200 and does not happen.
+    pub patch_ignored: bool,
+    /// Sevalla: applications have a deployment hook.
+    pub hook_enabled: bool,
+    /// Sevalla: the status of a cancel of what has ended.
+    pub cancel_of_finished: u16,
+    /// Sevalla: whether there are exit codes among a process's figures.
+    pub exit_codes: Shown,
 }
 
 impl Default for Unknowns {
@@ -185,6 +252,15 @@ impl Default for Unknowns {
             reads_jump: false,
             late_apply_ms: None,
             refusal_status: 409,
+            rollback_rule: RollbackRule::PreviousRow,
+            honour_deployment_id: Hint::Ignored,
+            nothing_to_roll_back: 404,
+            null_image: NullImage::Never,
+            rollback_trigger: RollbackTrigger::RollbackDeployment,
+            patch_ignored: false,
+            hook_enabled: false,
+            cancel_of_finished: 404,
+            exit_codes: Shown::Omitted,
         }
     }
 }

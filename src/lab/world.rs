@@ -3,6 +3,7 @@
 
 use super::app::{App, AppState, Rendered, Who};
 use super::fault::{Faults, Kind, Met};
+use super::kind::AppKind;
 use super::ledger::{Entry, Ledger, Operation};
 use super::model::{Model, Refusal, Write, Written};
 use super::rate::{RateLimit, Rates};
@@ -76,7 +77,7 @@ impl World {
             let late = self.late.swap_remove(next);
             self.model.advance(late.due);
             let written = self.model.write(late.due, late.place, late.who, late.write);
-            self.settle(late.entry, late.due, &written);
+            self.settle(late.entry, late.place, late.due, &written);
         }
         self.model.advance(now);
         self.now = now;
@@ -104,8 +105,14 @@ impl World {
             _ => {}
         }
         let written = self.model.write(self.now, place, who, write);
-        self.settle(entry, self.now, &written);
+        self.settle(entry, place, self.now, &written);
         written
+    }
+
+    /// Records a write that the platform says it did, and never did.
+    pub(crate) fn ignore(&mut self, asked: &Asked, fault: Option<&Kind>) {
+        let entry = self.record(asked, fault);
+        self.ledger.entries[entry].refused = Some("the platform ignored it".to_owned());
     }
 
     /// Records a write that is refused before anything looks at the app (token, unknown app).
@@ -126,6 +133,7 @@ impl World {
             active_before: None,
             in_progress_before: None,
             pinned_before: None,
+            auto_deploy_before: None,
             applied_ms: None,
             deployment: None,
             refused: None,
@@ -147,18 +155,25 @@ impl World {
             active_before: app.id_at(app.active),
             in_progress_before: app.id_at(app.in_progress),
             pinned_before: app.id_at(app.pinned),
+            auto_deploy_before: app.kind.auto_deploy(),
             fault: fault.map(Kind::name),
             ..self.blank(&app.name, asked.operation, asked.who)
         };
         self.ledger.push(entry)
     }
 
-    fn settle(&mut self, entry: usize, at: i64, written: &Written) {
+    fn settle(&mut self, entry: usize, place: usize, at: i64, written: &Written) {
+        let app = &self.model.apps[place];
         let entry = &mut self.ledger.entries[entry];
         match written {
             Ok(deployment) => {
                 entry.applied_ms = Some(at);
                 entry.deployment.clone_from(deployment);
+                if entry.operation == Operation::CreateRollback {
+                    let made = deployment.as_ref().and_then(|id| app.place_of(id));
+                    let target = made.and_then(|made| app.deployments[made].goes_back_to());
+                    entry.target = target.map(str::to_owned).or(entry.target.take());
+                }
             }
             Err(refusal) => entry.refused = Some(refusal.message.clone()),
         }
@@ -171,12 +186,17 @@ impl World {
         struck.or(late.map(|after_ms| Kind::AppliedLate { after_ms }))
     }
 
-    pub(crate) fn create_app(&mut self, name: &str, release: Release) -> Result<AppState, LabError> {
+    pub(crate) fn create_app(
+        &mut self,
+        name: &str,
+        kind: AppKind,
+        release: Release,
+    ) -> Result<AppState, LabError> {
         let taken = || LabError::NameTaken(name.to_owned());
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(LabError::BadName(name.to_owned()));
         }
-        let place = self.model.create_app(self.now, name, release).ok_or_else(taken)?;
+        let place = self.model.create_app(self.now, name, kind, release).ok_or_else(taken)?;
         Ok(AppState::from(&self.model.apps[place]))
     }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Call, Page, Request};
+use super::route::{Call, Page};
 use crate::lab::app::{App, Cause, Deployment, Phase, STEPS, Who, uuid};
 use crate::lab::deliver::Answer;
+use crate::lab::kind::Shelf;
 use crate::lab::model::{Condition, Validation};
 use crate::lab::release::Release;
+use crate::lab::request::Request;
 use crate::lab::unknowns::{ClonedFrom, RevertCause, Shown, Unknowns, Zeros};
 use crate::lab::world::World;
 
@@ -26,9 +28,10 @@ pub(super) fn get_app(world: &mut World, base: &str, place: usize) -> Answer {
 /// copied rather than rendered.
 pub(super) fn list_apps(world: &mut World, base: &str, host: &str, page: Page) -> Answer {
     let (now, unknowns) = (world.now(), world.model.unknowns);
-    let total = world.model.apps.iter().filter(|app| !app.deleted).count();
+    let is_shown = |app: &&App| !app.deleted && app.kind.shelf() == Shelf::Apps;
+    let total = world.model.apps.iter().filter(is_shown).count();
     let mut body = String::from("{\"apps\":[");
-    let shown = world.model.apps.iter_mut().filter(|app| !app.deleted);
+    let shown = world.model.apps.iter_mut().filter(|app| is_shown(&&**app));
     for (nth, shown) in shown.skip((page.number - 1) * page.size).take(page.size).enumerate() {
         body.push_str(if nth > 0 { "," } else { "" });
         body.push_str(&app(shown.visible(now), unknowns, base));
@@ -112,7 +115,7 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
         "last_deployment_active_at": live.map(rfc3339),
         "active_deployment": at(app.active),
         "in_progress_deployment": at(app.in_progress),
-        "pending_deployment": at(app.pending),
+        "pending_deployment": at(app.pending()),
         "pinned_deployment": at(app.pinned),
         "region": { "slug": app.region, "label": "Amsterdam", "flag": "netherlands",
                     "continent": "Europe", "data_centers": ["ams3"], "default": app.region == "ams" },
@@ -127,8 +130,8 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
 /// A deployment as every call shows it.
 pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Value {
     let cloned_from = match unknowns.cloned_from {
-        ClonedFrom::Target => goes_back_to(made),
-        ClonedFrom::Built => goes_back_to(made).map(|target| built(app, target)),
+        ClonedFrom::Target => made.goes_back_to(),
+        ClonedFrom::Built => made.goes_back_to().map(|target| built(app, target)),
         ClonedFrom::Omitted => None,
     };
     let component = component(made);
@@ -158,17 +161,10 @@ pub(super) fn deployment(app: &App, made: &Deployment, unknowns: Unknowns) -> Va
     shown(value, unknowns)
 }
 
-fn goes_back_to(made: &Deployment) -> Option<&str> {
-    match &made.cause {
-        Cause::Rollback { target } | Cause::AutoRollback { target } => Some(target),
-        _ => None,
-    }
-}
-
 /// The deployment whose build the one of this id runs.
 fn built<'a>(app: &'a App, id: &'a str) -> &'a str {
     let deployment = app.place_of(id).map(|place| &app.deployments[place]);
-    deployment.and_then(goes_back_to).map_or(id, |target| built(app, target))
+    deployment.and_then(Deployment::goes_back_to).map_or(id, |target| built(app, target))
 }
 
 fn component(made: &Deployment) -> Value {
@@ -233,7 +229,7 @@ fn cause_text(made: &Deployment) -> String {
             format!("commit {short} pushed to github/lab/{}", made.release.version)
         }
         Cause::Manual => "manual".to_owned(),
-        Cause::Rollback { target } => format!("rollback to deployment {target}"),
+        Cause::Rollback { target } | Cause::Redeploy { target } => format!("rollback to deployment {target}"),
         Cause::Revert => "rollback reverted".to_owned(),
         Cause::Restart => "app restarted".to_owned(),
         Cause::Maintenance => "app platform maintenance".to_owned(),
@@ -246,7 +242,7 @@ fn cause_type(cause: &Cause, unknowns: Unknowns) -> &'static str {
     match cause {
         Cause::Push => "DEPLOY_ON_PUSH",
         Cause::Manual | Cause::Restart => "MANUAL",
-        Cause::Rollback { .. } => "MANUAL_ROLLBACK",
+        Cause::Rollback { .. } | Cause::Redeploy { .. } => "MANUAL_ROLLBACK",
         Cause::Revert => match unknowns.revert_cause {
             RevertCause::Manual => "MANUAL",
             RevertCause::ManualRollback => "MANUAL_ROLLBACK",
@@ -324,12 +320,4 @@ fn seconds(ms: u64) -> String {
 /// RFC 3339 with nine fractional digits.
 fn rfc3339(ms: i64) -> String {
     format!("{:.9}", jiff::Timestamp::from_millisecond(ms).unwrap_or_default())
-}
-
-/// The `Date` header, on the lab's clock.
-pub(super) fn http_date(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .unwrap_or_default()
-        .strftime("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string()
 }

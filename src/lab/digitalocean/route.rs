@@ -1,17 +1,7 @@
 //! Which call a request is.
 
 use crate::lab::ledger::Operation;
-
-/// A request as it came in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) host: &'a str,
-    pub(crate) token: Option<&'a str>,
-    pub(crate) body: &'a [u8],
-}
+use crate::lab::request::{Request, is_uuid, values};
 
 /// A call of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,19 +71,6 @@ fn page(query: &str) -> Page {
         values(query, key).next().and_then(|text| text.parse().ok()).unwrap_or(default).max(1)
     };
     Page { number: number("page", 1), size: number("per_page", 20).min(200) }
-}
-
-/// Every value of a repeated key; none of ours needs decoding.
-fn values<'a>(query: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).filter(move |(k, _)| *k == key).map(|(_, v)| v)
-}
-
-pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 #[cfg(test)]

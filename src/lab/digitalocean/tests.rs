@@ -1,6 +1,8 @@
 //! The dialect, without a network: requests in, answers out.
 
 use super::*;
+use crate::lab::app::Who;
+use crate::lab::kind::AppKind;
 use crate::lab::release::Release;
 use crate::lab::unknowns::{ClonedFrom, Shown, Unknowns, Zeros};
 use crate::lab::{GUARD_TOKEN, LabConfig, READ_TOKEN, RateLimit};
@@ -9,7 +11,7 @@ const BASE: &str = "http://127.0.0.1:1";
 
 fn world(config: LabConfig) -> World {
     let mut world = World::new(&config, 1_700_000_000_123);
-    world.create_app("shop", Release::good("v1")).expect("a free name");
+    world.create_app("shop", AppKind::DigitalOcean, Release::good("v1")).expect("a free name");
     world
 }
 
@@ -171,7 +173,7 @@ fn times_are_those_of_the_labs_clock_with_nine_digits() {
 
 #[test]
 fn the_rate_limit_is_announced_and_enforced() {
-    let rate_limit = RateLimit { per_hour: 3, per_minute: 2 };
+    let rate_limit = RateLimit { per_hour: 3, per_minute: 2, ..RateLimit::default() };
     let mut world = world(LabConfig { rate_limit, ..LabConfig::default() });
     let first = ask(&mut world, Some(GUARD_TOKEN), "GET", "/v2/apps", "");
     assert_eq!(header(&first, "ratelimit-limit").as_deref(), Some("3"));
@@ -212,7 +214,7 @@ fn one_seed_gives_the_same_ids_in_every_run() {
     };
     assert_eq!(ids(3), ids(3));
     assert_ne!(ids(3), ids(4));
-    assert!(route::is_uuid(&ids(3).0) && route::is_uuid(&ids(3).1));
+    assert!(is_uuid(&ids(3).0) && is_uuid(&ids(3).1));
     assert_ne!(ids(3).0, ids(3).1);
 }
 
@@ -220,7 +222,8 @@ fn one_seed_gives_the_same_ids_in_every_run() {
 fn ten_thousand_apps_are_listed_from_what_is_already_rendered() {
     let mut world = World::new(&LabConfig::default(), 0);
     for nth in 0..10_000 {
-        world.create_app(&format!("app-{nth:05}"), Release::good("v1")).expect("a free name");
+        let name = format!("app-{nth:05}");
+        world.create_app(&name, AppKind::DigitalOcean, Release::good("v1")).expect("a free name");
     }
     let page = get(&mut world, "/v2/apps?per_page=200&page=50");
     assert_eq!(page["meta"]["total"], 10_000);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Model;
 use crate::lab::app::{Cause, Deployment, Phase, Rendered, Who, uuid};
+use crate::lab::kind::AppKind;
 use crate::lab::release::{Fate, Release};
 use crate::lab::unknowns::{Replaced, RevertTo};
 
@@ -25,7 +26,7 @@ impl Model {
         };
         let build = builds.then(|| (release.build_ms.unwrap_or(durations.build_ms), release.build));
         let rollout = match cause {
-            Cause::Rollback { .. } => (durations.rollback_ms, app.rollback_fate),
+            Cause::Rollback { .. } | Cause::Redeploy { .. } => (durations.rollback_ms, app.rollback_fate),
             _ if builds => (release.deploy_ms.unwrap_or(durations.deploy_ms), release.rollout),
             _ => (durations.rollback_ms, Fate::Works),
         };
@@ -37,6 +38,7 @@ impl Model {
             phase: Phase::PendingBuild,
             created_ms: now,
             updated_ms: now,
+            started_ms: None,
             live_ms: None,
             previous: app.id_at(app.active),
             region: app.region.clone(),
@@ -47,15 +49,19 @@ impl Model {
         app.deployments.len() - 1
     }
 
-    /// Starts a deployment, or lets it wait in the place of the one that waited before: one in progress at a
-    /// time, and of those waiting only the newest is ever built [inferred: `pending_deployment` is one].
+    /// Starts a deployment, or lets it wait: one is in progress at a time. On App Platform it waits in the place of
+    /// the one that waited before, and only the newest is ever built [inferred: `pending_deployment` is one]; on
+    /// Sevalla each has its turn \[inferred\].
     pub(super) fn enqueue(&mut self, now: i64, place: usize, made: usize) -> String {
         let id = self.apps[place].deployments[made].id.clone();
         if self.apps[place].in_progress.is_none() {
             self.start(now, place, made);
             return id;
         }
-        if let Some(waited) = self.apps[place].pending.replace(made) {
+        let app = &mut self.apps[place];
+        let replaced = if app.kind == AppKind::DigitalOcean { app.queue.pop_front() } else { None };
+        app.queue.push_back(made);
+        if let Some(waited) = replaced {
             let last = match self.unknowns.pending_replaced {
                 Replaced::Superseded => Phase::Superseded,
                 Replaced::Canceled => Phase::Canceled,
@@ -116,7 +122,7 @@ impl Model {
         }
     }
 
-    /// A deployment ends, and the one that waits starts.
+    /// A deployment ends, and the next of those that wait starts.
     pub(super) fn end(&mut self, at: i64, place: usize, which: usize, last: Phase) {
         let app = &mut self.apps[place];
         app.deployments[which].enter(last, at);
@@ -130,12 +136,10 @@ impl Model {
             self.unpin_failed(place, which);
         }
         let app = &mut self.apps[place];
-        if app.pending == Some(which) {
-            app.pending = None;
-        }
+        app.queue.retain(|waiting| *waiting != which);
         if app.in_progress == Some(which) {
             app.in_progress = None;
-            let waiting = app.pending.take();
+            let waiting = app.queue.pop_front();
             self.schedule(place, None);
             if let Some(waiting) = waiting {
                 self.start(at, place, waiting);

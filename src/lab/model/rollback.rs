@@ -61,7 +61,7 @@ impl Model {
         match (app.in_progress, self.unknowns.create_when_busy) {
             (Some(_), Busy::Refuses) => return Err(self.refusal("a deployment is in progress")),
             (Some(busy), Busy::Cancels) => {
-                let waiting = self.apps[place].pending;
+                let waiting = self.apps[place].pending();
                 for which in waiting.into_iter().chain([busy]) {
                     self.end(now, place, which, Phase::Canceled);
                 }

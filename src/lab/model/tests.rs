@@ -4,39 +4,44 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lab::app::AppState;
+use crate::lab::kind::Source;
 use crate::lab::release::Image;
 use crate::lab::unknowns::{Busy, Pin, Replaced, RevertTo};
 
 /// One app, `shop`, live with v1 at time 0, and the steps to move it.
-struct Shop {
-    model: Model,
-    now: i64,
+pub(super) struct Shop {
+    pub(super) model: Model,
+    pub(super) now: i64,
 }
 
 impl Shop {
     fn new(unknowns: Unknowns) -> Self {
+        Self::of(AppKind::DigitalOcean, unknowns)
+    }
+
+    pub(super) fn of(kind: AppKind, unknowns: Unknowns) -> Self {
         let durations = Durations { pending_ms: 10, build_ms: 100, deploy_ms: 50, rollback_ms: 40 };
         let mut model = Model::new(7, durations, unknowns, 10);
-        model.create_app(0, "shop", Release::good("v1")).expect("a free name");
+        model.create_app(0, "shop", kind, Release::good("v1")).expect("a free name");
         Self { model, now: 0 }
     }
 
-    fn wait(&mut self, ms: i64) -> &mut Self {
+    pub(super) fn wait(&mut self, ms: i64) -> &mut Self {
         self.now += ms;
         self.model.advance(self.now);
         self
     }
 
-    fn write(&mut self, write: Write) -> Written {
+    pub(super) fn write(&mut self, write: Write) -> Written {
         self.model.write(self.now, 0, Who::Guard, write)
     }
 
-    fn push(&mut self, version: &str) -> String {
+    pub(super) fn push(&mut self, version: &str) -> String {
         self.write(Write::Push(Release::good(version).into())).expect("a push").expect("a deployment")
     }
 
     /// Pushes a release and waits until it has ended.
-    fn released(&mut self, release: Release) -> String {
+    pub(super) fn released(&mut self, release: Release) -> String {
         let id = self.write(Write::Push(release.into())).expect("a push").expect("a deployment");
         self.wait(1000);
         id
@@ -46,15 +51,15 @@ impl Shop {
         self.write(Write::Rollback { target: target.to_owned(), skip_pin: false })
     }
 
-    fn see(&self) -> AppState {
+    pub(super) fn see(&self) -> AppState {
         AppState::from(&self.model.apps[0])
     }
 
-    fn phase(&self, id: &str) -> Phase {
+    pub(super) fn phase(&self, id: &str) -> Phase {
         self.see().deployment(id).expect("the deployment").phase
     }
 
-    fn version(&self) -> String {
+    pub(super) fn version(&self) -> String {
         self.see().version.expect("something live")
     }
 
@@ -411,8 +416,20 @@ fn moves() -> impl Strategy<Value = Move> {
             Write::Maintenance,
             Write::Autoscale,
             Write::Cancel { deployment: None },
+            Write::PickedRollback,
+            Write::Redeploy { image: Release::good("v1").image_url("shop") },
+            Write::SetAutoDeploy { on: true },
+            Write::SetAutoDeploy { on: false },
         ])
         .prop_map(Move::Do),
+    ]
+}
+
+fn kinds() -> impl Strategy<Value = AppKind> {
+    let made_from = [Source::PrivateGit, Source::PublicGit, Source::DockerImage, Source::StaticSite];
+    prop_oneof![
+        Just(AppKind::DigitalOcean),
+        prop::sample::select(made_from.to_vec()).prop_map(AppKind::sevalla),
     ]
 }
 
@@ -471,15 +488,17 @@ impl Shop {
             (0..app.deployments.len()).filter(|d| wanted(app.deployments[*d].phase)).collect()
         };
         prop_assert_eq!(at_phase(|p| p == Phase::Active), app.active.into_iter().collect::<Vec<_>>());
-        let mut moving: Vec<usize> = app.in_progress.into_iter().chain(app.pending).collect();
+        let mut moving: Vec<usize> = app.in_progress.into_iter().chain(app.queue.iter().copied()).collect();
         moving.sort_unstable();
-        prop_assert_eq!(at_phase(|p| !p.is_terminal()), moving, "one in progress and one waiting at most");
-        prop_assert!(app.in_progress.is_some() || app.pending.is_none(), "nothing waits for nothing");
+        prop_assert_eq!(at_phase(|p| !p.is_terminal()), moving, "each moves in its place");
+        prop_assert!(app.kind != AppKind::DigitalOcean || app.queue.len() <= 1, "one waits at most");
+        prop_assert!(app.in_progress.is_some() || app.queue.is_empty(), "nothing waits for nothing");
         if let Some(pinned) = app.pinned {
             prop_assert!(app.deployments[pinned].is_rollback(), "a pin is a rollback deployment");
         }
         prop_assert!(app.due.is_none_or(|due| due > self.now), "nothing is overdue");
         prop_assert_eq!(self.model.due.len(), usize::from(app.due.is_some()));
+        prop_assert!(app.kind == AppKind::DigitalOcean || app.pinned.is_none(), "nothing pins elsewhere");
         for made in &app.deployments {
             prop_assert!(made.phase != Phase::Active || made.was_live());
             prop_assert_eq!(made.was_live(), made.steps_done == crate::lab::app::STEPS);
@@ -493,10 +512,11 @@ proptest! {
 
     #[test]
     fn whatever_anybody_does_the_platform_holds_together(
+        kind in kinds(),
         unknowns in answers(),
         moves in prop::collection::vec(moves(), 1..60),
     ) {
-        let mut shop = Shop::new(unknowns);
+        let mut shop = Shop::of(kind, unknowns);
         for step in moves {
             shop.play(step);
             shop.holds_together()?;

@@ -282,6 +282,7 @@ fn unknowns(dice: &mut Dice) -> Unknowns {
         reads_jump: false,
         late_apply_ms: dice.of(&[None, None, None, None, None, None, Some(10_000), Some(90_000)]),
         refusal_status: dice.of(&[409, 412, 422, 400]),
+        ..Unknowns::default()
     }
 }
 
