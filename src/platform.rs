@@ -9,6 +9,7 @@ mod json;
 pub mod pace;
 #[cfg(test)]
 mod scripted;
+pub mod sevalla;
 
 use std::future::Future;
 use std::ops::Range;
