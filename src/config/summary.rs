@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use url::Url;
 
 use super::span::spoken;
-use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource};
+use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource, pace};
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
 };
@@ -16,8 +16,16 @@ const NO_READINESS: &str =
 
 /// What a right configuration asks for that is not done, a sentence each: said wherever it is taken into force.
 pub fn warnings(config: &Config) -> Vec<String> {
-    let asking = config.platforms.iter().filter(|platform| platform.asks_readiness);
-    asking.map(|platform| format!("platform {}: {NO_READINESS}", platform.name)).collect()
+    let warned = |platform: &PlatformConfig| {
+        let name = platform.name.clone();
+        concerns(config, platform).into_iter().map(move |concern| format!("platform {name}: {concern}"))
+    };
+    config.platforms.iter().flat_map(warned).collect()
+}
+
+fn concerns(config: &Config, platform: &PlatformConfig) -> Vec<String> {
+    let readiness = platform.asks_readiness.then(|| NO_READINESS.to_owned());
+    readiness.into_iter().chain(pace::too_fast(config, platform)).collect()
 }
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
@@ -38,7 +46,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     let storm = plural(config.concurrent_rollbacks as u64, "app");
     writeln!(out, "stops everything when more than {storm} want a rollback within a minute")?;
     for platform in &config.platforms {
-        write_platform(out, platform)?;
+        write_platform(out, config, platform)?;
     }
     if config.control_probes.is_empty() {
         writeln!(
@@ -55,10 +63,11 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     config.apps.iter().try_for_each(|app| write_app(out, app))
 }
 
-fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
-    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, asks_readiness } = platform;
+fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) -> fmt::Result {
+    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, asks_readiness: _ } = platform;
     let kind = match kind {
         PlatformKind::DigitalOcean => "DigitalOcean App Platform",
+        PlatformKind::Sevalla => "Sevalla",
     };
     let token = match token {
         TokenSource::File(path) => format!("file {}", path.display()),
@@ -71,7 +80,7 @@ fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
         out,
         "  paces     poll every {poll}, request timeout {timeout}, unanswered writes looked for {reconcile}"
     )?;
-    if *asks_readiness { writeln!(out, "  warning   {NO_READINESS}") } else { Ok(()) }
+    concerns(config, platform).iter().try_for_each(|concern| writeln!(out, "  warning   {concern}"))
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
@@ -188,7 +197,7 @@ fn samples(count: u32) -> String {
     plural(count.into(), "sample")
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(super) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
