@@ -53,7 +53,8 @@ fn reserve(budget: Budget) -> u32 {
     (budget.limit.unwrap_or(0) / RESERVE_SHARE).max(RESERVE_LEAST)
 }
 
-/// The poll at which what is left, without the reserve, lasts a whole window. Zero while there is plenty.
+/// The poll at which what is left, without the reserve, lasts a whole window; after one of those without a request all of
+/// it is there again. Zero while there is plenty.
 fn stretched(budget: Budget) -> Duration {
     let Some(remaining) = budget.remaining else { return Duration::ZERO };
     let limit = budget.limit.unwrap_or(0);
@@ -61,10 +62,11 @@ fn stretched(budget: Budget) -> Duration {
     if remaining >= limit / LOW_SHARE && remaining > reserve {
         return Duration::ZERO;
     }
-    match remaining.saturating_sub(reserve) {
+    let lasting = match remaining.saturating_sub(reserve) {
         0 => LONGEST,
         usable => budget.window.saturating_mul(budget.reads_a_poll.max(1)) / usable,
-    }
+    };
+    lasting.min(budget.window)
 }
 
 /// Doubles with every fault. Half of what is added is left to chance, so that several guardians of one account do
@@ -163,7 +165,15 @@ mod tests {
         assert_eq!(fastest(Budget { limit: Some(1), ..of(1, 9) }), Duration::ZERO);
         assert_eq!(fastest(Budget::default()), Duration::ZERO);
         // 39 usable requests of 10 a poll are not four polls a minute.
-        assert_eq!(next_poll(Duration::from_secs(1), of(79, 10), 0, 0.5).as_millis(), 15_384);
+        let second = Duration::from_secs(1);
+        assert_eq!(next_poll(second, of(79, 10), 0, 0.5).as_millis(), 15_384);
+        for (remaining, reads_a_poll) in [(79, 101), (40, 1), (0, 101)] {
+            assert_eq!(
+                next_poll(second, of(remaining, reads_a_poll), 0, 0.5),
+                minute,
+                "then all of it is back"
+            );
+        }
     }
 
     #[test]
