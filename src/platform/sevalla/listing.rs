@@ -66,6 +66,7 @@ impl Sevalla {
     async fn scan(&self, kind: Kind, search: &mut Search<'_>) -> Result<Answered<()>, PlatformError> {
         let mut answered = None;
         let mut offset = 0;
+        let mut announced = None;
         for _ in 0..PAGES {
             search.pages += 1;
             let page = match (self.page(kind, offset).await, answered) {
@@ -87,10 +88,14 @@ impl Sevalla {
                 }
             }
             offset += size;
-            let is_all = total.is_some_and(|total| total < MOST && offset >= total);
-            let is_end = size == 0 || offset > MOST || (total.is_none() && size < u64::from(PAGE));
+            // The total of one page on another means that apps came or went meanwhile, and that one may have slipped from
+            // the page still to be read to one that was read.
+            let is_steady = total.is_some() && total == *announced.get_or_insert(total);
+            let is_all = is_steady && total == Some(offset) && offset < MOST;
+            let is_last = total.map_or(size < u64::from(PAGE), |total| offset >= total);
+            let is_end = is_last || size == 0 || offset > MOST;
             let done = Answered { value: (), status, request_id };
-            if is_all || is_end || search.left.is_empty() {
+            if is_end || search.left.is_empty() {
                 search.is_whole &= is_all;
                 return Ok(done);
             }

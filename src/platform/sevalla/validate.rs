@@ -202,6 +202,3 @@ impl Facts<'_> {
 fn condition(code: &str, message: &str) -> Condition {
     Condition { code: code.to_owned(), message: message.to_owned(), is_advice: false }
 }
-
-#[cfg(test)]
-mod tests;
