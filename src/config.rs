@@ -8,6 +8,7 @@ mod defaults;
 mod leaf;
 mod load;
 mod mirror;
+mod pace;
 mod position;
 mod problem;
 mod raw;
@@ -84,6 +85,8 @@ pub struct PlatformConfig {
 pub enum PlatformKind {
     /// DigitalOcean App Platform.
     DigitalOcean,
+    /// Sevalla.
+    Sevalla,
 }
 
 /// Where a token is found. The token itself never stands in the configuration.

@@ -5,12 +5,18 @@
 
 pub mod digitalocean;
 pub mod http;
+mod json;
 pub mod pace;
+#[cfg(test)]
+mod scripted;
+pub mod sevalla;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use crate::decision::capability::Signal;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::{DeploymentId, PlatformAppId};
@@ -52,9 +58,15 @@ pub mod operation {
     pub const COMMIT_ROLLBACK: &str = "commit_rollback";
     /// [`revert_rollback`](super::Platform::revert_rollback).
     pub const REVERT_ROLLBACK: &str = "revert_rollback";
+    /// [`series`](super::Platform::series).
+    pub const SERIES: &str = "series";
+    /// [`bandwidth`](super::Platform::bandwidth).
+    pub const BANDWIDTH: &str = "bandwidth";
+    /// [`balance`](super::Platform::balance).
+    pub const BALANCE: &str = "balance";
 
     /// Every operation.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 13] = [
         LIST_APPS,
         GET_APP,
         LIST_DEPLOYMENTS,
@@ -65,6 +77,9 @@ pub mod operation {
         CREATE_ROLLBACK,
         COMMIT_ROLLBACK,
         REVERT_ROLLBACK,
+        SERIES,
+        BANDWIDTH,
+        BALANCE,
     ];
 }
 
@@ -86,6 +101,25 @@ pub struct Goal<'a> {
     pub target: &'a DeploymentId,
     /// What that one runs, where the platform has to be told so.
     pub code: &'a [(String, String)],
+}
+
+/// One line of a signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// What it is of: a status, a process, an instance. The platform's word, on one line.
+    pub label: String,
+    /// When, in milliseconds since the Unix epoch on the *platform's* clock, and how much in the unit of the signal;
+    /// oldest first.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// What apps sent to their users in a day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bandwidth {
+    /// The day it is of, in UTC, where the platform says.
+    pub day: Option<jiff::civil::Date>,
+    /// Bytes of each app of which there is a figure.
+    pub apps: Vec<(PlatformAppId, u64)>,
 }
 
 /// One account on a platform that runs apps.
@@ -118,6 +152,24 @@ pub trait Platform: Send + Sync + 'static {
     fn revert_rollback<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>> {
         unsupported(operation::REVERT_ROLLBACK)
     }
+    /// A signal of the app in a span of time, in milliseconds since the Unix epoch. Which ones an app has is in its
+    /// capabilities; no series where there is nothing to tell.
+    fn series<'a>(
+        &'a self,
+        _app: &'a PlatformAppId,
+        _signal: Signal,
+        _span: Range<i64>,
+    ) -> Call<'a, Vec<Series>> {
+        unsupported(operation::SERIES)
+    }
+    /// What each of the apps sent, on the last whole day that the platform has counted. Writes nothing.
+    fn bandwidth<'a>(&'a self, _apps: &'a [PlatformAppId]) -> Call<'a, Bandwidth> {
+        unsupported(operation::BANDWIDTH)
+    }
+    /// The account's balance, in dollars.
+    fn balance(&self) -> Call<'_, f64> {
+        unsupported(operation::BALANCE)
+    }
     /// What is left of the rate limit and how the account's poll should pace itself.
     fn budget(&self) -> Budget;
     /// Reads the token again; called after the platform refused it.
@@ -140,6 +192,8 @@ pub struct Budget {
     pub hold_reads: Option<Duration>,
     /// The time that the limit is for.
     pub window: Duration,
+    /// Requests that the last poll took; zero where there was none.
+    pub reads_a_poll: u32,
 }
 
 /// Why a platform call failed. Display reads after "failed to" and never carries a token or a body.

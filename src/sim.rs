@@ -128,6 +128,11 @@ fn close_courses_keep_every_promise_as_well() {
 }
 
 #[test]
+fn other_platforms_keep_every_promise_as_well() {
+    every_promise_holds(course::OTHER, FEW);
+}
+
+#[test]
 fn what_once_broke_a_promise_does_so_no_more() {
     let nth = |nth: u64| REGRESSIONS.get(usize::try_from(nth).ok()?).copied();
     let (_, failed) = run_all(nth, Duration::MAX);

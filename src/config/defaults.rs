@@ -23,6 +23,8 @@ pub(super) const CONCURRENT_ROLLBACKS: u32 = 3;
 
 /// The platform's public API, <https://docs.digitalocean.com/reference/api/>.
 pub(super) const DIGITALOCEAN_API: &str = "https://api.digitalocean.com";
+/// The platform's public API, <https://api.sevalla.com/v3/openapi.json>.
+pub(super) const SEVALLA_API: &str = "https://api.sevalla.com/v3";
 /// 240 polls an hour of the 5000 requests DigitalOcean allows, and a release is noticed well within its watch.
 pub(super) const POLL: Duration = Duration::from_secs(15);
 /// Lists of deployments take up to a few seconds; beyond ten nobody answers any more.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
+use super::PlatformKind;
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
@@ -56,22 +57,12 @@ pub(super) trait Wording: Copy + Sized + 'static {
     const EXPECTED: &'static str;
     /// The words.
     const WORDS: &'static [(&'static str, Self)];
-    /// How many of the words are offered; those after them are known only to be refused by name.
-    const OFFERED: usize = Self::WORDS.len();
 }
 
-/// What a platform speaks, as far as the name is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    DigitalOcean,
-    Sevalla,
-}
-
-impl Wording for Kind {
-    const EXPECTED: &'static str = "a kind of platform; allowed is digitalocean";
+impl Wording for PlatformKind {
+    const EXPECTED: &'static str = "a kind of platform; allowed are digitalocean and sevalla";
     const WORDS: &'static [(&'static str, Self)] =
         &[("digitalocean", Self::DigitalOcean), ("sevalla", Self::Sevalla)];
-    const OFFERED: usize = 1;
 }
 
 impl Wording for Mode {
@@ -283,7 +274,7 @@ impl<T: Wording> JsonSchema for Word<T> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words: Vec<&str> = T::WORDS.iter().take(T::OFFERED).map(|word| word.0).collect();
+        let words: Vec<&str> = T::WORDS.iter().map(|word| word.0).collect();
         json_schema!({ "type": "string", "enum": words })
     }
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::leaf::{Count, Flag, Json, Kind, List, Share, Span, Text, Unread, Word};
+use super::PlatformKind;
+use super::leaf::{Count, Flag, Json, List, Share, Span, Text, Unread, Word};
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
@@ -58,15 +59,17 @@ pub(super) struct Platform {
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
     /// What the platform speaks.
-    pub(super) kind: Option<Word<Kind>>,
+    pub(super) kind: Option<Word<PlatformKind>>,
     /// File with the API token, read again when the platform refuses it. A relative name is looked for in
     /// $CREDENTIALS_DIRECTORY first. Either this or token_env.
     pub(super) token_file: Option<Text>,
     /// Environment variable with the API token. Either this or token_file.
     pub(super) token_env: Option<Text>,
-    /// Base URL of the API; https, or http on a loopback address. Default: `https://api.digitalocean.com`
+    /// Base URL of the API; https, or http on a loopback address. Default: `https://api.digitalocean.com`, or
+    /// `https://api.sevalla.com/v3`
     pub(super) api: Option<Text>,
-    /// Time between polls of all apps' deployments. Default: 15s
+    /// Time between polls of all apps' deployments. Sevalla is asked for each app on its own, at most 200 times a
+    /// minute: sixty apps take 20s. Default: 15s
     pub(super) poll: Option<Span>,
     /// Limit of one request. Default: 10s
     pub(super) timeout: Option<Span>,

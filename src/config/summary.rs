@@ -5,15 +5,19 @@ use std::fmt::{self, Write};
 use url::Url;
 
 use super::span::spoken;
-use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource};
+use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource, pace};
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
 };
 use crate::decision::story::{percent, quantile_in_words};
 
 /// What is right and may not be meant, a sentence each: said wherever a configuration is taken into force.
-pub fn warnings(_config: &Config) -> Vec<String> {
-    Vec::new()
+pub fn warnings(config: &Config) -> Vec<String> {
+    let warned = |platform: &PlatformConfig| {
+        let name = platform.name.clone();
+        pace::too_fast(config, platform).into_iter().map(move |concern| format!("platform {name}: {concern}"))
+    };
+    config.platforms.iter().flat_map(warned).collect()
 }
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
@@ -34,7 +38,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     let storm = plural(config.concurrent_rollbacks as u64, "app");
     writeln!(out, "stops everything when more than {storm} want a rollback within a minute")?;
     for platform in &config.platforms {
-        write_platform(out, platform)?;
+        write_platform(out, config, platform)?;
     }
     if config.control_probes.is_empty() {
         writeln!(
@@ -51,10 +55,11 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     config.apps.iter().try_for_each(|app| write_app(out, app))
 }
 
-fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
+fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) -> fmt::Result {
     let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, readiness } = platform;
     let kind = match kind {
         PlatformKind::DigitalOcean => "DigitalOcean App Platform",
+        PlatformKind::Sevalla => "Sevalla",
     };
     let token = match token {
         TokenSource::File(path) => format!("file {}", path.display()),
@@ -68,11 +73,12 @@ fn write_platform(out: &mut String, platform: &PlatformConfig) -> fmt::Result {
         "  paces     poll every {poll}, request timeout {timeout}, unanswered writes looked for {reconcile}"
     )?;
     match readiness.is_zero() {
-        true => writeln!(out, "  readiness to roll back is not asked for in quiet times"),
+        true => writeln!(out, "  readiness to roll back is not asked for in quiet times")?,
         false => {
-            writeln!(out, "  readiness to roll back asked for every {} in quiet times", spoken(*readiness))
+            writeln!(out, "  readiness to roll back asked for every {} in quiet times", spoken(*readiness))?;
         }
     }
+    pace::too_fast(config, platform).iter().try_for_each(|concern| writeln!(out, "  warning   {concern}"))
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
@@ -195,7 +201,7 @@ fn samples(count: u32) -> String {
     plural(count.into(), "sample")
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(super) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

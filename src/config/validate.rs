@@ -191,7 +191,7 @@ fn url(spot: &Spot, text: Option<&Text>) -> Option<Url> {
 }
 
 /// Whether what is sent there stays on this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

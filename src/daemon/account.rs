@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::platform::digitalocean::DigitalOcean;
 use crate::platform::http::{Observer, StartError};
+use crate::platform::sevalla::Sevalla;
 use crate::telemetry::Chain;
 
 /// The account of `config`, with its requests counted.
@@ -27,5 +28,6 @@ pub fn open_account(config: &PlatformConfig, observer: Observer) -> Result<Arc<d
     let tokens = Box::new(move || source.read().map_err(|error| Chain(&error).to_string()));
     Ok(match config.kind {
         PlatformKind::DigitalOcean => Arc::new(DigitalOcean::new(config, tokens, observer)?),
+        PlatformKind::Sevalla => Arc::new(Sevalla::new(config, tokens, observer)?),
     })
 }

@@ -14,7 +14,7 @@ use crate::config::PlatformConfig;
 use crate::decision::observation::{AppView, ReadFault, Reading};
 use crate::ids::PlatformAppId;
 use crate::metrics::{Heartbeat, Metrics};
-use crate::platform::pace::next_poll;
+use crate::platform::pace::{fastest, next_poll};
 use crate::platform::{Listed, Platform, PlatformError};
 use crate::probe::peers::Peers;
 
@@ -126,8 +126,9 @@ impl Poller {
                 }
             }
             let poll = self.account.config.poll;
-            let configured = if is_expecting { poll.min(EXPECTING) } else { poll };
-            let wait = next_poll(configured, self.account.platform.budget(), faults, fastrand::f64());
+            let budget = self.account.platform.budget();
+            let configured = if is_expecting { poll.min(EXPECTING.max(fastest(budget))) } else { poll };
+            let wait = next_poll(configured, budget, faults, fastrand::f64());
             let wait = if is_denied { wait.min(DENIED_AGAIN.max(configured)) } else { wait };
             if self.nap(wait).await.is_err() {
                 return;

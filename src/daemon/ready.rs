@@ -16,8 +16,10 @@ use crate::platform::{Budget, Goal, Platform, PlatformError};
 
 /// The share of an account's rate limit that goes to these questions at most: a quarter. The poll has its own.
 const SHARE: u32 = 4;
-/// The requests of a question: the app's deployments, and the dry run.
-const REQUESTS: u32 = 2;
+/// The requests of a question: the app's deployments, and the dry run, which is four where it is made of reads.
+fn requests(validate: Support) -> u32 {
+    if validate == Support::Native { 2 } else { 5 }
+}
 
 /// What was found out, and of which deployment.
 #[derive(Clone, Debug)]
@@ -42,9 +44,10 @@ pub(super) struct Turns(Mutex<Moment>);
 
 impl Turns {
     /// The next turn that is free, from `now` on.
-    pub(super) fn next(&self, now: Moment, budget: Budget) -> Moment {
-        let gap =
-            budget.limit.map_or(Duration::ZERO, |limit| budget.window * REQUESTS / (limit / SHARE).max(1));
+    pub(super) fn next(&self, now: Moment, budget: Budget, validate: Support) -> Moment {
+        let gap = budget
+            .limit
+            .map_or(Duration::ZERO, |limit| budget.window * requests(validate) / (limit / SHARE).max(1));
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*free).max(now);
         *free = turn + gap;
@@ -132,15 +135,15 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         let budget = Budget { limit: Some(5_000), window: hour, ..Budget::default() };
         let now = Moment::from_millis(1_000);
-        assert_eq!(turns.next(now, budget), now);
-        let last = (1..1_000).map(|_| turns.next(now, budget)).last().expect("turns");
+        assert_eq!(turns.next(now, budget, Support::Native), now);
+        let last = (1..1_000).map(|_| turns.next(now, budget, Support::Native)).last().expect("turns");
         assert_eq!(last.since(now).as_secs(), 999 * 2 * 3_600 / 1_250);
         assert_eq!(
-            turns.next(now + hour * 5, budget),
+            turns.next(now + hour * 5, budget, Support::Native),
             now + hour * 5,
             "nobody waits for turns that nobody took"
         );
         let unknown = Turns::default();
-        assert_eq!([1, 2].map(|_| unknown.next(now, Budget::default())), [now, now]);
+        assert_eq!([1, 2].map(|_| unknown.next(now, Budget::default(), Support::Emulated)), [now, now]);
     }
 }

@@ -3,7 +3,7 @@
 //! It belongs to the app and not to the platform: what an app is made from decides, on some platforms, whether its
 //! target can be named and whether its pushes can be paused.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What can be done for one app, as its platform stands. The default is a platform that does it all itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Capabilities {
     pub restart: Support,
     /// Whether a rollback that may have been applied can be asked for again without leading somewhere else.
     pub resend_is_safe: bool,
+    /// The figures that the platform keeps of it by itself.
+    #[serde(default, skip_serializing_if = "Signals::is_empty")]
+    pub signals: Signals,
 }
 
 impl Default for Capabilities {
@@ -40,6 +43,7 @@ impl Default for Capabilities {
             revert_is_exact: true,
             restart: Support::Native,
             resend_is_safe: true,
+            signals: Signals::default(),
         }
     }
 }
@@ -96,4 +100,102 @@ pub enum Pushes {
     Deploy,
     /// Nothing, for now.
     Paused,
+}
+
+/// A figure that a platform keeps of an app by itself, as points in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Requests answered in each interval, one series a status: its label is the status.
+    Requests,
+    /// The 95th percentile of the time to answer, in milliseconds.
+    ResponseTime,
+    /// Processor in use, one series an instance or process: in cores, or in percent of what it may use, as the
+    /// platform counts. So a series can be held against itself only; the next is counted likewise.
+    Cpu,
+    /// Memory in use, one series an instance or process: in bytes, or in percent of what it may use.
+    Memory,
+    /// How often an instance has been started anew, one series an instance.
+    Restarts,
+    /// Exit codes, one series a process, each point one that ended.
+    Exits,
+}
+
+impl Signal {
+    /// Every signal.
+    pub const ALL: [Self; 6] =
+        [Self::Requests, Self::ResponseTime, Self::Cpu, Self::Memory, Self::Restarts, Self::Exits];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::ResponseTime => "response_time",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Restarts => "restarts",
+            Self::Exits => "exits",
+        }
+    }
+}
+
+/// A set of signals; a list of words where it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals(u8);
+
+impl Signals {
+    /// These.
+    pub const fn of(signals: &[Signal]) -> Self {
+        let (mut set, mut number) = (0, 0);
+        // A constant has no iterators.
+        while number < signals.len() {
+            set |= 1 << signals[number] as u8;
+            number += 1;
+        }
+        Self(set)
+    }
+
+    /// Whether the signal is one of them.
+    pub fn has(self, signal: Signal) -> bool {
+        self.0 & (1 << signal as u8) != 0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Serialize for Signals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(Signal::ALL.into_iter().filter(|signal| self.has(*signal)).map(Signal::word))
+    }
+}
+
+/// A word that a later release wrote is passed over.
+impl<'de> Deserialize<'de> for Signals {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        let known = |signal: &Signal| words.iter().any(|word| word == signal.word());
+        Ok(Self::of(&Signal::ALL.into_iter().filter(known).collect::<Vec<_>>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_written_as_words_and_unknown_ones_are_passed_over() {
+        let some = Signals::of(&[Signal::Memory, Signal::Requests]);
+        assert_eq!(serde_json::to_string(&some).unwrap(), r#"["requests","memory"]"#);
+        let read = |json| serde_json::from_str::<Signals>(json).unwrap();
+        assert_eq!(read(r#"["memory","of_tomorrow","requests"]"#), some);
+        assert!(some.has(Signal::Memory) && !some.has(Signal::Cpu) && read("[]").is_empty());
+        let all = Signals::of(&Signal::ALL);
+        assert_eq!(read(&serde_json::to_string(&all).unwrap()), all);
+        // A journal of an earlier release has no such field.
+        let mut old = serde_json::to_value(Capabilities { signals: all, ..Capabilities::default() }).unwrap();
+        old.as_object_mut().unwrap().remove("signals");
+        assert_eq!(serde_json::from_value::<Capabilities>(old).unwrap(), Capabilities::default());
+    }
 }

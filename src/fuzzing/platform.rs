@@ -1,7 +1,10 @@
 //! A platform's answers, through the real adapter: what it says is believed as far as it says so, and no further.
 //!
 //! An input is the name of a call, then the answers to the requests it makes, as HTTP writes them, with `====` between
-//! two of them. Instead of an answer stands `refused` or `lost` where there is none.
+//! two of them. Instead of an answer stands `refused` or `lost` where there is none. Before the name stands `sevalla`
+//! where that is the platform.
+
+mod sevalla;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,6 +22,7 @@ use crate::decision::effect::{Condition, Validation};
 use crate::decision::observation::{AppView, Deployment, Phase};
 use crate::platform::digitalocean::DigitalOcean;
 use crate::platform::http::{Broken, InProcess};
+use crate::platform::sevalla::Sevalla;
 use crate::platform::{Answered, Call, Goal, Listed, Platform, PlatformError, operation, pace};
 
 const APP: &str = "app-1";
@@ -89,11 +93,11 @@ type Sent = (String, String, Option<Value>, Option<HeaderValue>);
 struct Stage {
     script: Vec<Result<Scripted, Broken>>,
     sent: Arc<Mutex<Vec<Sent>>>,
-    platform: DigitalOcean,
+    platform: Box<dyn Platform>,
 }
 
 impl Stage {
-    fn new(text: &[u8]) -> Self {
+    fn new(kind: PlatformKind, text: &[u8]) -> Self {
         let mut texts = Vec::new();
         let mut rest = text;
         while let Some(end) = rest.windows(NEXT.len()).position(|window| window == NEXT) {
@@ -119,7 +123,7 @@ impl Stage {
         });
         let config = PlatformConfig {
             name: "ocean".into(),
-            kind: PlatformKind::DigitalOcean,
+            kind,
             token: TokenSource::Env("TOKEN".to_owned()),
             api: "https://api.example.com".parse().expect("a URL"),
             poll: Duration::from_secs(15),
@@ -128,7 +132,12 @@ impl Stage {
             readiness: Duration::ZERO,
         };
         let token = Box::new(|| Ok(SECRET.into()));
-        let platform = DigitalOcean::in_process(wire, &config, token).expect("an adapter");
+        let platform: Box<dyn Platform> = match kind {
+            PlatformKind::DigitalOcean => {
+                Box::new(DigitalOcean::in_process(wire, &config, token).expect("an adapter"))
+            }
+            PlatformKind::Sevalla => Box::new(Sevalla::in_process(wire, &config, token).expect("an adapter")),
+        };
         Self { script: read(), sent, platform }
     }
 
@@ -212,7 +221,10 @@ impl Stage {
 pub fn platform(data: &[u8]) {
     let (name, rest) = line(data);
     let name = String::from_utf8_lossy(name);
-    let stage = Stage::new(rest);
+    if let Some(name) = name.strip_prefix("sevalla ") {
+        return sevalla::sevalla(name.trim(), rest);
+    }
+    let stage = Stage::new(PlatformKind::DigitalOcean, rest);
     let (app, target) = (APP.into(), TARGET.into());
     let platform = &stage.platform;
     let goal = Goal { accused: &target, target: &target, code: &[] };

@@ -104,6 +104,8 @@ pub struct Entry {
     pub pinned_before: Option<String>,
     /// Whether pushes were deployed before, where the platform has a switch for it.
     pub auto_deploy_before: Option<bool>,
+    /// Set auto deploy: what was asked for.
+    pub auto_deploy: Option<bool>,
     /// When it was carried out, if it was. Later than `at_ms` for a late apply.
     pub applied_ms: Option<i64>,
     /// The deployment it made.

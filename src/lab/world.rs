@@ -134,6 +134,7 @@ impl World {
             in_progress_before: None,
             pinned_before: None,
             auto_deploy_before: None,
+            auto_deploy: None,
             applied_ms: None,
             deployment: None,
             refused: None,
@@ -156,6 +157,10 @@ impl World {
             in_progress_before: app.id_at(app.in_progress),
             pinned_before: app.id_at(app.pinned),
             auto_deploy_before: app.kind.auto_deploy(),
+            auto_deploy: match asked.write {
+                Write::SetAutoDeploy { on } => Some(on),
+                _ => None,
+            },
             fault: fault.map(Kind::name),
             ..self.blank(&app.name, asked.operation, asked.who)
         };

@@ -4,22 +4,25 @@
 //! (`specification/resources/apps`), and the four rollback calls by what it says of `apps_rollback_app_request`.
 
 mod canonical;
-mod proto3;
+mod figures;
 mod validation;
 mod wire;
 
 use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::http::{
     ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, Reply, ResetIn, StartError, TokenReader,
     Unreadable, Want,
 };
-use super::{Answered, Budget, Call, Goal, Listed, Platform, PlatformError, operation};
+use super::json::{each, missing, parse};
+use super::{
+    Answered, Bandwidth, Budget, Call, Goal, Listed, Platform, PlatformError, Series, Signal, operation,
+};
 use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
@@ -30,7 +33,7 @@ const APPS_A_PAGE: &str = "200";
 /// Deployments looked at: the platform goes back at most ten successful ones, and failed ones lie between.
 const DEPLOYMENTS: &str = "30";
 /// Pages read at most, 40,000 apps: an end to a list that has none.
-const PAGES: usize = 200;
+const PAGES: u32 = 200;
 /// The most of a validation's text that is kept.
 const CONDITION_TEXT: usize = 200;
 
@@ -50,6 +53,8 @@ const LIMITS: Limits = Limits {
 #[derive(Debug)]
 pub struct DigitalOcean {
     http: Http,
+    /// The pages of the last list.
+    pages: AtomicU32,
 }
 
 impl DigitalOcean {
@@ -59,7 +64,7 @@ impl DigitalOcean {
     ///
     /// When the token cannot be read or sent, the API's URL cannot be used, or TLS cannot be set up.
     pub fn new(config: &PlatformConfig, tokens: TokenReader, observer: Observer) -> Result<Self, StartError> {
-        Ok(Self { http: Http::new(config, LIMITS, tokens, observer)? })
+        Ok(Self { http: Http::new(config, LIMITS, tokens, observer)?, pages: AtomicU32::new(0) })
     }
 
     /// The same over a platform in this process.
@@ -69,7 +74,7 @@ impl DigitalOcean {
         config: &PlatformConfig,
         tokens: TokenReader,
     ) -> Result<Self, StartError> {
-        Ok(Self { http: Http::in_process(platform, config, LIMITS, tokens)? })
+        Ok(Self { http: Http::in_process(platform, config, LIMITS, tokens)?, pages: AtomicU32::new(0) })
     }
 
     async fn every_app(&self) -> Result<Answered<Listed>, PlatformError> {
@@ -93,6 +98,7 @@ impl DigitalOcean {
             if has_next != Some(true) || size == 0 {
                 // An empty page that announces another is no end either.
                 all.is_whole &= has_next == Some(false);
+                self.pages.store(number, Ordering::Relaxed);
                 return Ok(Answered { value: all, status, request_id });
             }
         }
@@ -224,8 +230,25 @@ impl Platform for DigitalOcean {
         Box::pin(self.revert(app))
     }
 
+    fn series<'a>(
+        &'a self,
+        app: &'a PlatformAppId,
+        signal: Signal,
+        span: Range<i64>,
+    ) -> Call<'a, Vec<Series>> {
+        Box::pin(self.metric(app, signal, span))
+    }
+
+    fn bandwidth<'a>(&'a self, apps: &'a [PlatformAppId]) -> Call<'a, Bandwidth> {
+        Box::pin(self.daily(apps))
+    }
+
+    fn balance(&self) -> Call<'_, f64> {
+        Box::pin(self.account_balance())
+    }
+
     fn budget(&self) -> Budget {
-        self.http.budget()
+        Budget { reads_a_poll: self.pages.load(Ordering::Relaxed), ..self.http.budget() }
     }
 
     fn reload_token(&self) {
@@ -276,45 +299,6 @@ fn new_deployment(reply: &Reply) -> Result<Deployment, Unreadable> {
         .0
         .seen(&mut canonical::Specs::default())
         .ok_or_else(|| missing("a deployment with an id"))
-}
-
-/// What can be read of a list. The rest is skipped, so that one strange thing does not hide the others.
-fn each<W: DeserializeOwned, T>(
-    items: &[Box<RawValue>],
-    what: &str,
-    mut seen: impl FnMut(W) -> Option<T>,
-) -> Vec<T> {
-    let mut read =
-        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|proto3::Object(item)| seen(item));
-    let readable = items.iter().filter_map(|item| read(item));
-    let readable: Vec<T> = readable.collect();
-    if readable.len() < items.len() {
-        tracing::debug!(what, skipped = items.len() - readable.len(), "unreadable or without an id");
-    }
-    readable
-}
-
-/// The body as JSON. The error says where it went wrong, never what stood there.
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, Unreadable> {
-    if reply.body.is_empty() {
-        return Err(missing("a body"));
-    }
-    let text = std::str::from_utf8(&reply.body).map_err(|_| Unreadable("not UTF-8".to_owned()))?;
-    if !text.trim_start().starts_with('{') {
-        return Err(Unreadable("not a JSON object".to_owned()));
-    }
-    serde_json::from_str(text).map_err(|error| {
-        let kind = match error.classify() {
-            serde_json::error::Category::Data => "not the shape documented",
-            serde_json::error::Category::Eof => "JSON that breaks off",
-            _ => "not JSON",
-        };
-        Unreadable(format!("{kind}, at line {} column {}", error.line(), error.column()))
-    })
-}
-
-fn missing(what: &str) -> Unreadable {
-    Unreadable(format!("it lacks {what}"))
 }
 
 #[cfg(test)]

@@ -61,6 +61,14 @@ pub(super) enum Method {
     Post(Option<serde_json::Value>),
     /// The same with another verb.
     Patch(serde_json::Value),
+    /// A read that asks in a body, as for a long list: held back like any other.
+    Lookup(serde_json::Value),
+}
+
+impl Method {
+    fn is_read(&self) -> bool {
+        matches!(self, Self::Get | Self::Lookup(_))
+    }
 }
 
 /// How a platform speaks of its rate limits.
@@ -235,7 +243,7 @@ impl Http {
         ask: Ask<'_>,
         decode: impl FnOnce(&Reply) -> Result<T, Unreadable>,
     ) -> Result<Answered<T>, PlatformError> {
-        if matches!(ask.method, Method::Get)
+        if ask.method.is_read()
             && let Some(left) = self.budget().hold_reads
         {
             return Err(PlatformError::RateLimited { retry_after: Some(left) });
@@ -267,6 +275,7 @@ impl Http {
             limit: meter.limit,
             hold_reads: left.filter(|left| !left.is_zero()),
             window: self.limits.window,
+            reads_a_poll: 0,
         }
     }
 
@@ -343,7 +352,7 @@ impl Http {
                 }
             })
             .flatten();
-        if limits.are_apart && !matches!(method, Method::Get) {
+        if limits.are_apart && !method.is_read() {
             return wait;
         }
         let mut meter = self.meter();
@@ -382,6 +391,7 @@ fn request(method: &Method, url: Url, token: &Token) -> reqwest::Request {
         Method::Get => (reqwest::Method::GET, None),
         Method::Post(body) => (reqwest::Method::POST, body.as_ref()),
         Method::Patch(body) => (reqwest::Method::PATCH, Some(body)),
+        Method::Lookup(body) => (reqwest::Method::POST, Some(body)),
     };
     let mut request = reqwest::Request::new(method, url);
     let headers = request.headers_mut();

@@ -37,6 +37,13 @@ pub fn next_poll(configured: Duration, budget: Budget, consecutive_faults: u32, 
     wanted.min(LONGEST.max(configured))
 }
 
+/// The shortest poll that takes no more than half of the limit: the other half is for acting, and for whoever shares it.
+/// Zero where nobody knows.
+pub fn fastest(budget: Budget) -> Duration {
+    let half = budget.limit.unwrap_or(0) / 2;
+    budget.window.saturating_mul(budget.reads_a_poll).checked_div(half).unwrap_or_default().min(LONGEST)
+}
+
 /// Whether what is left of the limit is the reserve, which is for acting.
 pub fn is_for_acting(budget: Budget) -> bool {
     budget.remaining.is_some_and(|remaining| remaining <= reserve(budget))
@@ -46,7 +53,8 @@ fn reserve(budget: Budget) -> u32 {
     (budget.limit.unwrap_or(0) / RESERVE_SHARE).max(RESERVE_LEAST)
 }
 
-/// The poll at which what is left, without the reserve, lasts a whole window. Zero while there is plenty.
+/// The poll at which what is left, without the reserve, lasts a whole window; after one of those without a request all of
+/// it is there again. Zero while there is plenty.
 fn stretched(budget: Budget) -> Duration {
     let Some(remaining) = budget.remaining else { return Duration::ZERO };
     let limit = budget.limit.unwrap_or(0);
@@ -54,10 +62,11 @@ fn stretched(budget: Budget) -> Duration {
     if remaining >= limit / LOW_SHARE && remaining > reserve {
         return Duration::ZERO;
     }
-    match remaining.saturating_sub(reserve) {
+    let lasting = match remaining.saturating_sub(reserve) {
         0 => LONGEST,
-        usable => budget.window / usable,
-    }
+        usable => budget.window.saturating_mul(budget.reads_a_poll.max(1)) / usable,
+    };
+    lasting.min(budget.window)
 }
 
 /// Doubles with every fault. Half of what is added is left to chance, so that several guardians of one account do
@@ -111,7 +120,13 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     fn left(remaining: u32) -> Budget {
-        Budget { remaining: Some(remaining), limit: Some(5000), hold_reads: None, window: HOUR }
+        Budget {
+            remaining: Some(remaining),
+            limit: Some(5000),
+            hold_reads: None,
+            window: HOUR,
+            reads_a_poll: 1,
+        }
     }
 
     #[test]
@@ -130,6 +145,34 @@ mod tests {
         ];
         for (remaining, seconds) in table {
             assert_eq!(next_poll(POLL, left(remaining), 0, 0.5).as_secs(), seconds, "{remaining} left");
+        }
+    }
+
+    #[test]
+    fn a_poll_of_many_requests_is_paced_by_all_of_them() {
+        let minute = Duration::from_secs(60);
+        let of = |remaining, reads_a_poll| Budget {
+            remaining: Some(remaining),
+            limit: Some(400),
+            hold_reads: None,
+            window: minute,
+            reads_a_poll,
+        };
+        // 400 a minute, of which 200 are ours: 101 requests every 30.3 s.
+        assert_eq!(fastest(of(400, 101)), Duration::from_millis(30_300));
+        assert_eq!(fastest(of(400, 2)), Duration::from_millis(600));
+        assert_eq!(fastest(of(400, u32::MAX)), LONGEST);
+        assert_eq!(fastest(Budget { limit: Some(1), ..of(1, 9) }), Duration::ZERO);
+        assert_eq!(fastest(Budget::default()), Duration::ZERO);
+        // 39 usable requests of 10 a poll are not four polls a minute.
+        let second = Duration::from_secs(1);
+        assert_eq!(next_poll(second, of(79, 10), 0, 0.5).as_millis(), 15_384);
+        for (remaining, reads_a_poll) in [(79, 101), (40, 1), (0, 101)] {
+            assert_eq!(
+                next_poll(second, of(remaining, reads_a_poll), 0, 0.5),
+                minute,
+                "then all of it is back"
+            );
         }
     }
 
@@ -226,11 +269,12 @@ mod tests {
             remaining in proptest::option::of(any::<u32>()),
             limit in proptest::option::of(any::<u32>()),
             hold_s in proptest::option::of(any::<u64>()),
+            reads_a_poll in any::<u32>(),
             faults in any::<u32>(),
             jitter in any::<f64>(),
         ) {
             let poll = Duration::from_millis(poll_ms);
-            let budget = Budget { remaining, limit, hold_reads: hold_s.map(Duration::from_secs), window: HOUR };
+            let budget = Budget { remaining, limit, hold_reads: hold_s.map(Duration::from_secs), window: HOUR, reads_a_poll };
             let next = next_poll(poll, budget, faults, jitter);
             prop_assert!(next >= poll && next <= LONGEST);
         }
@@ -245,7 +289,7 @@ mod tests {
 
         #[test]
         fn fewer_requests_left_never_make_the_poll_faster(limit in 100_u32..10_000, a in 0_u32..10_000, b in 0_u32..10_000) {
-            let of = |remaining| Budget { remaining: Some(remaining), limit: Some(limit), hold_reads: None, window: HOUR };
+            let of = |remaining| Budget { remaining: Some(remaining), limit: Some(limit), hold_reads: None, window: HOUR, reads_a_poll: 1 };
             let (few, many) = (a.min(b), a.max(b));
             prop_assert!(next_poll(POLL, of(few), 0, 0.0) >= next_poll(POLL, of(many), 0, 0.0));
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::disk::Trouble;
 use super::machine::Passage;
 use crate::decision::observation::Request;
-use crate::lab::{Action, Durations, Fate, Fault, Health, Release, Unknowns};
+use crate::lab::{Action, AppKind, Durations, Fate, Fault, Health, Release, RollbackRule, Source, Unknowns};
 
-pub(super) use draw::{CLOSE, NEWEST};
+pub(super) use draw::{CLOSE, NEWEST, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
@@ -106,6 +106,8 @@ pub(super) const RULES: [&str; 2] = [
 /// A course.
 #[derive(Clone, Debug)]
 pub(super) struct Course {
+    /// The platform, and what the apps are made from.
+    pub(super) kind: AppKind,
     pub(super) apps: usize,
     pub(super) modes: Vec<&'static str>,
     pub(super) rules: &'static str,
@@ -127,9 +129,21 @@ pub(super) struct Course {
     pub(super) length_ms: i64,
     /// The faults stop at the end, and everything has to come to its end.
     pub(super) is_liveness: bool,
+    /// A restart is tried before a rollback.
+    pub(super) restart_first: bool,
 }
 
 impl Course {
+    /// The platform picks what it goes back to.
+    pub(super) fn platform_picks(&self) -> bool {
+        matches!(self.kind, AppKind::Sevalla { source: Source::PrivateGit | Source::PublicGit, .. })
+    }
+
+    /// What it picks is what anybody would reckon: the one before the live one.
+    pub(super) fn picks_as_reckoned(&self) -> bool {
+        !self.platform_picks() || self.unknowns.rollback_rule == RollbackRule::PreviousRow
+    }
+
     /// How many apps may want a rollback within a minute.
     pub(super) fn at_once(&self) -> usize {
         if self.apps > 2 { 2 } else { 3 }

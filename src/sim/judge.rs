@@ -3,6 +3,7 @@
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
 mod evidence;
+mod picks;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::Run;
 use crate::decision::observation::Request;
-use crate::lab::{ClonedFrom, Entry, GUARD_TOKEN, Operation, Phase, Who};
+use crate::lab::{AppKind, ClonedFrom, Entry, GUARD_TOKEN, Operation, Phase, RollbackTrigger, Shown, Who};
 use crate::server::AppStatus;
 
 /// A write is on its way for less than that after the last look before it.
@@ -39,7 +40,10 @@ pub(super) fn whole(run: &Run) {
         within_the_budget(run, app);
         not_within_the_cooldown(run, app);
         not_without_a_yes(run, app);
+        picks::pushes_are_let_go_by_whom_they_were_paused(run, app);
+        picks::no_release_is_restarted_twice(run, app);
     }
+    picks::what_came_back_instead_is_no_success(run);
     no_more_apps_at_once_than_the_storm_breaker_lets(run);
     assert_eq!(panics::count(), 0, "a task panicked\n{}", run.story());
     nothing_is_repeated_unread(run);
@@ -59,9 +63,19 @@ fn ours(run: &Run, app: usize) -> Vec<Entry> {
     entries.into_iter().filter(|entry| entry.who == Who::Guard && entry.app == *site).collect()
 }
 
+/// The rollbacks that were made for us, without those from our own rollbacks, which are reverts where there is no other
+/// way for one.
 fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
-    let ours = ours(run, app).into_iter();
-    ours.filter(|entry| entry.operation == Operation::CreateRollback && entry.applied()).collect()
+    let all: Vec<Entry> = ours(run, app)
+        .into_iter()
+        .filter(|entry| entry.operation == Operation::CreateRollback && entry.applied())
+        .collect();
+    all.iter().filter(|entry| !is_revert(&all, entry)).cloned().collect()
+}
+
+/// Whether a rollback is one from a rollback of ours.
+fn is_revert(all: &[Entry], entry: &Entry) -> bool {
+    all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
 }
 
 /// How many rollbacks were made for the app.
@@ -104,7 +118,8 @@ fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
 /// [I3, I4] One rollback for one release; a second one only where the first came to light after its time.
 fn one_rollback_for_one_release(run: &Run, app: usize) {
     for (first, second) in pairs(run, app) {
-        if !came_to_light_late(run, &first) {
+        // Where a second one leads somewhere else there is none, however late the first one came to light.
+        if run.course.platform_picks() || !came_to_light_late(run, &first) {
             broken(run, "two rollbacks for one release", &second);
         }
     }
@@ -136,10 +151,13 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
         let ours = ours(run, app);
         ours.iter().any(|entry| {
             let is_revert = entry.operation == Operation::RevertRollback && entry.applied();
-            is_revert && entry.pinned_before == rollback.deployment
+            let is_return = entry.operation == Operation::CreateRollback && entry.applied();
+            (is_revert && entry.pinned_before == rollback.deployment)
+                || (is_return && entry.active_before == rollback.deployment)
         })
     };
-    for (n, entry) in all.iter().enumerate() {
+    // What a platform picks otherwise than anybody would reckon is judged by what becomes of it.
+    for (n, entry) in all.iter().enumerate().filter(|_| run.course.picks_as_reckoned()) {
         let target = entry.target.as_deref().unwrap_or("");
         let live_ms = state.deployment(target).and_then(|target| target.live_ms);
         if live_ms.is_none_or(|at| at >= entry.at_ms) || entry.active_before.as_deref() == Some(target) {
@@ -195,7 +213,12 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
 fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
     // Where the platform does not say what brought a deployment about, nobody can tell.
-    if run.course.unknowns.cause_details == crate::lab::Shown::Omitted {
+    let unknowns = &run.course.unknowns;
+    let is_told = match run.course.kind {
+        AppKind::DigitalOcean => unknowns.cause_details == Shown::Shown,
+        AppKind::Sevalla { .. } => unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment,
+    };
+    if !is_told {
         return;
     }
     for entry in &prompt(run, app) {
@@ -281,7 +304,8 @@ fn not_without_a_yes(run: &Run, app: usize) {
 fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
     let entries = run.lab.ledger().entries;
     let asked = entries.iter().filter(|entry| entry.who == Who::Guard);
-    let asked: Vec<&Entry> = asked.filter(|entry| entry.operation == Operation::CreateRollback).collect();
+    let asked = asked.filter(|entry| entry.operation == Operation::CreateRollback);
+    let asked: Vec<&Entry> = asked.filter(|entry| !is_revert(&entries, entry)).collect();
     for (n, last) in asked.iter().enumerate() {
         let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
         let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();
@@ -326,6 +350,9 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
     for (n, shape) in run.shapes.iter().enumerate() {
         // Of one that was deleted there is nothing left to settle.
         let Ok(state) = run.lab.app(&shape.site) else { continue };
+        if state.auto_deploy == Some(false) {
+            picks::pushes_are_not_forgotten(run, n, apps);
+        }
         let Some(pin) = &state.pinned else { continue };
         let Some(made) = ours(run, n).into_iter().find(|made| made.deployment.as_ref() == Some(pin)) else {
             continue;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::machine::{ProcessClock, lock};
 use super::run::Run;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, PlatformKind};
 use crate::daemon::{Engine, Ground};
 use crate::metrics::Metrics;
 use crate::platform::digitalocean::DigitalOcean;
+use crate::platform::sevalla::Sevalla;
 use crate::server::Backend;
 
 /// How a process ended.
@@ -68,7 +69,12 @@ async fn start(run: &mut Run) -> Engine {
         open: Box::new(move |config, _| {
             let token = Arc::clone(&token);
             let read = Box::new(move || Ok(lock(&token).clone().into()));
-            Ok(Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?))
+            Ok(match config.kind {
+                PlatformKind::DigitalOcean => {
+                    Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?)
+                }
+                PlatformKind::Sevalla => Arc::new(Sevalla::in_process(wire.platform(), config, read)?),
+            })
         }),
         metrics,
     };

@@ -20,7 +20,7 @@ use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
-use crate::lab::{GUARD_TOKEN, Lab, LabConfig, Release};
+use crate::lab::{AppKind, GUARD_TOKEN, Lab, LabConfig, Release};
 use crate::metrics::{Metrics, render};
 
 /// How an app stands in the configuration.
@@ -81,6 +81,8 @@ pub(super) struct Run {
     pub(super) scraped: String,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
+    /// The rollbacks that were kept.
+    pub(super) succeeded: Vec<String>,
     /// How often a drill was held at the end.
     pub(super) drills: usize,
     next: usize,
@@ -140,7 +142,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
     let (lab, router) = Lab::in_process(&config, Box::new(move || EPOCH_MS + ticking.uptime_ms()));
     let shape = |n: usize| {
         let site = format!("app-{n}");
-        let id = lab.create_app(&site, Release::good("v1")).expect("a new app").id;
+        let id = lab.create_app_of(&site, course.kind, Release::good("v1")).expect("a new app").id;
         Shape { name: site.clone(), site, id, mode: course.modes[n], is_there: true }
     };
     let shapes: Vec<Shape> = (0..course.apps).map(shape).collect();
@@ -193,6 +195,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         metrics: None,
         scraped: String::new(),
         accused: Vec::new(),
+        succeeded: Vec::new(),
         drills: 0,
         next: 0,
         lives: 0,
@@ -244,20 +247,25 @@ impl Run {
             budget, rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, ..
         } = &self.course;
         let mut text = format!(
-            "listen: 127.0.0.1:0\nstate: {}\nlimits: {{ concurrent_rollbacks: {} }}\nplatforms:\n  - {{ name: ocean, \
-             kind: digitalocean, token_file: /the/token, api: 'https://lab.test', poll: {poll}, timeout: 5s, \
-             reconcile: {RECONCILE_MS}ms }}\n",
+            "listen: 127.0.0.1:0\nstate: {}\nlimits: {{ concurrent_rollbacks: {} }}\nplatforms:\n  - {{ name: cloud, \
+             {}, token_file: /the/token, poll: {poll}, timeout: 5s, reconcile: {RECONCILE_MS}ms }}\n",
             self.disk.file.display(),
             self.course.at_once(),
+            match self.course.kind {
+                AppKind::DigitalOcean => "kind: digitalocean, api: 'https://lab.test'",
+                AppKind::Sevalla { .. } => "kind: sevalla, api: 'https://lab.test/v3'",
+            },
         );
         if *has_controls {
             text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
         }
+        let restart = if self.course.restart_first { "restart_first: 10s\n    " } else { "" };
         text.push_str("apps:\n");
         for Shape { site, id, name, mode, .. } in self.shapes.iter().filter(|shape| shape.is_there) {
             writeln!(
                 text,
-                "  - name: {name}\n    platform: ocean\n    id: {id}\n    mode: {mode}\n    watch: 60s\n    \
+                "  - name: {name}\n    platform: cloud\n    id: {id}\n    mode: {mode}\n    watch: 60s\n    \
+                 accept_platform_choice: true\n    {restart}\
                  probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
                  burst: {burst}, timeout: 2s }}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
                  soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
@@ -350,6 +358,9 @@ impl Run {
             let outcome = incident.outcome.map_or("open", Outcome::word);
             *self.incidents.entry(outcome).or_default() += 1;
             self.accused.push(incident.bad_deployment.to_string());
+            if incident.outcome == Some(Outcome::Committed) {
+                self.succeeded.extend(incident.rollback_deployment.map(|id| id.to_string()));
+            }
         }
     }
 

@@ -15,13 +15,14 @@ use super::machine::{Passage, Point, lock};
 use super::run::{Run, through};
 use crate::decision::effect::Verb;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
-use crate::lab::{Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
+use crate::lab::{AppKind, Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
 
 /// When the bad release is pushed: `v1` was seen to be good by then.
 const PUSHED: i64 = 90_000;
 
 fn course(events: Vec<(i64, Event)>) -> Course {
     Course {
+        kind: AppKind::DigitalOcean,
         apps: 1,
         modes: vec!["enforce"],
         rules: RULES[0],
@@ -37,6 +38,7 @@ fn course(events: Vec<(i64, Event)>) -> Course {
         events,
         length_ms: 240_000,
         is_liveness: false,
+        restart_first: false,
     }
 }
 

@@ -45,18 +45,42 @@ pub(super) struct Wire {
     pub(super) looks: Arc<AtomicUsize>,
 }
 
-/// The app and the call that a path is for; no app for the list of all.
-fn call_of(path: &str) -> (String, &'static str) {
-    let mut parts = path.trim_start_matches("/v2/apps").trim_start_matches('/').splitn(2, '/');
-    let (app, call) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+/// The app and the call that a request is for; no app for a list that shows all of them.
+fn call_of(request: &reqwest::Request) -> (String, &'static str) {
+    let path = request.url().path();
+    let is_read = request.method() == reqwest::Method::GET;
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let says = |word: &str| String::from_utf8_lossy(body).contains(word);
+    if let Some(rest) = path.strip_prefix("/v2/apps") {
+        let (app, call) = split(rest);
+        let word = match call {
+            "rollback/validate" => "validate",
+            "rollback" => "create_rollback",
+            "rollback/commit" => "commit",
+            "rollback/revert" => "revert",
+            "restart" => "restart",
+            _ => "read",
+        };
+        return (app, word);
+    }
+    let rest = path.strip_prefix("/v3/applications").or_else(|| path.strip_prefix("/v3/static-sites"));
+    let (app, call) = split(rest.unwrap_or_default());
     let word = match call {
-        "rollback/validate" => "validate",
-        "rollback" => "create_rollback",
-        "rollback/commit" => "commit",
-        "rollback/revert" => "revert",
-        _ => "read",
+        _ if is_read => "read",
+        "" if says("false") => "pin",
+        "" => "unpin",
+        "deployments" if says("is_restart") => "restart",
+        _ => "create_rollback",
     };
-    (app.to_owned(), word)
+    // Which apps there are says nothing of what became of a call.
+    (if app.is_empty() { "(a list)".to_owned() } else { app }, word)
+}
+
+/// The first segment of a path, and the rest.
+fn split(path: &str) -> (String, &str) {
+    let (first, rest) =
+        path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    (first.to_owned(), rest)
 }
 
 impl Wire {
@@ -77,7 +101,7 @@ impl Wire {
     }
 
     async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
-        let call = call_of(request.url().path());
+        let call = call_of(&request);
         // A dry run that no incident owes: it is asked in quiet times, and writes nothing.
         let is_question = call.1 == "validate" && !self.is_owed(&call);
         let is_write = request.method() != reqwest::Method::GET && !is_question;

@@ -68,6 +68,18 @@ fn what_a_minimal_file_leaves_out_has_its_default() {
 }
 
 #[test]
+fn a_platform_of_another_kind_has_its_own_api() {
+    let config = parse("f.yaml", &with("kind: digitalocean", "kind: sevalla")).unwrap();
+    let platform = &config.platforms[0];
+    assert_eq!((platform.kind, platform.api.as_str()), (PlatformKind::Sevalla, "https://api.sevalla.com/v3"));
+    assert!(summary(&config).contains("platform ocean: Sevalla\n  api       https://api.sevalla.com/v3, "));
+    let schema = schema();
+    let written: serde_json::Value =
+        serde_yaml::from_str(&with("kind: digitalocean", "kind: sevalla")).unwrap();
+    assert!(jsonschema::is_valid(&schema, &written));
+}
+
+#[test]
 fn the_full_file_shows_the_defaults() {
     let full = parse("f.yaml", FULL).unwrap();
     let minimal = parse("f.yaml", MINIMAL).unwrap();
@@ -108,7 +120,7 @@ fn the_schema_accepts_the_shipped_files_and_no_unknown_key() {
         added("platform", "token_env: A"),
         added("rule", "{ name: none, probe: home }"),
         added("rule", "{ name: two, probe: home, consecutive_failures: 3, failure_ratio: { above: 0.5 } }"),
-        with("kind: digitalocean", "kind: sevalla"),
+        with("kind: digitalocean", "kind: heroku"),
         with("    id: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf", "    x: 1"),
     ];
     for text in refused {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{NOT_YET, duration, is_loopback, is_token, items, name, refuse, some, token_path, url};
-use crate::config::leaf::{Kind, List, Span, Text, Word};
+use super::{duration, is_loopback, is_token, items, name, refuse, some, token_path, url};
+use crate::config::leaf::{List, Span, Text, Word};
 use crate::config::problem::Spot;
 use crate::config::{PlatformConfig, PlatformKind, TokenSource, defaults, raw};
 
@@ -39,7 +39,7 @@ pub(super) fn platforms(spot: &Spot, list: Option<&List<raw::Platform>>) -> Plat
 fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<PlatformConfig> {
     let kind = kind(&spot.key("kind"), raw.kind);
     let token = token(spot, raw);
-    let api = api(&spot.key("api"), raw.api.as_ref());
+    let api = api(&spot.key("api"), raw.api.as_ref(), kind);
     let time = |key: &str, given, default, range| duration(&spot.key(key), given, default, range);
     let poll = time("poll", raw.poll, defaults::POLL, &defaults::POLL_RANGE);
     let range = &defaults::REQUEST_TIMEOUT_RANGE;
@@ -58,16 +58,11 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
     })
 }
 
-fn kind(spot: &Spot, kind: Option<Word<Kind>>) -> Option<PlatformKind> {
-    match kind {
-        Some(Word(Kind::DigitalOcean)) => return Some(PlatformKind::DigitalOcean),
-        Some(Word(Kind::Sevalla)) => {
-            let yet = NOT_YET.split_once(';').map_or(NOT_YET, |(yet, _)| yet);
-            spot.wrong(format!("sevalla {yet}; allowed is digitalocean"));
-        }
-        None => spot.missing("digitalocean"),
+fn kind(spot: &Spot, kind: Option<Word<PlatformKind>>) -> Option<PlatformKind> {
+    if kind.is_none() {
+        spot.missing("digitalocean or sevalla");
     }
-    None
+    kind.map(|Word(kind)| kind)
 }
 
 fn token(spot: &Spot, raw: &raw::Platform) -> Option<TokenSource> {
@@ -103,11 +98,15 @@ fn variable_name(spot: &Spot, text: &str) -> Option<String> {
     None
 }
 
-fn api(spot: &Spot, text: Option<&Text>) -> Option<Url> {
+fn api(spot: &Spot, text: Option<&Text>, kind: Option<PlatformKind>) -> Option<Url> {
     if spot.is_broken() {
         return None;
     }
-    let default = Text(defaults::DIGITALOCEAN_API.to_owned());
+    // Of a kind that is wrong itself nothing is left out that could be said.
+    let default = Text(match kind {
+        Some(PlatformKind::Sevalla) => defaults::SEVALLA_API.to_owned(),
+        Some(PlatformKind::DigitalOcean) | None => defaults::DIGITALOCEAN_API.to_owned(),
+    });
     let mut api = url(spot, Some(text.unwrap_or(&default)))?;
     if api.scheme() == "http" && !is_loopback(&api) {
         spot.wrong("would send the token in clear; allowed is https, or http on a loopback address");

@@ -47,7 +47,7 @@ impl App {
         }
         let (Some(state), Some(view)) = (&self.state, self.view.value()) else { return };
         if !std::mem::replace(&mut self.has_turn, true) {
-            let turn = self.account.questions.next(now, budget);
+            let turn = self.account.questions.next(now, budget, view.capabilities.validate);
             if turn > now {
                 self.next_question = turn;
                 return;

@@ -140,7 +140,8 @@ pub(super) fn wrong_target(incident: &Incident, now: &Deployment, wanted: &Deplo
     if !incident.capabilities.targeting.is_checked() || expected.code.is_empty() {
         return None;
     }
-    let cannot_be_told = got.code.is_empty() && now.phase == Phase::Active;
+    let is_named = |name: &str| expected.code.iter().any(|(same, _)| same == name);
+    let cannot_be_told = now.phase == Phase::Active && !got.code.iter().any(|(name, _)| is_named(name));
     (got.differs_from(expected) || cannot_be_told).then(|| Event::WrongTarget {
         deployment: now.id.clone(),
         expected: expected.code.clone(),

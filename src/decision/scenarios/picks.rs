@@ -3,7 +3,7 @@
 use super::calls::{APPLIED, LOST};
 use super::platform::{Who, Write};
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::capability::{Capabilities, PinKind, Pushes, Support, Targeting};
+use crate::decision::capability::{Capabilities, PinKind, Pushes, Signals, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::policy::{Mode, OnHealthy, Policy};
@@ -20,6 +20,7 @@ const PICKS: Capabilities = Capabilities {
     revert_is_exact: false,
     restart: Support::Native,
     resend_is_safe: false,
+    signals: Signals::of(&[]),
 };
 /// The target is named by what it runs, and nothing pins.
 const BY_CODE: Capabilities = Capabilities {

@@ -2,7 +2,7 @@
 
 mod answers;
 mod faults;
-mod server;
+mod figures;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use url::Url;
 use super::*;
 use crate::config::{PlatformKind, TokenSource};
 use crate::ids::PlatformName;
-use server::Server;
+use crate::platform::scripted::Server;
 
 const TOKEN: &str = "dop_v1_planted_0123456789abcdef";
 const SHORT: Duration = Duration::from_millis(400);
@@ -77,6 +77,9 @@ async fn call(platform: &DigitalOcean, name: &str) -> Result<(), PlatformError> 
         operation::RESTART => platform.restart(&app).await.map(drop),
         operation::COMMIT_ROLLBACK => platform.commit_rollback(&app).await.map(drop),
         operation::REVERT_ROLLBACK => platform.revert_rollback(&app).await.map(drop),
+        operation::SERIES => platform.series(&app, Signal::Cpu, 0..60_000).await.map(drop),
+        operation::BANDWIDTH => platform.bandwidth(&[app]).await.map(drop),
+        operation::BALANCE => platform.balance().await.map(drop),
         other => panic!("no such operation: {other}"),
     }
 }

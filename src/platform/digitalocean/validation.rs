@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::proto3::Object;
+use super::super::json::Object;
 use crate::decision::capability::Support;
 use crate::decision::effect;
 

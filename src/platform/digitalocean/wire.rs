@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::super::json::{Count, Object, detail, lenient, millis};
 use super::canonical::Specs;
-use super::proto3::{Count, Object, detail, lenient, millis};
 use crate::decision::capability::{Capabilities, PinKind, Support, Targeting};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
 use crate::ids::{DeploymentId, PlatformAppId};
@@ -31,6 +31,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     revert_is_exact: false,
     restart: Support::Native,
     resend_is_safe: true,
+    signals: super::figures::SIGNALS,
 };
 
 /// The most of a deployment's free-text cause that is kept.

@@ -117,8 +117,8 @@ impl Refusal {
     }
 }
 
-/// What an error's body says. The platform documents `{id, message, request_id?}`, but whatever stands between it
-/// and us answers as it likes.
+/// What an error's body says. Platforms document `{id, message, request_id?}` and `{message, status, data: {code?,
+/// message?}?}`, but whatever stands between them and us answers as it likes.
 struct Said {
     message: String,
     request_id: Option<String>,
@@ -133,9 +133,21 @@ impl Said {
             let page = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('<');
             return Self { message: text.into_owned(), request_id: None, page };
         };
-        let field = |name| json.get(name).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
-        let message = field("message").or_else(|| field("id")).unwrap_or("no reason given").to_owned();
-        Self { message, request_id: field("request_id").and_then(request_id), page: false }
+        let text = |value: Option<&'_ serde_json::Value>| {
+            value.and_then(|value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
+        };
+        let field = |name| text(json.get(name));
+        let detail = |name| text(json.get("data").and_then(|data| data.get(name)));
+        let mut message = field("message").or_else(|| field("id"));
+        // The outer words are those of the status, the inner ones say what was wrong.
+        if let Some(detail) = detail("message").filter(|detail| message.as_ref() != Some(detail)) {
+            message = Some(message.map_or_else(|| detail.clone(), |message| format!("{message}: {detail}")));
+        }
+        let mut message = message.unwrap_or_else(|| "no reason given".to_owned());
+        if let Some(code) = detail("code") {
+            message = format!("{message} ({code})");
+        }
+        Self { message, request_id: field("request_id").as_deref().and_then(request_id), page: false }
     }
 }
 
@@ -257,6 +269,18 @@ mod tests {
             "no reason given (request from-header)"
         );
         assert_eq!(message(r#"{"id":"conflict"}"#), "conflict (request from-header)");
+        assert_eq!(
+            message(
+                r#"{"message":"Bad Request","status":412,"data":{"code":"err-1","message":"no such id"}}"#
+            ),
+            "Bad Request: no such id (err-1) (request from-header)"
+        );
+        assert_eq!(
+            message(r#"{"message":"no","data":{"message":"no","code":7}}"#),
+            "no (request from-header)"
+        );
+        assert_eq!(message(r#"{"data":{"code":"err-1"}}"#), "no reason given (err-1) (request from-header)");
+        assert_eq!(message(r#"{"message":"no","data":["x"]}"#), "no (request from-header)");
         assert_eq!(message(&"x".repeat(5000)).len(), 200 + " (request from-header)".len());
     }
 

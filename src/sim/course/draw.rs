@@ -7,8 +7,9 @@ use super::super::machine::{Passage, Point};
 use super::{Course, Event, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin, Release,
-    Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
+    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, NullImage,
+    Operation, Pin, Release, Replaced, RevertCause, RevertTo, RollbackRule, RollbackTrigger, Shown, Source,
+    Target, Unknowns, When, WhilePinned, Zeros,
 };
 
 /// How many rollbacks an app has in an hour, in most courses.
@@ -20,6 +21,9 @@ const MORE: u64 = 10_000;
 pub(in crate::sim) const NEWEST: u64 = 200_000;
 /// From here on a course is a close one, see [`Course::close`].
 pub(in crate::sim) const CLOSE: u64 = 10_000_000;
+
+/// From here on the platform is another one, see [`Course::elsewhere`].
+pub(in crate::sim) const OTHER: u64 = 20_000_000;
 
 /// A way to draw.
 struct Dice(fastrand::Rng);
@@ -54,6 +58,7 @@ impl Course {
         let mode =
             |dice: &mut Dice| dice.of(&["enforce", "enforce", "enforce", "enforce", "approve", "observe"]);
         let mut course = Self {
+            kind: AppKind::DigitalOcean,
             apps,
             modes: (0..apps).map(|_| mode(&mut dice)).collect(),
             rules: dice.of(&RULES),
@@ -74,6 +79,7 @@ impl Course {
             events: Vec::new(),
             length_ms,
             is_liveness: dice.flip(),
+            restart_first: false,
         };
         // How wild it is: some courses have hardly a fault, so that what needs quiet is reached, too.
         let wildness = dice.of(&[0_u32, 1, 2, 4, 8]);
@@ -93,11 +99,14 @@ impl Course {
         if seed >= MORE {
             course.more(&mut Dice(fastrand::Rng::with_seed(!seed)), wildness);
         }
-        if seed >= CLOSE {
+        if (CLOSE..OTHER).contains(&seed) {
             course.close(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(32))));
         }
         if seed % CLOSE >= NEWEST {
             course.newest(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(32))));
+        }
+        if seed >= OTHER {
+            course.elsewhere(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(16))));
         }
         course.events.sort_by_key(|(at, _)| *at);
         course
@@ -202,11 +211,60 @@ impl Course {
         }
     }
 
+    /// On Sevalla, where the platform picks, pins softly or not at all, and has neither commit nor revert.
+    fn elsewhere(&mut self, dice: &mut Dice) {
+        let source = dice.of(&[
+            Source::PrivateGit,
+            Source::PrivateGit,
+            Source::PrivateGit,
+            Source::PublicGit,
+            Source::DockerImage,
+            Source::StaticSite,
+        ]);
+        self.kind = AppKind::sevalla(source);
+        self.restart_first = dice.once_in(3);
+        let rules = [
+            RollbackRule::PreviousRow,
+            RollbackRule::PreviousRow,
+            RollbackRule::PreviousDistinct,
+            RollbackRule::LatestSuccess,
+        ];
+        let triggers = [
+            RollbackTrigger::RollbackDeployment,
+            RollbackTrigger::RollbackDeployment,
+            RollbackTrigger::ManualDeploy,
+            RollbackTrigger::Unheard,
+        ];
+        self.unknowns = Unknowns {
+            rollback_rule: dice.of(&rules),
+            nothing_to_roll_back: dice.of(&[404, 500]),
+            null_image: dice.of(&[
+                NullImage::Never,
+                NullImage::Never,
+                NullImage::UntilItEnds,
+                NullImage::ForEver,
+            ]),
+            rollback_trigger: dice.of(&triggers),
+            patch_ignored: dice.once_in(8),
+            hook_enabled: dice.flip(),
+            ..self.unknowns
+        };
+        for (_, event) in &mut self.events {
+            if let Event::Person(app, action) = event
+                && matches!(action, Action::Commit | Action::Revert | Action::Maintenance | Action::Autoscale)
+            {
+                // What people do there instead.
+                *event = Event::Person(*app, Action::SetAutoDeploy { on: dice.flip() });
+            }
+        }
+    }
+
     /// What only the newest courses know.
     fn newest(&mut self, dice: &mut Dice) {
         if self.unknowns.cloned_from == ClonedFrom::Target && dice.once_in(3) {
             self.unknowns.cloned_from = ClonedFrom::Built;
         }
+        self.restart_first = dice.once_in(6);
     }
 
     /// Something that happens between a decision and the read before the write, or between that read and the write.

@@ -51,7 +51,7 @@ f.yaml:2:8: state: a PostgreSQL journal is not available yet; allowed is the pat
 f.yaml:3:1: pasword: unknown key `pasword`; allowed are listen, state, retention, admin_token_file, platforms, control_probes, apps, limits
 f.yaml:7:5: platforms[0].token: secrets do not stand in this file; allowed are token_file and token_env
 f.yaml:8:11: platforms[1].name: the name ocean is taken by platforms[0]; allowed is a name of its own
-f.yaml:9:11: platforms[1].kind: "heroku" is not a kind of platform; allowed is digitalocean
+f.yaml:9:11: platforms[1].kind: "heroku" is not a kind of platform; allowed are digitalocean and sevalla
 f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable; allowed is the name of one, such as DIGITALOCEAN_TOKEN, with the token in its value
 f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
 f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
@@ -95,8 +95,8 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "platforms[0].readiness: 5s is out of range; allowed is 1m to 24h",
         ),
         (
-            with("kind: digitalocean", "kind: sevalla"),
-            "platforms[0].kind: sevalla is not available yet; allowed is digitalocean",
+            with("kind: digitalocean", "kind: Sevalla"),
+            "platforms[0].kind: \"Sevalla\" is not a kind of platform; allowed are digitalocean and sevalla",
         ),
         (
             added("rule", "{ name: worse, probe: home, regression: {} }"),

@@ -1,14 +1,15 @@
 //! What is asked for, and what the answers are taken to say.
 
-use super::server::{Server, ok, status};
 use super::*;
 use crate::decision::effect::Condition;
 use crate::decision::observation::{Cause, Phase};
+use crate::platform::scripted::{Server, ok, status};
 
 #[tokio::test]
 async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
     let made = r#"{"deployment":{"id":"new","phase":"PENDING_BUILD"}}"#;
-    let body = r#"{"apps":[],"app":{"id":"app-1"},"deployments":[],"valid":true,"deployment":{"id":"new"}}"#;
+    let body = r#"{"apps":[],"app":{"id":"app-1"},"deployments":[],"valid":true,"deployment":{"id":"new"},
+        "data":{"result":[]},"app_bandwidth_usage":[],"account_balance":"1.5"}"#;
     let server = Server::start(vec![ok(body)]).await;
     let (platform, _) = at(&server, AMPLE);
     for name in operations() {
@@ -27,6 +28,9 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
             "POST /v2/apps/app-1/rollback HTTP/1.1",
             "POST /v2/apps/app-1/rollback/commit HTTP/1.1",
             "POST /v2/apps/app-1/rollback/revert HTTP/1.1",
+            "GET /v2/monitoring/metrics/apps/cpu_percentage?app_id=app-1&start=0&end=60 HTTP/1.1",
+            "POST /v2/apps/metrics/bandwidth_daily HTTP/1.1",
+            "GET /v2/customers/my/balance HTTP/1.1",
         ]
     );
     for (request, name) in requests.iter().zip(operations()) {
@@ -37,7 +41,12 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(body, json!({"deployment_id": "dep-1", "skip_pin": false}));
         } else {
-            assert_eq!(body, if name == operation::RESTART { "{}" } else { "" });
+            let expected = match name {
+                operation::RESTART => "{}",
+                operation::BANDWIDTH => r#"{"app_ids":["app-1"]}"#,
+                _ => "",
+            };
+            assert_eq!(body, expected);
         }
     }
 
@@ -108,7 +117,7 @@ async fn pages_are_counted_by_us_and_an_app_is_taken_once() {
     let endless = Server::start(vec![page(r#"{"id":"a"}"#)]).await;
     let (platform, _) = at(&endless, AMPLE);
     assert!(is_ambiguous(&call(&platform, operation::LIST_APPS).await));
-    assert_eq!(endless.requests().len(), PAGES);
+    assert_eq!(endless.requests().len(), PAGES as usize);
 }
 
 #[tokio::test]

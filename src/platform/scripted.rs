@@ -22,6 +22,25 @@ pub(super) enum Act {
     Reset,
 }
 
+/// Which act answers a request.
+#[derive(Clone)]
+enum Script {
+    InTurn(Vec<Act>),
+    Routed(Vec<(String, Act)>),
+}
+
+impl Script {
+    fn act(&self, number: usize, request: &str) -> Act {
+        match self {
+            Self::InTurn(acts) => acts.get(number).or(acts.last()).unwrap().clone(),
+            Self::Routed(routes) => {
+                let route = routes.iter().find(|(begin, _)| request.starts_with(begin.as_str()));
+                route.map_or_else(|| status("404 Not Found", "", "{}"), |(_, act)| act.clone())
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) requests: Vec<String>,
@@ -36,6 +55,17 @@ pub(super) struct Server {
 impl Server {
     /// Answers the nth request with the nth act, and the rest with the last.
     pub(super) async fn start(acts: Vec<Act>) -> Self {
+        Self::of(Script::InTurn(acts)).await
+    }
+
+    /// Answers a request by how it begins, as in `GET /apps?`, with the first act that fits; the rest with 404. For
+    /// what is asked at the same time.
+    pub(super) async fn routed<'a>(routes: impl IntoIterator<Item = (&'a str, Act)>) -> Self {
+        let routes = routes.into_iter().map(|(begin, act)| (begin.to_owned(), act));
+        Self::of(Script::Routed(routes.collect())).await
+    }
+
+    async fn of(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -43,7 +73,7 @@ impl Server {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, acts.clone(), Arc::clone(&shared)));
+                tokio::spawn(serve(stream, script.clone(), Arc::clone(&shared)));
             }
         });
         Self { address, seen }
@@ -54,14 +84,15 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, acts: Vec<Act>, seen: Arc<Mutex<Seen>>) {
+async fn serve(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
     let Some(request) = read_request(&mut stream).await else { return };
-    let number = {
+    let act = {
         let mut seen = seen.lock().unwrap();
+        let act = script.act(seen.requests.len(), &request);
         seen.requests.push(request);
-        seen.requests.len() - 1
+        act
     };
-    match acts.get(number).or(acts.last()).unwrap() {
+    match &act {
         Act::Send(bytes) => {
             let _ = stream.write_all(bytes).await;
             let _ = stream.shutdown().await;

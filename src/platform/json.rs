@@ -1,8 +1,59 @@
-//! How proto3-style JSON is read: what is missing, null or strange has the zero value.
+//! How a platform's JSON is read: a detail that is missing, null or strange has the zero value, one strange thing in a
+//! list does not hide the others, and an error says where it went wrong and never what stood there.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use super::http::{Reply, Unreadable};
+
+/// The body as a JSON object.
+pub(super) fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, Unreadable> {
+    read(reply, '{', "not a JSON object")
+}
+
+/// The body as a JSON list, each item still to be read.
+pub(super) fn list(reply: &Reply) -> Result<Vec<Box<RawValue>>, Unreadable> {
+    read(reply, '[', "not a JSON list")
+}
+
+fn read<T: DeserializeOwned>(reply: &Reply, opening: char, otherwise: &str) -> Result<T, Unreadable> {
+    if reply.body.is_empty() {
+        return Err(missing("a body"));
+    }
+    let text = std::str::from_utf8(&reply.body).map_err(|_| Unreadable("not UTF-8".to_owned()))?;
+    if !text.trim_start().starts_with(opening) {
+        return Err(Unreadable(otherwise.to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let kind = match error.classify() {
+            serde_json::error::Category::Data => "not the shape documented",
+            serde_json::error::Category::Eof => "JSON that breaks off",
+            _ => "not JSON",
+        };
+        Unreadable(format!("{kind}, at line {} column {}", error.line(), error.column()))
+    })
+}
+
+pub(super) fn missing(what: &str) -> Unreadable {
+    Unreadable(format!("it lacks {what}"))
+}
+
+/// What can be read of a list. The rest is skipped, so that one strange thing does not hide the others.
+pub(super) fn each<W: DeserializeOwned, T>(
+    items: &[Box<RawValue>],
+    what: &str,
+    mut seen: impl FnMut(W) -> Option<T>,
+) -> Vec<T> {
+    let mut read =
+        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|Object(item)| seen(item));
+    let readable = items.iter().filter_map(|item| read(item));
+    let readable: Vec<T> = readable.collect();
+    if readable.len() < items.len() {
+        tracing::debug!(what, skipped = items.len() - readable.len(), "unreadable or without an id");
+    }
+    readable
+}
 
 /// A JSON object. By itself serde would also fill a struct from a list, in the order of its fields.
 pub(super) struct Object<T>(pub(super) T);
@@ -32,7 +83,7 @@ pub(super) fn detail<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     Ok(lenient::<D, Option<Object<T>>>(deserializer)?.map(|Object(detail)| detail).unwrap_or_default())
 }
 
-/// An int64, which proto3 JSON writes as a number or as a string.
+/// An int64, which proto3-style JSON writes as a number or as a string.
 #[derive(Default, PartialEq)]
 pub(super) struct Count(pub(super) i64);
 
@@ -42,6 +93,12 @@ impl<'de> Deserialize<'de> for Count {
         let count = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
         count.map(Self).ok_or_else(|| D::Error::custom("not an integer"))
     }
+}
+
+/// A finite number, which some write as a string.
+pub(super) fn number(value: &serde_json::Value) -> Option<f64> {
+    let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
+    number.filter(|number| number.is_finite())
 }
 
 /// RFC 3339 in milliseconds since the Unix epoch. "Never" is absent or the year 1.

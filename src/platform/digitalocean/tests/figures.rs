@@ -1,0 +1,85 @@
+//! The figures: what is asked for, and what is made of the answers.
+
+use super::*;
+use crate::platform::scripted::{ok, status};
+
+#[tokio::test]
+async fn a_series_is_one_an_instance_and_what_is_no_number_is_left_out() {
+    let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
+        {"metric":{"app_component":"web","app_component_instance":"web-1","app_uuid":"x"},
+         "values":[[1635386940,"0.5"],[1635386880,"0.25"],[1635386910.5,2],[1,"NaN"],[2],"odd",null,["x","1"]]},
+        {"metric":{"app_component":"job"},"values":7}, {"metric":null}, "odd"]}}"#;
+    let server = Server::start(vec![ok(body)]).await;
+    let (platform, codes) = at(&server, AMPLE);
+    let series = platform.series(&app(), Signal::Restarts, 1_500..2_999).await.unwrap().value;
+    let line = |label: &str, points| Series { label: label.to_owned(), points };
+    let points = vec![(1_635_386_880_000, 0.25), (1_635_386_910_500, 2.0), (1_635_386_940_000, 0.5)];
+    assert_eq!(series, [line("web-1", points), line("job", vec![]), line("", vec![])]);
+    let line = server.requests()[0].lines().next().map(str::to_owned).unwrap();
+    assert_eq!(line, "GET /v2/monitoring/metrics/apps/restart_count?app_id=app-1&start=1&end=2 HTTP/1.1");
+    for signal in [Signal::Requests, Signal::ResponseTime, Signal::Exits] {
+        assert_eq!(
+            platform.series(&app(), signal, 0..1).await.unwrap_err(),
+            PlatformError::Unsupported("series")
+        );
+    }
+    assert_eq!(codes.lock().unwrap().len(), 1, "what the platform does not have is not asked for");
+}
+
+#[tokio::test]
+async fn bandwidth_is_asked_for_a_hundred_apps_at_a_time_and_for_one_day() {
+    let of = |usage: &str, date: &str| ok(&format!(r#"{{"app_bandwidth_usage":[{usage}],"date":"{date}"}}"#));
+    let first = r#"{"app_id":"a","bandwidth_bytes":"513668"},{"app_id":"b","bandwidth_bytes":7},
+        {"app_id":"c","bandwidth_bytes":"-1"},{"app_id":"d"},{"bandwidth_bytes":"1"},null"#;
+    let server = Server::start(vec![
+        of(first, "2026-11-20T00:00:00Z"),
+        of(r#"{"app_id":"e","bandwidth_bytes":"9"}"#, "2026-11-21T00:00:00Z"),
+        ok(r#"{"date":"odd"}"#),
+    ])
+    .await;
+    let (platform, _) = at(&server, AMPLE);
+    let apps: Vec<PlatformAppId> = (0..101).map(|n| PlatformAppId::from(format!("app-{n}"))).collect();
+    let seen = platform.bandwidth(&apps).await.unwrap().value;
+    let day = jiff::civil::date(2026, 11, 20);
+    assert_eq!(seen.day, Some(day));
+    assert_eq!(seen.apps, [("a".into(), 513_668), ("b".into(), 7), ("e".into(), 9)]);
+    let bodies: Vec<serde_json::Value> = server
+        .requests()
+        .iter()
+        .map(|request| serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap())
+        .collect();
+    assert_eq!(bodies[0]["app_ids"].as_array().unwrap().len(), 100);
+    assert!(bodies[0].get("date").is_none());
+    assert_eq!(bodies[1], json!({"app_ids": ["app-100"], "date": "2026-11-20T00:00:00Z"}));
+    assert_eq!(platform.bandwidth(&apps[..1]).await.unwrap().value, Bandwidth::default());
+    assert_eq!(platform.bandwidth(&[]).await.unwrap().value, Bandwidth::default());
+    assert_eq!(server.requests().len(), 3, "of no app nothing is asked");
+}
+
+#[tokio::test]
+async fn bandwidth_is_a_read_that_waits_while_the_platform_wants_none() {
+    let server = Server::start(vec![status("429 Too Many Requests", "Retry-After: 30\r\n", "{}")]).await;
+    let (platform, _) = at(&server, AMPLE);
+    for _ in 0..2 {
+        let error = platform.bandwidth(&[app()]).await.unwrap_err();
+        assert!(matches!(error, PlatformError::RateLimited { retry_after: Some(_) }), "{error:?}");
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_balance_is_a_number_or_no_answer() {
+    for (body, expected) in [
+        (r#"{"month_to_date_balance":"23.44","account_balance":"-12.23","generated_at":"x"}"#, Some(-12.23)),
+        (r#"{"account_balance":0}"#, Some(0.0)),
+        (r#"{"account_balance":"a lot"}"#, None),
+        (r#"{"account_balance":"inf"}"#, None),
+        (r#"{"account_balance":null}"#, None),
+        ("{}", None),
+    ] {
+        let server = Server::start(vec![ok(body)]).await;
+        let balance = at(&server, AMPLE).0.balance().await.map(|answered| answered.value);
+        assert_eq!(balance.clone().ok(), expected, "{body}");
+        assert!(expected.is_some() || matches!(balance, Err(PlatformError::Ambiguous(_))), "{body}");
+    }
+}

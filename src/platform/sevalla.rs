@@ -1,0 +1,269 @@
+//! Sevalla: applications and static sites.
+//!
+//! Paths and bodies are those of the OpenAPI description at <https://api.sevalla.com/v3/openapi.json>. The platform has
+//! no dry run, no pin, no commit and no revert: `validate` is made of reads, the pin is a pause of `auto_deploy`, and a
+//! rollback of an application that is built from Git goes back to what the *platform* picks, which is why whoever asks
+//! for one holds what came back against what was wanted.
+
+mod figures;
+mod listing;
+mod nature;
+mod validate;
+mod wire;
+mod writes;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::http::{
+    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, ResetIn, StartError, TokenReader, Want,
+};
+use super::json::{missing, parse};
+use super::{
+    Answered, Budget, Call, Goal, Listed, Platform, PlatformError, Series, Signal, operation, unsupported,
+};
+use crate::config::PlatformConfig;
+use crate::decision::capability::Pushes;
+use crate::decision::effect::Validation;
+use crate::decision::observation::{AppView, Deployment};
+use crate::ids::PlatformAppId;
+use nature::{Kind, Nature, Source};
+use wire::History;
+
+/// Items a page: the API's maximum.
+const PAGE: u32 = 100;
+/// Deployments that a poll looks at: the live one is the newest that succeeded.
+const NEWEST: u32 = 20;
+
+/// Reads are limited to 400 a minute over the whole company, every kind of write to a number of its own
+/// (<https://api-docs.sevalla.com/v3/rate-limits>). The reset is in seconds from now on.
+const LIMITS: Limits = Limits {
+    limit: "x-ratelimit-limit",
+    remaining: "x-ratelimit-remaining",
+    reset: "x-ratelimit-reset",
+    reset_in: ResetIn::SecondsLeft,
+    window: Duration::from_secs(60),
+    are_apart: true,
+};
+
+/// A company on Sevalla.
+#[derive(Debug)]
+pub struct Sevalla {
+    http: Http,
+    /// What each id turned out to be.
+    known: Mutex<HashMap<PlatformAppId, (Kind, Option<Source>)>>,
+    /// Requests that the last list took.
+    reads: AtomicU32,
+}
+
+impl Sevalla {
+    /// The account of `config`. Reads the token once, from `tokens`; tells `observer` of every request.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be read or sent, the API's URL cannot be used, or TLS cannot be set up.
+    pub fn new(config: &PlatformConfig, tokens: TokenReader, observer: Observer) -> Result<Self, StartError> {
+        Ok(Self::over(Http::new(config, LIMITS, tokens, observer)?))
+    }
+
+    /// The same over a platform in this process.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn in_process(
+        platform: super::http::InProcess,
+        config: &PlatformConfig,
+        tokens: TokenReader,
+    ) -> Result<Self, StartError> {
+        Ok(Self::over(Http::in_process(platform, config, LIMITS, tokens)?))
+    }
+
+    fn over(http: Http) -> Self {
+        Self { http, known: Mutex::default(), reads: AtomicU32::new(0) }
+    }
+
+    async fn one_app(&self, app: &PlatformAppId) -> Result<Answered<AppView>, PlatformError> {
+        self.of_its_kind(app, |kind| self.view(app, kind)).await
+    }
+
+    async fn view(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<AppView>, PlatformError> {
+        let (detail, history) = tokio::join!(self.detail(app, kind), self.newest(app, kind));
+        let Answered { value: detail, status, request_id } = detail?;
+        let history = history.map_err(without_deployments)?.value;
+        let nature = self.learn(app, kind, detail.source());
+        let pushes = detail.auto_deploy.filter(|_| nature.source.can_pause());
+        let pushes = pushes.map(|deploys| if deploys { Pushes::Deploy } else { Pushes::Paused });
+        Ok(Answered { value: AppView { pushes, ..history.view(nature) }, status, request_id })
+    }
+
+    /// The app itself.
+    async fn detail(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<wire::App>, PlatformError> {
+        let ask = Ask {
+            operation: operation::GET_APP,
+            method: Method::Get,
+            path: &[kind.collection(), app.as_str()],
+            query: &[],
+            want: Want::Body(ANSWER_LIMIT),
+        };
+        self.http
+            .call(ask, |reply| {
+                let answer: wire::App = parse(reply)?;
+                if answer.id != app.as_str() { Err(missing("the app asked for")) } else { Ok(answer) }
+            })
+            .await
+    }
+
+    /// Its newest deployments, with the live one among them wherever that is near enough.
+    async fn newest(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<History>, PlatformError> {
+        let newest = self.history(app, kind, NEWEST).await?;
+        // The live one may be behind twenty that failed.
+        if newest.value.live.is_none() && newest.value.size >= NEWEST as usize {
+            return self.history(app, kind, PAGE).await;
+        }
+        Ok(newest)
+    }
+
+    async fn history(
+        &self,
+        app: &PlatformAppId,
+        kind: Kind,
+        limit: u32,
+    ) -> Result<Answered<History>, PlatformError> {
+        let ask = Ask {
+            operation: operation::LIST_DEPLOYMENTS,
+            method: Method::Get,
+            path: &[kind.collection(), app.as_str(), "deployments"],
+            query: &[("limit", limit.to_string())],
+            want: Want::Body(LIST_LIMIT),
+        };
+        self.http.call(ask, wire::history).await
+    }
+
+    async fn every_deployment(
+        &self,
+        app: &PlatformAppId,
+    ) -> Result<Answered<Vec<Deployment>>, PlatformError> {
+        let Answered { value, status, request_id } =
+            self.of_its_kind(app, |kind| self.history(app, kind, PAGE)).await?;
+        Ok(Answered { value: value.deployments, status, request_id })
+    }
+
+    /// Reads as what the app is known to be, or an application at first; and as the other where it is not that.
+    async fn of_its_kind<T, F>(
+        &self,
+        app: &PlatformAppId,
+        ask: impl Fn(Kind) -> F,
+    ) -> Result<Answered<T>, PlatformError>
+    where
+        F: Future<Output = Result<Answered<T>, PlatformError>>,
+    {
+        let first = self.known().get(app).map_or(Kind::Application, |(kind, _)| *kind);
+        match ask(first).await {
+            Err(PlatformError::NotFound) => self.forget(app),
+            outcome => return outcome,
+        }
+        let outcome = ask(first.other()).await?;
+        self.learn(app, first.other(), None);
+        Ok(outcome)
+    }
+
+    /// What the app is, read where it is not known.
+    async fn nature(&self, app: &PlatformAppId) -> Result<Nature, PlatformError> {
+        let known = self.known().get(app).copied();
+        if let Some((kind, Some(source))) = known {
+            return Ok(Nature { kind, source });
+        }
+        let read = async |kind| {
+            let Answered { value: detail, status, request_id } = self.detail(app, kind).await?;
+            Ok(Answered { value: self.learn(app, kind, detail.source()), status, request_id })
+        };
+        Ok(self.of_its_kind(app, read).await?.value)
+    }
+
+    /// Keeps what an app is. A list may leave out its source: then what was said before stands.
+    fn learn(&self, app: &PlatformAppId, kind: Kind, source: Option<Source>) -> Nature {
+        let mut known = self.known();
+        let before = known.get(app).filter(|(before, _)| *before == kind).and_then(|(_, source)| *source);
+        let source = source.or(before);
+        known.insert(app.clone(), (kind, source));
+        Nature { kind, source: source.unwrap_or(Source::Other) }
+    }
+
+    fn forget(&self, app: &PlatformAppId) {
+        self.known().remove(app);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PlatformAppId, (Kind, Option<Source>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An app that is there and its deployments not is a contradiction, and no app that is gone.
+fn without_deployments(error: PlatformError) -> PlatformError {
+    match error {
+        PlatformError::NotFound => {
+            PlatformError::Ambiguous("the app is there without deployments".to_owned())
+        }
+        error => error,
+    }
+}
+
+impl Platform for Sevalla {
+    fn list_apps<'a>(&'a self, wanted: &'a [PlatformAppId]) -> Call<'a, Listed> {
+        Box::pin(self.list(wanted))
+    }
+
+    fn app<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, AppView> {
+        Box::pin(self.one_app(app))
+    }
+
+    fn deployments<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Vec<Deployment>> {
+        Box::pin(self.every_deployment(app))
+    }
+
+    fn validate_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Validation> {
+        Box::pin(self.of_its_kind(app, move |kind| self.validate(app, kind, goal)))
+    }
+
+    fn create_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Deployment> {
+        Box::pin(self.create(app, goal))
+    }
+
+    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment> {
+        Box::pin(self.restart_live(app))
+    }
+
+    fn pin<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()> {
+        Box::pin(self.deploy_pushes(operation::PIN, app, false))
+    }
+
+    fn unpin<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()> {
+        Box::pin(self.deploy_pushes(operation::UNPIN, app, true))
+    }
+
+    fn series<'a>(
+        &'a self,
+        app: &'a PlatformAppId,
+        signal: Signal,
+        span: Range<i64>,
+    ) -> Call<'a, Vec<Series>> {
+        match signal {
+            Signal::Requests => Box::pin(self.requests(app, span)),
+            Signal::ResponseTime => Box::pin(self.response_time(app, span)),
+            Signal::Cpu | Signal::Memory | Signal::Exits => Box::pin(self.processes(app, signal, span)),
+            Signal::Restarts => unsupported(operation::SERIES),
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { reads_a_poll: self.reads.load(Ordering::Relaxed), ..self.http.budget() }
+    }
+
+    fn reload_token(&self) {
+        self.http.reload_token();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! The JSON of applications, static sites and their deployments, and what rearguard makes of it.
+//!
+//! The description at <https://api.sevalla.com/v3/openapi.json> calls every field required, and yet fields have come
+//! and gone between its versions. So every one may be missing, null or strange, an unknown word is `Unknown` or a
+//! release, and a detail of a wrong type reads as missing. What would be dangerous to guess is which deployment is
+//! live: a row that cannot be read and may be that one makes the answer unreadable.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::http::{Reply, Unreadable, one_line};
+use super::super::json::{Object, lenient, millis, missing, parse};
+use super::nature::{Nature, Source};
+use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
+use crate::ids::DeploymentId;
+
+/// What the code of a deployment with an image is called.
+pub(super) const IMAGE: &str = "image";
+/// And of one of which only the commit is known.
+const COMMIT: &str = "commit";
+/// The most of a deployment's title that is kept.
+const TITLE: usize = 120;
+
+/// A page of anything.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    pub(super) data: Vec<Box<RawValue>>,
+    /// How many there are on all pages.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) total: Option<u64>,
+}
+
+/// An application or a static site, whole or as a list has it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct App {
+    #[serde(deserialize_with = "lenient")]
+    pub(super) id: String,
+    #[serde(deserialize_with = "lenient")]
+    source: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) status: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) auto_deploy: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) is_suspended: bool,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) hibernation_enabled: bool,
+}
+
+impl App {
+    /// What it is made from, where that is said.
+    pub(super) fn source(&self) -> Option<Source> {
+        self.source.as_deref().map(Source::of)
+    }
+}
+
+/// A deployment of either kind.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Row {
+    #[serde(deserialize_with = "lenient")]
+    id: String,
+    #[serde(deserialize_with = "lenient")]
+    status: String,
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    kind: String,
+    #[serde(deserialize_with = "lenient")]
+    trigger: String,
+    #[serde(deserialize_with = "lenient")]
+    docker_image_url: String,
+    #[serde(deserialize_with = "lenient")]
+    branch: String,
+    #[serde(deserialize_with = "lenient")]
+    commit_sha: String,
+    #[serde(deserialize_with = "lenient")]
+    commit_message: String,
+    #[serde(deserialize_with = "lenient")]
+    author_login: String,
+    #[serde(deserialize_with = "lenient")]
+    finished_at: String,
+    #[serde(deserialize_with = "lenient")]
+    created_at: String,
+    /// A static site's branch on an address of its own.
+    #[serde(deserialize_with = "lenient")]
+    is_preview: bool,
+}
+
+impl Row {
+    fn is_success(&self) -> bool {
+        self.status == "success"
+    }
+
+    fn created_ms(&self) -> i64 {
+        millis(&self.created_at).unwrap_or(0)
+    }
+
+    /// From its creation to its end, if that was a success.
+    fn took_ms(&self) -> Option<u64> {
+        let took = millis(&self.finished_at)?.checked_sub(millis(&self.created_at)?)?;
+        u64::try_from(took).ok().filter(|_| self.is_success())
+    }
+
+    /// A success is the live one or was.
+    fn phase(&self, is_live: bool) -> Phase {
+        match self.status.as_str() {
+            "waiting" | "inProgress" => Phase::InProgress,
+            "success" if is_live => Phase::Active,
+            "success" => Phase::Superseded,
+            "failed" => Phase::Error,
+            "cancelled" | "skipped" => Phase::Canceled,
+            _ => Phase::Unknown,
+        }
+    }
+
+    /// Told by the trigger alone. The type says who began it, a person or a push, and both begin releases.
+    fn cause(&self) -> Cause {
+        match self.trigger.as_str() {
+            "ROLLBACK_DEPLOYMENT" => Cause::Rollback,
+            "RESTART" => Cause::Restart,
+            _ => Cause::Release,
+        }
+    }
+
+    /// The image, or else the commit, and never both. The image is what runs; the commit beside it may be that of a
+    /// checkout that did not take place, as when an older image is deployed again. Of two rows that name the same image
+    /// only one of which has a commit, both together could not be told to be the same. A row with an image and one with
+    /// a commit have no component in common: they are neither surely the same nor surely different, which is all that
+    /// is known of them.
+    fn code(&self) -> Vec<(String, String)> {
+        [(IMAGE, &self.docker_image_url), (COMMIT, &self.commit_sha)]
+            .into_iter()
+            .find(|(_, what)| !what.is_empty())
+            .map(|(name, what)| (name.to_owned(), what.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    /// `AUTO_DEPLOY_ON_PUSH main: Fix the basket (jane)`, or as much of it as there is.
+    fn title(&self) -> String {
+        let trigger = if self.trigger.is_empty() { &self.kind } else { &self.trigger };
+        let mut title = format!("{trigger} {}", self.branch);
+        let message = self.commit_message.trim().lines().next().unwrap_or_default();
+        if !message.is_empty() {
+            title = format!("{}: {message}", title.trim());
+        }
+        if !self.author_login.is_empty() {
+            title = format!("{title} ({})", self.author_login);
+        }
+        one_line(title.trim_start_matches([':', ' ']), TITLE)
+    }
+
+    fn seen(self, is_live: bool) -> Deployment {
+        Deployment {
+            phase: self.phase(is_live),
+            cause: self.cause(),
+            created_ms: self.created_ms(),
+            complete: self.is_success(),
+            artifact: Artifact { code: self.code(), spec: String::new(), migrations: String::new() },
+            cloned_from: None,
+            took_ms: self.took_ms(),
+            title: self.title(),
+            id: DeploymentId::from(self.id),
+        }
+    }
+}
+
+/// An app's newest deployments.
+pub(super) struct History {
+    /// The newest first, by creation.
+    pub(super) deployments: Vec<Deployment>,
+    /// Which of them is live: the newest that succeeded. Nothing else says so.
+    pub(super) live: Option<usize>,
+    live_age_ms: Option<u64>,
+    /// How many the list had, readable or not.
+    pub(super) size: usize,
+    /// The platform's clock.
+    pub(super) date_ms: Option<i64>,
+}
+
+impl History {
+    pub(super) fn live(&self) -> Option<&Deployment> {
+        self.deployments.get(self.live?)
+    }
+
+    /// What is waiting or under way since the live one, or may be for all we know.
+    pub(super) fn in_progress(&self) -> Option<&Deployment> {
+        let newer = &self.deployments[..self.live.unwrap_or(self.deployments.len())];
+        newer.iter().find(|entry| matches!(entry.phase, Phase::InProgress | Phase::Unknown))
+    }
+
+    /// The app as far as its deployments tell.
+    pub(super) fn view(&self, nature: Nature) -> AppView {
+        AppView {
+            active: self.live().cloned(),
+            active_age_ms: self.live_age_ms,
+            in_progress: self.in_progress().map(|entry| entry.id.clone()),
+            pinned: None,
+            pushes: None,
+            capabilities: nature.capabilities(),
+        }
+    }
+}
+
+/// A list of deployments.
+pub(super) fn history(reply: &Reply) -> Result<History, Unreadable> {
+    let Page { data, .. } = parse(reply)?;
+    let mut rows: Vec<Row> = Vec::with_capacity(data.len());
+    let mut known = HashSet::new();
+    for entry in &data {
+        let row = serde_json::from_str::<Object<Row>>(entry.get()).ok().map(|Object(row)| row);
+        match row.filter(|row| !row.id.is_empty()) {
+            Some(row) if row.is_preview || !known.insert(row.id.clone()) => {}
+            Some(row) => rows.push(row),
+            // The newest come first: this one may be the live one.
+            None if !rows.iter().any(Row::is_success) => return Err(missing("a deployment with an id")),
+            None => {}
+        }
+    }
+    // Those that nobody dates stay in the platform's order.
+    rows.sort_by(|one, other| {
+        let by_date = other.created_ms().cmp(&one.created_ms());
+        if one.created_ms() == 0 { by_date } else { by_date.then_with(|| other.id.cmp(&one.id)) }
+    });
+    let live = rows.iter().position(Row::is_success);
+    let live_since = live.and_then(|live| millis(&rows[live].finished_at));
+    let live_age_ms = live_since.zip(reply.date_ms).map(|(since, now)| {
+        // A negative age comes from the seconds of `Date`: it went live just now.
+        u64::try_from(now.saturating_sub(since)).unwrap_or(0)
+    });
+    let seen = rows.into_iter().enumerate().map(|(place, row)| row.seen(live == Some(place)));
+    Ok(History { deployments: seen.collect(), live, live_age_ms, size: data.len(), date_ms: reply.date_ms })
+}
+
+/// The deployment that a write made.
+pub(super) fn made(reply: &Reply) -> Result<Deployment, Unreadable> {
+    let row: Row = parse(reply)?;
+    if row.id.is_empty() {
+        return Err(missing("a deployment with an id"));
+    }
+    Ok(row.seen(true))
+}

@@ -1,0 +1,95 @@
+//! Where the platform picks, pins softly or not at all, and where a restart is tried first.
+
+use std::collections::BTreeSet;
+
+use super::{UNSEEN_MS, broken, ours};
+use crate::lab::{Entry, Operation, Who};
+use crate::server::AppStatus;
+use crate::sim::machine::{EPOCH_MS, lock};
+use crate::sim::run::Run;
+
+/// A request that is lost is reckoned with for so long: what comes about later nobody looks for any more.
+const LATEST_MS: i64 = 3_600_000;
+
+/// What was done to pushes, in the order in which it came about.
+fn changes(run: &Run, app: usize) -> Vec<Entry> {
+    let site = &run.shapes[app].site;
+    let entries = run.lab.ledger().entries.into_iter();
+    let mut changes: Vec<Entry> = entries
+        .filter(|entry| entry.app == *site && entry.operation == Operation::SetAutoDeploy && entry.applied())
+        .collect();
+    changes.sort_by_key(|entry| (entry.applied_ms, entry.seq));
+    changes
+}
+
+/// [I7, I8] Pushes are let go only by whom they were paused: what a person paused stays paused. Where a pause of ours was
+/// asked for at the same time nobody can tell whose it is.
+pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) {
+    let changes = changes(run, app);
+    for (n, entry) in changes.iter().enumerate() {
+        if entry.who != Who::Guard || entry.auto_deploy != Some(true) {
+            continue;
+        }
+        let paused_by = changes[..n].iter().rfind(|before| before.auto_deploy == Some(false));
+        let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard);
+        let at = entry.at_ms;
+        let asked_for_one = ours(run, app).into_iter().any(|asked| {
+            asked.operation == Operation::SetAutoDeploy
+                && asked.auto_deploy == Some(false)
+                && (0..LATEST_MS).contains(&(at - asked.at_ms))
+        });
+        if !is_ours && !asked_for_one {
+            broken(run, "pushes are let go that a person paused", entry);
+        }
+    }
+}
+
+/// [I9] Pushes that we paused are let go again, or their pause is in the hands of a person who was told.
+pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]) {
+    let changes = changes(run, app);
+    let Some(last) = changes.last().filter(|last| last.who == Who::Guard) else { return };
+    let id = &run.shapes[app].id;
+    let status = apps.iter().find(|status| status.id.as_str() == id);
+    let known = status.map(|app| app.state.as_str());
+    let is_paused = status.is_some_and(|app| app.paused);
+    let applied = last.applied_ms.unwrap_or(last.at_ms) - EPOCH_MS;
+    let is_new = run.machine.uptime_ms() - applied < UNSEEN_MS + 60_000;
+    let is_lost = run.is_lost_between(last.at_ms, i64::MAX);
+    if !matches!(known, Some("held" | "incident")) && !is_paused && !is_new && !is_lost {
+        broken(run, &format!("pushes stay paused, the app is {known:?}"), last);
+    }
+}
+
+/// What came back instead of the target is no success.
+pub(super) fn what_came_back_instead_is_no_success(run: &Run) {
+    let requests = lock(&run.disk.requests);
+    for request in requests.iter() {
+        let Some(made) = &request.made else { continue };
+        let mut records = run.shapes.iter().map(|shape| run.lab.record(&shape.site));
+        let Some(state) = records.find(|state| state.id == request.app) else { continue };
+        let runs = |id: &str| state.deployment(id).map(|deployment| deployment.release.commit_hash());
+        let is_success = run.succeeded.contains(made);
+        assert!(
+            !is_success || runs(made) == runs(&request.target),
+            "a rollback to something else than {} counts as a success: {made}\n{}",
+            request.target,
+            run.story()
+        );
+    }
+}
+
+/// No release is restarted by us more than once.
+pub(super) fn no_release_is_restarted_twice(run: &Run, app: usize) {
+    let mut restarted = BTreeSet::new();
+    for entry in
+        ours(run, app).iter().filter(|entry| entry.operation == Operation::Restart && entry.applied())
+    {
+        let was_lost = restarted.iter().any(|(_, at)| run.is_lost_between(*at, entry.at_ms));
+        let is_again = restarted.iter().any(|(made, _)| *made == entry.active_before);
+        if is_again && !was_lost {
+            broken(run, "a release is restarted twice", entry);
+        }
+        restarted.insert((entry.active_before.clone(), entry.at_ms));
+        restarted.insert((entry.deployment.clone(), entry.at_ms));
+    }
+}
