@@ -115,13 +115,9 @@ impl Run {
         }
         self.tell(&format!("-- drill of app {app}"));
         self.drills += 1;
-        self.lab.push(&site, Release::good("good again")).expect("a good release");
+        self.releases(app, Release::good("good again"), true).expect("a good release");
         tokio::time::sleep(Duration::from_secs(240)).await;
-        let bad = self
-            .lab
-            .push(&site, Release::bad("bad again"))
-            .expect("a bad release")
-            .expect("deployed at once");
+        let bad = self.releases(app, Release::bad("bad again"), true).expect("a bad release");
         tokio::time::sleep(Duration::from_secs(240)).await;
         judge::was_rolled_back(self, app, &bad);
     }

@@ -7,7 +7,7 @@ use super::run::{Quiet, Run, Shape};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
-use crate::lab::GUARD_TOKEN;
+use crate::lab::{Action, GUARD_TOKEN, Release, Source};
 use crate::server::{ActionError, Backend};
 
 /// A process that is younger has not read its journal for certain.
@@ -18,7 +18,10 @@ impl Run {
         self.tell(&format!("{event:?}"));
         let backend = asked(engine);
         match event {
-            Event::Push(app, release) => drop(self.lab.push(&self.shapes[app].site, *release)),
+            Event::Push(app, release) => {
+                let hears_pushes = self.course.kind.source().is_none_or(Source::hears_pushes);
+                drop(self.releases(app, *release, !hears_pushes));
+            }
             Event::Person(app, action) => drop(self.lab.person(&self.shapes[app].site, action)),
             Event::Health(app, health) => drop(self.lab.set_health(&self.shapes[app].site, health)),
             Event::Fault(fault) => drop(self.lab.fault(*fault)),
@@ -100,6 +103,16 @@ impl Run {
             }
         }
         None
+    }
+
+    /// A release goes out by a push, or where pushes are not heard, or somebody makes sure, by hand.
+    pub(super) fn releases(&self, app: usize, release: Release, by_hand: bool) -> Option<String> {
+        let site = &self.shapes[app].site;
+        let pushed = self.lab.push(site, release).ok()?;
+        match pushed {
+            None if by_hand => self.lab.person(site, Action::Deploy).ok().flatten(),
+            pushed => pushed,
+        }
     }
 
     fn note_return(&mut self, has_returned: bool) {
