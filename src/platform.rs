@@ -44,7 +44,8 @@ pub mod operation {
     pub const GET_APP: &str = "get_app";
     /// [`deployments`](super::Platform::deployments).
     pub const LIST_DEPLOYMENTS: &str = "list_deployments";
-    /// [`validate_rollback`](super::Platform::validate_rollback).
+    /// [`validate_rollback`](super::Platform::validate_rollback); where it is made of reads, those of the app and its
+    /// deployments count as such.
     pub const VALIDATE_ROLLBACK: &str = "validate_rollback";
     /// [`pin`](super::Platform::pin).
     pub const PIN: &str = "pin";

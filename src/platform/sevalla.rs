@@ -26,7 +26,6 @@ use super::{
     Answered, Budget, Call, Goal, Listed, Platform, PlatformError, Series, Signal, operation, unsupported,
 };
 use crate::config::PlatformConfig;
-use crate::decision::capability::Pushes;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::PlatformAppId;
@@ -37,6 +36,9 @@ use wire::History;
 const PAGE: u32 = 100;
 /// Deployments that a poll looks at: the live one is the newest that succeeded.
 const NEWEST: u32 = 20;
+
+/// Reads under way at once.
+const AT_ONCE: usize = 4;
 
 /// Reads are limited to 400 a minute over the whole company, every kind of write to a number of its own
 /// (<https://api-docs.sevalla.com/v3/rate-limits>). The reset is in seconds from now on.
@@ -92,9 +94,9 @@ impl Sevalla {
         let Answered { value: detail, status, request_id } = detail?;
         let history = history.map_err(without_deployments)?.value;
         let nature = self.learn(app, kind, detail.source());
-        let pushes = detail.auto_deploy.filter(|_| nature.source.can_pause());
-        let pushes = pushes.map(|deploys| if deploys { Pushes::Deploy } else { Pushes::Paused });
-        Ok(Answered { value: AppView { pushes, ..history.view(nature) }, status, request_id })
+        let (pushes, capabilities) = detail.pushes(nature);
+        let value = AppView { pushes, capabilities, ..history.view(nature) };
+        Ok(Answered { value, status, request_id })
     }
 
     /// The app itself.

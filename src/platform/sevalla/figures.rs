@@ -12,15 +12,13 @@ use super::super::http::{ANSWER_LIMIT, Ask, LIST_LIMIT, Method, Reply, Unreadabl
 use super::super::json::{each, lenient, list, millis, number, parse};
 use super::super::{Answered, PlatformError, Series, Signal, operation};
 use super::nature::Kind;
-use super::{PAGE, Sevalla, wire};
+use super::{AT_ONCE, PAGE, Sevalla, wire};
 use crate::ids::PlatformAppId;
 
 /// Time from point to point, in seconds.
 const INTERVAL: &str = "60";
 /// The percentile of the time to answer.
 const PERCENT: &str = "95";
-/// Processes asked at once.
-const AT_ONCE: usize = 4;
 /// The most of a series' name that is kept.
 const LABEL: usize = 120;
 

@@ -9,12 +9,10 @@ use super::super::http::{Ask, LIST_LIMIT, Method, Reply, Unreadable, Want};
 use super::super::json::{each, parse};
 use super::super::{Answered, Listed, PlatformError, operation};
 use super::nature::{Kind, Nature};
-use super::{PAGE, Sevalla, wire};
+use super::{AT_ONCE, PAGE, Sevalla, wire};
 use crate::decision::observation::AppView;
 use crate::ids::PlatformAppId;
 
-/// Reads under way at once.
-const AT_ONCE: usize = 4;
 /// Where a list ends for us: beyond this offset the API gives nothing, and `total` never says more.
 const MOST: u64 = 10_000;
 /// Pages read at most: an end to a list that has none.

@@ -15,6 +15,7 @@ use url::Url;
 
 use super::*;
 use crate::config::{PlatformKind, TokenSource};
+use crate::decision::capability::Pushes;
 use crate::decision::observation::{Cause, Phase};
 use crate::ids::{DeploymentId, PlatformName};
 use crate::platform::scripted::{Act, Server, ok, status};

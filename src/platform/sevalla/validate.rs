@@ -48,7 +48,7 @@ impl Sevalla {
         );
         let Answered { value: detail, status, request_id } = detail?;
         let history = &history.map_err(without_deployments)?.value;
-        let can = self.learn(app, kind, detail.source()).capabilities();
+        let (_, can) = detail.pushes(self.learn(app, kind, detail.source()));
         let facts = Facts { app: &detail, can, history, has_hook, key_expires_ms };
         Ok(Answered { value: facts.validation(goal), status, request_id })
     }

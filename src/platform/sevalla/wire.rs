@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::super::http::{Reply, Unreadable, one_line};
 use super::super::json::{Object, lenient, millis, missing, parse};
 use super::nature::{Nature, Source};
+use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
 use crate::ids::DeploymentId;
 
@@ -54,6 +55,15 @@ impl App {
     /// What it is made from, where that is said.
     pub(super) fn source(&self) -> Option<Source> {
         self.source.as_deref().map(Source::of)
+    }
+
+    /// What a push does, where that can be changed and is said, and what can be done for the app: what cannot be seen to
+    /// be paused is not paused either.
+    pub(super) fn pushes(&self, nature: Nature) -> (Option<Pushes>, Capabilities) {
+        let deploys = self.auto_deploy.filter(|_| nature.source.can_pause());
+        let pushes = deploys.map(|deploys| if deploys { Pushes::Deploy } else { Pushes::Paused });
+        let pin = if pushes.is_some() { PinKind::Soft } else { PinKind::Absent };
+        (pushes, Capabilities { pin, ..nature.capabilities() })
     }
 }
 

@@ -142,7 +142,7 @@ async fn pushes_are_told_only_where_they_can_be_paused() {
     let table = [
         ("privateGit", json!(true), Some(Pushes::Deploy), PinKind::Soft),
         ("privateGit", json!(false), Some(Pushes::Paused), PinKind::Soft),
-        ("privateGit", json!("yes"), None, PinKind::Soft),
+        ("privateGit", json!("yes"), None, PinKind::Absent),
         ("publicGit", json!(true), None, PinKind::Absent),
         ("dockerImage", json!(true), None, PinKind::Absent),
         ("app", json!(true), None, PinKind::Absent),
