@@ -148,6 +148,7 @@ pub(super) fn decide(
         return draft.close(Outcome::Held, Reason::Blind, seen);
     }
     draft.follow_restart(seen);
+    draft.see_pin(seen);
     match incident.stage {
         Stage::AwaitingApproval { .. } => approval::look(policy, draft, seen),
         Stage::Validating { .. } => match answer {

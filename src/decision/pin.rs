@@ -9,13 +9,15 @@ use super::capability::{PinKind, Pushes};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection};
 use super::observation::{AppView, Observation, Reading};
 use super::policy::{Mode, Policy};
-use super::state::{Call, CallStatus, PinSight, SoftPin, State};
+use super::state::{Call, CallStatus, SoftPin, State};
 use super::story::Event;
 use super::{Change, Decision};
 use crate::clock::Moment;
 
 /// How long after it was asked for a pause may still come about. The longest delay reported of a write is minutes.
-const LATEST: Duration = Duration::from_secs(60 * 60);
+pub(super) const LATEST: Duration = Duration::from_secs(60 * 60);
+/// How far reads may lag behind a write.
+const LAG: Duration = Duration::from_secs(90);
 /// The longest time between two tries to end it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -39,28 +41,33 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         let Some(answer) = seen.answer else { return Some(Decision::stay(None)) };
         return Some(answered(state, pin, answer, seen));
     }
-    let asked_at = match (&pin.release, pin.sight) {
+    let asked_at = match &pin.release {
         // The read before the request was sent says nothing of what became of it.
-        (Some(Call { status: CallStatus::Backoff { until, .. }, .. }), _) => *until,
-        (Some(call), _) => call.intended_at,
-        (None, PinSight::Awaited { since }) => since,
-        (None, _) => Moment::default(),
+        Some(Call { status: CallStatus::Backoff { until, .. }, .. }) => *until,
+        Some(call) => call.intended_at,
+        None => Moment::default(),
     };
     match seen.app.since(asked_at)?.pushes? {
-        Pushes::Deploy => match (&pin.release, pin.sight) {
-            // Asked for and not seen: it may come yet.
-            (None, PinSight::Awaited { since }) => {
-                let is_over = seen.at.since(since) > LATEST;
-                is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
-            }
-            (None, _) => Some(ended(state, pin, Event::LetGoByOthers, seen.at)),
-            (Some(_), _) => {
-                let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
-                Some(ended(state, pin, event, seen.at))
-            }
-        },
         Pushes::Paused => try_again(policy, state, pin, seen),
+        Pushes::Deploy if pin.release.is_some() => {
+            let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
+            Some(over(state, pin, event, Sureness::ByRead, seen.at))
+        }
+        Pushes::Deploy if pin.is_seen => {
+            Some(over(state, pin, Event::LetGoByOthers, Sureness::ByRead, seen.at))
+        }
+        // Not seen, or not any more: nothing comes of it after its time.
+        Pushes::Deploy => (seen.at > pin.until).then(|| become_pin(state, pin, None, Vec::new(), None)),
     }
+}
+
+/// How it is known that pushes are deployed again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sureness {
+    /// The platform said that it did it.
+    Answered,
+    /// A read shows it, which may lag behind the pause.
+    ByRead,
 }
 
 /// Asks for the end, unless it has to wait.
@@ -76,7 +83,7 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
     };
     let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
     let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
-    let new = SoftPin { sight: PinSight::Seen, release: Some(release), ..pin.clone() };
+    let new = SoftPin { is_seen: true, release: Some(release), ..pin.clone() };
     Some(become_pin(state, pin, Some(new), vec![event], Some(Effect::Unpin)))
 }
 
@@ -86,7 +93,7 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     let told = Event::Answered { call: Effect::Unpin.word().to_owned(), answer: answer.clone() };
     let Some(call) = &pin.release else { return Decision::stay(None) };
     if *answer == Answer::Unpinned {
-        return ended(state, pin, told, seen.at);
+        return over(state, pin, told, Sureness::Answered, seen.at);
     }
     let asked = match answer {
         Answer::NotApplied { retry_after, .. } => *retry_after,
@@ -110,12 +117,18 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), vec![told], None)
 }
 
-/// The pause is over. A request for it that was lost may be applied yet, so it is looked out for.
-fn ended(state: &State, pin: &SoftPin, event: Event, now: Moment) -> Decision {
-    let lost_at = pin.lost_at.filter(|lost_at| now.since(*lost_at) <= LATEST);
-    let awaited =
-        lost_at.map(|since| SoftPin { sight: PinSight::Awaited { since }, release: None, ..pin.clone() });
-    become_pin(state, pin, awaited, vec![event], None)
+/// The pause is over. It is looked out for once more, for as long as a read may lag, or a lost request be applied.
+fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
+    let lags = (sureness == Sureness::ByRead).then(|| now + LAG);
+    let comes_late = pin.lost_at.map(|lost_at| lost_at + LATEST).filter(|until| *until > now);
+    let looked_out_for = lags.max(comes_late).map(|until| SoftPin {
+        is_answered: false,
+        is_seen: false,
+        until,
+        release: None,
+        ..pin.clone()
+    });
+    become_pin(state, pin, looked_out_for, vec![event], None)
 }
 
 fn become_pin(

@@ -140,9 +140,13 @@ pub struct SoftPin {
     pub incident: IncidentId,
     /// The rollback it protects; without one nothing needs it once the incident is over.
     pub holds: Option<DeploymentId>,
-    /// What is known of it.
-    pub sight: PinSight,
-    /// When the last request for it was lost: it may be applied yet, even after the end of the pause.
+    /// The platform said that it is there.
+    pub is_answered: bool,
+    /// A read has shown it since.
+    pub is_seen: bool,
+    /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
+    pub until: Moment,
+    /// When the last request for it was lost.
     pub lost_at: Option<Moment>,
     /// The request to end it.
     pub release: Option<Call>,
@@ -151,7 +155,7 @@ pub struct SoftPin {
 impl SoftPin {
     /// Whether pushes are paused, as far as anybody knows.
     pub fn is_there(&self) -> bool {
-        !matches!(self.sight, PinSight::Awaited { .. })
+        self.is_answered || self.is_seen
     }
 }
 

@@ -12,7 +12,9 @@ use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::Run;
 use crate::decision::observation::Request;
-use crate::lab::{AppKind, ClonedFrom, Entry, GUARD_TOKEN, Operation, Phase, RollbackTrigger, Shown, Who};
+use crate::lab::{
+    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Who,
+};
 use crate::server::AppStatus;
 
 /// A write is on its way for less than that after the last look before it.
@@ -156,8 +158,12 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
                 || (is_return && entry.active_before == rollback.deployment)
         })
     };
-    // What a platform picks otherwise than anybody would reckon is judged by what becomes of it.
-    for (n, entry) in all.iter().enumerate().filter(|_| run.course.picks_as_reckoned()) {
+    // What a platform picks otherwise than anybody would reckon, or later, is judged by what becomes of it.
+    let is_judged = |entry: &Entry| {
+        run.course.picks_as_reckoned()
+            && (!run.course.platform_picks() || entry.applied_ms == Some(entry.at_ms))
+    };
+    for (n, entry) in all.iter().enumerate().filter(|(_, entry)| is_judged(entry)) {
         let target = entry.target.as_deref().unwrap_or("");
         let live_ms = state.deployment(target).and_then(|target| target.live_ms);
         if live_ms.is_none_or(|at| at >= entry.at_ms) || entry.active_before.as_deref() == Some(target) {
@@ -381,8 +387,21 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
 
 /// [I25] A bad release in quiet times is rolled back from.
 pub(super) fn was_rolled_back(run: &Run, app: usize, bad: &str) {
-    let done = rollbacks(run, app).into_iter().find(|entry| entry.active_before.as_deref() == Some(bad));
+    let unknowns = &run.course.unknowns;
+    // Where the platform went somewhere else, or does not say where to, a person is told instead.
+    if !run.course.picks_as_reckoned()
+        || (run.course.platform_picks() && unknowns.null_image != NullImage::Never)
+    {
+        return;
+    }
     let state = run.lab.record(&run.shapes[app].site);
+    let is_it = |entry: &Entry| {
+        let live =
+            entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
+        // Under another id once it was restarted.
+        live.is_some_and(|live| evidence::first_of_the_same(&state.deployments, live).id == bad)
+    };
+    let done = rollbacks(run, app).into_iter().find(is_it);
     let Some(done) = done else { panic!("a bad release in quiet times is not rolled back\n{}", run.story()) };
     // A push that waited for the pin to go may have had an incident of its own meanwhile.
     let is_settled = state.pinned.is_none() || state.pinned != done.deployment;

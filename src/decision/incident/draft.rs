@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::capability::Pushes;
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::state::{
@@ -48,6 +49,15 @@ impl Draft {
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
         if is_open && self.incident.requests.targets.is_empty() && active.cause.repeats_release() {
             self.follow(&active.clone(), seen);
+        }
+    }
+
+    /// Whether a read shows that pushes are paused, which our own request did.
+    pub(super) fn see_pin(&mut self, seen: &Observation<'_>) {
+        let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
+        if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|pin| is_paused && !pin.is_seen) {
+            pin.is_seen = true;
+            self.changed = true;
         }
     }
 

@@ -4,8 +4,9 @@
 use super::super::capability::{PinKind, Pushes};
 use super::super::effect::{Answer, Effect, Guard, Reason};
 use super::super::observation::{Deployment, Observation};
+use super::super::pin::LATEST;
 use super::super::policy::{Mode, Policy};
-use super::super::state::{Call, CallStatus, Outcome, PinSight, SoftPin, Stage};
+use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::{Decision, Obstacle, creating, obstacle, validating};
@@ -20,7 +21,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     if draft.incident.capabilities.pin != PinKind::Soft || is_paused {
         // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
         if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(|_| is_paused) {
-            (pin.sight, pin.release) = (PinSight::Seen, None);
+            (pin.is_seen, pin.release) = (true, None);
         }
         return creating::ask(policy, draft, target, seen);
     }
@@ -42,7 +43,9 @@ fn send(
     draft.ledger.soft_pin.get_or_insert(SoftPin {
         incident,
         holds: None,
-        sight: PinSight::Awaited { since: seen.at },
+        is_answered: false,
+        is_seen: false,
+        until: seen.at + LATEST,
         lost_at: None,
         release: None,
     });
@@ -63,7 +66,12 @@ pub(super) fn answered(
         return draft.done(None, None);
     };
     match answer {
-        Answer::Pinned => return go_on(policy, draft, target, seen),
+        Answer::Pinned => {
+            if let Some(pin) = &mut draft.ledger.soft_pin {
+                pin.is_answered = true;
+            }
+            return create(policy, draft, target, seen);
+        }
         Answer::NotSent(_) | Answer::NotApplied { .. } => forget_unless_older(&mut draft),
         _ => {}
     }
@@ -80,7 +88,7 @@ pub(super) fn answered(
     }
     let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
         if let Some(pin) = &mut draft.ledger.soft_pin {
-            pin.lost_at = Some(seen.at);
+            (pin.lost_at, pin.until) = (Some(seen.at), seen.at + LATEST);
         }
         CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
     });
@@ -91,9 +99,7 @@ pub(super) fn answered(
 /// A request that was surely not applied, and no earlier one either: nothing is owed for it.
 fn forget_unless_older(draft: &mut Draft) {
     let mine = &draft.incident.id;
-    let is_void = |pin: &mut SoftPin| {
-        pin.incident == *mine && pin.lost_at.is_none() && matches!(pin.sight, PinSight::Awaited { .. })
-    };
+    let is_void = |pin: &mut SoftPin| pin.incident == *mine && pin.lost_at.is_none() && !pin.is_there();
     draft.ledger.soft_pin.take_if(is_void);
 }
 
@@ -113,7 +119,7 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
         CallStatus::Unresolved { since, .. } => {
             let read = seen.app.last.as_ref().filter(|(read_at, _)| *read_at > since);
             match read.map(|(_, view)| view.pushes) {
-                Some(Some(Pushes::Paused)) => return go_on(policy, draft, target, seen),
+                Some(Some(Pushes::Paused)) => return create(policy, draft, target, seen),
                 Some(Some(Pushes::Deploy)) => {}
                 // Not read since, or by a list that does not tell.
                 _ => return draft.done(None, Some(Reason::Blind)),
@@ -124,14 +130,6 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
         return unprotected(policy, draft, target, seen);
     }
     send(draft, target, call.attempt + 1, deadline, seen)
-}
-
-/// Pushes wait: now the rollback.
-fn go_on(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
-    if let Some(pin) = &mut draft.ledger.soft_pin {
-        pin.sight = PinSight::Seen;
-    }
-    create(policy, draft, target, seen)
 }
 
 /// Nothing keeps pushes away: said, and no reason to leave the bad release live.

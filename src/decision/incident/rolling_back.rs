@@ -32,7 +32,7 @@ pub(super) fn begin(
     let awaited = PinSight::Awaited { since: seen.at };
     let pin = match (draft.incident.capabilities.pin, &mut draft.ledger.soft_pin) {
         (PinKind::Hard, _) => awaited,
-        (_, Some(pin)) if pin.sight == PinSight::Seen => {
+        (_, Some(pin)) if pin.is_there() => {
             pin.holds = Some(rollback.id.clone());
             awaited
         }
