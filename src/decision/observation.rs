@@ -192,15 +192,16 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Older deployments sort first: by creation, then by id, never by position in a list.
+    /// Older deployments sort first. Of two that were created at the same moment, by their ids: so that the order is
+    /// always the same, not because it says anything.
     pub fn age_key(&self) -> (i64, &DeploymentId) {
         (self.created_ms, &self.id)
     }
 
-    /// Whether this one came after `other`. Where the platform does not say when it created one of them, another
-    /// one is taken for news: order cannot speak against what a read shows.
+    /// Whether this one came after `other`. Where the platform does not say when it created one of them, or created
+    /// both at the same moment, another one is taken for news: order cannot speak against what a read shows.
     pub fn came_after(&self, other: (i64, &DeploymentId)) -> bool {
-        self.id != *other.1 && (self.created_ms == 0 || other.0 == 0 || self.age_key() > other)
+        self.id != *other.1 && (self.created_ms == 0 || other.0 == 0 || self.created_ms >= other.0)
     }
 }
 
@@ -302,8 +303,8 @@ mod tests {
         };
         assert!(came_after("a", 2, "b", 1));
         assert!(!came_after("b", 1, "a", 2));
-        assert!(came_after("b", 1, "a", 1), "by their ids where the dates are the same");
-        assert!(!came_after("a", 1, "b", 1));
+        assert!(came_after("b", 1, "a", 1), "dates that are the same say nothing");
+        assert!(came_after("a", 1, "b", 1));
         assert!(came_after("a", 0, "b", 2));
         assert!(came_after("a", 1, "b", 0));
         assert!(!came_after("a", 0, "a", 0), "not after itself");

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn what_would_be_in_the_way_of_a_rollback_is_in_the_way_of_readiness() {
         assert_eq!(asked(|_| {}), Ok("d1".to_owned()));
-        let cases: [(Reason, fn(&mut Scene)); 9] = [
+        type Case = (Reason, fn(&mut Scene));
+        let cases: [Case; 9] = [
             (Reason::ObserveMode, |scene| scene.policy.mode = Mode::Observe),
             (Reason::Blind, |scene| scene.view.active = None),
             (Reason::ForeignPin, |scene| scene.view.pinned = Some("d1".into())),

@@ -89,11 +89,11 @@ pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>)
         .iter()
         .filter(|entry| entry.phase == Phase::Superseded && entry.complete)
         .filter(|entry| accused.came_after(entry.age_key()) && !barred(entry))
-        // Where the platform does not say when they were created, its own order has to do: the newest first.
+        // Where dates say nothing, the platform's own order has to do: the newest first.
         .rev()
         .max_by(|a, b| match a.created_ms == 0 || b.created_ms == 0 {
             true => Ordering::Equal,
-            false => a.age_key().cmp(&b.age_key()),
+            false => a.created_ms.cmp(&b.created_ms),
         })
         .map_or(Pick::None, |entry| Pick::Target(entry.clone()))
 }
@@ -102,7 +102,8 @@ pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>)
 /// before that. Whether it did is seen afterwards.
 pub fn platforms_choice<'a>(live: &Deployment, history: &'a [Deployment]) -> Option<&'a Deployment> {
     let before = history.iter().filter(|entry| entry.complete && live.came_after(entry.age_key()));
-    before.max_by(|a, b| a.age_key().cmp(&b.age_key()))
+    // Of those created at the same moment, the one that the platform lists first.
+    before.rev().max_by_key(|entry| entry.created_ms)
 }
 
 fn is_condemned(ledger: &Ledger, id: &DeploymentId, artifact: &Artifact) -> bool {
@@ -231,6 +232,18 @@ mod tests {
         assert_eq!(id(&pick(&Ledger::default(), (&incident(accused.clone())).into(), Some(&list))), "d9");
         let list = [accused.clone(), superseded(8), undated(superseded(9))];
         assert_eq!(id(&pick(&Ledger::default(), (&incident(accused)).into(), Some(&list))), "d8");
+    }
+
+    #[test]
+    fn of_those_created_at_the_same_moment_the_platform_s_order_is_believed() {
+        let dated = |n| Deployment { created_ms: 7, ..superseded(n) };
+        let accused = Deployment { created_ms: 7, ..deployment(5, 5, Phase::Active, true) };
+        for [newer, older] in [[3, 6], [6, 3]] {
+            let list = [accused.clone(), dated(newer), dated(older), superseded(2)];
+            let picked = pick(&Ledger::default(), (&incident(accused.clone())).into(), Some(&list));
+            assert_eq!(id(&picked), format!("d{newer}"));
+            assert_eq!(platforms_choice(&accused, &list).unwrap().id.as_str(), format!("d{newer}"));
+        }
     }
 
     #[test]

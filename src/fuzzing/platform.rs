@@ -353,7 +353,7 @@ fn judge_deployments(deployments: &[Deployment], answer: &Scripted) {
     let entries = said["deployments"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (number, deployment) in deployments.iter().enumerate() {
         assert!(deployments[..number].iter().all(|other| other.id != deployment.id));
-        assert!(deployments[..number].iter().all(|other| other.age_key() >= deployment.age_key()));
+        assert!(deployments[..number].iter().all(|other| other.created_ms >= deployment.created_ms));
         let mut said = entries.iter().filter(|entry| entry["id"] == deployment.id.as_str());
         if let (Some(said), None) = (said.next(), said.next()) {
             judge_deployment(deployment, said);

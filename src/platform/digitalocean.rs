@@ -8,6 +8,7 @@ mod figures;
 mod validation;
 mod wire;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -280,7 +281,7 @@ fn apps(reply: &Reply) -> Result<Page, Unreadable> {
     Ok(Page { apps, size, has_next })
 }
 
-/// Newest first by creation, never by position in the list.
+/// Newest first by creation; by position in the list only those that were created at the same moment.
 fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
     let page: wire::DeploymentsPage = parse(reply)?;
     let entries = page.entries().ok_or_else(|| missing("a list of deployments"))?;
@@ -288,7 +289,7 @@ fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
     let mut list = each(&entries, "deployment", |deployment: wire::Deployment| deployment.seen(&mut specs));
     let mut known = HashSet::new();
     list.retain(|deployment| known.insert(deployment.id.clone()));
-    list.sort_by(|one, other| other.age_key().cmp(&one.age_key()));
+    list.sort_by_key(|deployment| Reverse(deployment.created_ms));
     Ok(list)
 }
 

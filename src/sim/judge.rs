@@ -158,10 +158,11 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
                 || (is_return && entry.active_before == rollback.deployment)
         })
     };
-    // What a platform picks otherwise than anybody would reckon, or later, is judged by what becomes of it.
+    // What a platform picks otherwise than anybody would reckon, or, without a say in what is live, later, is judged by
+    // what becomes of it.
     let is_judged = |entry: &Entry| {
         run.course.picks_as_reckoned()
-            && (!run.course.platform_picks() || entry.applied_ms == Some(entry.at_ms))
+            && (run.course.kind == AppKind::DigitalOcean || entry.applied_ms == Some(entry.at_ms))
     };
     for (n, entry) in all.iter().enumerate().filter(|(_, entry)| is_judged(entry)) {
         let target = entry.target.as_deref().unwrap_or("");

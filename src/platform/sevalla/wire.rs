@@ -5,6 +5,7 @@
 //! release, and a detail of a wrong type reads as missing. What would be dangerous to guess is which deployment is
 //! live: a row that cannot be read and may be that one makes the answer unreadable.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use serde::Deserialize;
@@ -229,11 +230,8 @@ pub(super) fn history(reply: &Reply) -> Result<History, Unreadable> {
             None => {}
         }
     }
-    // Those that nobody dates stay in the platform's order.
-    rows.sort_by(|one, other| {
-        let by_date = other.created_ms().cmp(&one.created_ms());
-        if one.created_ms() == 0 { by_date } else { by_date.then_with(|| other.id.cmp(&one.id)) }
-    });
+    // Those that nobody dates, or that were created at the same moment, stay in the platform's order.
+    rows.sort_by_key(|row| Reverse(row.created_ms()));
     let live = rows.iter().position(Row::is_success);
     let live_since = live.and_then(|live| millis(&rows[live].finished_at));
     let live_age_ms = live_since.zip(reply.date_ms).map(|(since, now)| {

@@ -199,6 +199,14 @@ async fn a_row_that_may_be_the_live_one_and_cannot_be_read_is_not_passed_over() 
 }
 
 #[tokio::test]
+async fn of_two_created_at_the_same_moment_the_one_listed_first_is_live() {
+    for [first, second] in [["a", "b"], ["b", "a"]] {
+        let rows = [first, second].map(|id| row(id, "success", 10, json!({})));
+        assert_eq!(view_of(&rows).await.unwrap().active.unwrap().id.as_str(), first);
+    }
+}
+
+#[tokio::test]
 async fn the_live_one_is_found_behind_twenty_that_failed() {
     let failed: Vec<Value> = (0..20).map(|n| row(&format!("f{n}"), "failed", 20, json!({}))).collect();
     let all: Vec<Value> = failed.iter().cloned().chain([row("live", "success", 1, json!({}))]).collect();
