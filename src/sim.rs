@@ -4,11 +4,12 @@
 //! One thread, paused time: an hour takes milliseconds, and a seed always gives the same course. `course` draws what
 //! happens from the seed: releases, people, faults of every kind, crashes. `machine` is the host they happen on (its
 //! clock, its network, its disk), `wire` the way to the platform and the sites, which are those of the lab, `disk` the
-//! way to the journal. `panics` are counted. `life` runs one process from its start to its end, `run` a whole course. `judge` looks at the
-//! platform's own ledger, never at what the daemon believes.
+//! way to the journal. `panics` are counted. `life` runs one process from its start to its end, `run` a whole course.
+//! `judge` looks at the platform's own ledger, never at what the daemon believes.
 //!
 //! `told` has courses that are told instead of drawn, to look at one step of the daemon. From seed 10,000,000 on courses
-//! are *close*: something happens right between two steps of each release.
+//! are *close*: something happens right between two steps of each release. From 20,000,000 on the apps are on Sevalla, made
+//! from Git, an image or as a static site, with every rule by which the platform may pick what it goes back to.
 //!
 //! Two kinds of course. In *safety* the faults never stop. In *liveness* they stop, and everything has to come to
 //! its end: every incident closed, every pin of ours settled or in the hands of a person, and a bad release that comes
@@ -17,11 +18,12 @@
 //! ```text
 //! cargo test --profile sim --lib sim::every -- --nocapture
 //! cargo test --profile sim --lib sim::close -- --nocapture
+//! cargo test --profile sim --lib sim::other -- --nocapture
 //!
 //! REARGUARD_SEEDS=240000   that many courses, a million incidents and more
 //! REARGUARD_SECONDS=300    as many as fit into that
 //! REARGUARD_FROM=1000000   others
-//! REARGUARD_SEED=10017     one of them, told step by step
+//! REARGUARD_SEED=10017     one of them, told step by step, by `sim::every`
 //! ```
 //!
 //! A seed that fails says so, and the others go on.

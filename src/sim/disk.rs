@@ -42,6 +42,8 @@ pub(super) struct Disk {
     pub(super) intents: Intents,
     /// Each rollback that ever stood there, whether it was sent or not.
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
+    /// By the platform's id of the app, when pushes were to be paused.
+    pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
     /// How often anything was read, or tried to be.
     pub(super) reads: Arc<AtomicUsize>,
 }
@@ -77,6 +79,9 @@ impl Disk {
             };
         }
         let Some(effect) = effect else { return };
+        if matches!(effect, Effect::Pin { .. }) {
+            lock(&self.pauses).push((app.clone(), EPOCH_MS + self.machine.uptime_ms()));
+        }
         if let Effect::CreateRollback { target, .. } = &effect {
             let (target, at_ms) = (target.to_string(), EPOCH_MS + self.machine.uptime_ms());
             requests.push(Request { app: app.clone(), target, at_ms, made: None, is_unclear: true });

@@ -13,7 +13,7 @@ use super::panics;
 use super::run::Run;
 use crate::decision::observation::Request;
 use crate::lab::{
-    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Who,
+    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
 };
 use crate::server::AppStatus;
 
@@ -72,7 +72,26 @@ fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
         .into_iter()
         .filter(|entry| entry.operation == Operation::CreateRollback && entry.applied())
         .collect();
-    all.iter().filter(|entry| !is_revert(&all, entry)).cloned().collect()
+    all.iter()
+        .filter(|entry| !is_revert(&all, entry) && !is_meant_as_revert(run, app, entry))
+        .cloned()
+        .collect()
+}
+
+/// Whether it was to go back to what a rollback of ours went away from, and met a release that no read had shown yet: where
+/// the platform picks, it does not say so.
+fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
+    if !run.course.platform_picks() || is_shown(run, app, entry) {
+        return false;
+    }
+    let requests = lock(&run.disk.requests);
+    let mut before =
+        requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
+    let Some(asked) = before.next_back() else { return false };
+    let went_away = |made: &Entry| {
+        made.operation == Operation::CreateRollback && made.active_before.as_ref() == Some(&asked.target)
+    };
+    ours(run, app).iter().any(|made| made.seq < entry.seq && went_away(made))
 }
 
 /// Whether a rollback is one from a rollback of ours.
@@ -223,7 +242,10 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     let unknowns = &run.course.unknowns;
     let is_told = match run.course.kind {
         AppKind::DigitalOcean => unknowns.cause_details == Shown::Shown,
-        AppKind::Sevalla { .. } => unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment,
+        // Nothing is ever told of a static site's.
+        AppKind::Sevalla { source, .. } => {
+            source != Source::StaticSite && unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment
+        }
     };
     if !is_told {
         return;

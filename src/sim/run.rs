@@ -169,6 +169,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         file,
         intents,
         requests: Arc::default(),
+        pauses: Arc::default(),
         reads: Arc::default(),
     };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));

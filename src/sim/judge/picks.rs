@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{UNSEEN_MS, broken, ours};
+use super::{UNSEEN_MS, broken, is_shown, ours};
 use crate::lab::{Entry, Operation, Who};
 use crate::server::AppStatus;
 use crate::sim::machine::{EPOCH_MS, lock};
@@ -38,7 +38,11 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
                 && asked.auto_deploy == Some(false)
                 && (0..LATEST_MS).contains(&(at - asked.at_ms))
         });
-        if !is_ours && !asked_for_one {
+        // One that never left is as good: that it did not, nobody knows.
+        let meant_one = lock(&run.disk.pauses)
+            .iter()
+            .any(|(id, asked_ms)| *id == run.shapes[app].id && (0..LATEST_MS).contains(&(at - asked_ms)));
+        if !is_ours && !asked_for_one && !meant_one {
             broken(run, "pushes are let go that a person paused", entry);
         }
     }
@@ -78,7 +82,7 @@ pub(super) fn what_came_back_instead_is_no_success(run: &Run) {
     }
 }
 
-/// No release is restarted by us more than once.
+/// No release is restarted by us more than once. What no read had shown yet nobody could spare.
 pub(super) fn no_release_is_restarted_twice(run: &Run, app: usize) {
     let mut restarted = BTreeSet::new();
     for entry in
@@ -86,7 +90,7 @@ pub(super) fn no_release_is_restarted_twice(run: &Run, app: usize) {
     {
         let was_lost = restarted.iter().any(|(_, at)| run.is_lost_between(*at, entry.at_ms));
         let is_again = restarted.iter().any(|(made, _)| *made == entry.active_before);
-        if is_again && !was_lost {
+        if is_again && !was_lost && is_shown(run, app, entry) {
             broken(run, "a release is restarted twice", entry);
         }
         restarted.insert((entry.active_before.clone(), entry.at_ms));
