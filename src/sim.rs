@@ -7,7 +7,8 @@
 //! way to the journal. `panics` are counted. `life` runs one process from its start to its end, `run` a whole course.
 //! `judge` looks at the platform's own ledger, never at what the daemon believes.
 //!
-//! `told` has courses that are told instead of drawn, to look at one step of the daemon. From seed 10,000,000 on courses
+//! `told` has courses that are told instead of drawn, to look at one step of the daemon; `conforms` tells one story on
+//! every platform. From seed 10,000,000 on courses
 //! are *close*: something happens right between two steps of each release. From 20,000,000 on the apps are on Sevalla, made
 //! from Git, an image or as a static site, with every rule by which the platform may pick what it goes back to.
 //!
@@ -28,6 +29,7 @@
 //!
 //! A seed that fails says so, and the others go on.
 
+mod conforms;
 mod course;
 mod disk;
 mod end;

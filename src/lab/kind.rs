@@ -56,14 +56,14 @@ pub(crate) enum Dialect {
 impl Source {
     /// Sevalla hears pushes, and deploys them unless it is told not to ["only works with privateGit
     /// applications"; static sites have the same switch].
-    pub fn hears_pushes(self) -> bool {
+    pub const fn hears_pushes(self) -> bool {
         matches!(self, Self::PrivateGit | Self::StaticSite)
     }
 }
 
 impl AppKind {
     /// An app on Sevalla made from `source`, as it is when nobody changed anything.
-    pub fn sevalla(source: Source) -> Self {
+    pub const fn sevalla(source: Source) -> Self {
         Self::Sevalla { source, auto_deploy: Some(source.hears_pushes()) }
     }
 

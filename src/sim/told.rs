@@ -18,9 +18,9 @@ use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{AppKind, Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
 
 /// When the bad release is pushed: `v1` was seen to be good by then.
-const PUSHED: i64 = 90_000;
+pub(super) const PUSHED: i64 = 90_000;
 
-fn course(events: Vec<(i64, Event)>) -> Course {
+pub(super) fn course(events: Vec<(i64, Event)>) -> Course {
     Course {
         kind: AppKind::DigitalOcean,
         apps: 1,
@@ -42,7 +42,7 @@ fn course(events: Vec<(i64, Event)>) -> Course {
     }
 }
 
-fn told(mut course: Course) -> Run {
+pub(super) fn told(mut course: Course) -> Run {
     course.events.sort_by_key(|(at, _)| *at);
     let run = through(course, 1, false);
     judge::whole(&run);
@@ -63,7 +63,7 @@ impl io::Write for Log {
 }
 
 /// As [`told`], with what it logs.
-fn logged(course: Course) -> (Run, String) {
+pub(super) fn logged(course: Course) -> (Run, String) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
@@ -79,7 +79,7 @@ fn logged(course: Course) -> (Run, String) {
     (run, text)
 }
 
-fn bad_release(app: usize) -> Event {
+pub(super) fn bad_release(app: usize) -> Event {
     Event::Push(app, Box::new(Release::bad("v2")))
 }
 
@@ -89,7 +89,7 @@ fn sent(nth: u32) -> Passage {
 }
 
 /// What the guard asked of an app and the platform did.
-fn calls(run: &Run, app: usize) -> Vec<Operation> {
+pub(super) fn calls(run: &Run, app: usize) -> Vec<Operation> {
     let site = &run.shapes[app].site;
     let entries = run.lab.ledger().entries.into_iter();
     let ours = entries.filter(|entry| entry.who == Who::Guard && entry.app == *site && entry.applied());
@@ -98,13 +98,13 @@ fn calls(run: &Run, app: usize) -> Vec<Operation> {
 
 const ROLLED_BACK: [Operation; 2] = [Operation::CreateRollback, Operation::CommitRollback];
 
-fn opened(run: &Run) -> (SqliteJournal, Runtime) {
+pub(super) fn opened(run: &Run) -> (SqliteJournal, Runtime) {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     (SqliteJournal::inline(&run.disk.file), runtime)
 }
 
 /// What the incidents have to tell.
-fn timelines(run: &Run) -> Vec<String> {
+pub(super) fn timelines(run: &Run) -> Vec<String> {
     let (journal, runtime) = opened(run);
     let mut lines = Vec::new();
     for record in runtime.block_on(journal.incidents(IncidentQuery::default())).expect("incidents") {
