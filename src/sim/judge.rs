@@ -177,11 +177,12 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
                 || (is_return && entry.active_before == rollback.deployment)
         })
     };
-    // What a platform picks otherwise than anybody would reckon, or, without a say in what is live, later, is judged by
-    // what becomes of it.
+    // What a platform picks otherwise than anybody would reckon, or, where nothing keeps others away, later or over
+    // something that no read had shown, is judged by what becomes of it.
     let is_judged = |entry: &Entry| {
         run.course.picks_as_reckoned()
-            && (run.course.kind == AppKind::DigitalOcean || entry.applied_ms == Some(entry.at_ms))
+            && (run.course.kind == AppKind::DigitalOcean
+                || (entry.applied_ms == Some(entry.at_ms) && is_shown(run, app, entry)))
     };
     for (n, entry) in all.iter().enumerate().filter(|(_, entry)| is_judged(entry)) {
         let target = entry.target.as_deref().unwrap_or("");

@@ -30,7 +30,10 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
         if entry.who != Who::Guard || entry.auto_deploy != Some(true) {
             continue;
         }
-        let paused_by = changes[..n].iter().rfind(|before| before.auto_deploy == Some(false));
+        // Whoever asks for a pause that is there already changes nothing that could be seen.
+        let since =
+            changes[..n].iter().rposition(|before| before.auto_deploy == Some(true)).map_or(0, |at| at + 1);
+        let paused_by = changes[since..n].first();
         let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard);
         let at = entry.at_ms;
         let asked_for_one = ours(run, app).into_iter().any(|asked| {
