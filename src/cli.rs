@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::PlatformKind;
 use crate::telemetry::{LogFormat, Reader};
 
 pub use error::{Error, ExitCode};
@@ -76,10 +77,13 @@ Examples:
   rearguard check --config rearguard.yaml --online     also ask each platform; sends nothing but reads")]
     Check(CheckArgs),
     /// Show a bad release being rolled back, against a built-in platform on loopback
-    #[command(
-        after_long_help = "Ends by itself within a minute. Needs no account, no configuration, no network."
-    )]
-    Demo,
+    #[command(after_long_help = "\
+Ends by itself within a minute. Needs no account, no configuration, no network.
+
+Examples:
+  rearguard demo
+  rearguard demo --platform sevalla")]
+    Demo(DemoArgs),
     /// Serve the built-in platform, for trying a configuration without an account
     #[command(after_long_help = "\
 Examples:
@@ -172,6 +176,14 @@ pub struct CheckArgs {
     pub online: bool,
 }
 
+/// `rearguard demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// What the built-in platform speaks
+    #[arg(long, value_name = "PLATFORM", value_enum, default_value = "digitalocean")]
+    pub platform: PlatformKind,
+}
+
 /// `rearguard lab`.
 #[derive(Debug, Args)]
 pub struct LabArgs {
@@ -262,7 +274,7 @@ pub async fn dispatch(command: &Command, page: Page) -> Result<String, Error> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::run(args).await,
-        Command::Demo => demo::run().await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Status(args) => status::run(args, page).await,
         Command::Incidents(args) => incidents::run(args, page).await,

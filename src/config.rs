@@ -81,9 +81,10 @@ pub struct PlatformConfig {
 }
 
 /// What a platform speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PlatformKind {
     /// DigitalOcean App Platform.
+    #[value(name = "digitalocean")]
     DigitalOcean,
     /// Sevalla.
     Sevalla,

@@ -1,5 +1,6 @@
 //! `rearguard demo`: the real daemon against the built-in platform on loopback. A good release, a bad one,
-//! detection, rollback, soak, commit; told as it happens, from what the daemon's own API says.
+//! detection, rollback, soak, commit; told as it happens, from what the daemon's own API says. What differs between
+//! the platforms is how the app is made and configured; the story is the same.
 
 mod narrator;
 
@@ -10,10 +11,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Error;
-use crate::config;
+use super::{DemoArgs, Error};
+use crate::config::{self, PlatformKind};
 use crate::daemon::Daemon;
-use crate::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
+use crate::lab::{
+    AppKind, AppState, Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab, Source,
+};
 use crate::telemetry::Chain;
 use narrator::Narrator;
 
@@ -45,20 +48,20 @@ enum DemoError {
 }
 
 /// Runs the demo, telling its story on standard output. Ends within a minute.
-pub(super) async fn run() -> Result<String, Error> {
-    let story = tell(Instant::now());
+pub(super) async fn run(args: &DemoArgs) -> Result<String, Error> {
+    let story = tell(args.platform, Instant::now());
     let told = tokio::time::timeout(WITHIN, story).await;
     let told = told.unwrap_or(Err(DemoError::TimedOut("the end of the story")));
     told.map(|()| String::new()).map_err(|error| Error::Failed(Chain(&error).to_string()))
 }
 
-async fn tell(start: Instant) -> Result<(), DemoError> {
+async fn tell(platform: PlatformKind, start: Instant) -> Result<(), DemoError> {
     let set_up = |error: &dyn std::fmt::Display| DemoError::SetUp(error.to_string());
     let folder = Scratch::new().map_err(|error| set_up(&error))?;
     let lab = Lab::start(LabConfig { durations: DURATIONS, ..LabConfig::default() });
     let lab = lab.await.map_err(|error| set_up(&error))?;
-    let app = lab.create_app(APP, Release::good("v1")).map_err(|error| set_up(&error))?;
-    let text = configuration(&lab, &app.id, folder.path());
+    let app = lab.create_app_of(APP, kind(platform), Release::good("v1")).map_err(|error| set_up(&error))?;
+    let text = configuration(platform, &lab, &app.id, folder.path());
     folder.keep("token", GUARD_TOKEN).map_err(|error| set_up(&error))?;
     let config = config::parse("rearguard.yaml", &text).map_err(|problems| set_up(&problems))?;
     let daemon = Daemon::start(config).await.map_err(|error| set_up(&Chain(&error)))?;
@@ -84,46 +87,61 @@ async fn chapters(narrator: &mut Narrator, lab: &RunningLab) -> Result<(), DemoE
     narrator.chapter("somebody pushes v3, which answers every request with 500");
     push(Release::bad("v3"))?;
     narrator.until("an incident", |app| app.incident.is_some()).await?;
-    narrator.until_closed().await
+    narrator.until_settled().await
 }
 
 fn ending(narrator: &Narrator, lab: &RunningLab) -> Result<(), DemoError> {
     let app = lab.app(APP).map_err(|error| DemoError::EndedBadly(error.to_string()))?;
     let ledger = lab.ledger();
-    let count = |operation| ledger.applied(operation, APP).len();
-    let (rollbacks, commits) = (count(Operation::CreateRollback), count(Operation::CommitRollback));
+    let rollbacks = ledger.applied(Operation::CreateRollback, APP).len();
     narrator.closing(&app, &ledger);
-    if app.version.as_deref() == Some("v2") && app.pinned.is_none() && (rollbacks, commits) == (1, 1) {
+    if app.version.as_deref() == Some("v2") && is_free(&app) && rollbacks == 1 {
         return Ok(());
     }
     let version = app.version.as_deref().unwrap_or("nothing");
-    Err(DemoError::EndedBadly(format!(
-        "{version} is live, {rollbacks} rollbacks and {commits} commits were made"
-    )))
+    let pin = if is_free(&app) { "not pinned" } else { "pinned" };
+    Err(DemoError::EndedBadly(format!("{version} is live and {pin} after {rollbacks} rollbacks")))
+}
+
+/// The next push is deployed, as far as the platform is concerned.
+fn is_free(app: &AppState) -> bool {
+    app.pinned.is_none() && app.auto_deploy != Some(false)
+}
+
+/// What the app is made as: something that every push is deployed of.
+fn kind(platform: PlatformKind) -> AppKind {
+    match platform {
+        PlatformKind::DigitalOcean => AppKind::DigitalOcean,
+        PlatformKind::Sevalla => AppKind::sevalla(Source::PrivateGit),
+    }
 }
 
 /// The configuration of the demo: what a user would write, with times to fit a minute.
-fn configuration(lab: &RunningLab, id: &str, folder: &Path) -> String {
+fn configuration(platform: PlatformKind, lab: &RunningLab, id: &str, folder: &Path) -> String {
     let base = lab.base_url.as_str().trim_end_matches('/');
     let folder = folder.display();
+    let (kind, api, consent) = match platform {
+        PlatformKind::DigitalOcean => ("digitalocean", "", ""),
+        PlatformKind::Sevalla => ("sevalla", "/v3", "    accept_platform_choice: true\n"),
+    };
     format!(
         "\
 listen: 127.0.0.1:0
 state: {folder}/rearguard.db
 platforms:
-  - name: ocean
-    kind: digitalocean
+  - name: cloud
+    kind: {kind}
     token_file: {folder}/token
-    api: {base}
+    api: {base}{api}
     poll: 1s
 control_probes:
   - url: {base}/up
 apps:
   - name: {APP}
-    platform: ocean
+    platform: cloud
     id: {id}
     mode: enforce
-    watch: 5s
+{consent}    watch: 5s
     probes:
       - name: home
         url: {base}/sites/{APP}/healthz

@@ -196,7 +196,8 @@ fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
         lines.push(("coming", id.to_string()));
     }
     if let Some(id) = &app.pinned_deployment {
-        lines.push(("pinned", format!("{id}; the platform deploys nothing until a commit or revert")));
+        // Of every kind of pin this is true; some keep more away than pushes.
+        lines.push(("pinned", format!("{id}; pushes are not deployed until this rollback is settled")));
     }
     match good {
         Some(good) if seen.is_empty() => lines.push(("good", format!("{good}, the newest seen to be good"))),

@@ -303,7 +303,7 @@ fn is_hard(pin: &PinKind) -> bool {
 fn intention(call: &Effect, pin: PinKind) -> String {
     match call {
         Effect::Validate { target, .. } => {
-            format!("asking the platform whether it would accept a rollback to {target}")
+            format!("finding out whether the platform would accept a rollback to {target}")
         }
         Effect::Pin { .. } => "keeping pushes from being deployed until the rollback is settled; other \
                                deployments the platform does not stop"
@@ -351,7 +351,7 @@ fn answered(answer: &Answer) -> String {
                 None => "the platform would not accept it".to_owned(),
             }
         }
-        Answer::Pinned => "done, pushes wait".to_owned(),
+        Answer::Pinned => "done, pushes are not deployed".to_owned(),
         Answer::Unpinned => "done, pushes are deployed again".to_owned(),
         Answer::Restarted(deployment) => format!("the platform started deployment {}", deployment.id),
         Answer::Created(deployment) => format!("the platform started deployment {}", deployment.id),
@@ -434,7 +434,7 @@ mod tests {
             "the deployment to go back to is d1: the newest that rearguard saw to be good"
         );
         let call = Effect::Validate { accused: "d2".into(), target: "d1".into() };
-        let first = "asking the platform whether it would accept a rollback to d1";
+        let first = "finding out whether the platform would accept a rollback to d1";
         assert_eq!(Event::Call { call: call.clone(), attempt: 1, pin: PinKind::Hard }.text(), first);
         assert_eq!(Event::Call { call, attempt: 2, pin: PinKind::Hard }.text(), format!("{first} (try 2)"));
     }

@@ -189,11 +189,37 @@ fn the_shipped_examples_pass_check_and_the_schema_is_printed() {
 
 #[test]
 fn the_demo_ends_within_a_minute_with_the_app_healthy() {
-    let began = std::time::Duration::ZERO;
-    let ended = output(&["demo"]);
+    the_demo_ends_well(
+        "digitalocean",
+        &["new deployments are blocked meanwhile", "rearguard  commit_rollback"],
+    );
+}
+
+#[test]
+fn the_demo_ends_as_well_where_pushes_are_paused_instead_of_a_pin() {
+    let pause = ["pushes are not deployed meanwhile", "unpin: done, pushes are deployed again"];
+    let switched = ["rearguard  set_auto_deploy off", "rearguard  set_auto_deploy on"];
+    let said = the_demo_ends_well("sevalla", &[pause, switched].concat());
+    assert!(!said.contains("blocked") && !said.contains("commit_rollback"), "{said}");
+}
+
+/// Gives what it said.
+fn the_demo_ends_well(platform: &str, parts: &[&str]) -> String {
+    let began = Instant::now();
+    let ended = output(&["demo", "--platform", platform]);
+    let took = began.elapsed();
     let said = String::from_utf8(ended.stdout).unwrap();
-    assert_eq!(ended.status.code(), Some(0), "{began:?}\n{said}\n{}", String::from_utf8_lossy(&ended.stderr));
-    for part in ["committed", "commit_rollback", "shop runs v2 again and is not pinned"] {
+    assert_eq!(ended.status.code(), Some(0), "{took:?}\n{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    for part in ["ended as committed", "shop runs v2 again and is not pinned: the next push deploys as usual"]
+    {
         assert!(said.contains(part), "no {part} in\n{said}");
     }
+    // In this order.
+    let mut rest = said.as_str();
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { panic!("no {part} in\n{rest}\nof\n{said}") };
+        rest = after;
+    }
+    said
 }

@@ -69,8 +69,9 @@ impl Narrator {
         Err(DemoError::TimedOut(what))
     }
 
-    /// Follows the newest incident to its end.
-    pub(super) async fn until_closed(&mut self) -> Result<(), DemoError> {
+    /// Follows the newest incident to its end, and on until the next push is deployed: where the platform does not do
+    /// that by itself, it is asked for when the incident is closed already.
+    pub(super) async fn until_settled(&mut self) -> Result<(), DemoError> {
         #[derive(Deserialize)]
         struct List {
             incidents: Vec<IncidentRecord>,
@@ -79,12 +80,15 @@ impl Narrator {
         let Some(newest) = list.incidents.first() else { return Err(DemoError::TimedOut("an incident")) };
         let path = format!("/api/v1/incidents/{}", newest.id);
         loop {
+            // Before the timeline: what let it go stands in there by then, though perhaps without its answer.
+            let is_free = self.lab.app(APP).is_ok_and(|app| super::is_free(&app));
             let incident: Incident = self.get(&path).await?;
             for entry in incident.timeline.iter().skip(self.told) {
                 self.say(&self.with_versions(&entry.text));
             }
             self.told = incident.timeline.len();
-            if incident.record.closed_at.is_some() {
+            let is_answered = incident.timeline.last().is_some_and(|entry| entry.event != "call");
+            if incident.record.closed_at.is_some() && is_free && is_answered {
                 self.sum_up(&incident.record);
                 return Ok(());
             }
@@ -123,10 +127,12 @@ impl Narrator {
             let what = what.as_str().unwrap_or_default();
             let who = if entry.who == crate::lab::Who::Guard { "rearguard" } else { "somebody" };
             let target = entry.target.as_ref().map(|id| format!(" to {}", self.version(id)));
-            println!("   {who:<10} {what}{}", target.unwrap_or_default());
+            let switch = entry.auto_deploy.map(|on| if on { " on" } else { " off" }.to_owned());
+            println!("   {who:<10} {what}{}", target.or(switch).unwrap_or_default());
         }
         let version = app.version.as_deref().unwrap_or("nothing");
-        let pin = if app.pinned.is_some() { "pinned" } else { "not pinned: the next push deploys as usual" };
+        let is_free = super::is_free(app);
+        let pin = if is_free { "not pinned: the next push deploys as usual" } else { "pinned" };
         println!("\n{APP} runs {version} again and is {pin}.");
     }
 

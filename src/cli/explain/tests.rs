@@ -125,7 +125,7 @@ fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
           +0.0s target          the deployment to go back to is a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
                                 (commit 11c2a7e pushed to shop/checkout): the newest that rearguard saw
                                 to be good
-          +0.0s call            asking the platform whether it would accept a rollback to
+          +0.0s call            finding out whether the platform would accept a rollback to
                                 a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
           +0.6s answered        validate: the platform would accept it, no warnings
           +0.7s call            rolling back from b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d to

@@ -125,8 +125,8 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
     INCIDENT  checkout  enforce on ocean
       stage    soaking, 8m 12s left
       live     d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d
-      pinned   d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d; the platform deploys nothing until a commit or
-               revert
+      pinned   d3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d; pushes are not deployed until this rollback is
+               settled
       good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
       rules    good    down  0 failures in a row, limit 3
                good    slow  p95 is 43ms over 60 samples, limit 800ms
@@ -156,6 +156,13 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
     steady  catalog  live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good       probed 1.2s ago  enforce
     steady  mail     live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  1 of 2 rules good  probed 1.2s ago  observe
     "#);
+}
+
+#[test]
+fn of_a_pin_only_that_is_said_which_is_true_where_nothing_but_pushes_is_stopped() {
+    let lines = deployments(&soaking());
+    let (_, pin) = lines.iter().find(|(label, _)| *label == "pinned").unwrap();
+    assert!(pin.contains("pushes are not deployed") && !pin.contains("nothing"), "{pin}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
      1:26  incident/validating [rollback rule_fired]
             rule down fired on deployment d3: 3 failures in a row, limit 3
             the deployment to go back to is d2: the newest that rearguard saw to be good
-            asking the platform whether it would accept a rollback to d2
+            finding out whether the platform would accept a rollback to d2
      1:26  incident/rolling_back
             validate: the platform would accept it, no warnings
             rolling back from d3 to d2; new deployments are blocked meanwhile
@@ -73,12 +73,12 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
      1:26  incident/validating [rollback rule_fired]
             rule down fired on deployment d3: 3 failures in a row, limit 3
             the deployment to go back to is d2: the newest that rearguard saw to be good
-            asking the platform whether it would accept a rollback to d2
+            finding out whether the platform would accept a rollback to d2
      1:26  incident/validating
             validate: the platform would not accept it: exceeded_revision_limit
             not going back to d2: the platform would not accept the rollback (not_valid: exceeded_revision_limit)
             the deployment to go back to is d1: the newest one that was rolled out completely; rearguard has not judged it itself
-            asking the platform whether it would accept a rollback to d1
+            finding out whether the platform would accept a rollback to d1
      1:26  incident/rolling_back
             validate: the platform would accept it, no warnings
             rolling back from d3 to d1; new deployments are blocked meanwhile
@@ -87,7 +87,7 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
      1:26  waits: blind
      1:58  incident/validating
             create_rollback was not applied: the platform shows no trace of it
-            asking the platform whether it would accept a rollback to d1
+            finding out whether the platform would accept a rollback to d1
      1:58  incident/rolling_back
             validate: the platform would accept it, no warnings
             rolling back from d3 to d1; new deployments are blocked meanwhile (try 2)
