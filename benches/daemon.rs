@@ -63,7 +63,7 @@ async fn start(api: &str, poll: &str, rest: &str) -> Daemon {
         let path = folder.display();
         format!(
             "listen: 127.0.0.1:{port}\nstate: {path}/rearguard.db\nplatforms:\n  - {{ name: ocean, \
-             kind: digitalocean, token_file: {path}/token, api: {api}, poll: {poll}, readiness: 0s }}\n{rest}"
+             kind: digitalocean, token_file: {path}/token, api: {api}, poll: {poll}, readiness: 0s, bandwidth: 0s }}\n{rest}"
         )
     })
     .await

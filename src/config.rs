@@ -78,6 +78,10 @@ pub struct PlatformConfig {
     pub reconcile: Duration,
     /// How often each app's readiness to roll back is asked for in quiet times; never when zero.
     pub readiness: Duration,
+    /// How often the apps' daily bandwidth is asked for; never when zero.
+    pub bandwidth: Duration,
+    /// How often the account's balance is asked for; never when zero.
+    pub balance: Duration,
 }
 
 /// What a platform speaks.

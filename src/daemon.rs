@@ -11,6 +11,7 @@ mod app;
 mod apps;
 mod backend;
 mod engine;
+mod figures;
 mod fleet;
 mod house;
 mod look;

@@ -46,6 +46,10 @@ pub struct Metrics {
     pub time_to_detect: Histogram,
     /// From the first failing sample to the first Good verdict after the rollback.
     pub time_to_restore: Histogram,
+    /// The account's balance, by platform; no series while it is not known.
+    pub balance: GaugeVec,
+    /// The day that the apps' bandwidth is of, by platform; no series while none is known.
+    pub bandwidth_day: GaugeVec,
     /// 1 while the configuration in force is the one in the file.
     pub reload_successful: IntGauge,
     /// The storm breaker is open.
@@ -76,6 +80,20 @@ impl Metrics {
                 Opts::new(
                     "rearguard_platform_rate_limit_remaining",
                     "Requests the platform still allows in its window, as of its last answer.",
+                ),
+                &["platform"],
+            )?,
+            balance: GaugeVec::new(
+                Opts::new(
+                    "rearguard_account_balance_dollars",
+                    "The account's balance as of the last billing, as the platform says; absent while not known.",
+                ),
+                &["platform"],
+            )?,
+            bandwidth_day: GaugeVec::new(
+                Opts::new(
+                    "rearguard_app_bandwidth_day_timestamp_seconds",
+                    "Unix time at which the day began, in UTC, that the platform's apps' bandwidth is of.",
                 ),
                 &["platform"],
             )?,
@@ -120,6 +138,8 @@ impl Metrics {
         registry.register(Box::new(build))?;
         registry.register(Box::new(self.platform_requests.clone()))?;
         registry.register(Box::new(self.rate_limit_remaining.clone()))?;
+        registry.register(Box::new(self.balance.clone()))?;
+        registry.register(Box::new(self.bandwidth_day.clone()))?;
         registry.register(Box::new(self.time_to_detect.clone()))?;
         registry.register(Box::new(self.time_to_restore.clone()))?;
         registry.register(Box::new(self.reload_successful.clone()))?;
@@ -143,6 +163,8 @@ impl Metrics {
     pub fn forget_platform(&self, platform: &str) {
         // An error means that the series is not there, which is what is wanted.
         let _ = self.rate_limit_remaining.remove_label_values(&[platform]);
+        show(&self.balance, platform, None);
+        show(&self.bandwidth_day, platform, None);
         for family in self.platform_requests.collect() {
             for series in family.get_metric() {
                 let label = |name| {
@@ -183,6 +205,15 @@ impl Metrics {
     /// Notes when the slowest loop last came round.
     pub fn set_last_tick(&self, unix_seconds: f64) {
         self.last_tick.set(unix_seconds);
+    }
+}
+
+/// Shows a platform's figure, or nothing where it is not known.
+pub fn show(family: &GaugeVec, platform: &str, value: Option<f64>) {
+    match value {
+        Some(value) => family.with_label_values(&[platform]).set(value),
+        // An error means that the series is not there, which is what is wanted.
+        None => drop(family.remove_label_values(&[platform])),
     }
 }
 

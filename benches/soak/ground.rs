@@ -131,7 +131,7 @@ pub(crate) fn configuration(
     let mut text = format!(
         "listen: 127.0.0.1:{port}\nstate: {path}/rearguard.db\nretention: {retention}ms\nadmin_token_file: {path}/admin\n{wrong}\
          platforms: [{{ name: ocean, kind: digitalocean, token_file: {path}/token, api: {lab}, poll: {poll}, \
-         timeout: 2s, reconcile: {reconcile}ms }}]\n\
+         timeout: 2s, reconcile: {reconcile}ms, bandwidth: 0s }}]\n\
          control_probes: [{{ url: {lab}/up, period: {control}, timeout: 1s }}]\n\
          limits: {{ concurrent_rollbacks: {most} }}\napps:\n",
         reconcile = RECONCILE_MS,

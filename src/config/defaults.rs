@@ -34,6 +34,10 @@ pub(super) const RECONCILE: Duration = Duration::from_secs(30);
 
 /// Often enough to know before the next release, at two requests an app.
 pub(super) const READINESS: Duration = Duration::from_secs(10 * 60);
+/// A figure of a day changes once a day; a quarter of that is soon enough, at a request a hundred apps.
+pub(super) const BANDWIDTH: Duration = Duration::from_secs(6 * 3_600);
+/// Never: it needs a scope that a token for guarding does not have.
+pub(super) const BALANCE: Duration = Duration::ZERO;
 
 /// A failed sample counts only beside a control sample, which is asked for at once, so this need not be short.
 pub(super) const CONTROL_PERIOD: Duration = Duration::from_secs(5);
@@ -91,6 +95,8 @@ pub(super) const RESTART_FIRST: Duration = Duration::from_secs(90);
 pub(super) const RESTART_FIRST_RANGE: Times = SECOND..=HOUR;
 /// Once a minute costs more than the poll; what is older than a day says little of tonight.
 pub(super) const READINESS_RANGE: Times = MINUTE..=DAY;
+/// The figures are a day's or a billing's: more often shows nothing new, and what is asked for once a week is history.
+pub(super) const FIGURES_RANGE: Times = Duration::from_secs(10 * 60)..=Duration::from_secs(7 * 86_400);
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.

@@ -78,6 +78,12 @@ pub(super) struct Platform {
     /// How often each app's readiness to roll back is asked for in quiet times: to what, whether the platform would
     /// accept it, with which warnings. From 1m to 1d; 0s is never. Default: 10m
     pub(super) readiness: Option<Span>,
+    /// How often the platform is asked what each app sent on the last whole day. From 10m to 7d; 0s is never. Default:
+    /// 6h, and 0s on sevalla, which has no such figure
+    pub(super) bandwidth: Option<Span>,
+    /// How often the platform is asked for the account's balance, for which the token needs another scope
+    /// (billing:read). From 10m to 7d; 0s is never, and all there is on sevalla. Default: 0s
+    pub(super) balance: Option<Span>,
     #[schemars(skip)]
     pub(super) token: Option<Unread>,
 }

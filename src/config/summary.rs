@@ -56,7 +56,8 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
 }
 
 fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) -> fmt::Result {
-    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, readiness } = platform;
+    let PlatformConfig { name, kind, token, api, poll, timeout, reconcile, readiness, bandwidth, balance } =
+        platform;
     let kind = match kind {
         PlatformKind::DigitalOcean => "DigitalOcean App Platform",
         PlatformKind::Sevalla => "Sevalla",
@@ -76,6 +77,11 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
         true => writeln!(out, "  readiness to roll back is not asked for in quiet times")?,
         false => {
             writeln!(out, "  readiness to roll back asked for every {} in quiet times", spoken(*readiness))?;
+        }
+    }
+    for (figure, every) in [("bandwidth", bandwidth), ("balance", balance)] {
+        if !every.is_zero() {
+            writeln!(out, "  {figure:<9} read from the platform every {}", spoken(*every))?;
         }
     }
     pace::too_fast(config, platform).iter().try_for_each(|concern| writeln!(out, "  warning   {concern}"))

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::apps::{Roster, Wanted};
 use super::backend::ShellBackend;
+use super::figures::Figures;
 use super::fleet::FleetOwner;
 use super::pause::Paused;
 use super::poll::{Account, Poller, Slices};
@@ -250,6 +251,14 @@ impl Engine {
                 Arc::make_mut(loops).insert(format!("poll of {name}"), heartbeat);
             });
             self.tasks.spawn(poller.run());
+            let figures = Figures {
+                account: account.clone(),
+                apps: self.roster.apps.subscribe(),
+                clock: Arc::clone(&self.shell.clock),
+                metrics: self.shell.metrics.clone(),
+                stop: stop.clone(),
+            };
+            figures.start(&self.tasks);
             self.accounts.insert(name, (account, stop));
         }
         self.loops.send_modify(|loops| {

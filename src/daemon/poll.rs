@@ -40,7 +40,9 @@ pub(super) struct Account {
 
 /// The newest picture of each app that somebody asked for.
 #[derive(Clone, Default)]
-pub(super) struct Slices(Arc<watch::Sender<BTreeMap<PlatformAppId, watch::Sender<Reading<AppView>>>>>);
+pub(super) struct Slices(Arc<watch::Sender<Pictures>>);
+
+type Pictures = BTreeMap<PlatformAppId, watch::Sender<Reading<AppView>>>;
 
 impl Slices {
     /// Subscribes to an app's picture.
@@ -57,6 +59,21 @@ impl Slices {
     fn wanted(&self) -> Vec<PlatformAppId> {
         let slices = self.0.borrow();
         slices.iter().filter(|(_, sender)| sender.receiver_count() > 0).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Tells of each poll that was answered.
+    pub(super) fn polls(&self) -> watch::Receiver<Pictures> {
+        self.0.subscribe()
+    }
+
+    /// The apps that the last poll could read; none before it had a word on each.
+    pub(super) fn readable(&self) -> Vec<PlatformAppId> {
+        let slices = self.0.borrow();
+        if slices.values().any(|sender| *sender.borrow() == Reading::never()) {
+            return Vec::new();
+        }
+        let read = slices.iter().filter(|(_, sender)| sender.borrow().fault.is_none());
+        read.map(|(id, _)| id.clone()).collect()
     }
 
     /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist, or cannot be read.

@@ -130,6 +130,8 @@ impl Stage {
             timeout: Duration::from_secs(10),
             reconcile: Duration::from_secs(30),
             readiness: Duration::ZERO,
+            bandwidth: Duration::ZERO,
+            balance: Duration::ZERO,
         };
         let token = Box::new(|| Ok(SECRET.into()));
         let platform: Box<dyn Platform> = match kind {

@@ -2,6 +2,7 @@
 //!
 //! Everything is computed under the lab's lock by [`answer`]; sending it, with the fault that struck, is not.
 
+mod figures;
 mod render;
 mod route;
 
@@ -57,7 +58,11 @@ fn admitted(
     let knock = Knock { shelf: Shelf::Apps, operation: call.operation, app, token, is_limited };
     let Admission { fault, outcome } = admit(world, knock);
     let answered = outcome.and_then(|(who, place)| match place {
-        None => Ok(render::list_apps(world, base, request.host, call.page)),
+        None => match call.operation {
+            Operation::GetBandwidth => figures::bandwidth(world, request.body),
+            Operation::GetBalance => Ok(figures::balance(world)),
+            _ => Ok(render::list_apps(world, base, request.host, call.page)),
+        },
         Some(place) => perform(world, base, request, call, (place, who), fault.as_ref()),
     });
     let refused =

@@ -20,6 +20,10 @@ pub enum Operation {
     GetDeployment,
     /// `POST .../rollback/validate`.
     ValidateRollback,
+    /// `POST /v2/apps/metrics/bandwidth_daily`.
+    GetBandwidth,
+    /// `GET /v2/customers/my/balance`.
+    GetBalance,
     /// `POST .../deployments`.
     CreateDeployment,
     /// `POST .../deployments/{id}/cancel`.
@@ -65,6 +69,8 @@ impl Operation {
                 | Self::ListDeployments
                 | Self::GetDeployment
                 | Self::ValidateRollback
+                | Self::GetBandwidth
+                | Self::GetBalance
                 | Self::GetLogs
                 | Self::GetHook
                 | Self::ListProcesses

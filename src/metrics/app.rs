@@ -76,6 +76,8 @@ pub struct AppMetrics {
     pub(super) paused: AtomicBool,
     /// Why a rollback would not be made now: a place in [`REASONS`] from 1 on, or 0 when it would.
     pub(super) unready: AtomicU8,
+    /// Bytes of the day, as bits; NaN while not known.
+    bandwidth: AtomicU64,
     /// When the soak ends, as steady milliseconds; zero outside soaks.
     pub(super) soak_until: AtomicI64,
 }
@@ -121,6 +123,7 @@ impl AppMetrics {
             pinned: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             unready: AtomicU8::new(1 + index_of(&REASONS, &Reason::Blind)),
+            bandwidth: AtomicU64::new(f64::NAN.to_bits()),
             soak_until: AtomicI64::new(0),
         }
     }
@@ -135,6 +138,7 @@ impl AppMetrics {
             new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         new.state.store(old.state.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.bandwidth.store(old.bandwidth.load(Ordering::Relaxed), Ordering::Relaxed);
         for probe in &new.probes {
             let Some(old) = old.probes.iter().find(|old| old.name == probe.name) else { continue };
             carry(&old.results, &probe.results);
@@ -193,6 +197,18 @@ impl AppMetrics {
         let n = usize::from(index_of(&BlindCause::ALL, &cause));
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         self.blind_ms[n].fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Shows what the app sent in a day, in bytes.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to eight petabytes a day")]
+    pub fn show_bandwidth(&self, bytes: Option<u64>) {
+        let bytes = bytes.map_or(f64::NAN, |bytes| bytes as f64);
+        self.bandwidth.store(bytes.to_bits(), Ordering::Relaxed);
+    }
+
+    /// What was shown last; none while it is not known.
+    pub(super) fn bandwidth(&self) -> Option<f64> {
+        Some(f64::from_bits(self.bandwidth.load(Ordering::Relaxed))).filter(|bytes| !bytes.is_nan())
     }
 
     /// Shows where the app stands.

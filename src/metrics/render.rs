@@ -1,5 +1,6 @@
 //! Renders everything as Prometheus text 0.0.4, family by family, a few hundred apps at a time.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,7 +28,8 @@ pub fn render(metrics: &Metrics, now: Moment) -> Result<Vec<u8>, prometheus::Err
     encoder.encode(&metrics.registry.gather(), &mut text)?;
     let apps: Vec<Arc<AppMetrics>> = metrics.apps.borrow().values().cloned().collect();
     for (name, help, kind, make) in FAMILIES {
-        for (n, chunk) in apps.chunks(CHUNK).enumerate() {
+        let mut is_headed = false;
+        for chunk in apps.chunks(CHUNK) {
             let mut series = Vec::with_capacity(chunk.len() * 8);
             for app in chunk {
                 make(app, now, &mut series);
@@ -42,8 +44,8 @@ pub fn render(metrics: &Metrics, now: Moment) -> Result<Vec<u8>, prometheus::Err
             }
             let mut part = Vec::with_capacity(chunk.len() * 256);
             encoder.encode(&[family], &mut part)?;
-            // The header stands once, before the first chunk.
-            let skip = if n == 0 { 0 } else { header_length(&part) };
+            // The header stands once, before the first chunk that has something.
+            let skip = if mem::replace(&mut is_headed, true) { header_length(&part) } else { 0 };
             text.extend_from_slice(&part[skip..]);
         }
     }
@@ -165,6 +167,12 @@ const FAMILIES: &[Family] = &[
             let left = if until == 0 { 0.0 } else { Moment::from_millis(until).since(now).as_secs_f64() };
             out.push(gauge(left, &[("app", name(app))]));
         },
+    ),
+    (
+        "rearguard_app_bandwidth_bytes",
+        "What the app sent on the last day that the platform has counted; absent while not known.",
+        MetricType::GAUGE,
+        |app, _, out| out.extend(app.bandwidth().map(|bytes| gauge(bytes, &[("app", name(app))]))),
     ),
     (
         "rearguard_blind_seconds_total",

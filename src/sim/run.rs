@@ -253,7 +253,7 @@ impl Run {
             self.disk.file.display(),
             self.course.at_once(),
             match self.course.kind {
-                AppKind::DigitalOcean => "kind: digitalocean, api: 'https://lab.test'",
+                AppKind::DigitalOcean => "kind: digitalocean, api: 'https://lab.test', bandwidth: 0s",
                 AppKind::Sevalla { .. } => "kind: sevalla, api: 'https://lab.test/v3'",
             },
         );

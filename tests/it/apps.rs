@@ -4,7 +4,7 @@ use rearguard::config::parse;
 use rearguard::lab::Release;
 use serde_json::json;
 
-use crate::world::{APP, Guard, Settings, World, known};
+use crate::world::{APP, Guard, NO_FIGURES, Settings, World, known};
 
 const OTHER: &str = "other";
 const SOAK: Settings = Settings {
@@ -16,6 +16,7 @@ const SOAK: Settings = Settings {
     rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
     reconcile: "1s",
     readiness: "0s",
+    figures: NO_FIGURES,
 };
 
 /// The configuration in which the old name means another app.

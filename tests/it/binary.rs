@@ -19,14 +19,14 @@ fn output(args: &[&str]) -> Output {
 }
 
 /// A daemon in a process of its own. Killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    api: Api,
+    pub(crate) api: Api,
 }
 
 impl Process {
     /// Starts the daemon and waits until it answers.
-    async fn start(world: &World, settings: &Settings) -> Self {
+    pub(crate) async fn start(world: &World, settings: &Settings) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = world.yaml(settings).replace("listen: 127.0.0.1:0", &format!("listen: 127.0.0.1:{port}"));
         std::fs::write(world.path("rearguard.yaml"), text).unwrap();
@@ -53,13 +53,13 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Waits for the end, and gives the exit code.
-    async fn end(&mut self) -> Option<i32> {
+    pub(crate) async fn end(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -8,6 +8,7 @@
 mod apps;
 mod binary;
 mod faults;
+mod figures;
 mod people;
 mod ready;
 mod shell;

@@ -4,7 +4,7 @@ use rearguard::config::parse;
 use rearguard::lab::{Action, Fault, Kind, Operation, Release, Target};
 use serde_json::json;
 
-use crate::world::{APP, Settings, World, known};
+use crate::world::{APP, NO_FIGURES, Settings, World, known};
 
 const LONG_SOAK: Settings = Settings {
     mode: "enforce",
@@ -15,6 +15,7 @@ const LONG_SOAK: Settings = Settings {
     rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
     reconcile: "1s",
     readiness: "0s",
+    figures: NO_FIGURES,
 };
 
 #[tokio::test(flavor = "multi_thread")]

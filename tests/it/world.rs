@@ -13,6 +13,8 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const APP: &str = "shop";
+/// The platform is not asked for its own figures.
+pub(crate) const NO_FIGURES: &str = "bandwidth: 0s";
 pub(crate) const ADMIN: &str = "open-sesame";
 
 pub(crate) struct World {
@@ -33,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) rules: &'static str,
     pub(crate) reconcile: &'static str,
     pub(crate) readiness: &'static str,
+    /// Keys of the platform.
+    pub(crate) figures: &'static str,
 }
 
 impl Default for Settings {
@@ -46,6 +50,7 @@ impl Default for Settings {
             rules: "[{ name: down, probe: home, consecutive_failures: 3 }]",
             reconcile: "1s",
             readiness: "0s",
+            figures: NO_FIGURES,
         }
     }
 }
@@ -78,14 +83,14 @@ impl World {
     pub(crate) fn yaml(&self, settings: &Settings) -> String {
         let base = self.lab.base_url.as_str().trim_end_matches('/');
         let folder = self.folder.path().display();
-        let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness } = settings;
+        let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness, figures } = settings;
         format!(
             "\
 listen: 127.0.0.1:0
 state: {folder}/rearguard.db
 admin_token_file: {folder}/admin
 platforms:
-  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness} }}
+  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness}, {figures} }}
 control_probes:
   - {{ url: {base}/up, period: 1s, timeout: 500ms }}
 apps:

@@ -73,6 +73,8 @@ fn a_platform_of_another_kind_has_its_own_api() {
     let platform = &config.platforms[0];
     assert_eq!((platform.kind, platform.api.as_str()), (PlatformKind::Sevalla, "https://api.sevalla.com/v3"));
     assert!(summary(&config).contains("platform ocean: Sevalla\n  api       https://api.sevalla.com/v3, "));
+    assert_eq!((platform.bandwidth, platform.balance), (Duration::ZERO, Duration::ZERO));
+    assert!(parse("f.yaml", &with("kind: digitalocean", "kind: sevalla\n    bandwidth: 0s")).is_ok());
     let schema = schema();
     let written: serde_json::Value =
         serde_yaml::from_str(&with("kind: digitalocean", "kind: sevalla")).unwrap();
@@ -214,6 +216,7 @@ platform ocean: DigitalOcean App Platform
   api       https://api.digitalocean.com/, token from file /etc/rearguard/do.token
   paces     poll every 15s, request timeout 10s, unanswered writes looked for 30s
   readiness to roll back asked for every 10m in quiet times
+  bandwidth read from the platform every 6h
 
 control probe https://www.example.com/: every 5s, timeout 2s
 

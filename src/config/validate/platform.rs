@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{duration, is_loopback, is_token, items, name, refuse, some, token_path, url};
+use crate::config::defaults::Times;
 use crate::config::leaf::{List, Span, Text, Word};
 use crate::config::problem::Spot;
 use crate::config::{PlatformConfig, PlatformKind, TokenSource, defaults, raw};
@@ -45,7 +46,10 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
     let range = &defaults::REQUEST_TIMEOUT_RANGE;
     let timeout = time("timeout", raw.timeout, defaults::REQUEST_TIMEOUT, range);
     let reconcile = time("reconcile", raw.reconcile, defaults::RECONCILE, &defaults::RECONCILE_RANGE);
-    let readiness = readiness(&spot.key("readiness"), raw.readiness);
+    let readiness =
+        or_never(&spot.key("readiness"), raw.readiness, defaults::READINESS, &defaults::READINESS_RANGE);
+    let bandwidth = figure(&spot.key("bandwidth"), raw.bandwidth, defaults::BANDWIDTH, kind);
+    let balance = figure(&spot.key("balance"), raw.balance, defaults::BALANCE, kind);
     Some(PlatformConfig {
         name: name?.into(),
         kind: kind?,
@@ -55,6 +59,8 @@ fn platform(spot: &Spot, raw: &raw::Platform, name: Option<String>) -> Option<Pl
         timeout: timeout?,
         reconcile: reconcile?,
         readiness: readiness?,
+        bandwidth: bandwidth?,
+        balance: balance?,
     })
 }
 
@@ -126,9 +132,27 @@ fn api(spot: &Spot, text: Option<&Text>, kind: Option<PlatformKind>) -> Option<U
 }
 
 /// Zero is never.
-fn readiness(spot: &Spot, given: Option<Span>) -> Option<Duration> {
-    if let Some(Span(Duration::ZERO)) = given {
-        return Some(Duration::ZERO);
+fn or_never(spot: &Spot, given: Option<Span>, default: Duration, range: &Times) -> Option<Duration> {
+    let wanted = given.map_or(default, |Span(given)| given);
+    if wanted.is_zero() && !spot.is_broken() {
+        return Some(wanted);
     }
-    duration(spot, given, defaults::READINESS, &defaults::READINESS_RANGE)
+    duration(spot, given, default, range)
+}
+
+/// How often a figure of the platform's own is asked for: never, where it has none.
+fn figure(
+    spot: &Spot,
+    given: Option<Span>,
+    default: Duration,
+    kind: Option<PlatformKind>,
+) -> Option<Duration> {
+    if kind != Some(PlatformKind::Sevalla) {
+        return or_never(spot, given, default, &defaults::FIGURES_RANGE);
+    }
+    if given.is_some_and(|Span(given)| !given.is_zero()) {
+        spot.wrong("is nothing that sevalla can be asked for; allowed is 0s");
+        return None;
+    }
+    or_never(spot, given, Duration::ZERO, &defaults::FIGURES_RANGE)
 }

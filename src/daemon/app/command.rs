@@ -136,6 +136,7 @@ impl App {
         if !is_same_account {
             // What another account showed of it is not what this one shows.
             (self.view, self.history) = (Reading::never(), Reading::never());
+            self.metrics.show_bandwidth(None);
             (self.other_was_live_at, self.looking) = (None, None);
         }
     }

@@ -33,6 +33,14 @@ pub(crate) enum Route {
 
 pub(crate) fn route(request: &Request<'_>) -> Route {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let of_the_account = match parts.as_slice() {
+        ["v2", "apps", "metrics", "bandwidth_daily"] => Some(("POST", Operation::GetBandwidth)),
+        ["v2", "customers", "my", "balance"] => Some(("GET", Operation::GetBalance)),
+        _ => None,
+    };
+    if let Some((method, operation)) = of_the_account {
+        return called(request, method, operation, None, None);
+    }
     let Some(rest) = parts.strip_prefix(&["v2", "apps"]) else { return Route::NotFound };
     let found = match rest {
         [] => ("GET", Operation::ListApps),
@@ -53,13 +61,23 @@ pub(crate) fn route(request: &Request<'_>) -> Route {
     if [app, deployment.copied()].into_iter().flatten().any(|id| !is_uuid(id)) {
         return Route::BadId;
     }
+    called(request, method, operation, app, deployment.copied())
+}
+
+fn called(
+    request: &Request<'_>,
+    method: &str,
+    operation: Operation,
+    app: Option<&str>,
+    deployment: Option<&str>,
+) -> Route {
     if request.method != method {
         return Route::WrongMethod;
     }
     Route::Call(Call {
         operation,
         app: app.map(str::to_owned),
-        deployment: deployment.map(|id| (*id).to_owned()),
+        deployment: deployment.map(str::to_owned),
         page: page(request.query),
         types: values(request.query, "deployment_types").map(str::to_owned).collect(),
     })
@@ -110,6 +128,8 @@ mod tests {
     #[test]
     fn what_the_api_does_not_have_is_not_found() {
         assert_eq!(routed("GET", "/v2/droplets", ""), Route::NotFound);
+        assert_eq!(routed("GET", "/v2/apps/metrics/bandwidth_daily", ""), Route::WrongMethod);
+        assert_eq!(routed("GET", "/v2/customers/my/invoices", ""), Route::NotFound);
         assert_eq!(
             routed("POST", &format!("/v2/apps/{APP}/deployments/actions/rollback/x"), ""),
             Route::NotFound

@@ -66,6 +66,25 @@ fn tokens_are_checked_and_a_read_only_one_may_not_even_validate() {
 }
 
 #[test]
+fn the_accounts_figures_are_of_yesterday_or_of_the_day_asked_for() {
+    let (mut world, path, _) = shop_with_v2(Unknowns::default());
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    let bandwidth = "/v2/apps/metrics/bandwidth_daily";
+    let (status, answer) = post(&mut world, bandwidth, &json!({ "app_ids": [id, nobody] }).to_string());
+    let usage = json!([{ "app_id": id, "bandwidth_bytes": "4000000000" }]);
+    // The lab's clock stands in the night of 14 November 2023.
+    assert_eq!(status, 200);
+    assert_eq!(answer, json!({ "app_bandwidth_usage": usage, "date": "2023-11-13T00:00:00Z" }));
+    let body = json!({ "app_ids": [id], "date": "2023-11-01T07:00:00Z" }).to_string();
+    assert_eq!(post(&mut world, bandwidth, &body).1["date"], "2023-11-01T00:00:00Z");
+    assert_eq!(post(&mut world, bandwidth, r#"{ "app_ids": [] }"#).0, 400);
+    assert_eq!(get(&mut world, "/v2/customers/my/balance")["account_balance"], "12.23");
+    assert_eq!(world.ledger.calls(Operation::GetBandwidth), 3);
+    assert_eq!(world.ledger.calls(Operation::GetBalance), 1);
+}
+
+#[test]
 fn a_whole_rollback_leaves_its_trace_in_the_answers_and_the_ledger() {
     let (mut world, path, v1) = shop_with_v2(Unknowns::default());
     let body = json!({ "deployment_id": v1, "skip_pin": false }).to_string();

@@ -31,6 +31,8 @@ fn config(api: &str, timeout: Duration) -> PlatformConfig {
         timeout,
         reconcile: Duration::from_secs(60),
         readiness: Duration::ZERO,
+        bandwidth: Duration::ZERO,
+        balance: Duration::ZERO,
     }
 }
 

@@ -95,6 +95,18 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "platforms[0].readiness: 5s is out of range; allowed is 1m to 24h",
         ),
         (
+            added("platform", "bandwidth: 5m"),
+            "platforms[0].bandwidth: 5m is out of range; allowed is 10m to 7d",
+        ),
+        (
+            with("kind: digitalocean", "kind: sevalla\n    bandwidth: 6h"),
+            "platforms[0].bandwidth: is nothing that sevalla can be asked for; allowed is 0s",
+        ),
+        (
+            with("kind: digitalocean", "kind: sevalla\n    balance: 1d"),
+            "platforms[0].balance: is nothing that sevalla can be asked for; allowed is 0s",
+        ),
+        (
             with("kind: digitalocean", "kind: Sevalla"),
             "platforms[0].kind: \"Sevalla\" is not a kind of platform; allowed are digitalocean and sevalla",
         ),
