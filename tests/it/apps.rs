@@ -17,7 +17,6 @@ const SOAK: Settings = Settings {
     reconcile: "1s",
     readiness: "0s",
     figures: NO_FIGURES,
-    timeout: "1s",
 };
 
 /// The configuration in which the old name means another app.

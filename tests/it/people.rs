@@ -16,7 +16,6 @@ const LONG_SOAK: Settings = Settings {
     reconcile: "1s",
     readiness: "0s",
     figures: NO_FIGURES,
-    timeout: "1s",
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,8 +37,6 @@ pub(crate) struct Settings {
     pub(crate) readiness: &'static str,
     /// Keys of the platform.
     pub(crate) figures: &'static str,
-    /// How long the platform has for an answer.
-    pub(crate) timeout: &'static str,
 }
 
 impl Default for Settings {
@@ -53,7 +51,6 @@ impl Default for Settings {
             reconcile: "1s",
             readiness: "0s",
             figures: NO_FIGURES,
-            timeout: "1s",
         }
     }
 }
@@ -86,15 +83,14 @@ impl World {
     pub(crate) fn yaml(&self, settings: &Settings) -> String {
         let base = self.lab.base_url.as_str().trim_end_matches('/');
         let folder = self.folder.path().display();
-        let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness, figures, timeout } =
-            settings;
+        let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness, figures } = settings;
         format!(
             "\
 listen: 127.0.0.1:0
 state: {folder}/rearguard.db
 admin_token_file: {folder}/admin
 platforms:
-  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: {timeout}, reconcile: {reconcile}, readiness: {readiness}, {figures} }}
+  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness}, {figures} }}
 control_probes:
   - {{ url: {base}/up, period: 1s, timeout: 500ms }}
 apps:
