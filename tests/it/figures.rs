@@ -76,7 +76,8 @@ async fn a_token_that_may_not_see_the_balance_is_told_of_once_and_guards_on() {
     let world = World::new().await;
     let denied = Kind::Status { code: 403, applied: false };
     world.lab.fault(Fault::on(Target::Call(Operation::GetBalance), denied));
-    let guard = Process::start(&world, &asking()).await;
+    // The bad release has to be accused within the watch.
+    let guard = Process::start(&world, &Settings { watch: "5s", ..asking() }).await;
     guard.api.until_state("steady").await;
     let text = until_shown(&guard.api, "bandwidth", |text| text.contains(BYTES)).await;
     assert!(!text.contains("rearguard_account_balance"), "{text}");
