@@ -115,12 +115,16 @@ fn note(draft: &mut Draft, made: &Deployment) {
     Ledger::note(&mut draft.ledger.accused, made.id.clone());
 }
 
-/// The restart that an unanswered request made.
+/// The restart that an unanswered request made. Not every platform tells at all times what brought a deployment about:
+/// the accused release once more, code and spec, is then what the request asked for.
 fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
     let listed = seen.history.value().into_iter().flatten();
     let active = seen.app.value().and_then(|view| view.active.as_ref());
-    let is_it =
-        |entry: &&Deployment| entry.cause == Cause::Restart && entry.came_after(incident.accused.age_key());
+    let is_it = |entry: &&Deployment| {
+        let accused = &incident.accused;
+        let is_again = entry.cause.is_release() && entry.artifact.same_as(&accused.artifact);
+        entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
+    };
     listed.chain(active).find(is_it).cloned()
 }
 

@@ -40,6 +40,8 @@ pub(in crate::decision) struct Platform {
     pub(super) says_cloned_from: bool,
     /// Deployments say what code they run.
     pub(super) says_code: bool,
+    /// Restarts are told as such.
+    pub(super) says_restart: bool,
     /// The app says how long its live deployment has been live.
     pub(super) says_age: bool,
     /// Deployments say when they were created.
@@ -74,6 +76,7 @@ impl Platform {
             ledger: Vec::new(),
             says_cloned_from: true,
             says_code: true,
+            says_restart: true,
             says_age: true,
             says_created: true,
             refuses_when_pinned: true,
@@ -182,9 +185,15 @@ impl Platform {
 
     pub(super) fn restart(&mut self, who: Who, at: Moment) -> Deployment {
         let live = self.active.clone();
-        let made = self.make(Cause::Restart, Some(&live), at);
+        let cause = if self.says_restart { Cause::Restart } else { Cause::Release };
+        let made = self.make(cause, Some(&live), at);
         self.ledger.push((at, who, Write::Restart { made: made.clone() }));
         self.get(&made).cloned().expect("just made")
+    }
+
+    /// Whether a restart made it, whatever it is told as.
+    pub(super) fn is_restart(&self, id: &DeploymentId) -> bool {
+        self.ledger.iter().any(|(_, _, write)| matches!(write, Write::Restart { made } if made == id))
     }
 
     pub(super) fn set_pushes(&mut self, who: Who, pushes: Pushes, at: Moment) {
