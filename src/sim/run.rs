@@ -160,6 +160,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         unread: Arc::default(),
         repeated: Arc::default(),
         asked: Arc::default(),
+        pushes_shown: Arc::default(),
         looks: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");

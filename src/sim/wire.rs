@@ -12,7 +12,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::disk::Intents;
-use super::machine::{Machine, Point, ProcessClock, lock};
+use super::machine::{EPOCH_MS, Machine, Point, ProcessClock, lock};
 use crate::clock::Clock;
 use crate::config::ProbeConfig;
 use crate::decision::effect::Effect;
@@ -41,6 +41,8 @@ pub(super) struct Wire {
     pub(super) repeated: Arc<Mutex<Vec<String>>>,
     /// When a rollback of an app was asked for: from then on nothing that comes to light can call it back.
     pub(super) asked: Arc<Mutex<Vec<(String, i64)>>>,
+    /// When a read that came back said of an app that its pushes are deployed.
+    pub(super) pushes_shown: Arc<Mutex<Vec<(String, i64)>>>,
     /// How often the platform was asked for one app.
     pub(super) looks: Arc<AtomicUsize>,
 }
@@ -145,6 +147,9 @@ impl Wire {
             unread.remove(&call);
         } else if !is_write && parts.status.is_success() {
             unread.retain(|(app, _), since| *since > began || !(call.0.is_empty() || call.0 == *app));
+            if String::from_utf8_lossy(&body).contains(r#""auto_deploy":true"#) {
+                lock(&self.pushes_shown).push((call.0.clone(), EPOCH_MS + began));
+            }
         }
         drop(unread);
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))

@@ -26,13 +26,25 @@ fn changes(run: &Run, app: usize) -> Vec<Entry> {
 /// asked for at the same time nobody can tell whose it is.
 pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) {
     let changes = changes(run, app);
+    let pushes_shown = lock(&run.wire.pushes_shown);
     for (n, entry) in changes.iter().enumerate() {
         if entry.who != Who::Guard || entry.auto_deploy != Some(true) {
             continue;
         }
-        // Whoever asks for a pause that is there already changes nothing that could be seen.
-        let since =
-            changes[..n].iter().rposition(|before| before.auto_deploy == Some(true)).map_or(0, |at| at + 1);
+        // Whoever asks for a pause that is there already changes nothing that could be seen, nor does who lets pushes
+        // go for as long as no read comes back.
+        let is_seen = |at: usize| {
+            let Some(from) = changes[at].applied_ms else { return false };
+            let to = changes[at + 1..].iter().find(|after| after.auto_deploy == Some(false));
+            let to = to.and_then(|after| after.applied_ms).map_or(i64::MAX, |to| to + run.lag_ms());
+            let mut shown = pushes_shown.iter().filter(|(id, _)| *id == run.shapes[app].id);
+            shown.any(|(_, at_ms)| (from..to).contains(at_ms))
+        };
+        let since = changes[..n]
+            .iter()
+            .enumerate()
+            .rposition(|(at, before)| before.auto_deploy == Some(true) && is_seen(at))
+            .map_or(0, |at| at + 1);
         let paused_by = changes[since..n].first();
         let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard);
         let at = entry.at_ms;
