@@ -118,8 +118,9 @@ impl Engine {
             config,
         };
         let built = engine.build_accounts(&platforms)?;
-        engine.take_accounts(&platforms, built);
+        let pollers = engine.take_accounts(&platforms, built);
         engine.take_apps(apps);
+        engine.poll(pollers);
         engine.shell.metrics.reload_successful.set(1);
         engine.tasks.spawn(house::keep(engine.backend(), engine.retention.subscribe(), engine.stop.clone()));
         Ok(engine)
@@ -147,9 +148,10 @@ impl Engine {
         self.most_rollbacks.send_replace(config.concurrent_rollbacks);
         self.retention.send_replace(config.retention);
         self.admin_file.send_replace(config.admin_token_file.clone());
-        self.take_accounts(&platforms, built);
+        let pollers = self.take_accounts(&platforms, built);
         tracing::info!(apps = apps.len(), "configuration in force");
         self.take_apps(apps);
+        self.poll(pollers);
         self.config = config;
         self.shell.metrics.reload_successful.set(1);
         Ok(())
@@ -221,8 +223,13 @@ impl Engine {
         Ok(built)
     }
 
-    /// Starts pollers for accounts that are new or changed, and stops those that are gone.
-    fn take_accounts(&mut self, platforms: &[PlatformConfig], built: BTreeMap<PlatformName, Account>) {
+    /// Makes pollers for accounts that are new or changed, and stops those that are gone.
+    fn take_accounts(
+        &mut self,
+        platforms: &[PlatformConfig],
+        built: BTreeMap<PlatformName, Account>,
+    ) -> Vec<Poller> {
+        let mut pollers = Vec::new();
         let kept: Vec<PlatformName> = platforms.iter().map(|platform| platform.name.clone()).collect();
         self.accounts.retain(|name, (_, stop)| {
             let stays = kept.contains(name) && !built.contains_key(name);
@@ -250,7 +257,7 @@ impl Engine {
             self.loops.send_modify(|loops| {
                 Arc::make_mut(loops).insert(format!("poll of {name}"), heartbeat);
             });
-            self.tasks.spawn(poller.run());
+            pollers.push(poller);
             let figures = Figures {
                 account: account.clone(),
                 apps: self.roster.apps.subscribe(),
@@ -267,5 +274,14 @@ impl Engine {
                 name.strip_prefix("poll of ").is_none_or(|platform| accounts.contains_key(platform))
             });
         });
+        pollers
+    }
+
+    /// Starts polling, once the apps are there that the first answer is for: where little is left of the rate limit
+    /// the next one is minutes away.
+    fn poll(&self, pollers: Vec<Poller>) {
+        for poller in pollers {
+            self.tasks.spawn(poller.run());
+        }
     }
 }

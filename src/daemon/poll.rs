@@ -14,7 +14,7 @@ use crate::config::PlatformConfig;
 use crate::decision::observation::{AppView, ReadFault, Reading};
 use crate::ids::PlatformAppId;
 use crate::metrics::{Heartbeat, Metrics};
-use crate::platform::pace::{fastest, next_poll};
+use crate::platform::pace::{fastest, is_for_acting, next_poll};
 use crate::platform::{Listed, Platform, PlatformError};
 use crate::probe::peers::Peers;
 
@@ -61,6 +61,15 @@ impl Slices {
         slices.iter().filter(|(_, sender)| sender.receiver_count() > 0).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Waits for an app that no poll has had a word on.
+    async fn newcomer(&self) {
+        let is_new = |sender: &watch::Sender<Reading<AppView>>| {
+            sender.receiver_count() > 0 && *sender.borrow() == Reading::never()
+        };
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|slices| slices.values().any(is_new)).await;
+    }
+
     /// Tells of each poll that was answered.
     pub(super) fn polls(&self) -> watch::Receiver<Pictures> {
         self.0.subscribe()
@@ -76,8 +85,9 @@ impl Slices {
         read.map(|(id, _)| id.clone()).collect()
     }
 
-    /// A list of all apps that was asked for at `sent`. An app that is not in it does not exist, or cannot be read.
-    fn hand_out(&self, sent: Moment, list: Listed) -> bool {
+    /// A list of all apps that was asked for at `sent`. One of the `wanted` that is not in it does not exist, or cannot
+    /// be read; of one that came meanwhile it need not say anything.
+    fn hand_out(&self, sent: Moment, wanted: &[PlatformAppId], list: Listed) -> bool {
         let absent = if list.is_whole { ReadFault::NotFound } else { ReadFault::Unreachable };
         let mut views: BTreeMap<PlatformAppId, _> = list.apps.into_iter().collect();
         let mut is_expecting = false;
@@ -92,7 +102,8 @@ impl Slices {
                     Some(Err(error)) => {
                         sender.send_modify(|reading| reading.fault = Some(read_fault(&error)));
                     }
-                    None => sender.send_modify(|reading| reading.fault = Some(absent)),
+                    None if wanted.contains(id) => sender.send_modify(|reading| reading.fault = Some(absent)),
+                    None => {}
                 }
             }
         });
@@ -147,8 +158,11 @@ impl Poller {
             let configured = if is_expecting { poll.min(EXPECTING.max(fastest(budget))) } else { poll };
             let wait = next_poll(configured, budget, faults, fastrand::f64());
             let wait = if is_denied { wait.min(DENIED_AGAIN.max(configured)) } else { wait };
-            if self.nap(wait).await.is_err() {
-                return;
+            let is_for_acting = is_for_acting(budget) || budget.hold_reads.is_some();
+            tokio::select! {
+                napped = self.nap(wait) => if napped.is_err() { return },
+                // An app that was taken into the configuration is not to wait for its first picture.
+                () = self.account.slices.newcomer(), if !is_for_acting => {}
             }
         }
     }
@@ -180,7 +194,7 @@ impl Poller {
         for view in list.apps.iter_mut().filter_map(|(_, view)| view.as_mut().ok()) {
             count_age_from_sending(view, round_trip);
         }
-        Ok(self.account.slices.hand_out(sent, list))
+        Ok(self.account.slices.hand_out(sent, &wanted, list))
     }
 
     fn report(&self, error: &PlatformError, faults: u32) {

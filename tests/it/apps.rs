@@ -1,10 +1,12 @@
 //! Which app a name means: what rearguard knows and has under way belongs to the platform's app, not to its name.
 
+use std::time::Duration;
+
 use rearguard::config::parse;
-use rearguard::lab::Release;
+use rearguard::lab::{Operation, Release};
 use serde_json::json;
 
-use crate::world::{APP, Guard, NO_FIGURES, Settings, World, known};
+use crate::world::{APP, Guard, NO_FIGURES, PATIENCE, Settings, World, known};
 
 const OTHER: &str = "other";
 const SOAK: Settings = Settings {
@@ -160,5 +162,25 @@ async fn an_app_under_a_new_name_keeps_its_incident_and_its_pause() {
     assert_eq!(world.writes(), (1, 1, 0));
     assert_eq!(guard.api.get("/api/v1/incidents?app=store").await["incidents"][0]["id"], incident["id"]);
     assert_eq!(guard.api.metric("rearguard_rollbacks_total{app=\"store\",outcome=\"committed\"}").await, 1.0);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_taken_into_the_configuration_does_not_wait_for_the_next_poll() {
+    let world = World::new().await;
+    let other = world.lab.create_app("other", Release::good("v1")).unwrap().id;
+    let settings = Settings::default();
+    let rare = world.yaml(&settings).replace("poll: 1s", "poll: 5m");
+    let mut guard = world.daemon_of(&rare).await;
+    guard.api.until_state("steady").await;
+    let apps = rare.split_once("apps:\n").unwrap().1;
+    let both = format!("{rare}{}", apps.replace(APP, "other").replace(&world.id, &other));
+    guard.daemon.reload(parse("rearguard.yaml", &both).unwrap()).await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while guard.api.get("/api/v1/apps/other").await["state"] != "steady" {
+        assert!(tokio::time::Instant::now() < deadline, "it waits for the next poll");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.lab.ledger().calls(Operation::ListApps), 2, "and there is one poll for it");
     guard.daemon.stop().await;
 }
