@@ -131,6 +131,9 @@ pub struct AppStatus {
     pub live_deployment: Option<DeploymentId>,
     /// A deployment under way.
     pub in_progress_deployment: Option<DeploymentId>,
+    /// The newest deployment, if it failed before it went live.
+    #[serde(default)]
+    pub failed_deployment: Option<DeploymentId>,
     /// The rollback deployment the app is pinned to: the platform deploys nothing else meanwhile, or no pushes.
     pub pinned_deployment: Option<DeploymentId>,
     /// The newest deployment that was seen to be good: where a rollback would go first.

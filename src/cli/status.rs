@@ -66,6 +66,7 @@ fn is_calm(app: &AppStatus) -> bool {
         && !is_unready
         && !app.paused
         && app.in_progress_deployment.is_none()
+        && app.failed_deployment.is_none()
 }
 
 /// What the mode or the pause says already, and what nobody was asked yet, is not said again.
@@ -194,6 +195,12 @@ fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
     lines.push(("live", format!("{live}{seen}")));
     if let Some(id) = &app.in_progress_deployment {
         lines.push(("coming", id.to_string()));
+    }
+    if let Some(id) = &app.failed_deployment {
+        lines.push((
+            "failed",
+            format!("{id}, the newest, before it went live; there is nothing to roll back from"),
+        ));
     }
     if let Some(id) = &app.pinned_deployment {
         // Of every kind of pin this is true; some keep more away than pushes.

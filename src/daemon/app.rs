@@ -1,6 +1,7 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
 mod command;
+mod failed;
 mod readiness;
 mod round;
 mod show;
@@ -34,6 +35,7 @@ use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::{Witness, believed};
 
 pub(super) use command::{Asked, Command};
+use failed::Failed;
 use sight::LOOK_AGAIN;
 
 /// The loop comes round at least this often.
@@ -75,6 +77,8 @@ pub(super) struct App {
     asking: Option<BoxFuture<'static, Option<Readiness>>>,
     /// What is known of the readiness to roll back.
     pub(super) readiness: Option<Box<Readiness>>,
+    /// What is known of deployments that did not go live.
+    pub(super) failed: Failed,
     next_question: Moment,
     /// That is its turn among the account's apps.
     has_turn: bool,
@@ -143,6 +147,7 @@ impl App {
             performing: None,
             asking: None,
             readiness: None,
+            failed: Failed::default(),
             next_question: now,
             has_turn: false,
             next_look: now,

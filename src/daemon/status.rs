@@ -37,6 +37,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         paused: app.shell.paused.is_paused(&config.id),
         live_deployment: view.and_then(|view| Some(view.active.as_ref()?.id.clone())),
         in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
+        failed_deployment: app.failed.newest.clone(),
         pinned_deployment: view.and_then(|view| view.pinned.clone()).or_else(|| {
             let pin = state?.ledger.soft_pin.as_ref().filter(|pin| pin.is_there())?;
             pin.holds.clone()
@@ -79,6 +80,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         paused: is_paused,
         live_deployment: None,
         in_progress_deployment: None,
+        failed_deployment: None,
         pinned_deployment: None,
         last_good_deployment: None,
         rollback: None,

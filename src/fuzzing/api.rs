@@ -105,6 +105,7 @@ fn status() -> AppStatus {
         paused: false,
         live_deployment: Some("bad".into()),
         in_progress_deployment: None,
+        failed_deployment: None,
         pinned_deployment: None,
         last_good_deployment: Some("good".into()),
         rollback: None,

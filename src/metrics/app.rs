@@ -71,6 +71,8 @@ pub struct AppMetrics {
     pub(super) decisions: Vec<AtomicU32>,
     pub(super) incidents: [AtomicU32; Outcome::ALL.len()],
     pub(super) rollbacks: [AtomicU32; Outcome::ALL.len()],
+    /// Deployments that failed before they went live.
+    pub(super) failed: AtomicU32,
     pub(super) blind_ms: [AtomicU64; BlindCause::ALL.len()],
     pub(super) pinned: AtomicBool,
     pub(super) paused: AtomicBool,
@@ -119,6 +121,7 @@ impl AppMetrics {
             decisions: DECISIONS.iter().map(|_| AtomicU32::new(0)).collect(),
             incidents: Default::default(),
             rollbacks: Default::default(),
+            failed: AtomicU32::new(0),
             blind_ms: Default::default(),
             pinned: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -137,6 +140,7 @@ impl AppMetrics {
         for (old, new) in old.blind_ms.iter().zip(&new.blind_ms) {
             new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        new.failed.store(old.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         new.state.store(old.state.load(Ordering::Relaxed), Ordering::Relaxed);
         new.bandwidth.store(old.bandwidth.load(Ordering::Relaxed), Ordering::Relaxed);
         for probe in &new.probes {
@@ -190,6 +194,11 @@ impl AppMetrics {
         if rolled_back {
             self.rollbacks[n].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a deployment that failed before it went live.
+    pub fn deployment_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts time in which nobody could tell how the app is.

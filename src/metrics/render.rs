@@ -150,6 +150,12 @@ const FAMILIES: &[Family] = &[
         },
     ),
     (
+        "rearguard_deployments_failed_total",
+        "Deployments that failed before they went live: nothing to roll back from.",
+        MetricType::COUNTER,
+        |app, _, out| out.push(counter(app.failed.load(Ordering::Relaxed).into(), &[("app", name(app))])),
+    ),
+    (
         "rearguard_pinned",
         "1 while the platform pins the app to a rollback: nothing else can be deployed.",
         MetricType::GAUGE,

@@ -5,7 +5,7 @@ use rearguard::decision::observation::RecordedObservation;
 use rearguard::decision::policy::Policy;
 use rearguard::decision::state::State;
 use rearguard::journal::{Journal, SqliteJournal};
-use rearguard::lab::{Fate, Health, Release};
+use rearguard::lab::{AppKind, Fate, Health, Release, Source};
 use serde_json::json;
 
 use crate::world::{APP, Settings, World, known};
@@ -163,4 +163,52 @@ async fn every_recorded_decision_made_again_is_the_same_decision() {
         let ruling = change.ruling.unwrap();
         assert_eq!((ruling.verb, ruling.reason), (record.verb, record.reason));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_never_went_live_is_told_and_nothing_is_done() {
+    for kind in [AppKind::DigitalOcean, AppKind::sevalla(Source::PrivateGit)] {
+        let world = World::of(kind).await;
+        let guard = known(&world, &Settings::default()).await;
+        let broken = Release { build: Fate::Fails, build_ms: Some(2_000), ..Release::bad("v2") };
+        let made = world.lab.push(APP, broken).unwrap().unwrap();
+        guard.api.until("the failure", |app| app["failed_deployment"] == made.as_str()).await;
+        let count = "rearguard_deployments_failed_total{app=\"shop\"}";
+        assert_eq!(guard.api.metric(count).await, 1.0);
+        // What failed to roll out is no different, and each is counted once.
+        let stuck = Release { rollout: Fate::Fails, deploy_ms: Some(2_000), ..Release::bad("v3") };
+        let made = world.lab.push(APP, stuck).unwrap().unwrap();
+        guard.api.until("the next failure", |app| app["failed_deployment"] == made.as_str()).await;
+        assert_eq!(guard.api.metric(count).await, 2.0);
+        assert_eq!(guard.api.app().await["state"], "steady");
+        // The next one that works takes it off the page.
+        world.lab.push(APP, Release::good("v4")).unwrap();
+        guard.api.until("v4", |app| app["failed_deployment"].is_null() && app["state"] == "watching").await;
+        guard.api.until_state("steady").await;
+        assert_eq!(guard.api.metric(count).await, 2.0);
+        assert_eq!(world.writes(), (0, 0, 0));
+        assert_eq!(guard.api.get("/api/v1/incidents").await["incidents"], json!([]));
+        guard.daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sevalla_pushes_wait_until_the_rollback_is_settled() {
+    let world = World::of(AppKind::sevalla(Source::PrivateGit)).await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+    assert_eq!(world.lab.app(APP).unwrap().auto_deploy, Some(false));
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.live_version().as_deref(), Some("v1"));
+    guard.api.until("no pin", |app| app["state"] == "steady" && app["pinned_deployment"].is_null()).await;
+    assert_eq!(world.lab.app(APP).unwrap().auto_deploy, Some(true));
+    assert_eq!(world.writes(), (1, 0, 0), "there is nothing to commit there");
+    // What is pushed then is deployed, as before.
+    world.lab.push(APP, Release::good("v3")).unwrap();
+    guard.api.until_state("watching").await;
+    guard.api.until_state("steady").await;
+    assert_eq!(world.live_version().as_deref(), Some("v3"));
+    guard.daemon.stop().await;
 }

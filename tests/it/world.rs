@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rearguard::config;
 use rearguard::daemon::Daemon;
-use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab, Unknowns};
+use rearguard::lab::{
+    AppKind, Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab, Unknowns,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,6 +21,7 @@ pub(crate) const ADMIN: &str = "open-sesame";
 
 pub(crate) struct World {
     pub(crate) lab: RunningLab,
+    kind: AppKind,
     pub(crate) folder: TempDir,
     pub(crate) id: String,
     client: reqwest::Client,
@@ -64,16 +67,25 @@ impl World {
         Self::running(Release::good("v1"), unknowns).await
     }
 
+    /// A world whose app is of that kind.
+    pub(crate) async fn of(kind: AppKind) -> Self {
+        Self::running_as(kind, Release::good("v1"), Unknowns::default()).await
+    }
+
     /// A world whose app runs `release` from the start.
     pub(crate) async fn running(release: Release, unknowns: Unknowns) -> Self {
+        Self::running_as(AppKind::DigitalOcean, release, unknowns).await
+    }
+
+    async fn running_as(kind: AppKind, release: Release, unknowns: Unknowns) -> Self {
         rearguard::platform::http::install_tls();
         let durations = Durations { pending_ms: 20, build_ms: 150, deploy_ms: 100, rollback_ms: 200 };
         let lab = Lab::start(LabConfig { durations, unknowns, ..LabConfig::default() }).await.unwrap();
-        let id = lab.create_app(APP, release).unwrap().id;
+        let id = lab.create_app_of(APP, kind, release).unwrap().id;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), GUARD_TOKEN).unwrap();
         std::fs::write(folder.path().join("admin"), ADMIN).unwrap();
-        Self { lab, folder, id, client: reqwest::Client::new() }
+        Self { lab, kind, folder, id, client: reqwest::Client::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -82,6 +94,12 @@ impl World {
 
     pub(crate) fn yaml(&self, settings: &Settings) -> String {
         let base = self.lab.base_url.as_str().trim_end_matches('/');
+        let (platform, consent) = match self.kind {
+            AppKind::DigitalOcean => (format!("kind: digitalocean, api: {base}"), ""),
+            AppKind::Sevalla { .. } => {
+                (format!("kind: sevalla, api: {base}/v3"), "    accept_platform_choice: true\n")
+            }
+        };
         let folder = self.folder.path().display();
         let Settings { mode, watch, soak, rollback, limits, rules, reconcile, readiness, figures } = settings;
         format!(
@@ -90,7 +108,7 @@ listen: 127.0.0.1:0
 state: {folder}/rearguard.db
 admin_token_file: {folder}/admin
 platforms:
-  - {{ name: ocean, kind: digitalocean, token_file: {folder}/token, api: {base}, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness}, {figures} }}
+  - {{ name: ocean, {platform}, token_file: {folder}/token, poll: 1s, timeout: 1s, reconcile: {reconcile}, readiness: {readiness}, {figures} }}
 control_probes:
   - {{ url: {base}/up, period: 1s, timeout: 500ms }}
 apps:
@@ -98,7 +116,7 @@ apps:
     platform: ocean
     id: {id}
     mode: {mode}
-    watch: {watch}
+{consent}    watch: {watch}
     probes:
       - {{ name: home, url: {base}/sites/{APP}/healthz, period: 200ms, timeout: 500ms, expect: {{ body_contains: ok }} }}
     rules: {rules}

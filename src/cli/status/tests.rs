@@ -14,6 +14,7 @@ fn app(name: &str, state: &str) -> AppStatus {
         paused: false,
         live_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         in_progress_deployment: None,
+        failed_deployment: None,
         pinned_deployment: None,
         last_good_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         rollback: None,

@@ -25,6 +25,7 @@ impl App {
             _ if state.is_some_and(|state| state.ledger.soft_pin.is_some()) => {
                 Some(look::Wants::AppAndHistory)
             }
+            _ if self.wants_ending() => Some(look::Wants::History),
             // A candidate's predecessors are read once, so that they are at hand when a rule fires.
             (Some(Attention::Watch), Some(Situation::Watching(watch)))
                 if self.history.read_at().is_none_or(|read| read < watch.live.since) =>
@@ -68,6 +69,7 @@ impl App {
             self.take_view(view);
         }
         if let Some(history) = looked.history {
+            self.note_failed(&history);
             look::merge(&mut self.history, history);
         }
     }
@@ -75,11 +77,13 @@ impl App {
     pub(super) fn take_view(&mut self, view: Reading<AppView>) {
         let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
         let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
+        let under_way = self.view.value().and_then(|view| view.in_progress.clone());
         look::merge(&mut self.view, view);
         if let Some((at, before)) = before
             && before != self.view.value().and_then(live)
         {
             self.other_was_live_at = Some(at);
         }
+        self.note_ending(under_way);
     }
 }

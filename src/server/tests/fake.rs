@@ -67,6 +67,7 @@ fn app(name: &str) -> AppStatus {
         paused: false,
         live_deployment: Some("d1".into()),
         in_progress_deployment: None,
+        failed_deployment: None,
         pinned_deployment: None,
         last_good_deployment: Some("d1".into()),
         rollback: None,

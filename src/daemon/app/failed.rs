@@ -1,0 +1,101 @@
+//! A deployment that failed before it went live: told and never acted on, since what was live before goes on serving.
+
+use std::time::Duration;
+
+use super::App;
+use crate::clock::Moment;
+use crate::decision::observation::{Deployment, Phase, Reading};
+use crate::ids::DeploymentId;
+
+/// How long it is asked how a deployment ended that is not under way any more.
+const ASK_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// The most deployments that are remembered as told.
+const KEEP: usize = 16;
+
+/// What is known of deployments that did not go live.
+#[derive(Default)]
+pub(in super::super) struct Failed {
+    /// One that was under way and is not any more, nor is it live: how it ended is asked until then.
+    ended: Option<(DeploymentId, Moment)>,
+    /// The newest deployment of all, if it failed.
+    pub(in super::super) newest: Option<DeploymentId>,
+    /// Those that were told, the last one last.
+    told: Vec<DeploymentId>,
+}
+
+impl App {
+    /// Whether it is to be asked how a deployment ended.
+    pub(super) fn wants_ending(&self) -> bool {
+        self.failed.ended.is_some()
+    }
+
+    /// Takes note of what became of `before`, the deployment that was under way when the app was read the last time.
+    pub(super) fn note_ending(&mut self, before: Option<DeploymentId>) {
+        let now = self.shell.clock.now();
+        let Some(view) = self.view.value() else { return };
+        let is_there = |id: &DeploymentId| {
+            view.active.as_ref().is_some_and(|active| active.id == *id)
+                || view.in_progress.as_ref() == Some(id)
+        };
+        if let Some(before) = before.filter(|id| !is_there(id)) {
+            self.failed.ended = Some((before, now + ASK_FOR));
+            self.next_look = self.next_look.min(now);
+        }
+        if view.in_progress.is_some() {
+            self.failed.newest = None;
+        }
+    }
+
+    /// Tells of each deployment that failed, once.
+    pub(super) fn note_failed(&mut self, history: &Reading<Vec<Deployment>>) {
+        let (Some(entries), Some(view), Some(state)) = (history.value(), self.view.value(), &self.state)
+        else {
+            return;
+        };
+        let now = self.shell.clock.now();
+        let is_known = |(id, until): &(DeploymentId, Moment)| {
+            let is_over = |entry: &Deployment| {
+                !matches!(entry.phase, Phase::InProgress | Phase::Unknown) && entry.id == *id
+            };
+            now >= *until || entries.iter().any(is_over)
+        };
+        if self.failed.ended.as_ref().is_some_and(is_known) {
+            self.failed.ended = None;
+        }
+        let live = view.active.as_ref();
+        // What became of our own is told by its incident.
+        let failed: Vec<&Deployment> = since(entries, live)
+            .filter(|entry| entry.phase == Phase::Error && state.ledger.made_for(&entry.id).is_none())
+            .collect();
+        let newest =
+            entries.first().filter(|newest| failed.first().is_some_and(|failed| failed.id == newest.id));
+        self.failed.newest = newest.map(|entry| entry.id.clone());
+        let live = live.map_or("nothing", |live| live.id.as_str());
+        for entry in failed.into_iter().rev() {
+            if self.failed.told.contains(&entry.id) {
+                continue;
+            }
+            let (app, deployment, title) = (&self.config.name, &entry.id, &entry.title);
+            tracing::warn!(
+                %app, %deployment, %live, %title,
+                "a deployment failed before it went live; what was live before it goes on serving"
+            );
+            self.metrics.deployment_failed();
+            self.failed.told.push(entry.id.clone());
+        }
+        let much = self.failed.told.len().saturating_sub(KEEP);
+        self.failed.told.drain(..much);
+    }
+}
+
+/// The deployments that came after the live one; `entries` are newest first.
+fn since<'a>(
+    entries: &'a [Deployment],
+    live: Option<&'a Deployment>,
+) -> impl Iterator<Item = &'a Deployment> {
+    let is_later = move |entry: &&Deployment| {
+        live.is_none_or(|live| entry.id != live.id && entry.came_after(live.age_key()))
+    };
+    entries.iter().take_while(is_later)
+}
