@@ -31,6 +31,7 @@ mod release;
 mod request;
 mod sevalla;
 mod site;
+mod sleep;
 mod traffic;
 mod unknowns;
 mod world;
@@ -55,6 +56,7 @@ pub use ledger::{Entry, Ledger, Operation};
 pub use model::Durations;
 pub use rate::{RateLimit, Tiers};
 pub use release::{Fate, Health, Image, Release};
+pub use sleep::Sleep;
 pub use unknowns::{
     Allowed, Busy, ClonedFrom, Hint, NullImage, Pin, Replaced, RevertCause, RevertTo, RollbackRule,
     RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,

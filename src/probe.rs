@@ -3,6 +3,7 @@
 //! `schedule` says when the next sample of a probe is due, `http` takes it, `expect` reads the answer. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
+//! `waking` sets aside what an app answers that was asleep.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ pub mod http;
 pub mod peers;
 mod resolve;
 pub mod schedule;
+pub mod waking;
 
 /// Takes one sample.
 pub trait Probe: Send + Sync + 'static {

@@ -159,6 +159,7 @@ fn blindness(cause: &str) -> &str {
         "control" => "the control probes fail too: it may be this machine's own network",
         "peers" => "all apps and the platform fail at once: it may be this machine's own network",
         "host" => "this machine cannot send the probes",
+        "asleep" => "the app may have been asleep, and what wakes it says nothing of the release",
         "overload" => "this machine is too busy to probe in time",
         "platform" => "the platform does not tell what is live",
         "journal" => "the journal does not work",

@@ -32,6 +32,7 @@ use crate::decision::state::{Attention, Situation, State};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
+use crate::probe::waking::Waking;
 use crate::probe::{Witness, believed};
 
 pub(super) use command::{Asked, Command};
@@ -60,6 +61,7 @@ pub(super) struct App {
     pub(super) state: Option<State>,
     pub(super) windows: Vec<Window>,
     probes: Vec<Probing>,
+    waking: Waking,
     pub(super) view: Reading<AppView>,
     /// When the last read was sent that showed another live deployment than `view`.
     other_was_live_at: Option<Moment>,
@@ -134,6 +136,7 @@ impl App {
             state: None,
             windows: Vec::new(),
             probes: Vec::new(),
+            waking: Waking::default(),
             view: Reading::never(),
             other_was_live_at: None,
             history: Reading::never(),
@@ -310,6 +313,8 @@ impl App {
 
     fn take_sample(&mut self, n: usize, sample: Sample) {
         let now = self.shell.clock.now();
+        let sleeps_after = self.view.value().and_then(|view| view.sleeps_after_ms);
+        let sample = self.waking.judge(sample, sleeps_after.map(Duration::from_millis));
         let (Some(probing), Some(window)) = (self.probes.get_mut(n), self.windows.get_mut(n)) else { return };
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);

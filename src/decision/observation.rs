@@ -164,6 +164,9 @@ pub struct AppView {
     /// What the platform can do for this app.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// After how long without a request the app is put to sleep, where it is. The next request wakes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleeps_after_ms: Option<u64>,
 }
 
 /// A deployment as its platform shows it.

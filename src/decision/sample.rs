@@ -100,6 +100,8 @@ pub enum BlindCause {
     Peers,
     /// This host could not send the probe (no descriptor, no route, no memory).
     Host,
+    /// The app may have been asleep, and an answer that wakes it says nothing of the release.
+    Asleep,
     /// This process was held up (stopped, suspended, overloaded) while the probe was under way.
     Overload,
     /// The platform's API does not answer, so it is not known which deployment is live.
@@ -110,8 +112,8 @@ pub enum BlindCause {
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::Peers, Self::Host, Self::Overload, Self::Platform, Self::Journal];
+    pub const ALL: [Self; 7] =
+        [Self::Control, Self::Peers, Self::Host, Self::Asleep, Self::Overload, Self::Platform, Self::Journal];
 
     /// The fixed word for metrics and the API.
     pub fn word(self) -> &'static str {
@@ -119,6 +121,7 @@ impl BlindCause {
             Self::Control => "control",
             Self::Peers => "peers",
             Self::Host => "host",
+            Self::Asleep => "asleep",
             Self::Overload => "overload",
             Self::Platform => "platform",
             Self::Journal => "journal",

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::kind::AppKind;
 use super::release::{Fate, Health, Release, Reply, hex};
+use super::sleep::Sleeper;
 use super::traffic::Traffic;
 
 /// A deployment's phase [godo: `DeploymentPhase`].
@@ -215,6 +216,8 @@ pub(crate) struct App {
     /// Deployments whose PRE_DEPLOY jobs ran.
     pub(crate) job_runs: Vec<String>,
     pub(crate) deleted: bool,
+    /// Whether it is put to sleep, and is asleep.
+    pub(crate) sleeper: Sleeper,
     /// Requests its site has answered.
     pub(crate) served: u64,
     /// What it answered of late, where the platform counts that.
@@ -252,8 +255,12 @@ impl App {
         let live = self.active()?;
         let (health, since) =
             self.imposed.unwrap_or_else(|| (live.health(), live.live_ms.unwrap_or(live.updated_ms)));
-        let reply = health.reply(self.served, now - since);
         let version = live.release.version.clone();
+        let live_ms = live.live_ms.unwrap_or(live.updated_ms);
+        if !self.sleeper.is_up(now, live_ms) {
+            return Some((Reply { status: 503, latency_ms: 0 }, version));
+        }
+        let reply = health.reply(self.served, now - since);
         self.served += 1;
         if self.kind.source().is_some() {
             self.traffic.add(now, reply);

@@ -18,6 +18,7 @@ use super::ledger::Operation;
 use super::model::Write;
 use super::rate::RateLimit;
 use super::release::{Fate, Health, Release};
+use super::sleep::Sleep;
 use super::unknowns::Unknowns;
 use super::world::{Asked, Network, World};
 use super::{Lab, LabError, Token};
@@ -134,6 +135,7 @@ pub(super) fn router() -> Router<Lab> {
         .route("/apps/{name}/person", post(person))
         .route("/apps/{name}/health", put(health).post(health))
         .route("/apps/{name}/rollback_fate", put(rollback_fate).post(rollback_fate))
+        .route("/apps/{name}/sleep", put(sleep).post(sleep))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
         .route("/unknowns", get(unknowns).put(set_unknowns).post(set_unknowns))
@@ -207,6 +209,14 @@ async fn health(State(lab): State<Lab>, Path(name): Path<String>, Json(health): 
 
 async fn rollback_fate(State(lab): State<Lab>, Path(name): Path<String>, Json(fate): Json<Fate>) -> Answered {
     answered(lab.set_rollback_fate(&name, fate))
+}
+
+async fn sleep(
+    State(lab): State<Lab>,
+    Path(name): Path<String>,
+    Json(habit): Json<Option<Sleep>>,
+) -> Answered {
+    answered(lab.set_sleep(&name, habit))
 }
 
 async fn add_fault(State(lab): State<Lab>, Json(fault): Json<Fault>) -> Answered {

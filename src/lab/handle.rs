@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::control::{self, Action};
 use super::world::{Network, World};
 use super::{
-    AppKind, AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Token, Unknowns,
+    AppKind, AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Sleep, Token, Unknowns,
 };
 
 impl Lab {
@@ -92,6 +92,14 @@ impl Lab {
     /// If there is no such app.
     pub fn set_rollback_fate(&self, app: &str, fate: Fate) -> Result<(), LabError> {
         self.world(|world| world.set_rollback_fate(app, fate))
+    }
+
+    /// Puts an app to sleep whenever nobody asks it anything for long enough, or never.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn set_sleep(&self, app: &str, habit: Option<Sleep>) -> Result<(), LabError> {
+        self.world(|world| world.set_sleep(app, habit))
     }
 
     /// Moves an app to another region: its older deployments can then not be rolled back to.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::app::{App, Cause, Phase, Rendered, Who, uuid};
 use super::kind::{AppKind, Shelf};
 use super::release::{Fate, Release};
+use super::sleep::Sleeper;
 use super::traffic::Traffic;
 use super::unknowns::{Allowed, Unknowns, WhilePinned};
 pub(crate) use rollback::{Condition, Validation};
@@ -161,6 +162,7 @@ impl Model {
             job_runs: Vec::new(),
             deleted: false,
             served: 0,
+            sleeper: Sleeper::default(),
             traffic: Traffic::default(),
             due: None,
             rendered: Rendered::default(),

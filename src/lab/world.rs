@@ -8,6 +8,7 @@ use super::ledger::{Entry, Ledger, Operation};
 use super::model::{Model, Refusal, Write, Written};
 use super::rate::{RateLimit, Rates};
 use super::release::{Fate, Health, Release};
+use super::sleep::{Sleep, Sleeper};
 use super::unknowns::Unknowns;
 use super::{LabConfig, LabError, Token};
 
@@ -224,6 +225,10 @@ impl World {
 
     pub(crate) fn set_rollback_fate(&mut self, name: &str, fate: Fate) -> Result<(), LabError> {
         self.change(name, |app, _| app.rollback_fate = fate)
+    }
+
+    pub(crate) fn set_sleep(&mut self, name: &str, habit: Option<Sleep>) -> Result<(), LabError> {
+        self.change(name, |app, now| app.sleeper = Sleeper::with(habit, now))
     }
 
     pub(crate) fn set_unknowns(&mut self, unknowns: Unknowns) {

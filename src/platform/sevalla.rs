@@ -29,7 +29,7 @@ use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::PlatformAppId;
-use nature::{Kind, Nature, Source};
+use nature::{Kind, Nature, Sleep, Source};
 use wire::History;
 
 /// Items a page: the API's maximum.
@@ -56,9 +56,17 @@ const LIMITS: Limits = Limits {
 pub struct Sevalla {
     http: Http,
     /// What each id turned out to be.
-    known: Mutex<HashMap<PlatformAppId, (Kind, Option<Source>)>>,
+    known: Mutex<HashMap<PlatformAppId, Known>>,
     /// Requests that the last list took.
     reads: AtomicU32,
+}
+
+/// What an app turned out to be, as far as it was said.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    kind: Kind,
+    source: Option<Source>,
+    sleep: Option<Sleep>,
 }
 
 impl Sevalla {
@@ -93,7 +101,7 @@ impl Sevalla {
         let (detail, history) = tokio::join!(self.detail(app, kind), self.newest(app, kind));
         let Answered { value: detail, status, request_id } = detail?;
         let history = history.map_err(without_deployments)?.value;
-        let nature = self.learn(app, kind, detail.source());
+        let nature = self.learn(app, kind, &detail);
         let (pushes, capabilities) = detail.pushes(nature);
         let value = AppView { pushes, capabilities, ..history.view(nature) };
         Ok(Answered { value, status, request_id })
@@ -111,7 +119,7 @@ impl Sevalla {
         self.http
             .call(ask, |reply| {
                 let answer: wire::App = parse(reply)?;
-                if answer.id != app.as_str() { Err(missing("the app asked for")) } else { Ok(answer) }
+                if answer.id != app.as_str() { Err(missing("the app asked for")) } else { Ok(answer.whole()) }
             })
             .await
     }
@@ -160,43 +168,49 @@ impl Sevalla {
     where
         F: Future<Output = Result<Answered<T>, PlatformError>>,
     {
-        let first = self.known().get(app).map_or(Kind::Application, |(kind, _)| *kind);
+        let first = self.known().get(app).map_or(Kind::Application, |known| known.kind);
         match ask(first).await {
             Err(PlatformError::NotFound) => self.forget(app),
             outcome => return outcome,
         }
         let outcome = ask(first.other()).await?;
-        self.learn(app, first.other(), None);
+        self.learn(app, first.other(), &wire::App::default());
         Ok(outcome)
     }
 
     /// What the app is, read where it is not known.
     async fn nature(&self, app: &PlatformAppId) -> Result<Nature, PlatformError> {
         let known = self.known().get(app).copied();
-        if let Some((kind, Some(source))) = known {
-            return Ok(Nature { kind, source });
+        if let Some(Known { kind, source: Some(source), sleep }) = known {
+            return Ok(Nature { kind, source, sleep: sleep.unwrap_or_default() });
         }
         let read = async |kind| {
             let Answered { value: detail, status, request_id } = self.detail(app, kind).await?;
-            Ok(Answered { value: self.learn(app, kind, detail.source()), status, request_id })
+            Ok(Answered { value: self.learn(app, kind, &detail), status, request_id })
         };
         Ok(self.of_its_kind(app, read).await?.value)
     }
 
-    /// Keeps what an app is. A list may leave out its source: then what was said before stands.
-    fn learn(&self, app: &PlatformAppId, kind: Kind, source: Option<Source>) -> Nature {
+    /// Keeps what an app is. A list leaves things out: what was said before stands then.
+    fn learn(&self, app: &PlatformAppId, kind: Kind, told: &wire::App) -> Nature {
         let mut known = self.known();
-        let before = known.get(app).filter(|(before, _)| *before == kind).and_then(|(_, source)| *source);
-        let source = source.or(before);
-        known.insert(app.clone(), (kind, source));
-        Nature { kind, source: source.unwrap_or(Source::Other) }
+        let before = known.get(app).filter(|before| before.kind == kind);
+        let source = told.source().or(before.and_then(|before| before.source));
+        let sleep = told.sleep().or(before.and_then(|before| before.sleep));
+        known.insert(app.clone(), Known { kind, source, sleep });
+        Nature { kind, source: source.unwrap_or(Source::Other), sleep: sleep.unwrap_or_default() }
+    }
+
+    /// Whether the app is put to sleep, as far as anybody said.
+    fn sleep_of(&self, app: &PlatformAppId) -> Option<Sleep> {
+        self.known().get(app).and_then(|known| known.sleep)
     }
 
     fn forget(&self, app: &PlatformAppId) {
         self.known().remove(app);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<PlatformAppId, (Kind, Option<Source>)>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<PlatformAppId, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

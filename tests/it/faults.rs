@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rearguard::lab::{Fault, GUARD_TOKEN, Kind, Operation, Release, Scope, Target, Token, When, Who};
+use rearguard::lab::{
+    AppKind, Fault, GUARD_TOKEN, Kind, Operation, Release, Scope, Sleep, Source, Target, Token, When, Who,
+};
 use serde_json::json;
 
 use crate::world::{APP, Settings, World, known};
@@ -67,6 +69,27 @@ async fn our_own_broken_network_accuses_nobody() {
     let blind = ["control", "platform"]
         .map(|cause| format!("rearguard_blind_seconds_total{{app=\"shop\",cause=\"{cause}\"}}"));
     assert!(guard.api.metric(&blind[0]).await + guard.api.metric(&blind[1]).await > 1.0);
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_fell_asleep_while_our_network_was_broken_is_not_accused_of_waking_up() {
+    let world = World::of(AppKind::sevalla(Source::PrivateGit)).await;
+    world.lab.set_sleep(APP, Some(Sleep { after_ms: 3_000, wakes_in_ms: 3_000 })).unwrap();
+    let guard = world.daemon(&Settings { watch: "60s", ..Settings::default() }).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let v2 = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2", |app| app["live_deployment"] == v2.as_str() && app["state"] == "watching").await;
+    world.lab.set_network(false);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.lab.set_network(true);
+    guard.api.until("what wakes it", |app| app["blind"] == "asleep").await;
+    guard.api.until("sight", |app| app["blind"].is_null()).await;
+    assert_eq!(guard.api.get("/api/v1/incidents").await["incidents"], json!([]));
+    assert_eq!(guard.api.app().await["state"], "watching");
+    // Once it is awake, what it fails is its own.
+    world.lab.push(APP, Release::bad("v3")).unwrap();
+    assert_eq!(guard.api.until_closed().await["outcome"], "committed");
     guard.daemon.stop().await;
 }
 

@@ -243,6 +243,7 @@ impl Platform {
             pinned: self.pinned.clone(),
             pushes: self.pushes,
             capabilities: self.capabilities,
+            sleeps_after_ms: None,
         }
     }
 

@@ -144,6 +144,7 @@ impl App {
             active,
             pushes: None,
             capabilities: CAPABILITIES,
+            sleeps_after_ms: None,
         };
         Some((PlatformAppId::from(self.id), view))
     }

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::super::http::{Ask, LIST_LIMIT, Method, Reply, Unreadable, Want};
 use super::super::json::{each, parse};
+use super::super::pace::is_for_acting;
 use super::super::{Answered, Listed, PlatformError, operation};
 use super::nature::{Kind, Nature};
 use super::{AT_ONCE, PAGE, Sevalla, wire};
@@ -15,6 +16,8 @@ use crate::ids::PlatformAppId;
 
 /// Where a list ends for us: beyond this offset the API gives nothing, and `total` never says more.
 const MOST: u64 = 10_000;
+/// Apps of which a poll reads at most whether they are put to sleep: once each, and no list says it.
+const DETAILS: usize = 20;
 /// Pages read at most: an end to a list that has none.
 const PAGES: u32 = 200;
 
@@ -42,7 +45,15 @@ impl Sevalla {
         let Search { found, is_whole, pages, .. } = search;
         let reads = pages.saturating_add(u32::try_from(found.len()).unwrap_or(u32::MAX));
         self.reads.store(reads, Ordering::Relaxed);
-        let views: Vec<_> = found.into_iter().map(|(app, nature)| self.listed(app, nature)).collect();
+        let mut left = if is_for_acting(self.http.budget()) { 0 } else { DETAILS };
+        let views: Vec<_> = found
+            .into_iter()
+            .map(|(app, nature)| {
+                let asks = left > 0 && nature.kind == Kind::Application && self.sleep_of(&app).is_none();
+                left -= usize::from(asks);
+                self.listed(app, nature, asks)
+            })
+            .collect();
         let apps = stream::iter(views).buffered(AT_ONCE).collect().await;
         Ok(Answered { value: Listed { apps, is_whole }, status: first.status, request_id: first.request_id })
     }
@@ -50,8 +61,12 @@ impl Sevalla {
     async fn listed(
         &self,
         app: PlatformAppId,
-        nature: Nature,
+        mut nature: Nature,
+        asks: bool,
     ) -> (PlatformAppId, Result<AppView, PlatformError>) {
+        if asks && let Ok(detail) = self.detail(&app, nature.kind).await {
+            nature = self.learn(&app, nature.kind, &detail.value);
+        }
         let read = self.newest(&app, nature.kind).await;
         if matches!(read, Err(PlatformError::NotFound)) {
             self.forget(&app);
@@ -81,7 +96,7 @@ impl Sevalla {
             for app in apps {
                 let id = PlatformAppId::from(app.id.as_str());
                 if search.left.remove(&id) {
-                    let nature = self.learn(&id, kind, app.source());
+                    let nature = self.learn(&id, kind, &app);
                     search.found.push((id, nature));
                 }
             }

@@ -53,18 +53,28 @@ impl Source {
     }
 }
 
+/// Whether an app is put to sleep when nobody asks it anything. The next request wakes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sleep {
+    #[default]
+    Never,
+    /// After so many milliseconds without a request.
+    AfterIdle(u64),
+}
+
 /// What an app is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nature {
     pub(super) kind: Kind,
     pub(super) source: Source,
+    pub(super) sleep: Sleep,
 }
 
 impl Nature {
     /// What can be done for it. A second rollback of an app built from Git goes back to the successful deployment before
     /// the first one, which is the bad one: never asked for twice. The same image or the same id is.
     pub(super) fn capabilities(self) -> Capabilities {
-        let Self { kind, source } = self;
+        let Self { kind, source, .. } = self;
         let targeting = match (kind, source) {
             (Kind::StaticSite, _) => Targeting::ById,
             (Kind::Application, Source::DockerImage) => Targeting::ByCode,
@@ -113,7 +123,7 @@ mod tests {
             (StaticSite, "", Targeting::ById, PinKind::Absent, true),
         ];
         for (kind, word, targeting, pin, resend_is_safe) in table {
-            let can = Nature { kind, source: Source::of(word) }.capabilities();
+            let can = Nature { kind, source: Source::of(word), sleep: Sleep::Never }.capabilities();
             assert_eq!(
                 (can.targeting, can.pin, can.resend_is_safe),
                 (targeting, pin, resend_is_safe),

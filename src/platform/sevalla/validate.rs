@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::http::{ANSWER_LIMIT, Ask, Method, Want};
 use super::super::json::{lenient, millis, parse};
 use super::super::{Answered, Goal, PlatformError, operation};
-use super::nature::Kind;
+use super::nature::{Kind, Sleep};
 use super::wire::{self, History};
 use super::{PAGE, Sevalla, without_deployments};
 use crate::decision::capability::{Capabilities, PinKind, Support, Targeting};
@@ -48,7 +48,7 @@ impl Sevalla {
         );
         let Answered { value: detail, status, request_id } = detail?;
         let history = &history.map_err(without_deployments)?.value;
-        let (_, can) = detail.pushes(self.learn(app, kind, detail.source()));
+        let (_, can) = detail.pushes(self.learn(app, kind, &detail));
         let facts = Facts { app: &detail, can, history, has_hook, key_expires_ms };
         Ok(Answered { value: facts.validation(goal), status, request_id })
     }
@@ -177,7 +177,7 @@ impl Facts<'_> {
                 let message = "a deployment hook is enabled: whoever calls it deploys over the rollback";
                 condition("deploy_hook_enabled", message)
             }),
-            self.app.hibernation_enabled.then(|| {
+            matches!(self.app.sleep(), Some(Sleep::AfterIdle(_))).then(|| {
                 let message = "the app hibernates when it is idle, so a first slow or failed answer says little";
                 condition("hibernation_enabled", message)
             }),

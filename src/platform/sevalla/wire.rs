@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::super::http::{Reply, Unreadable, one_line};
 use super::super::json::{Object, lenient, millis, missing, parse};
-use super::nature::{Nature, Source};
+use super::nature::{Nature, Sleep, Source};
 use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
 use crate::ids::DeploymentId;
@@ -22,6 +22,8 @@ use crate::ids::DeploymentId;
 pub(super) const IMAGE: &str = "image";
 /// And of one of which only the commit is known.
 const COMMIT: &str = "commit";
+/// An app that is put to sleep, and it is not said when, may be asleep after this time.
+const SLEEPS_AFTER_MS: u64 = 60_000;
 /// The most of a deployment's title that is kept.
 const TITLE: usize = 120;
 
@@ -49,13 +51,27 @@ pub(super) struct App {
     #[serde(deserialize_with = "lenient")]
     pub(super) is_suspended: bool,
     #[serde(deserialize_with = "lenient")]
-    pub(super) hibernation_enabled: bool,
+    hibernation_enabled: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
+    hibernate_after_seconds: Option<u64>,
 }
 
 impl App {
     /// What it is made from, where that is said.
     pub(super) fn source(&self) -> Option<Source> {
         self.source.as_deref().map(Source::of)
+    }
+
+    /// What a read of the app alone does not say is not so.
+    pub(super) fn whole(self) -> Self {
+        Self { hibernation_enabled: self.hibernation_enabled.or(Some(false)), ..self }
+    }
+
+    /// Whether it is put to sleep when nobody asks it anything, where that is said: a list leaves it out.
+    pub(super) fn sleep(&self) -> Option<Sleep> {
+        let after_ms =
+            self.hibernate_after_seconds.map_or(SLEEPS_AFTER_MS, |after| after.saturating_mul(1000));
+        self.hibernation_enabled.map(|sleeps| if sleeps { Sleep::AfterIdle(after_ms) } else { Sleep::Never })
     }
 
     /// What a push does, where that can be changed and is said, and what can be done for the app: what cannot be seen to
@@ -211,6 +227,10 @@ impl History {
             pinned: None,
             pushes: None,
             capabilities: nature.capabilities(),
+            sleeps_after_ms: match nature.sleep {
+                Sleep::Never => None,
+                Sleep::AfterIdle(ms) => Some(ms),
+            },
         }
     }
 }

@@ -16,7 +16,7 @@ impl Sevalla {
         app: &PlatformAppId,
         goal: Goal<'_>,
     ) -> Result<Answered<Deployment>, PlatformError> {
-        let Nature { kind, source } = self.nature(app).await?;
+        let Nature { kind, source, .. } = self.nature(app).await?;
         let image = goal.code.iter().find(|(name, _)| name == wire::IMAGE).map(|(_, image)| image);
         let (last, body) = match (kind, source, image) {
             (Kind::StaticSite, ..) => (None, Some(json!({ "deployment_id": goal.target.as_str() }))),
