@@ -5,6 +5,7 @@
 //! cargo bench --bench daemon -- memory     resident memory at 100, 1,000 and 10,000 apps
 //! cargo bench --bench daemon -- cpu        CPU seconds in 120 s at 1,000 targets, and API calls; and what a loop
 //!                                          around reqwest costs that sends the same requests and does nothing else
+//! cargo bench --bench daemon -- budget     reads a minute of so many apps on Sevalla at this poll, of the 400 allowed
 //! cargo bench --bench daemon               all of them
 //! ```
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "the figures are the output")]
@@ -23,7 +24,9 @@ use axum::extract::State;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
-use rearguard::lab::{Durations, GUARD_TOKEN, Lab, LabConfig, Operation, Release, RunningLab};
+use rearguard::lab::{
+    AppKind, Durations, GUARD_TOKEN, Lab, LabConfig, Operation, RateLimit, Release, RunningLab, Source,
+};
 use tokio::time::{Instant, interval_at, sleep};
 
 use guard::{BUILT, Daemon, Process};
@@ -48,6 +51,9 @@ async fn main() {
     if wants("cpu") {
         cpu().await;
     }
+    if wants("budget") {
+        budget().await;
+    }
 }
 
 /// CPU seconds that `process` uses within `span`.
@@ -57,13 +63,18 @@ async fn cpu_within(process: &Process, span: Duration) -> f64 {
     process.cpu() - before
 }
 
-/// A daemon that polls `api` this often, with the rest of its configuration.
+/// A daemon that polls `api` this often and asks for nothing else, with the rest of its configuration.
 async fn start(api: &str, poll: &str, rest: &str) -> Daemon {
+    let platform = format!("kind: digitalocean, api: {api}, poll: {poll}, readiness: 0s, bandwidth: 0s");
+    start_on(&platform, rest).await
+}
+
+async fn start_on(platform: &str, rest: &str) -> Daemon {
     Daemon::start(BUILT, |folder, port| {
         let path = folder.display();
         format!(
             "listen: 127.0.0.1:{port}\nstate: {path}/rearguard.db\nplatforms:\n  - {{ name: ocean, \
-             kind: digitalocean, token_file: {path}/token, api: {api}, poll: {poll}, readiness: 0s, bandwidth: 0s }}\n{rest}"
+             token_file: {path}/token, {platform} }}\n{rest}"
         )
     })
     .await
@@ -113,6 +124,54 @@ fn apps(lab: &RunningLab, base: &str, count: usize, period: &str) -> String {
         .unwrap();
     }
     text
+}
+
+/// Fleets on Sevalla at its documented limits, everything else as it is by default, side by side.
+async fn budget() {
+    const MINUTE: usize = 60;
+    let (settle, seconds) = (Duration::from_secs(90), 240);
+    println!("reads a minute on Sevalla, of 400 allowed, over {seconds} s:");
+    println!("  apps  poll   a minute  busiest minute  refused (429)  apps read, seconds apart");
+    // What takes half of the limit by `check`'s reckoning, and what takes more.
+    let fleets = [(49, 15), (98, 30), (196, 60), (98, 15), (196, 15), (390, 15)];
+    let rows = fleets.map(|(count, poll)| async move {
+        let lab = Lab::start(LabConfig { rate_limit: RateLimit::DOCUMENTED, ..LabConfig::default() })
+            .await
+            .unwrap();
+        lab.create_apps_of("app", count, AppKind::sevalla(Source::DockerImage)).unwrap();
+        let base = lab.base_url.as_str().trim_end_matches('/');
+        let platform = format!("kind: sevalla, api: {base}/v3, poll: {poll}s");
+        let daemon = start_on(&platform, &apps(&lab, base, count, "30s")).await;
+        sleep(settle).await;
+        let reads = || lab.ledger().calls.values().sum::<u64>();
+        let lists = || lab.ledger().calls(Operation::ListDeployments);
+        let refused = async || {
+            let text = metrics(&daemon).await;
+            let is_refused = |line: &&str| line.contains("requests_total") && line.contains("code=\"429\"");
+            let of = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+            text.lines().filter(is_refused).filter_map(of).sum::<f64>()
+        };
+        let (listed, refused_before) = (lists(), refused().await);
+        let mut counts = vec![reads()];
+        for _ in 0..seconds {
+            sleep(Duration::from_secs(1)).await;
+            counts.push(reads());
+        }
+        let all = counts[seconds] - counts[0];
+        let busiest = counts.windows(MINUTE + 1).map(|minute| minute[MINUTE] - minute[0]).max().unwrap();
+        let apart = (seconds * count) as f64 / (lists() - listed) as f64;
+        let row = format!(
+            "  {count:>4}  {poll:>3}s  {:>8.0}  {busiest:>14}  {:>13}  {apart:>8.0}",
+            all as f64 * 60.0 / seconds as f64,
+            refused().await - refused_before,
+        );
+        drop(daemon);
+        lab.stop().await;
+        row
+    });
+    for row in futures_util::future::join_all(rows).await {
+        println!("{row}");
+    }
 }
 
 async fn cpu() {
