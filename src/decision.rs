@@ -113,8 +113,12 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
             quiet::decide(policy, state, seen)
         }
     };
+    // What changes nothing would be told again at each look.
+    let is_vain =
+        |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;
+    let change = decision.change.filter(|change| !is_vain(change));
     // A time that is over wakes nobody: what is waited for now is a read or a sample.
-    Decision { wake_at: decision.wake_at.filter(|wake_at| *wake_at > seen.at), ..decision }
+    Decision { change, wake_at: decision.wake_at.filter(|wake_at| *wake_at > seen.at), ..decision }
 }
 
 impl Decision {

@@ -57,6 +57,7 @@ pub(super) fn open(
         evidence: reading.clone(),
         accused: accused.clone(),
         live: watch.live.clone(),
+        former: watch.former.clone(),
         tried: Vec::new(),
         requests: Requests::default(),
         setbacks: 0,
@@ -104,6 +105,7 @@ fn is_restartable(policy: &Policy, state: &State, watch: &Watch, capabilities: C
     policy.restart_first.is_some()
         && capabilities.restart != Support::Absent
         && capabilities.targeting != Targeting::PlatformPicks
+        && !watch.was_restarted
         && state.ledger.made_for(&watch.live.id).is_none()
 }
 

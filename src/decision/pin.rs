@@ -45,7 +45,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         // The read before the request was sent says nothing of what became of it.
         Some(Call { status: CallStatus::Backoff { until, .. }, .. }) => *until,
         Some(call) => call.intended_at,
-        None => Moment::default(),
+        None => pin.over_at,
     };
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused => try_again(policy, state, pin, seen),
@@ -125,6 +125,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
         is_answered: false,
         is_seen: false,
         until,
+        over_at: now,
         release: None,
         ..pin.clone()
     });

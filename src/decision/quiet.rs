@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Decision;
+use super::capability::Targeting;
 use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Artifact, Deployment, Observation, Request};
@@ -75,9 +76,10 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
             .value()
             .and_then(|view| view.active.as_ref())
             .is_some_and(|active| active.cause.is_release());
+    let goes_on = is_pinned && !is_answer || is_nobodys_answer(state, seen);
     let situation = match newly_live(policy, state, seen) {
-        // Something else went live, such as a restart or the platform's upkeep, and our pin is still there.
-        Some(next) if is_pinned && !resumed && !is_answer => {
+        // Something else went live, such as a restart or the platform's upkeep, or what we asked for ourselves.
+        Some(next) if goes_on && !resumed => {
             let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
                 return Decision::wait(hold.why, None);
             };
@@ -100,6 +102,21 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         Ledger::note(&mut ledger.settled, (pin.clone(), since));
     }
     Decision::become_state(State { situation, ledger })
+}
+
+/// Whether what is live now says nothing of what a person wants: our own rollback, or one that may be ours, or the same
+/// release once more.
+fn is_nobodys_answer(state: &State, seen: &Observation<'_>) -> bool {
+    let Some(view) = seen.app.value() else { return false };
+    let Some(active) = &view.active else { return false };
+    let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
+        let is_picked = view.capabilities.targeting == Targeting::PlatformPicks
+            && !requests.picked([active].into_iter()).is_empty();
+        seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
+    };
+    active.cause.repeats_release()
+        || state.ledger.made_for(&active.id).is_some()
+        || state.ledger.lost.iter().any(may_be_of)
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
@@ -182,7 +199,9 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         && active.cause.repeats_release()
     {
         // The same release under another id, so its watch goes on.
-        let watch = Watch { live, candidate: active.clone(), ..watch.clone() };
+        let mut former = watch.former.clone();
+        former.push(watch.live.id.clone());
+        let watch = Watch { live, candidate: active.clone(), former, ..watch.clone() };
         return Some(Situation::Watching(watch));
     }
     if !is_candidate(&state.ledger, view, active) {
@@ -195,7 +214,15 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     }
     let bad_before = known.map(|old| bad_before(policy, old, since, seen)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
-    Some(Situation::Watching(Watch { live, candidate: active.clone(), until, bad_before }))
+    let (former, was_restarted) = (Vec::new(), false);
+    Some(Situation::Watching(Watch {
+        live,
+        candidate: active.clone(),
+        until,
+        bad_before,
+        former,
+        was_restarted,
+    }))
 }
 
 /// Whether this is an old answer: a newer deployment was live already.

@@ -48,7 +48,7 @@ pub fn target(
         return Err(Reason::NotValid);
     }
     limits::permit(&policy.limits, &state.ledger, Operator::default(), now)?;
-    let search = Search { accused: live, tried: &[], capabilities: view.capabilities };
+    let search = Search { accused: live, former: &[], tried: &[], capabilities: view.capabilities };
     let Pick::Target(target) = target::pick(&state.ledger, search, Some(history)) else {
         return Err(Reason::NoTarget);
     };

@@ -91,6 +91,12 @@ pub struct Watch {
     pub until: Moment,
     /// The rules that were Bad already when it went live and have not been Good since.
     pub bad_before: BTreeSet<RuleName>,
+    /// The ids that the same release had before the platform, or a restart, deployed it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<DeploymentId>,
+    /// We restarted it already.
+    #[serde(default)]
+    pub was_restarted: bool,
 }
 
 /// Automation is off.
@@ -148,6 +154,9 @@ pub struct SoftPin {
     pub until: Moment,
     /// When the last request for it was lost.
     pub lost_at: Option<Moment>,
+    /// When it was known to be over: what was read before says nothing any more.
+    #[serde(default)]
+    pub over_at: Moment,
     /// The request to end it.
     pub release: Option<Call>,
 }

@@ -32,6 +32,8 @@ pub enum Pick {
 pub struct Search<'a> {
     /// The deployment to go back from.
     pub accused: &'a Deployment,
+    /// The ids that the same release had before.
+    pub former: &'a [DeploymentId],
     /// Targets that were tried and not accepted, and why.
     pub tried: &'a [(DeploymentId, Reason)],
     /// What the platform can do for the app.
@@ -40,19 +42,20 @@ pub struct Search<'a> {
 
 impl<'a> From<&'a Incident> for Search<'a> {
     fn from(incident: &'a Incident) -> Self {
-        let Incident { accused, tried, capabilities, .. } = incident;
-        Self { accused, tried, capabilities: *capabilities }
+        let Incident { accused, former, tried, capabilities, .. } = incident;
+        Self { accused, former, tried, capabilities: *capabilities }
     }
 }
 
 /// Picks the target of a rollback.
 pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>) -> Pick {
-    let Search { accused, tried, capabilities } = search;
+    let Search { accused, former, tried, capabilities } = search;
     if tried.len() >= MOST_TRIED {
         return Pick::None;
     }
     let barred = |candidate: &Deployment| {
         candidate.id == accused.id
+            || former.contains(&candidate.id)
             || candidate.artifact.same_as(&accused.artifact)
             || is_condemned(ledger, &candidate.id, &candidate.artifact)
             || tried.iter().any(|(tried, _)| *tried == candidate.id)
@@ -159,6 +162,7 @@ mod tests {
             evidence: reading,
             accused,
             live,
+            former: Vec::new(),
             tried: Vec::new(),
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,

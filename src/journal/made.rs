@@ -67,6 +67,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         },
         accused: deployment("bad"),
         live: live("bad"),
+        former: Vec::new(),
         tried: Vec::new(),
         requests: Requests {
             before: ["good".into(), "bad".into()].into(),

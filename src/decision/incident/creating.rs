@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::capability::{PinKind, Targeting};
 use super::super::effect::{Answer, Guard, Reason, Rejection};
-use super::super::observation::{Deployment, Observation};
+use super::super::observation::{Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
@@ -96,6 +97,21 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(pin) = &view.pinned {
         return foreign_pin(draft, pin, deadline, seen);
     }
+    if draft.incident.capabilities.targeting == Targeting::PlatformPicks {
+        let all = seen.history.value().into_iter().flatten().chain(&view.active);
+        let picked = draft.incident.requests.picked(all);
+        match (picked.len(), picked.first().map(|made| (*made).clone())) {
+            (1, Some(made)) if refused.is_some() => return refused_but_there(draft, &made, seen),
+            // Whatever it runs, it is what the platform picked: that is held against what was wanted.
+            (1, Some(made)) => return adopt(policy, draft, target, made, seen),
+            (0, _) | (_, None) => {}
+            // A colleague's and ours, and nobody can tell which.
+            _ => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        }
+    }
+    if is_on_its_way(&draft, seen) && seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN {
+        return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
+    }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
     // applied, so the incident yields only when that is settled.
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
@@ -109,6 +125,16 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.stage(Stage::Creating { target, call, deadline });
     }
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+/// Whether something new is under way that may be ours: what it runs may not be told before it is live. A platform that
+/// pins tells by that.
+fn is_on_its_way(draft: &Draft, seen: &Observation<'_>) -> bool {
+    let is_it = |entry: &Deployment| {
+        matches!(entry.phase, Phase::InProgress | Phase::Unknown)
+            && draft.incident.requests.may_have_made(entry)
+    };
+    draft.incident.capabilities.pin != PinKind::Hard && seen.history.value().into_iter().flatten().any(is_it)
 }
 
 /// The platform shows our rollback: goes on as if it had answered.

@@ -67,6 +67,7 @@ impl Draft {
         let accused = &self.incident.accused;
         if active.id == other.id && active.came_after(accused.age_key()) {
             let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
+            self.incident.former.push(accused.id.clone());
             self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
             self.incident.live = live;
             Ledger::note(&mut self.ledger.accused, active.id.clone());
@@ -246,11 +247,17 @@ impl Draft {
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.
             Outcome::Reverted => Situation::Learning { live: Some(live) },
-            // The release stays under the watch it was under.
+            // The release stays under watch.
             Outcome::Restarted => match &self.incident.restartable {
                 Some(watch) => {
-                    let candidate = self.incident.accused.clone();
-                    Situation::Watching(Watch { live, candidate, ..(**watch).clone() })
+                    let (candidate, former) = (self.incident.accused.clone(), self.incident.former.clone());
+                    Situation::Watching(Watch {
+                        live,
+                        candidate,
+                        former,
+                        was_restarted: true,
+                        ..(**watch).clone()
+                    })
                 }
                 None => Situation::Learning { live: Some(live) },
             },

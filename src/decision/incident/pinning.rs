@@ -10,6 +10,7 @@ use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::{Decision, Obstacle, creating, obstacle, validating};
+use crate::clock::Moment;
 
 /// How often it is asked for. The bad release is live meanwhile.
 const MOST_ASKED: u32 = 3;
@@ -35,7 +36,7 @@ fn send(
     mut draft: Draft,
     target: Deployment,
     attempt: u32,
-    deadline: crate::clock::Moment,
+    deadline: Moment,
     seen: &Observation<'_>,
 ) -> Decision {
     let incident = draft.incident.id.clone();
@@ -47,6 +48,7 @@ fn send(
         is_seen: false,
         until: seen.at + LATEST,
         lost_at: None,
+        over_at: Moment::default(),
         release: None,
     });
     let accused = draft.incident.accused.id.clone();
@@ -78,9 +80,12 @@ pub(super) fn answered(
     match answer {
         Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
         Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
-        // The picture is another one: from the start again, with fresh eyes.
+        // A closer look shows that pushes cannot be kept away from this app.
+        Answer::NotSent(Guard::Changed) if !can_pin(seen) => return unprotected(policy, draft, target, seen),
+        // The picture is another one: from the start again, with fresh eyes, after a while.
         Answer::NotSent(Guard::Changed) => {
-            draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+            let call = draft.setback(answer, seen.at).map(|status| Call { attempt: 0, status, ..call });
+            draft.stage(Stage::Validating { target: Some(target), call, deadline });
             return validating::look(policy, draft, seen);
         }
         Answer::Refused { .. } => return unprotected(policy, draft, target, seen),
@@ -96,6 +101,11 @@ pub(super) fn answered(
     look(policy, draft, seen)
 }
 
+/// Whether there is still a pin to ask for, by the read that was made for it.
+fn can_pin(seen: &Observation<'_>) -> bool {
+    seen.app.value().is_none_or(|view| view.capabilities.pin == PinKind::Soft)
+}
+
 /// A request that was surely not applied, and no earlier one either: nothing is owed for it.
 fn forget_unless_older(draft: &mut Draft) {
     let mine = &draft.incident.id;
@@ -104,7 +114,7 @@ fn forget_unless_older(draft: &mut Draft) {
 }
 
 /// Looks what became of it, and asks again.
-pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
+pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
     let Stage::Pinning { target, call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
@@ -119,7 +129,10 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
         CallStatus::Unresolved { since, .. } => {
             let read = seen.app.last.as_ref().filter(|(read_at, _)| *read_at > since);
             match read.map(|(_, view)| view.pushes) {
-                Some(Some(Pushes::Paused)) => return create(policy, draft, target, seen),
+                Some(Some(Pushes::Paused)) => {
+                    resolve(&mut draft, &call);
+                    return create(policy, draft, target, seen);
+                }
                 Some(Some(Pushes::Deploy)) => {}
                 // Not read since, or by a list that does not tell.
                 _ => return draft.done(None, Some(Reason::Blind)),
@@ -130,6 +143,17 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
         return unprotected(policy, draft, target, seen);
     }
     send(draft, target, call.attempt + 1, deadline, seen)
+}
+
+/// A read shows the pause that was asked for. If that was asked for once, nothing can come of it any more.
+fn resolve(draft: &mut Draft, call: &Call) {
+    let mine = &draft.incident.id;
+    if let Some(pin) = draft.ledger.soft_pin.as_mut() {
+        pin.is_seen = true;
+        if pin.incident == *mine && call.attempt == 1 {
+            pin.lost_at = None;
+        }
+    }
 }
 
 /// Nothing keeps pushes away: said, and no reason to leave the bad release live.

@@ -25,7 +25,11 @@ pub(super) fn ask(mut draft: Draft, seen: &Observation<'_>) -> Decision {
     let effect = Effect::Restart { accused: draft.incident.accused.id.clone() };
     let call = draft.owe(effect, 1, seen.at);
     let deadline = seen.at + RESTART_WITHIN;
-    draft.stage(Stage::Restarting { call, made: None, until: None, deadline });
+    let target = match &draft.incident.stage {
+        Stage::Validating { target, .. } => target.clone(),
+        _ => None,
+    };
+    draft.stage(Stage::Restarting { target, call, made: None, until: None, deadline });
     draft.done(None, None)
 }
 
@@ -37,7 +41,7 @@ pub(super) fn answered(
     seen: &Observation<'_>,
     answer: &Answer,
 ) -> Decision {
-    let Stage::Restarting { mut call, deadline, .. } = draft.incident.stage.clone() else {
+    let Stage::Restarting { target, mut call, deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     let made = match answer {
@@ -51,13 +55,14 @@ pub(super) fn answered(
         _ => return go_on(policy, draft, seen),
     };
     call.status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None };
-    draft.stage(Stage::Restarting { call, made, until: None, deadline });
+    draft.stage(Stage::Restarting { target, call, made, until: None, deadline });
     look(policy, draft, seen)
 }
 
 /// Follows it, and looks again once it is over.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Restarting { call, mut made, mut until, deadline } = draft.incident.stage.clone() else {
+    let Stage::Restarting { target, call, mut made, mut until, deadline } = draft.incident.stage.clone()
+    else {
         return draft.done(None, None);
     };
     if seen.operator.paused {
@@ -93,10 +98,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let wake_at = until.unwrap_or(deadline);
     if until.is_none() || seen.at < wake_at {
-        draft.restage(Stage::Restarting { call, made, until, deadline });
+        draft.restage(Stage::Restarting { target, call, made, until, deadline });
         return draft.done(Some(wake_at), None);
     }
     if verdict_of(policy, &draft.incident, seen) == Verdict::Good {
+        // What it was before the restart says little of how it fares now.
+        if let Some(watch) = &mut draft.incident.restartable {
+            watch.until = seen.at + policy.watch;
+        }
         return draft.close(Outcome::Restarted, Reason::Restarted, seen);
     }
     go_on(policy, draft, seen)
@@ -105,7 +114,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 /// The restart changed nothing, or nobody can tell: on to the rollback.
 fn go_on(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
     draft.incident.restartable = None;
-    draft.stage(Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN });
+    let target = match &draft.incident.stage {
+        Stage::Restarting { target, .. } => target.clone(),
+        _ => None,
+    };
+    draft.stage(Stage::Validating { target, call: None, deadline: seen.at + VALIDATE_WITHIN });
     validating::look(policy, draft, seen)
 }
 

@@ -17,6 +17,9 @@ use super::{Decision, creating};
 /// As long as a rollback may take.
 const RETURN_WITHIN: Duration = Duration::from_secs(30 * 60);
 
+/// How old the list of what exists may be when it is asked for.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// How often it is asked for, where that leads nowhere else.
 const MOST_ASKED: u32 = 3;
 
@@ -38,7 +41,10 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         }
         _ => return draft.done(None, None),
     };
-    let Some(history) = seen.history.value() else { return draft.done(None, Some(Reason::Blind)) };
+    // What exists now, or a colleague's rollback of the meantime could not be told from ours.
+    let Some(history) = seen.history.since(seen.at - FRESH) else {
+        return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
+    };
     let accused = draft.incident.accused.clone();
     if draft.incident.capabilities.targeting == Targeting::PlatformPicks {
         // It has to be what the platform will pick.

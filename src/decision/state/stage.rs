@@ -8,7 +8,7 @@ use super::{Live, Watch};
 use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
-use crate::decision::observation::Deployment;
+use crate::decision::observation::{Cause, Deployment};
 use crate::decision::rule::Reading as RuleReading;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -29,6 +29,9 @@ pub struct Incident {
     pub accused: Deployment,
     /// When the accused deployment went live, for us.
     pub live: Live,
+    /// The ids that the accused release had before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<DeploymentId>,
     /// Targets that were tried and not accepted, and why.
     pub tried: Vec<(DeploymentId, Reason)>,
     /// The rollbacks that were asked for, without the requests that were surely not applied.
@@ -89,6 +92,15 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// The rollbacks of which nobody knew before: where the platform picks, one of them is ours, whatever it runs.
+    pub fn picked<'a>(&'a self, entries: impl Iterator<Item = &'a Deployment>) -> Vec<&'a Deployment> {
+        let is_new = |entry: &&Deployment| entry.cause == Cause::Rollback && !self.before.contains(&entry.id);
+        let mut new: Vec<&Deployment> = entries.filter(is_new).collect();
+        new.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.dedup_by(|a, b| a.id == b.id);
+        new
+    }
+
     /// What `entry` goes back to, if one of these requests can have made it: it did not exist before and repeats the
     /// target. Where the platform does not say what it repeats, it has to run what the target runs.
     pub fn made(&self, entry: &Deployment) -> Option<&Deployment> {
@@ -140,6 +152,9 @@ pub enum Stage {
     },
     /// A restart of the accused deployment is tried before anything else.
     Restarting {
+        /// What is to be gone back to if that does not help, where it is chosen already: a person may have said yes to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<Deployment>,
         /// The request.
         call: Call,
         /// The deployment that does it, once that is known.
