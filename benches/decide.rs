@@ -29,6 +29,8 @@ fn main() {
         candidate: deployment(),
         until: Moment::from_millis(1_800_000),
         bad_before: Default::default(),
+        former: Vec::new(),
+        was_restarted: false,
     };
     let steady = State { situation: Situation::Steady { live }, ..State::default() };
     let watching = State { situation: Situation::Watching(watch), ..State::default() };

@@ -1,5 +1,6 @@
 //! Prunes the journal, tries it again after it failed, and shows the slowest loop.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::Shell;
 use super::backend::ShellBackend;
 use crate::clock::Moment;
-use crate::decision::state::{Outcome, Situation, State};
+use crate::decision::state::{Situation, State};
+use crate::ids::IncidentId;
 use crate::journal::IncidentQuery;
 
 /// How often the journal's health is looked at.
@@ -70,32 +72,39 @@ async fn prune(shell: &Shell, retention: Duration) {
     }
 }
 
-/// Names the incidents and holds that nobody follows any more, since their app left the configuration while rearguard was
-/// down: what they pinned stays pinned until a person settles it.
+/// Names what nobody follows any more, since its app left the configuration while rearguard was down: what was pinned
+/// or paused stays so until a person settles it, or the app is configured again.
 async fn name_orphans(backend: &ShellBackend) -> bool {
     let query = IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() };
     let journal = &backend.shell.journal;
     // A journal that cannot be read now says so in every app's own words.
     let Ok(incidents) = journal.incidents(query).await else { return false };
     let apps = backend.apps.borrow().clone();
-    for incident in incidents.iter().filter(|incident| !apps.tasks.contains_key(&incident.app_id)) {
-        let (app, id) = (&incident.app, &incident.app_id);
-        let what = match incident.outcome {
-            None => "an open incident",
-            Some(Outcome::Held) => {
-                let Ok((state, _)) = journal.load(id).await else { return false };
-                let is_held = |state: &State| matches!(&state.situation, Situation::Held(hold) if hold.incident == incident.id && hold.pin.is_some());
-                if !state.as_ref().is_some_and(is_held) {
-                    continue;
-                }
-                "a held pin"
-            }
-            Some(_) => continue,
-        };
-        let rollback = incident.rollback_deployment.as_ref().map_or("none", |rollback| rollback.as_str());
-        tracing::error!(%app, %id, incident = %incident.id, rollback, "{what} of an app that is not configured");
+    let mut looked_at = BTreeSet::new();
+    for newest in incidents.iter().filter(|incident| !apps.tasks.contains_key(&incident.app_id)) {
+        let (app, id) = (&newest.app, &newest.app_id);
+        if !looked_at.insert(id) {
+            continue;
+        }
+        let Ok((state, _)) = journal.load(id).await else { return false };
+        let Some((what, incident)) = state.as_ref().and_then(left_behind) else { continue };
+        let record = incidents.iter().find(|record| record.id == *incident);
+        let rollback = record.and_then(|record| record.rollback_deployment.as_ref());
+        let rollback = rollback.map_or("none", |rollback| rollback.as_str());
+        tracing::error!(%app, %id, %incident, rollback, "{what} of an app that is not configured");
     }
     true
+}
+
+/// What somebody has to see to, and the incident that it is of.
+fn left_behind(state: &State) -> Option<(&'static str, &IncidentId)> {
+    match &state.situation {
+        Situation::Incident(incident) => return Some(("an open incident", &incident.id)),
+        Situation::Held(hold) if hold.pin.is_some() => return Some(("a held pin", &hold.incident)),
+        _ => {}
+    }
+    let paused = state.ledger.soft_pin.as_ref().filter(|pin| pin.is_there());
+    paused.map(|pin| ("a pause of pushes", &pin.incident))
 }
 
 #[cfg(test)]

@@ -100,7 +100,14 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     if !fits {
         return Err(Unsent::By(Guard::Changed));
     }
-    if !matches!(order.effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
+    let brings_to_its_end = matches!(
+        order.effect,
+        Effect::Unpin
+            | Effect::Commit { .. }
+            | Effect::Revert { .. }
+            | Effect::CreateRollback { is_return: true, .. }
+    );
+    if !brings_to_its_end {
         match order.fleet.want(&order.id).await {
             Some(Permit::Granted) => {}
             Some(Permit::Storm) => return Err(Unsent::By(Guard::Storm)),
@@ -159,7 +166,7 @@ async fn send(order: &Order, done: &mut Performed) -> Answer {
             note(done, "restart", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Restarted(got.value))
         }
-        Effect::CreateRollback { accused, target, code } => {
+        Effect::CreateRollback { accused, target, code, .. } => {
             let got = platform.create_rollback(app, Goal { accused, target, code }).await;
             note(done, "create_rollback", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Created(got.value))

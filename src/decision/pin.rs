@@ -125,7 +125,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
         is_answered: false,
         is_seen: false,
         until,
-        over_at: now,
+        over_at: now + Duration::from_millis(1),
         release: None,
         ..pin.clone()
     });

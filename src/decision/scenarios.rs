@@ -11,6 +11,7 @@ mod course;
 mod explore;
 mod held;
 mod people;
+mod picked;
 mod picks;
 mod refusals;
 mod restarts;

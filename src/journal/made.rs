@@ -87,7 +87,12 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
 }
 
 pub(crate) fn rollback() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
+    Effect::CreateRollback {
+        accused: "bad".into(),
+        target: "good".into(),
+        code: Vec::new(),
+        is_return: false,
+    }
 }
 
 /// What the platform calls the app of that name.

@@ -65,11 +65,14 @@ impl App {
         }
         let live = view.active.as_ref();
         // What became of our own is told by its incident.
-        let failed: Vec<&Deployment> = since(entries, live)
+        let since = since(entries, live);
+        let failed: Vec<&Deployment> = since
+            .iter()
+            .copied()
             .filter(|entry| entry.phase == Phase::Error && state.ledger.made_for(&entry.id).is_none())
             .collect();
         let newest =
-            entries.first().filter(|newest| failed.first().is_some_and(|failed| failed.id == newest.id));
+            since.first().filter(|newest| failed.first().is_some_and(|failed| failed.id == newest.id));
         self.failed.newest = newest.map(|entry| entry.id.clone());
         let live = live.map_or("nothing", |live| live.id.as_str());
         for entry in failed.into_iter().rev() {
@@ -89,13 +92,14 @@ impl App {
     }
 }
 
-/// The deployments that came after the live one; `entries` are newest first.
-fn since<'a>(
-    entries: &'a [Deployment],
-    live: Option<&'a Deployment>,
-) -> impl Iterator<Item = &'a Deployment> {
-    let is_later = move |entry: &&Deployment| {
-        live.is_none_or(|live| entry.id != live.id && entry.came_after(live.age_key()))
+/// The deployments that came after the live one, by their dates, and where there are none by the platform's order, which
+/// is newest first.
+fn since<'a>(entries: &'a [Deployment], live: Option<&'a Deployment>) -> Vec<&'a Deployment> {
+    let place = live.and_then(|live| entries.iter().position(|entry| entry.id == live.id));
+    let is_later = |(at, entry): &(usize, &Deployment)| match live {
+        Some(live) if entry.created_ms != 0 && live.created_ms != 0 => entry.created_ms > live.created_ms,
+        Some(_) => place.is_none_or(|place| *at < place),
+        None => true,
     };
-    entries.iter().take_while(is_later)
+    entries.iter().enumerate().filter(is_later).map(|(_, entry)| entry).collect()
 }

@@ -153,7 +153,12 @@ fn validate() -> Effect {
 }
 
 fn create() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
+    Effect::CreateRollback {
+        accused: "bad".into(),
+        target: "good".into(),
+        code: Vec::new(),
+        is_return: false,
+    }
 }
 
 fn pin() -> Effect {
@@ -165,8 +170,13 @@ fn restart() -> Effect {
 }
 
 /// Every call there is.
-fn every() -> [Effect; 7] {
-    [validate(), pin(), Effect::Unpin, restart(), create(), commit(), revert()]
+fn every() -> [Effect; 8] {
+    [validate(), pin(), Effect::Unpin, restart(), create(), going_back(), commit(), revert()]
+}
+
+/// Where there is no revert.
+fn going_back() -> Effect {
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new(), is_return: true }
 }
 
 fn commit() -> Effect {
@@ -353,7 +363,8 @@ async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
     for effect in every() {
         let scene = Scene { most: 0, ..Scene::new() };
         let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
-        if matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
+        let is_return = matches!(effect, Effect::CreateRollback { is_return: true, .. });
+        if is_return || matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
             assert_eq!(sent, [effect.word()]);
         } else {
             assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Storm), vec![]));

@@ -10,7 +10,7 @@ use crate::decision::policy::{Mode, OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 
 /// The platform picks, pushes can be paused, and nothing else is there.
-const PICKS: Capabilities = Capabilities {
+pub(super) const PICKS: Capabilities = Capabilities {
     targeting: Targeting::PlatformPicks,
     pin: PinKind::Soft,
     pin_is_readable: false,
@@ -23,7 +23,7 @@ const PICKS: Capabilities = Capabilities {
     signals: Signals::of(&[]),
 };
 /// The target is named by what it runs, and nothing pins.
-const BY_CODE: Capabilities = Capabilities {
+pub(super) const BY_CODE: Capabilities = Capabilities {
     targeting: Targeting::ByCode,
     pin: PinKind::Absent,
     resend_is_safe: true,
@@ -31,7 +31,7 @@ const BY_CODE: Capabilities = Capabilities {
     ..PICKS
 };
 
-fn accepting() -> Policy {
+pub(super) fn accepting() -> Policy {
     Policy { accept_platform_choice: true, ..policy() }
 }
 
@@ -47,14 +47,14 @@ fn steady(policy: Policy, capabilities: Capabilities) -> World {
     world
 }
 
-fn with_bad_release(policy: Policy, capabilities: Capabilities) -> World {
+pub(super) fn with_bad_release(policy: Policy, capabilities: Capabilities) -> World {
     let mut world = steady(policy, capabilities);
     world.release_bad();
     world
 }
 
 /// What rearguard changed on the platform.
-fn changes(world: &World) -> Vec<&'static str> {
+pub(super) fn changes(world: &World) -> Vec<&'static str> {
     let ours = world.platform.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard);
     ours.map(|(_, _, write)| match write {
         Write::Rollback { .. } => "rollback",
@@ -68,7 +68,7 @@ fn changes(world: &World) -> Vec<&'static str> {
 }
 
 /// Runs on until pushes are nothing of ours any more.
-fn run_until_let_go(world: &mut World) {
+pub(super) fn run_until_let_go(world: &mut World) {
     world.run_until(|world| world.state.ledger.soft_pin.is_none());
 }
 

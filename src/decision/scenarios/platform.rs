@@ -40,6 +40,8 @@ pub(in crate::decision) struct Platform {
     pub(super) says_cloned_from: bool,
     /// Deployments say what code they run.
     pub(super) says_code: bool,
+    /// And not before they are live.
+    pub(super) says_code_late: bool,
     /// Restarts are told as such.
     pub(super) says_restart: bool,
     /// The app says how long its live deployment has been live.
@@ -76,6 +78,7 @@ impl Platform {
             ledger: Vec::new(),
             says_cloned_from: true,
             says_code: true,
+            says_code_late: false,
             says_restart: true,
             says_age: true,
             says_created: true,
@@ -196,6 +199,14 @@ impl Platform {
         self.ledger.iter().any(|(_, _, write)| matches!(write, Write::Restart { made } if made == id))
     }
 
+    /// What is live is deployed again by the platform itself, and is live at once.
+    pub(super) fn upkeep(&mut self, at: Moment) -> DeploymentId {
+        let live = self.active.clone();
+        let made = self.make(Cause::Platform, Some(&live), at);
+        self.finish(&made, Phase::Active, at);
+        made
+    }
+
     pub(super) fn set_pushes(&mut self, who: Who, pushes: Pushes, at: Moment) {
         self.pushes = Some(pushes);
         self.ledger.push((at, who, Write::Pushes(pushes)));
@@ -248,7 +259,12 @@ impl Platform {
     }
 
     fn shown(&self, entry: Deployment) -> Deployment {
-        Deployment { created_ms: if self.says_created { entry.created_ms } else { 0 }, ..entry }
+        let mut shown =
+            Deployment { created_ms: if self.says_created { entry.created_ms } else { 0 }, ..entry };
+        if self.says_code_late && shown.phase == Phase::InProgress {
+            shown.artifact.code.clear();
+        }
+        shown
     }
 
     /// The list's first page, as many as the adapter asks for, in no particular order.

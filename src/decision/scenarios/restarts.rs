@@ -229,3 +229,70 @@ fn a_process_that_dies_during_a_restart_goes_on_with_it() {
     assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
     assert_eq!(world.count("restart"), 1);
 }
+
+#[test]
+fn a_release_that_the_platform_deployed_again_is_not_gone_back_to_under_its_old_id() {
+    for by_restart in [true, false] {
+        let policy = if by_restart { restarting() } else { super::world::policy() };
+        let mut world = World::steady(policy);
+        // Nobody says what runs, and nothing was seen to be good.
+        world.platform.says_code = false;
+        world.state.ledger.good.clear();
+        let bad = world.release();
+        if by_restart {
+            stays_bad(&mut world);
+        } else {
+            world.run(secs(6));
+            let again = world.platform.upkeep(world.at);
+            world.bad.insert(again);
+        }
+        world.bad.insert(bad.clone());
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        let target = world.closed[0].incident.stage.target().cloned();
+        assert!(target.is_some() && target != Some(bad), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn the_platform_s_upkeep_of_a_release_that_was_restarted_earns_it_no_second_restart() {
+    let mut world = World::with_bad_release(restarting());
+    heals(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted));
+    world.run(minutes(1));
+    let again = world.platform.upkeep(world.at);
+    world.run(secs(10));
+    world.bad.insert(again);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+}
+
+#[test]
+fn what_a_restart_healed_has_a_whole_watch_before_it_is_good() {
+    let mut world = World::steady(restarting());
+    let release = world.release();
+    // Nearly all of its watch is over.
+    world.run(world.policy.watch - minutes(1));
+    world.bad.insert(release);
+    heals(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+    world.run(world.policy.watch - minutes(1));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    world.run(minutes(2));
+    assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+}
+
+#[test]
+fn a_yes_is_for_the_target_that_was_named_also_after_a_restart() {
+    let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..restarting() });
+    stays_bad(&mut world);
+    world.run_to_stage("awaiting_approval");
+    let named = world.state.incident().and_then(|incident| incident.stage.target().cloned());
+    world.ask(Request::Approve);
+    world.run_to_stage("restarting");
+    // Another one would be picked now.
+    world.state.ledger.good.clear();
+    let other = world.platform.deployments[0].clone();
+    world.state.ledger.good.push(other);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.stage.target().cloned(), named);
+}

@@ -392,9 +392,13 @@ impl World {
                 }
                 self.wake_at = decision.wake_at;
                 if decision.look && !looked {
-                    // As the shell does: a look at the app, and once more round.
+                    // As the shell does: a look at the app, with its deployments in an incident, and once more round.
                     looked = true;
-                    self.look();
+                    if self.state.incident().is_some() {
+                        self.read()
+                    } else {
+                        self.look()
+                    }
                     continue;
                 }
                 return;

@@ -78,7 +78,8 @@ impl Incident {
             Targeting::ByCode => target.artifact.code.clone(),
             Targeting::ById | Targeting::PlatformPicks => Vec::new(),
         };
-        Effect::CreateRollback { accused: from, target: target.id.clone(), code }
+        let is_return = from != self.accused.id;
+        Effect::CreateRollback { accused: from, target: target.id.clone(), code, is_return }
     }
 }
 
