@@ -44,6 +44,8 @@ pub(in crate::decision) struct Platform {
     pub(super) says_code_late: bool,
     /// Restarts are told as such.
     pub(super) says_restart: bool,
+    /// So are rollbacks.
+    pub(super) says_rollback: bool,
     /// The app says how long its live deployment has been live.
     pub(super) says_age: bool,
     /// Deployments say when they were created.
@@ -80,6 +82,7 @@ impl Platform {
             says_code: true,
             says_code_late: false,
             says_restart: true,
+            says_rollback: true,
             says_age: true,
             says_created: true,
             refuses_when_pinned: true,
@@ -153,8 +156,7 @@ impl Platform {
 
     /// The rollback that is under way, if it is one.
     pub(super) fn rollback_under_way(&self) -> Option<DeploymentId> {
-        let id = self.in_progress.clone()?;
-        (self.get(&id)?.cause == Cause::Rollback).then_some(id)
+        self.in_progress.clone().filter(|id| self.get(id).is_some_and(|entry| self.is_asked_for(entry)))
     }
 
     pub(super) fn rollback(
@@ -171,7 +173,8 @@ impl Platform {
             Targeting::PlatformPicks => self.picked(),
             Targeting::ById | Targeting::ByCode => target.clone(),
         };
-        let made = self.make(Cause::Rollback, Some(&picked), at);
+        let cause = if self.says_rollback { Cause::Rollback } else { Cause::Release };
+        let made = self.make(cause, Some(&picked), at);
         if self.capabilities.pin == PinKind::Hard {
             self.pinned = Some(made.clone());
         }
@@ -194,9 +197,14 @@ impl Platform {
         self.get(&made).cloned().expect("just made")
     }
 
-    /// Whether a restart made it, whatever it is told as.
-    pub(super) fn is_restart(&self, id: &DeploymentId) -> bool {
-        self.ledger.iter().any(|(_, _, write)| matches!(write, Write::Restart { made } if made == id))
+    /// Whether a rollback, a revert or a restart made it, whatever it is told as.
+    pub(super) fn is_asked_for(&self, entry: &Deployment) -> bool {
+        let made_it = |write: &Write| match write {
+            Write::Restart { made } | Write::Rollback { made, .. } => *made == entry.id,
+            _ => false,
+        };
+        matches!(entry.cause, Cause::Rollback | Cause::Revert)
+            || self.ledger.iter().any(|(_, _, write)| made_it(write))
     }
 
     /// What is live is deployed again by the platform itself, and is live at once.

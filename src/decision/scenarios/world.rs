@@ -275,7 +275,7 @@ impl World {
         if let Some(after) = self.roll_out
             && let Some(id) = self.platform.in_progress.clone()
             && let Some(entry) = self.platform.get(&id)
-            && (matches!(entry.cause, Cause::Rollback | Cause::Revert) || self.platform.is_restart(&id))
+            && self.platform.is_asked_for(entry)
             && self.at.as_millis() + 3_600_000 - entry.created_ms
                 >= i64::try_from(after.as_millis()).expect("a short time")
         {

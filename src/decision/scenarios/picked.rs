@@ -1,0 +1,154 @@
+//! What a platform picked by itself: found when its answer was lost, and held until a person has acted.
+
+use super::calls::{APPLIED, LOST};
+use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
+use super::platform::Who;
+use super::world::{Reply, World, minutes, policy, secs};
+use crate::decision::capability::{Capabilities, PinKind, Pushes};
+use crate::decision::effect::{Guard, Reason};
+use crate::decision::observation::{ReadFault, Reading, Request};
+use crate::decision::policy::OnUnhealthy;
+use crate::decision::state::Outcome;
+
+/// Nothing keeps pushes away either.
+const UNPINNED: Capabilities = Capabilities { pin: PinKind::Absent, ..PICKS };
+
+fn picks_the_oldest(world: &mut World) {
+    world.platform.picks = Some(world.platform.deployments[0].id.clone());
+}
+
+#[test]
+fn what_came_back_instead_is_held_until_a_person_has_acted_whatever_goes_live_by_itself() {
+    for capabilities in [PICKS, UNPINNED] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        picks_the_oldest(&mut world);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+        let made = world.platform.rollback_under_way();
+        world.run(minutes(10));
+        assert_eq!((Some(&world.platform.active), world.state.word()), (made.as_ref(), "held"));
+        // The platform's upkeep is nobody's answer.
+        world.platform.upkeep(world.at);
+        world.run(minutes(10));
+        assert_eq!(world.state.word(), "held", "{}", world.transcript());
+        // A release is.
+        world.release();
+        world.run(minutes(1));
+        assert_ne!(world.state.word(), "held", "{}", world.transcript());
+        // And so is a word.
+        let mut world = with_bad_release(accepting(), capabilities);
+        picks_the_oldest(&mut world);
+        world.run_to_close();
+        world.run(minutes(10));
+        world.ask(Request::Resume);
+        world.run(secs(10));
+        assert_ne!(world.state.word(), "held", "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_lost_rollback_that_the_platform_led_elsewhere_is_found_and_told_as_such() {
+    for capabilities in [PICKS, UNPINNED] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        picks_the_oldest(&mut world);
+        world.reply("create_rollback", APPLIED);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+        assert!(!world.transcript().contains("no trace"), "{}", world.transcript());
+        world.run(minutes(10));
+        assert_eq!((world.state.word(), world.count("create_rollback")), ("held", 1));
+    }
+}
+
+#[test]
+fn two_rollbacks_of_which_one_is_a_colleague_s_are_a_person_s_to_settle() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    picks_the_oldest(&mut world);
+    world.reply("create_rollback", APPLIED);
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+    world.platform.rollback(Who::Person, &target, at, at);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    assert!(!world.transcript().contains("applied after all"), "{}", world.transcript());
+    assert_eq!(world.count("create_rollback"), 1);
+}
+
+#[test]
+fn a_lost_rollback_that_hides_what_it_runs_until_it_is_live_is_waited_for() {
+    for capabilities in [UNPINNED, BY_CODE] {
+        for says_rollback in [true, false] {
+            let mut world = with_bad_release(accepting(), capabilities);
+            (world.platform.says_code_late, world.platform.says_rollback) = (true, says_rollback);
+            world.roll_out = Some(world.policy.reconcile + minutes(2));
+            world.reply("create_rollback", APPLIED);
+            let end = world.run_to_close();
+            assert_eq!(end, (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+            assert_eq!((changes(&world), world.count("create_rollback")), (vec!["rollback"], 1));
+        }
+    }
+}
+
+#[test]
+fn a_soak_that_has_to_be_undone_and_cannot_yet_is_told_once() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.run_to_stage("soaking");
+    world.bad.insert(world.platform.active.clone());
+    // A process that has just begun, and cannot read what exists.
+    (world.history, world.fault) = (Reading::never(), Some(ReadFault::Unreachable));
+    world.run(minutes(5));
+    assert_eq!((world.stage(), world.waiting), ("soaking", Some(Reason::Blind)), "{}", world.transcript());
+    world.fault = None;
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(world.transcript().matches("the soak is over").count(), 1, "{}", world.transcript());
+    assert_eq!(changes(&world), ["rollback", "rollback"]);
+}
+
+#[test]
+fn a_pause_that_was_found_is_not_looked_for_any_more() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run_until(|world| world.count("unpin") == 1);
+    // Whoever pauses pushes then means it.
+    world.run(minutes(2));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    world.run(minutes(90));
+    assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"]);
+}
+
+#[test]
+fn a_read_from_before_pushes_were_let_go_lets_nothing_go_again() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", LOST);
+    world.reply("pin", APPLIED);
+    world.run_to_close();
+    world.run_until(|world| world.count("unpin") == 1);
+    world.run(minutes(5));
+    assert_eq!(world.count("unpin"), 1, "{}", world.transcript());
+}
+
+#[test]
+fn an_app_of_which_a_closer_look_shows_that_it_cannot_be_pinned_is_rolled_back_without() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", Reply::Guarded(Guard::Changed));
+    world.run_until(|world| world.count("pin") == 1);
+    // From here on every read of the app shows it.
+    world.platform.capabilities = UNPINNED;
+    world.platform.pushes = None;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(changes(&world), ["rollback"]);
+    assert!(world.count("pin") == 2 && world.transcript().contains("pushes could not be kept"));
+}
+
+#[test]
+fn a_picture_that_keeps_changing_is_looked_at_less_and_less_often() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    for _ in 0..100 {
+        world.reply("pin", Reply::Guarded(Guard::Changed));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Blind), "{}", world.transcript());
+    assert!((3..60).contains(&world.count("pin")), "{}", world.count("pin"));
+    assert!(changes(&world).is_empty());
+}
