@@ -109,8 +109,15 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             _ => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
         }
     }
-    if is_on_its_way(&draft, seen) && seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN {
-        return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
+    if refused.is_none()
+        && let Some(phase) = perhaps_ours(&draft, seen)
+    {
+        let is_under_way = matches!(phase, Phase::InProgress | Phase::Unknown);
+        if is_under_way && seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN {
+            return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
+        }
+        // It failed, or will never say what it is: another one would be the second for this release.
+        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
     // applied, so the incident yields only when that is settled.
@@ -127,14 +134,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
 
-/// Whether something new is under way that may be ours: what it runs may not be told before it is live. A platform that
-/// pins tells by that.
-fn is_on_its_way(draft: &Draft, seen: &Observation<'_>) -> bool {
-    let is_it = |entry: &Deployment| {
-        matches!(entry.phase, Phase::InProgress | Phase::Unknown)
-            && draft.incident.requests.may_have_made(entry)
-    };
-    draft.incident.capabilities.pin != PinKind::Hard && seen.history.value().into_iter().flatten().any(is_it)
+/// Where something new stands that may be ours, since nothing speaks against it: what it runs may not be told before it
+/// is live. A platform that pins tells by that.
+fn perhaps_ours(draft: &Draft, seen: &Observation<'_>) -> Option<Phase> {
+    let mut new = seen.history.value().into_iter().flatten();
+    let found = new.find(|entry| draft.incident.requests.may_have_made(entry));
+    found.filter(|_| draft.incident.capabilities.pin != PinKind::Hard).map(|entry| entry.phase)
 }
 
 /// The platform shows our rollback: goes on as if it had answered.

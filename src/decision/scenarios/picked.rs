@@ -6,7 +6,7 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::{Guard, Reason};
-use crate::decision::observation::{ReadFault, Reading, Request};
+use crate::decision::observation::{Phase, ReadFault, Reading, Request};
 use crate::decision::policy::OnUnhealthy;
 use crate::decision::state::Outcome;
 
@@ -84,6 +84,21 @@ fn a_lost_rollback_that_hides_what_it_runs_until_it_is_live_is_waited_for() {
             assert_eq!((changes(&world), world.count("create_rollback")), (vec!["rollback"], 1));
         }
     }
+}
+
+#[test]
+fn a_lost_rollback_that_failed_before_it_said_what_it_runs_is_not_asked_for_again() {
+    let mut world = with_bad_release(accepting(), BY_CODE);
+    (world.platform.says_code_late, world.platform.says_rollback) = (true, false);
+    world.roll_out = None;
+    world.reply("create_rollback", APPLIED);
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    world.run(minutes(5));
+    assert_eq!(world.waiting, Some(Reason::InProgress), "{}", world.transcript());
+    let (made, at) = (world.platform.rollback_under_way().expect("under way"), world.at);
+    world.platform.finish(&made, Phase::Error, at);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    assert_eq!(world.count("create_rollback"), 1);
 }
 
 #[test]

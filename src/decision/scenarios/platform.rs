@@ -269,7 +269,7 @@ impl Platform {
     fn shown(&self, entry: Deployment) -> Deployment {
         let mut shown =
             Deployment { created_ms: if self.says_created { entry.created_ms } else { 0 }, ..entry };
-        if self.says_code_late && shown.phase == Phase::InProgress {
+        if self.says_code_late && shown.phase != Phase::Active && !shown.complete {
             shown.artifact.code.clear();
         }
         shown
