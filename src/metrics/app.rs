@@ -58,6 +58,7 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Hold, Reason::SoakUnknown),
     (Verb::Hold, Reason::ApprovalExpired),
     (Verb::Hold, Reason::ObserveMode),
+    (Verb::Hold, Reason::Blind),
     (Verb::Yield, Reason::Superseded),
     (Verb::Yield, Reason::ForeignPin),
 ];
