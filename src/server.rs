@@ -176,7 +176,8 @@ pub struct RollbackStatus {
     pub warnings: Vec<String>,
     /// Who checked it: `platform`, or `rearguard` where the platform has no dry run.
     pub checked_by: Option<String>,
-    /// How long a rollback took that the platform still shows, the middle one of them.
+    /// How long a rollback took that the platform still shows, the middle one of them; where it is an ordinary
+    /// deployment, how long those took.
     pub expected_seconds: Option<f64>,
     /// When the platform was asked.
     pub asked_at: Option<Timestamp>,

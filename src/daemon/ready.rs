@@ -79,7 +79,7 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         obstacle: None,
         warnings: Vec::new(),
         by: view.capabilities.validate,
-        expected: readiness::expected_ms(&history).map(Duration::from_millis),
+        expected: readiness::expected_ms(&history, view.capabilities).map(Duration::from_millis),
     };
     let target = match readiness::target(&config.policy, &state, &view, &history, clock.now()) {
         Ok(target) => target,

@@ -1,6 +1,7 @@
 //! Readiness to roll back, asked in quiet times: if the live deployment had to go now, to what, and what would be in
 //! the way? The same choice and the same bars as in an incident, and nothing is decided by it.
 
+use super::capability::{Capabilities, Support, Targeting};
 use super::effect::{Reason, Validation};
 use super::incident::accept;
 use super::limits;
@@ -65,10 +66,16 @@ pub fn verdict(policy: &Policy, validation: &Validation) -> Result<(), (Reason, 
 }
 
 /// How long a rollback is expected to take, in milliseconds: as long as half of the app's earlier ones did at most.
-pub fn expected_ms(history: &[Deployment]) -> Option<u64> {
+///
+/// Where we name what is gone back to and the platform has no rollback of its own, as for an app made from an image and
+/// for a static site on Sevalla, none of an app's deployments says that it is one: what brings back the target is an
+/// ordinary deployment. There all of them count.
+pub fn expected_ms(history: &[Deployment], capabilities: Capabilities) -> Option<u64> {
+    let is_told =
+        capabilities.targeting == Targeting::PlatformPicks || capabilities.revert == Support::Native;
     let mut took: Vec<u64> = history
         .iter()
-        .filter(|entry| entry.cause == Cause::Rollback)
+        .filter(|entry| !is_told || entry.cause == Cause::Rollback)
         .filter_map(|entry| entry.took_ms)
         .collect();
     took.sort_unstable();
@@ -78,7 +85,6 @@ pub fn expected_ms(history: &[Deployment]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::capability::{Capabilities, Targeting};
     use crate::decision::observation::{Artifact, Phase};
     use crate::decision::scenarios::policy;
 
@@ -160,7 +166,15 @@ mod tests {
         let release = Deployment { took_ms: Some(1), ..deployment("d", 1, Phase::Superseded) };
         let history =
             [rollback(Some(90)), release.clone(), rollback(None), rollback(Some(100)), rollback(Some(9_000))];
-        assert_eq!(expected_ms(&history), Some(100));
-        assert_eq!(expected_ms(&[release]), None);
+        assert_eq!(expected_ms(&history, Capabilities::default()), Some(100));
+        assert_eq!(expected_ms(std::slice::from_ref(&release), Capabilities::default()), None);
+        // Where a rollback is an ordinary deployment, each deployment tells how long it takes.
+        let emulated = Capabilities { revert: Support::Emulated, ..Capabilities::default() };
+        for targeting in [Targeting::ByCode, Targeting::ById] {
+            let named = Capabilities { targeting, ..emulated };
+            assert_eq!(expected_ms(std::slice::from_ref(&release), named), Some(1));
+        }
+        let picked = Capabilities { targeting: Targeting::PlatformPicks, ..emulated };
+        assert_eq!(expected_ms(&[release], picked), None, "the platform says which ones were rollbacks");
     }
 }
