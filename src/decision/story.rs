@@ -12,6 +12,10 @@ use super::rule::Reading;
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
 
+/// Why an app is not rolled back where the platform picks what it goes back to.
+pub const UNARMED: &str = "the platform picks what it goes back to, and may pick the bad release when asked twice; \
+                           accept_platform_choice: true lets rearguard act all the same";
+
 /// One thing that happened in an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -176,11 +180,7 @@ impl Event {
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 format!("{}{again}", intention(call, *pin))
             }
-            Self::Unarmed => {
-                "the platform picks what it goes back to, and may pick the bad release when asked twice; \
-                              accept_platform_choice: true lets rearguard act all the same"
-                    .to_owned()
-            }
+            Self::Unarmed => UNARMED.to_owned(),
             Self::RestartSkipped => {
                 "no restart is tried: the platform would take what was restarted for what to go back to"
                     .to_owned()
