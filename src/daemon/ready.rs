@@ -12,16 +12,11 @@ use crate::decision::observation::{AppView, Deployment};
 use crate::decision::readiness;
 use crate::decision::state::State;
 use crate::ids::DeploymentId;
+use crate::platform::pace::between_questions;
 use crate::platform::{Budget, Goal, Platform, PlatformError};
 
-/// The share of an account's rate limit that goes to these questions at most: a quarter. The poll has its own.
-const SHARE: u32 = 4;
 /// An answer counts for so many rounds of questions: one of them may fail.
 const ROUNDS: u32 = 2;
-/// The requests of a question: the app's deployments, and the dry run, which is four where it is made of reads.
-fn requests(validate: Support) -> u32 {
-    if validate == Support::Native { 2 } else { 5 }
-}
 
 /// What was found out, and of which deployment.
 #[derive(Clone, Debug)]
@@ -54,9 +49,8 @@ pub(super) struct Turns(Mutex<Moment>);
 impl Turns {
     /// The next turn that is free, from `now` on.
     pub(super) fn next(&self, now: Moment, budget: Budget, validate: Support) -> Moment {
-        let gap = budget
-            .limit
-            .map_or(Duration::ZERO, |limit| budget.window * requests(validate) / (limit / SHARE).max(1));
+        let gap =
+            budget.limit.map_or(Duration::ZERO, |limit| between_questions(limit, budget.window, validate));
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*free).max(now);
         *free = turn + gap;
