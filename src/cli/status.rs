@@ -88,12 +88,12 @@ fn is_calm(app: &AppStatus) -> bool {
 fn is_told(app: &AppStatus, rollback: &RollbackStatus) -> bool {
     match rollback.reason.as_deref() {
         _ if app.state == "held" => false,
+        // What is in the way then is part of the incident.
+        Some(_) if app.state == "incident" => false,
         Some("observe_mode" | "paused" | "storm") => false,
         Some("denied") => app.platform_fault.is_none(),
-        // An answer that was not renewed, in quiet times.
-        Some("blind") => {
-            rollback.asked_at.is_some() && app.platform_fault.is_none() && app.state != "incident"
-        }
+        // An answer that was not renewed.
+        Some("blind") => rollback.asked_at.is_some() && app.platform_fault.is_none(),
         _ => true,
     }
 }

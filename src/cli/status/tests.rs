@@ -276,6 +276,7 @@ fn what_is_said_already_is_not_said_again_as_a_readiness() {
         assert!(!is_said(&unready(reason, None)), "{reason}");
     }
     assert!(!is_said(&AppStatus { state: "held".to_owned(), ..unready("soak_unknown", None) }));
+    assert!(!is_said(&AppStatus { state: "incident".to_owned(), ..unready("in_progress", None) }));
     let denied = AppStatus { platform_fault: Some("denied".to_owned()), ..unready("denied", None) };
     assert!(!is_said(&denied));
     assert!(is_said(&AppStatus { platform_fault: None, ..denied }), "a call was refused, and reads are not");
