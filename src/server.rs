@@ -5,7 +5,7 @@
 //! | `GET /` | where things are, for people |
 //! | `GET /metrics` | Prometheus text 0.0.4 |
 //! | `GET /live`, `/ready` | `200 ok`, or 503 and one line that says why |
-//! | `GET /api/v1/apps`, `/api/v1/apps/{name}` | [`AppStatus`] |
+//! | `GET /api/v1/apps`, `/api/v1/apps/{name}` | [`AppStatus`]; beside the list, `storm`: the breaker is open |
 //! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`], newest first |
 //! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`] |
 //! | `POST /api/v1/pause`, `/resume`, `/api/v1/apps/{name}/{pause,resume}` | [`Done`] |
@@ -67,6 +67,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Every app, by name. An app whose task does not answer within a second is shown with its last state,
     /// blind.
     fn apps(&self) -> Reply<'_, Vec<AppStatus>>;
+    /// Whether the storm breaker is open: nothing is rolled back until somebody resumes everything.
+    fn storm(&self) -> bool;
     /// One app.
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>>;
     /// The app that bears `name` now.
@@ -162,9 +164,9 @@ pub struct AppStatus {
 pub struct RollbackStatus {
     /// There is a target, and nothing is known to be in the way.
     pub ready: bool,
-    /// Why not, a reason's word; `blind` while nobody was asked yet.
+    /// Why not, a reason's word; `blind` while nobody was asked yet, and once the answer is too old to be one.
     pub reason: Option<String>,
-    /// The platform's code or words for it.
+    /// A code or words for it, the platform's or our own.
     pub detail: Option<String>,
     /// The deployment it would go back to.
     pub target_deployment: Option<DeploymentId>,
@@ -176,7 +178,8 @@ pub struct RollbackStatus {
     pub warnings: Vec<String>,
     /// Who checked it: `platform`, or `rearguard` where the platform has no dry run.
     pub checked_by: Option<String>,
-    /// How long a rollback took that the platform still shows, the middle one of them.
+    /// How long a rollback took that the platform still shows, the middle one of them; where it is an ordinary
+    /// deployment, how long those took.
     pub expected_seconds: Option<f64>,
     /// When the platform was asked.
     pub asked_at: Option<Timestamp>,

@@ -7,11 +7,15 @@ use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
 use crate::decision::policy::Mode;
+use crate::decision::story::UNARMED;
 use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 #[derive(Deserialize)]
 struct Apps {
     apps: Vec<AppStatus>,
+    /// The storm breaker is open. A daemon of an earlier release does not say.
+    #[serde(default)]
+    storm: bool,
 }
 
 pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> {
@@ -20,8 +24,18 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
     if args.json {
         return Ok(format!("{answer:#}\n"));
     }
-    let Apps { apps } = client.understand(answer)?;
-    Ok(render(&apps, page, Timestamp::now()))
+    let Apps { apps, storm } = client.understand(answer)?;
+    let storm = if storm { storm_in_words(page) } else { String::new() };
+    Ok(format!("{storm}{}", render(&apps, page, Timestamp::now())))
+}
+
+/// What keeps every app from being rolled back is said once, before them.
+fn storm_in_words(page: Page) -> String {
+    format!(
+        "{}  too many apps wanted a rollback at once: nothing new is rolled back until somebody resumes\n  next     {}\n\n",
+        page.red("STORM"),
+        page.bold("rearguard resume --all"),
+    )
 }
 
 /// The apps, the most urgent first: a block for each that needs to be looked at, then a line for each calm one.
@@ -60,7 +74,7 @@ fn is_in_trouble(app: &AppStatus) -> bool {
 }
 
 fn is_calm(app: &AppStatus) -> bool {
-    let is_unready = app.rollback.as_ref().is_some_and(|rollback| !rollback.ready && is_told(rollback));
+    let is_unready = app.rollback.as_ref().is_some_and(|rollback| !rollback.ready && is_told(app, rollback));
     app.state == "steady"
         && !is_in_trouble(app)
         && !is_unready
@@ -69,9 +83,33 @@ fn is_calm(app: &AppStatus) -> bool {
         && app.failed_deployment.is_none()
 }
 
-/// What the mode or the pause says already, and what nobody was asked yet, is not said again.
-fn is_told(rollback: &RollbackStatus) -> bool {
-    !matches!(rollback.reason.as_deref(), Some("observe_mode" | "paused" | "blind"))
+/// What the state, the mode, the pause, the platform's fault or the storm says already, and what nobody was asked yet, is
+/// not said again.
+fn is_told(app: &AppStatus, rollback: &RollbackStatus) -> bool {
+    match rollback.reason.as_deref() {
+        _ if app.state == "held" => false,
+        // What is in the way then is part of the incident.
+        Some(_) if app.state == "incident" => false,
+        Some("observe_mode" | "paused" | "storm") => false,
+        Some("denied") => app.platform_fault.is_none(),
+        // An answer that was not renewed.
+        Some("blind") => rollback.asked_at.is_some() && app.platform_fault.is_none(),
+        _ => true,
+    }
+}
+
+/// Why a rollback would not be made.
+fn obstacle(reason: &str, detail: Option<&str>) -> String {
+    match (reason, detail) {
+        ("blind", _) => "not known any more, the answer is too old".to_owned(),
+        // The reason says what came of it, and this says why.
+        (_, Some(UNARMED)) => UNARMED.to_owned(),
+        (_, None) => words::reason(reason),
+        (_, Some(detail)) => match words::condition(detail) {
+            Some(meaning) => format!("{}: {meaning} ({detail})", words::reason(reason)),
+            None => format!("{} ({})", words::reason(reason), clean(detail)),
+        },
+    }
 }
 
 /// What a rollback would meet, in a line.
@@ -79,8 +117,7 @@ fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
     let mut facts = Vec::new();
     match (&rollback.reason, &rollback.target_deployment) {
         (Some(reason), _) => {
-            let detail = rollback.detail.as_deref().map(|detail| format!(" ({})", clean(detail)));
-            facts.push(format!("NOT READY: {}{}", words::reason(reason), detail.unwrap_or_default()));
+            facts.push(format!("NOT READY: {}", obstacle(reason, rollback.detail.as_deref())));
         }
         (None, Some(target)) => facts.push(format!("ready: to {target}")),
         (None, None) => facts.push("ready".to_owned()),
@@ -142,7 +179,7 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
     for (label, value) in deployments(app) {
         line(label, value);
     }
-    if let Some(rollback) = app.rollback.as_ref().filter(|rollback| is_told(rollback)) {
+    if let Some(rollback) = app.rollback.as_ref().filter(|rollback| is_told(app, rollback)) {
         line("rollback", readiness(rollback, now));
     }
     text.push_str(&rules(&app.rules, page));

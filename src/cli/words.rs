@@ -15,6 +15,23 @@ pub(super) fn reason(word: &str) -> String {
     Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| reason.meaning().to_owned())
 }
 
+/// What the code of a condition means, of those that we give ourselves. What a platform calls its own stands for itself.
+pub(super) fn condition(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "no_previous_success" => "no deployment before the live one succeeded",
+        "same_artifact" => "what it would go back to runs the same as what is live",
+        "known_bad_target" => "what it would go back to was found to be bad",
+        "platform_picks_other" => {
+            "the platform would go back to something else than what was seen to be good"
+        }
+        "artifact_unknown" => "the platform does not say what the deployment to go back to runs",
+        "app_suspended" => "the app is suspended",
+        "app_deleting" => "the app is being deleted",
+        "not_live" => "another deployment is live by now",
+        _ => return None,
+    })
+}
+
 /// A span in the two largest units that matter.
 pub(super) fn span(seconds: f64) -> String {
     let whole = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();

@@ -1,11 +1,15 @@
-//! How often a platform may be asked: what a poll of it costs, and whether the configured one fits.
+//! How often a platform may be asked: what a poll of it and a question of readiness cost, and whether the configured paces
+//! fit.
 
 use std::time::Duration;
 
 use super::span::spoken;
 use super::summary::plural;
 use super::validate::is_loopback;
-use super::{Config, PlatformConfig, PlatformKind};
+use super::{AppConfig, Config, PlatformConfig, PlatformKind};
+use crate::decision::capability::Support;
+use crate::decision::policy::Mode;
+use crate::platform::pace::{QUESTIONS_SHARE, between_questions, reads_a_question};
 
 impl PlatformKind {
     /// Requests of one poll, as far as the configuration tells: other apps of the account only add pages.
@@ -19,7 +23,7 @@ impl PlatformKind {
     }
 
     /// How many requests the platform allows in how long.
-    fn limit(self) -> (u64, Duration) {
+    fn limit(self) -> (u32, Duration) {
         match self {
             // <https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit>
             Self::DigitalOcean => (5_000, Duration::from_secs(3_600)),
@@ -28,12 +32,29 @@ impl PlatformKind {
         }
     }
 
+    /// Who checks what a rollback would meet.
+    fn validate(self) -> Support {
+        match self {
+            Self::DigitalOcean => Support::Native,
+            Self::Sevalla => Support::Emulated,
+        }
+    }
+
+    /// How long it takes to ask so many apps for their readiness once, in turns.
+    fn round_of_questions(self, apps: u64) -> Duration {
+        let (limit, window) = self.limit();
+        let apps = u32::try_from(apps).unwrap_or(u32::MAX);
+        between_questions(limit, window, self.validate()).saturating_mul(apps)
+    }
+
     /// The fastest poll of so many apps that takes half of the limit. The other half is for incidents, and for whoever
     /// else uses the account.
     fn fastest_poll(self, apps: u64) -> Duration {
         let (limit, window) = self.limit();
         let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.requests_a_poll(apps).saturating_mul(window).div_ceil(limit / 2))
+        Duration::from_millis(
+            self.requests_a_poll(apps).saturating_mul(window).div_ceil(u64::from(limit / 2)),
+        )
     }
 }
 
@@ -49,8 +70,7 @@ pub(super) fn too_fast(config: &Config, platform: &PlatformConfig) -> Option<Str
         u128::from(platform.kind.requests_a_poll(apps)) * 60_000 / platform.poll.as_millis().max(1);
     let (limit, window) = platform.kind.limit();
     let half = u128::from(limit / 2) * 60 / u128::from(window.as_secs());
-    // Whole seconds are what people write.
-    let fits = Duration::from_secs(fastest.as_secs() + u64::from(fastest.subsec_nanos() > 0));
+    let fits = in_seconds(fastest);
     Some(format!(
         "poll {} is too fast for {}: it takes {per_minute} requests a minute, and {half} are half of what the platform \
          allows; a poll of {} fits",
@@ -60,14 +80,58 @@ pub(super) fn too_fast(config: &Config, platform: &PlatformConfig) -> Option<Str
     ))
 }
 
+/// How often each app is really asked for its readiness. In mode observe none is.
+pub(super) fn readiness(config: &Config, platform: &PlatformConfig) -> Duration {
+    if is_loopback(&platform.api) {
+        return platform.readiness;
+    }
+    platform.readiness.max(in_seconds(platform.kind.round_of_questions(asked(config, platform))))
+}
+
+/// What is wrong with a readiness that is asked for too often, as a sentence.
+pub(super) fn too_often(config: &Config, platform: &PlatformConfig) -> Option<String> {
+    let (wanted, real) = (platform.readiness, readiness(config, platform));
+    if wanted.is_zero() || real == wanted {
+        return None;
+    }
+    let apps = asked(config, platform);
+    let reads = u128::from(reads_a_question(platform.kind.validate()));
+    let per_minute = u128::from(apps) * reads * 60_000 / wanted.as_millis().max(1);
+    let (limit, window) = platform.kind.limit();
+    let share = u64::from(limit / QUESTIONS_SHARE) * 60 / window.as_secs();
+    Some(format!(
+        "readiness {} is too often for {}: it takes {per_minute} requests a minute, and {share} are the quarter of what the \
+         platform allows that it may take, so each app is asked about every {real}; a readiness of {real} fits",
+        spoken(wanted),
+        plural(apps, "app"),
+        real = spoken(real),
+    ))
+}
+
+/// How many apps are asked for their readiness.
+fn asked(config: &Config, platform: &PlatformConfig) -> u64 {
+    let is_asked = |app: &&AppConfig| app.platform == platform.name && app.policy.mode != Mode::Observe;
+    config.apps.iter().filter(is_asked).count() as u64
+}
+
+/// Whole seconds are what people write.
+fn in_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{Config, parse};
 
     /// What is said of so many apps on one account of this kind and poll.
     fn said(kind: &str, poll: &str, apps: usize, api: &str) -> Vec<String> {
+        super::super::warnings(&config(kind, &format!("poll: {poll}\n    {api}"), apps, "observe"))
+    }
+
+    fn config(kind: &str, keys: &str, apps: usize, mode: &str) -> Config {
         let mut text = include_str!("../../config/minimal.yaml")
-            .replace("kind: digitalocean", &format!("kind: {kind}\n    poll: {poll}\n    {api}"));
+            .replace("kind: digitalocean", &format!("kind: {kind}\n    {keys}"))
+            .replace("mode: observe", &format!("mode: {mode}"));
         let first = text[text.find("  - name: checkout").unwrap()..].to_owned();
         for n in 1..apps {
             text.push('\n');
@@ -75,7 +139,7 @@ mod tests {
                 &first.replace("checkout", &format!("app-{n}")).replace("4f6c71e2", &format!("{n:08x}")),
             );
         }
-        super::super::warnings(&parse("f.yaml", &text).unwrap())
+        parse("f.yaml", &text).unwrap()
     }
 
     #[test]
@@ -101,5 +165,64 @@ mod tests {
         );
         assert_eq!(said("digitalocean", "2s", 201, "").len(), 1, "a second page");
         assert_eq!(said("digitalocean", "1s", 1, "api: http://127.0.0.1:8080"), none, "the lab");
+    }
+
+    #[test]
+    fn a_readiness_that_cannot_be_kept_is_said_with_the_pace_there_is() {
+        let said = |kind, keys, apps, mode| {
+            let config = config(kind, keys, apps, mode);
+            let summary = super::super::summary(&config);
+            let line = summary
+                .lines()
+                .find(|line| line.contains("readiness to roll back"))
+                .unwrap()
+                .trim()
+                .to_owned();
+            let warnings = super::super::warnings(&config);
+            assert!(warnings.iter().all(|warning| summary.contains(warning.split_once(": ").unwrap().1)));
+            (line, warnings)
+        };
+        let kept = |every: &str| format!("readiness to roll back asked for every {every} in quiet times");
+        let real =
+            |every: &str| format!("readiness to roll back asked for about every {every} in quiet times");
+        let none: Vec<String> = Vec::new();
+        // Two requests an app, and a quarter of 5,000 an hour.
+        assert_eq!(said("digitalocean", "", 104, "enforce"), (kept("10m"), none.clone()));
+        assert_eq!(
+            said("digitalocean", "", 1_000, "enforce"),
+            (
+                real("1h 36m"),
+                vec![
+                    "platform ocean: readiness 10m is too often for 1000 apps: it takes 200 requests a minute, and 20 are \
+                     the quarter of what the platform allows that it may take, so each app is asked about every 1h 36m; \
+                     a readiness of 1h 36m fits"
+                        .to_owned()
+                ]
+            )
+        );
+        assert_eq!(
+            said("digitalocean", "readiness: 1h 36m", 1_000, "enforce"),
+            (kept("1h 36m"), none.clone())
+        );
+        assert_eq!(
+            said("digitalocean", "", 1_000, "observe"),
+            (kept("10m"), none.clone()),
+            "nobody is asked"
+        );
+        // Six requests an app, and a quarter of 400 a minute.
+        assert_eq!(
+            said("sevalla", "readiness: 1m", 49, "enforce"),
+            (
+                real("2m 57s"),
+                vec![
+                    "platform ocean: readiness 1m is too often for 49 apps: it takes 294 requests a minute, and 100 are the \
+                     quarter of what the platform allows that it may take, so each app is asked about every 2m 57s; a \
+                     readiness of 2m 57s fits"
+                        .to_owned()
+                ]
+            )
+        );
+        let lab = "readiness: 1m\n    api: http://127.0.0.1:8080";
+        assert_eq!(said("sevalla", lab, 49, "enforce"), (kept("1m"), none));
     }
 }

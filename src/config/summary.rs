@@ -15,9 +15,13 @@ use crate::decision::story::{percent, quantile_in_words};
 pub fn warnings(config: &Config) -> Vec<String> {
     let warned = |platform: &PlatformConfig| {
         let name = platform.name.clone();
-        pace::too_fast(config, platform).into_iter().map(move |concern| format!("platform {name}: {concern}"))
+        concerns(config, platform).map(move |concern| format!("platform {name}: {concern}"))
     };
     config.platforms.iter().flat_map(warned).collect()
+}
+
+fn concerns(config: &Config, platform: &PlatformConfig) -> impl Iterator<Item = String> + use<> {
+    pace::too_fast(config, platform).into_iter().chain(pace::too_often(config, platform))
 }
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
@@ -76,7 +80,9 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
     match readiness.is_zero() {
         true => writeln!(out, "  readiness to roll back is not asked for in quiet times")?,
         false => {
-            writeln!(out, "  readiness to roll back asked for every {} in quiet times", spoken(*readiness))?;
+            let real = pace::readiness(config, platform);
+            let about = if real == *readiness { "" } else { "about " };
+            writeln!(out, "  readiness to roll back asked for {about}every {} in quiet times", spoken(real))?;
         }
     }
     for (figure, every) in [("bandwidth", bandwidth), ("balance", balance)] {
@@ -84,7 +90,7 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
             writeln!(out, "  {figure:<9} read from the platform every {}", spoken(*every))?;
         }
     }
-    pace::too_fast(config, platform).iter().try_for_each(|concern| writeln!(out, "  warning   {concern}"))
+    concerns(config, platform).try_for_each(|concern| writeln!(out, "  warning   {concern}"))
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
@@ -98,7 +104,11 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
     writeln!(out, "  mode      {mode}")?;
     writeln!(out, "  watch     {} after a deployment goes live", spoken(policy.watch))?;
     if let Some(wait) = policy.restart_first {
-        writeln!(out, "  restart   once before a rollback, then {} to see whether it helped", spoken(wait))?;
+        writeln!(
+            out,
+            "  restart   once before a rollback where the platform can, then {} to see whether it helped",
+            spoken(wait)
+        )?;
     }
     if policy.accept_platform_choice {
         writeln!(out, "  target    rolled back even where the platform picks it; what came back is checked")?;

@@ -14,6 +14,7 @@ use super::shell::RecallError;
 use super::{Shell, pause, status};
 use crate::clock::Moment;
 use crate::config::TokenSource;
+use crate::decision::fleet::Permit;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
 use crate::ids::{AppName, IncidentId, PlatformAppId};
@@ -170,6 +171,10 @@ impl ShellBackend {
 impl Backend for ShellBackend {
     fn apps(&self) -> Reply<'_, Vec<AppStatus>> {
         Box::pin(self.statuses())
+    }
+
+    fn storm(&self) -> bool {
+        self.shell.fleet.stands() == Permit::Storm
     }
 
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {

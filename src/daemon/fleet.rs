@@ -1,6 +1,7 @@
 //! The one owner of the storm breaker. Apps ask it right before a rollback is validated and created.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +18,10 @@ const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How the breaker is reached.
 #[derive(Clone)]
-pub(super) struct FleetLine(mpsc::Sender<Ask>);
+pub(super) struct FleetLine {
+    asks: mpsc::Sender<Ask>,
+    is_storm: Arc<AtomicBool>,
+}
 
 enum Ask {
     Want(PlatformAppId, oneshot::Sender<Permit>),
@@ -41,11 +45,12 @@ impl FleetOwner {
     /// Starts the owner.
     pub(super) fn start(self) -> FleetLine {
         let (asks, inbox) = mpsc::channel(64);
-        tokio::spawn(self.run(inbox));
-        FleetLine(asks)
+        let is_storm = Arc::new(AtomicBool::new(self.since.is_some()));
+        tokio::spawn(self.run(inbox, Arc::clone(&is_storm)));
+        FleetLine { asks, is_storm }
     }
 
-    async fn run(self, mut inbox: mpsc::Receiver<Ask>) {
+    async fn run(self, mut inbox: mpsc::Receiver<Ask>, is_storm: Arc<AtomicBool>) {
         let mut fleet = Fleet::new(self.since);
         // What the journal says. In force is what `fleet` says, until a restart.
         let mut written = self.since;
@@ -77,6 +82,7 @@ impl FleetOwner {
                 }
             };
             let since = fleet.storm_since();
+            is_storm.store(since.is_some(), Ordering::Relaxed);
             self.metrics.storm.set(i64::from(since.is_some()));
             if since != written {
                 if before.is_none() {
@@ -119,9 +125,14 @@ impl FleetLine {
         self.ask(|reply| Ask::Recall(since, reply)).await
     }
 
+    /// What the breaker would say now, to whoever only shows it.
+    pub(super) fn stands(&self) -> Permit {
+        if self.is_storm.load(Ordering::Relaxed) { Permit::Storm } else { Permit::Granted }
+    }
+
     async fn ask(&self, ask: impl FnOnce(oneshot::Sender<Permit>) -> Ask) -> Option<Permit> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(ask(reply)).await.ok()?;
+        self.asks.send(ask(reply)).await.ok()?;
         answer.await.ok()
     }
 }
@@ -152,6 +163,7 @@ mod tests {
         let line = owner.start();
         assert_eq!(line.want(&"id-web".into()).await, Some(Permit::Granted));
         assert_eq!(line.want(&"id-api".into()).await, Some(Permit::Storm), "in force all the same");
+        assert_eq!(line.stands(), Permit::Storm);
         assert_eq!(journal.restore().await.expect("read").storm_since, None);
         other.execute_batch("ROLLBACK").expect("unlocked");
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

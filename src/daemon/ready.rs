@@ -12,14 +12,11 @@ use crate::decision::observation::{AppView, Deployment};
 use crate::decision::readiness;
 use crate::decision::state::State;
 use crate::ids::DeploymentId;
+use crate::platform::pace::between_questions;
 use crate::platform::{Budget, Goal, Platform, PlatformError};
 
-/// The share of an account's rate limit that goes to these questions at most: a quarter. The poll has its own.
-const SHARE: u32 = 4;
-/// The requests of a question: the app's deployments, and the dry run, which is four where it is made of reads.
-fn requests(validate: Support) -> u32 {
-    if validate == Support::Native { 2 } else { 5 }
-}
+/// An answer counts for so many rounds of questions: one of them may fail.
+const ROUNDS: u32 = 2;
 
 /// What was found out, and of which deployment.
 #[derive(Clone, Debug)]
@@ -38,6 +35,13 @@ pub(super) struct Readiness {
     pub(super) expected: Option<Duration>,
 }
 
+impl Readiness {
+    /// Whether it should have been found out anew before `now`, where that is done once in a `round`.
+    pub(super) fn is_old(&self, now: Moment, round: Duration) -> bool {
+        now.since(self.asked_at) > round * ROUNDS
+    }
+}
+
 /// The turns of an account: so many questions in its rate limit's window, each at a time of its own.
 #[derive(Default)]
 pub(super) struct Turns(Mutex<Moment>);
@@ -45,13 +49,17 @@ pub(super) struct Turns(Mutex<Moment>);
 impl Turns {
     /// The next turn that is free, from `now` on.
     pub(super) fn next(&self, now: Moment, budget: Budget, validate: Support) -> Moment {
-        let gap = budget
-            .limit
-            .map_or(Duration::ZERO, |limit| budget.window * requests(validate) / (limit / SHARE).max(1));
+        let gap =
+            budget.limit.map_or(Duration::ZERO, |limit| between_questions(limit, budget.window, validate));
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*free).max(now);
         *free = turn + gap;
         turn
+    }
+
+    /// How long whoever wants a turn now has to wait for it.
+    pub(super) fn queue(&self, now: Moment) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).since(now)
     }
 }
 
@@ -79,11 +87,11 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         obstacle: None,
         warnings: Vec::new(),
         by: view.capabilities.validate,
-        expected: readiness::expected_ms(&history).map(Duration::from_millis),
+        expected: readiness::expected_ms(&history, view.capabilities).map(Duration::from_millis),
     };
-    let target = match readiness::target(&config.policy, &state, &view, &history, clock.now()) {
+    let target = match readiness::target(&config.policy, &state, &view, &history) {
         Ok(target) => target,
-        Err(reason) => return Some(Readiness { obstacle: Some((reason, String::new())), ..blank }),
+        Err((reason, code)) => return Some(Readiness { obstacle: Some((reason, code.to_owned())), ..blank }),
     };
     let goal = Goal { accused: &live, target: &target.id, code: &target.artifact.code };
     let validation = match platform.validate_rollback(&config.id, goal).await {
@@ -130,6 +138,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_that_was_not_renewed_for_two_rounds_is_none() {
+        let at = Moment::from_millis;
+        let readiness = Readiness {
+            live: "d2".into(),
+            asked_at: at(1_000),
+            target: None,
+            obstacle: None,
+            warnings: Vec::new(),
+            by: Support::Native,
+            expected: None,
+        };
+        let round = Duration::from_secs(60);
+        assert!(!readiness.is_old(at(121_000), round));
+        assert!(readiness.is_old(at(121_001), round));
+    }
+
+    #[test]
     fn a_thousand_apps_take_turns_within_a_quarter_of_the_limit() {
         let turns = Turns::default();
         let hour = Duration::from_secs(3_600);
@@ -138,6 +163,8 @@ mod tests {
         assert_eq!(turns.next(now, budget, Support::Native), now);
         let last = (1..1_000).map(|_| turns.next(now, budget, Support::Native)).last().expect("turns");
         assert_eq!(last.since(now).as_secs(), 999 * 2 * 3_600 / 1_250);
+        assert_eq!(turns.queue(now).as_secs(), 1_000 * 2 * 3_600 / 1_250);
+        assert_eq!(turns.queue(now + hour * 2), Duration::ZERO);
         assert_eq!(
             turns.next(now + hour * 5, budget, Support::Native),
             now + hour * 5,

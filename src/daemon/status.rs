@@ -97,12 +97,12 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
 fn rollback(app: &App) -> RollbackStatus {
     let readiness = app.readiness.as_ref();
     let target = readiness.and_then(|readiness| readiness.target.as_ref());
-    let reason = app.unreadiness();
-    let detail = readiness.and_then(|readiness| Some(readiness.obstacle.as_ref()?.1.clone()));
+    let obstacle = app.unreadiness();
+    let detail = obstacle.map(|(_, detail)| detail).filter(|detail| !detail.is_empty());
     RollbackStatus {
-        ready: reason.is_none(),
-        reason: reason.map(|reason| reason.word().to_owned()),
-        detail: detail.filter(|detail| !detail.is_empty()),
+        ready: obstacle.is_none(),
+        reason: obstacle.map(|(reason, _)| reason.word().to_owned()),
+        detail: detail.map(str::to_owned),
         target_deployment: target.map(|target| target.id.clone()),
         target_title: target.map(|target| target.title.clone()).filter(|title| !title.is_empty()),
         target_created_at: target

@@ -133,11 +133,11 @@ impl Default for Validation {
     }
 }
 
-fn natively() -> Support {
+pub(super) fn natively() -> Support {
     Support::Native
 }
 
-fn is_native(by: &Support) -> bool {
+pub(super) fn is_native(by: &Support) -> bool {
     *by == Support::Native
 }
 
@@ -409,7 +409,7 @@ mod tests {
             Event::Restored { after_seconds: 1.0 },
             Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
             Event::Unarmed,
-            Event::RestartSkipped,
+            Event::RestartSkipped { restart: Support::Absent },
             Event::Unprotected,
             Event::LetGoByOthers,
             Event::WrongTarget {
@@ -422,6 +422,9 @@ mod tests {
         for event in &events {
             assert_eq!(event.word(), written(event, "event"));
         }
+        // An earlier release did not write why a restart was skipped.
+        let skipped: Event = serde_json::from_str(r#"{"event":"restart_skipped"}"#).unwrap();
+        assert_eq!(skipped, Event::RestartSkipped { restart: Support::Native });
     }
 
     #[test]

@@ -93,8 +93,11 @@ pub(super) fn open(
         return draft.close(Outcome::Refused, Reason::ForeignPin, seen);
     }
     draft.rule(Verb::Rollback, Reason::RuleFired);
-    if policy.restart_first.is_some() && capabilities.targeting == Targeting::PlatformPicks {
-        draft.tell(Event::RestartSkipped);
+    let restart = capabilities.restart;
+    if policy.restart_first.is_some()
+        && (restart == Support::Absent || capabilities.targeting == Targeting::PlatformPicks)
+    {
+        draft.tell(Event::RestartSkipped { restart });
     }
     validating::look(policy, draft, seen)
 }

@@ -1,17 +1,21 @@
 //! Readiness to roll back, asked in quiet times: if the live deployment had to go now, to what, and what would be in
 //! the way? The same choice and the same bars as in an incident, and nothing is decided by it.
 
+use super::capability::{Capabilities, Support, Targeting};
 use super::effect::{Reason, Validation};
+use super::fleet::Permit;
 use super::incident::accept;
 use super::limits;
-use super::observation::{AppView, Cause, Deployment, Operator};
+use super::observation::{AppView, Cause, Deployment, Operator, ReadFault, Reading};
 use super::policy::{Mode, OnMigrations, Policy};
-use super::state::State;
+use super::state::{Situation, State};
+use super::story::UNARMED;
 use super::target::{self, Pick, Search};
 use crate::clock::Moment;
 
-/// Why a rollback would not be made now, or nobody knows: the closed list of the metric's label.
-pub const REASONS: [Reason; 12] = [
+/// Why a rollback would not be made now, or nobody knows: the closed list of the metric's label. What an app may be held
+/// for is among them.
+pub const REASONS: [Reason; 21] = [
     Reason::Blind,
     Reason::ObserveMode,
     Reason::Paused,
@@ -24,37 +28,90 @@ pub const REASONS: [Reason; 12] = [
     Reason::NotValid,
     Reason::Warnings,
     Reason::Denied,
+    Reason::Storm,
+    Reason::Superseded,
+    Reason::WrongTarget,
+    Reason::Rejected,
+    Reason::ApprovalExpired,
+    Reason::SoakHealthy,
+    Reason::SoakUnhealthy,
+    Reason::SoakUnknown,
+    Reason::RollbackFailed,
 ];
 
-/// What a rollback would go to, before the platform is asked.
+/// What is known of an app without a question.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its state.
+    pub state: &'a State,
+    /// What the platform says of it.
+    pub view: &'a Reading<AppView>,
+    /// A person paused it.
+    pub paused: bool,
+    /// What the storm breaker says.
+    pub fleet: Permit,
+}
+
+/// What is in the way, whatever the platform would answer: true now, and gone as soon as it is over. What only a person
+/// ends comes before what ends by itself. With it, words where the reason does not say it all.
+///
+/// A held app says why it is held, the word that its state says already: until a person resumes, that is what keeps it
+/// from being rolled back.
+pub fn standing(policy: &Policy, known: Known<'_>, now: Moment) -> Result<(), (Reason, &'static str)> {
+    let Known { state, view, paused, fleet } = known;
+    let bar = |reason| Err((reason, ""));
+    if policy.mode == Mode::Observe {
+        return bar(Reason::ObserveMode);
+    }
+    if paused {
+        return bar(Reason::Paused);
+    }
+    if let Situation::Held(hold) = &state.situation {
+        return bar(hold.why);
+    }
+    if fleet == Permit::Storm {
+        return bar(Reason::Storm);
+    }
+    let view = match (view.fault, view.value()) {
+        (Some(ReadFault::Denied), _) => return bar(Reason::Denied),
+        (Some(_), _) | (None, None) => return bar(Reason::Blind),
+        (None, Some(view)) => view,
+    };
+    if !policy.arms(view.capabilities) {
+        return Err((Reason::NotValid, UNARMED));
+    }
+    if view.active.is_none() {
+        return bar(Reason::Blind);
+    }
+    // In an incident the pin may be our own.
+    if view.pinned.is_some() && state.incident().is_none() {
+        return bar(Reason::ForeignPin);
+    }
+    if view.in_progress.is_some() {
+        return bar(Reason::InProgress);
+    }
+    limits::permit(&policy.limits, &state.ledger, Operator::default(), now).map_err(|reason| (reason, ""))
+}
+
+/// What a rollback would go to, before the platform is asked. Without one, the code of why, where there is one.
 pub fn target(
     policy: &Policy,
     state: &State,
     view: &AppView,
     history: &[Deployment],
-    now: Moment,
-) -> Result<Deployment, Reason> {
-    if policy.mode == Mode::Observe {
-        return Err(Reason::ObserveMode);
-    }
-    let Some(live) = &view.active else { return Err(Reason::Blind) };
-    if view.pinned.is_some() {
-        return Err(Reason::ForeignPin);
-    }
-    if view.in_progress.is_some() {
-        return Err(Reason::InProgress);
-    }
-    if !policy.arms(view.capabilities) {
-        return Err(Reason::NotValid);
-    }
-    limits::permit(&policy.limits, &state.ledger, Operator::default(), now)?;
-    let search = Search { accused: live, former: &[], tried: &[], capabilities: view.capabilities };
+) -> Result<Deployment, (Reason, &'static str)> {
+    let Some(live) = &view.active else { return Err((Reason::Blind, "")) };
+    let former = match &state.situation {
+        Situation::Watching(watch) => watch.former.as_slice(),
+        _ => &[],
+    };
+    let search = Search { accused: live, former, tried: &[], capabilities: view.capabilities };
     let Pick::Target(target) = target::pick(&state.ledger, search, Some(history)) else {
-        return Err(Reason::NoTarget);
+        return Err((Reason::NoTarget, target::why_none(&state.ledger, search, history)));
     };
     let differs = target.artifact.migrations != live.artifact.migrations;
     if differs && policy.rollback.migrations == OnMigrations::Hold {
-        return Err(Reason::Migration);
+        return Err((Reason::Migration, ""));
     }
     Ok(target)
 }
@@ -65,10 +122,16 @@ pub fn verdict(policy: &Policy, validation: &Validation) -> Result<(), (Reason, 
 }
 
 /// How long a rollback is expected to take, in milliseconds: as long as half of the app's earlier ones did at most.
-pub fn expected_ms(history: &[Deployment]) -> Option<u64> {
+///
+/// Where we name what is gone back to and the platform has no rollback of its own, as for an app made from an image and
+/// for a static site on Sevalla, none of an app's deployments says that it is one: what brings back the target is an
+/// ordinary deployment. There all of them count.
+pub fn expected_ms(history: &[Deployment], capabilities: Capabilities) -> Option<u64> {
+    let is_told =
+        capabilities.targeting == Targeting::PlatformPicks || capabilities.revert == Support::Native;
     let mut took: Vec<u64> = history
         .iter()
-        .filter(|entry| entry.cause == Cause::Rollback)
+        .filter(|entry| !is_told || entry.cause == Cause::Rollback)
         .filter_map(|entry| entry.took_ms)
         .collect();
     took.sort_unstable();
@@ -78,9 +141,10 @@ pub fn expected_ms(history: &[Deployment]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::capability::{Capabilities, Targeting};
+    use crate::decision::effect::Verb;
     use crate::decision::observation::{Artifact, Phase};
     use crate::decision::scenarios::policy;
+    use crate::decision::state::{Hold, Live};
 
     fn deployment(id: &str, created_ms: i64, phase: Phase) -> Deployment {
         Deployment {
@@ -99,58 +163,128 @@ mod tests {
     struct Scene {
         policy: Policy,
         state: State,
-        view: AppView,
+        view: Reading<AppView>,
         history: Vec<Deployment>,
+        paused: bool,
+        fleet: Permit,
     }
 
-    fn scene() -> Scene {
-        let live = deployment("d2", 2, Phase::Active);
-        let history = vec![live.clone(), deployment("d1", 1, Phase::Superseded)];
-        let view = AppView { active: Some(live), ..AppView::default() };
-        Scene { policy: policy(), state: State::default(), view, history }
+    impl Scene {
+        fn view(&mut self) -> &mut AppView {
+            &mut self.view.last.as_mut().unwrap().1
+        }
+
+        fn of(change: impl FnOnce(&mut Self)) -> Self {
+            let live = deployment("d2", 2, Phase::Active);
+            let history = vec![live.clone(), deployment("d1", 1, Phase::Superseded)];
+            let view = AppView { active: Some(live), ..AppView::default() };
+            let mut scene = Self {
+                policy: policy(),
+                state: State::default(),
+                view: Reading::known(Moment::from_millis(0), view),
+                history,
+                paused: false,
+                fleet: Permit::Granted,
+            };
+            change(&mut scene);
+            scene
+        }
+
+        fn stands(&self, now: Moment) -> Result<(), (Reason, &'static str)> {
+            let Self { policy, state, view, paused, fleet, .. } = self;
+            standing(policy, Known { state, view, paused: *paused, fleet: *fleet }, now)
+        }
     }
 
-    fn asked(change: impl FnOnce(&mut Scene)) -> Result<String, Reason> {
-        let mut scene = scene();
-        change(&mut scene);
-        let Scene { policy, state, view, history } = scene;
-        target(&policy, &state, &view, &history, Moment::from_millis(0)).map(|target| target.id.to_string())
+    fn asked(change: impl FnOnce(&mut Scene)) -> Result<String, (Reason, &'static str)> {
+        let scene = Scene::of(change);
+        let view = scene.view.value().unwrap();
+        target(&scene.policy, &scene.state, view, &scene.history).map(|target| target.id.to_string())
+    }
+
+    fn held(scene: &mut Scene, why: Reason) {
+        let at = Moment::from_millis(0);
+        let live = Live { id: "d2".into(), created_ms: 2, since: at };
+        let hold = Hold { why, incident: "shop-1".into(), since: at, live, pin: None };
+        scene.state.situation = Situation::Held(hold);
+    }
+
+    fn picks(scene: &mut Scene) {
+        let can = &mut scene.view().capabilities;
+        (can.targeting, can.resend_is_safe) = (Targeting::PlatformPicks, false);
     }
 
     #[test]
     fn what_would_be_in_the_way_of_a_rollback_is_in_the_way_of_readiness() {
-        assert_eq!(asked(|_| {}), Ok("d1".to_owned()));
         type Case = (Reason, fn(&mut Scene));
-        let cases: [Case; 9] = [
+        let cases: [Case; 13] = [
             (Reason::ObserveMode, |scene| scene.policy.mode = Mode::Observe),
-            (Reason::Blind, |scene| scene.view.active = None),
-            (Reason::ForeignPin, |scene| scene.view.pinned = Some("d1".into())),
-            (Reason::InProgress, |scene| scene.view.in_progress = Some("d3".into())),
-            (Reason::NotValid, |scene| {
-                let picks = Capabilities {
-                    targeting: Targeting::PlatformPicks,
-                    resend_is_safe: false,
-                    ..Capabilities::default()
-                };
-                scene.view.capabilities = picks;
-            }),
+            (Reason::Paused, |scene| scene.paused = true),
+            (Reason::SoakUnknown, |scene| held(scene, Reason::SoakUnknown)),
+            (Reason::Storm, |scene| scene.fleet = Permit::Storm),
+            (Reason::Denied, |scene| scene.view.fault = Some(ReadFault::Denied)),
+            (Reason::Blind, |scene| scene.view.fault = Some(ReadFault::NotFound)),
+            (Reason::Blind, |scene| scene.view = Reading::never()),
+            (Reason::Blind, |scene| scene.view().active = None),
+            (Reason::ForeignPin, |scene| scene.view().pinned = Some("d1".into())),
+            (Reason::InProgress, |scene| scene.view().in_progress = Some("d3".into())),
+            (Reason::NotValid, picks),
             (Reason::Cooldown, |scene| scene.state.ledger.rollbacks.push(Moment::from_millis(-1))),
             (Reason::Budget, |scene| {
                 scene.policy.limits.cooldown = std::time::Duration::ZERO;
                 scene.state.ledger.rollbacks = vec![Moment::from_millis(-2), Moment::from_millis(-1)];
             }),
-            (Reason::NoTarget, |scene| scene.history.truncate(1)),
-            (Reason::Migration, |scene| scene.history[1].artifact.migrations = "other".into()),
         ];
+        assert_eq!(Scene::of(|_| {}).stands(Moment::from_millis(0)), Ok(()));
         for (reason, change) in cases {
-            assert_eq!(asked(change), Err(reason));
+            let stands = Scene::of(change).stands(Moment::from_millis(0));
+            assert_eq!(stands.map_err(|(reason, _)| reason), Err(reason));
             assert!(REASONS.contains(&reason), "{}", reason.word());
         }
+    }
+
+    #[test]
+    fn a_limit_is_in_the_way_until_the_moment_it_is_over() {
+        let scene = Scene::of(|scene| scene.state.ledger.rollbacks.push(Moment::from_millis(0)));
+        let over = Moment::from_millis(0) + scene.policy.limits.cooldown;
+        assert_eq!(scene.stands(over - std::time::Duration::from_millis(1)), Err((Reason::Cooldown, "")));
+        assert_eq!(scene.stands(over), Ok(()));
+    }
+
+    #[test]
+    fn an_app_whose_target_the_platform_picks_says_what_is_missing_for_it() {
+        let (reason, words) = Scene::of(picks).stands(Moment::from_millis(0)).unwrap_err();
+        assert!(reason == Reason::NotValid && words.contains("accept_platform_choice: true"), "{words}");
+        let accepted = Scene::of(|scene| {
+            picks(scene);
+            scene.policy.accept_platform_choice = true;
+        });
+        assert_eq!(accepted.stands(Moment::from_millis(0)), Ok(()));
+    }
+
+    #[test]
+    fn whatever_an_app_may_be_held_for_has_a_series() {
+        for (verb, reason) in crate::metrics::DECISIONS {
+            let is_there = *verb != Verb::Hold || REASONS.contains(reason);
+            assert!(is_there, "{}", reason.word());
+        }
+    }
+
+    #[test]
+    fn a_target_is_looked_for_as_in_an_incident() {
+        assert_eq!(asked(|_| {}), Ok("d1".to_owned()));
+        let none = asked(|scene| scene.history.truncate(1));
+        assert_eq!(none, Err((Reason::NoTarget, "no_previous_success")));
+        let differs = |scene: &mut Scene| scene.history[1].artifact.migrations = "other".into();
+        assert_eq!(asked(differs), Err((Reason::Migration, "")));
         let allowed = asked(|scene| {
-            scene.history[1].artifact.migrations = "other".into();
+            differs(scene);
             scene.policy.rollback.migrations = OnMigrations::Allow;
         });
         assert_eq!(allowed, Ok("d1".to_owned()));
+        for reason in [Reason::NoTarget, Reason::Migration] {
+            assert!(REASONS.contains(&reason), "{}", reason.word());
+        }
     }
 
     #[test]
@@ -160,7 +294,15 @@ mod tests {
         let release = Deployment { took_ms: Some(1), ..deployment("d", 1, Phase::Superseded) };
         let history =
             [rollback(Some(90)), release.clone(), rollback(None), rollback(Some(100)), rollback(Some(9_000))];
-        assert_eq!(expected_ms(&history), Some(100));
-        assert_eq!(expected_ms(&[release]), None);
+        assert_eq!(expected_ms(&history, Capabilities::default()), Some(100));
+        assert_eq!(expected_ms(std::slice::from_ref(&release), Capabilities::default()), None);
+        // Where a rollback is an ordinary deployment, each deployment tells how long it takes.
+        let emulated = Capabilities { revert: Support::Emulated, ..Capabilities::default() };
+        for targeting in [Targeting::ByCode, Targeting::ById] {
+            let named = Capabilities { targeting, ..emulated };
+            assert_eq!(expected_ms(std::slice::from_ref(&release), named), Some(1));
+        }
+        let picked = Capabilities { targeting: Targeting::PlatformPicks, ..emulated };
+        assert_eq!(expected_ms(&[release], picked), None, "the platform says which ones were rollbacks");
     }
 }

@@ -5,12 +5,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::capability::{PinKind, Support};
-use super::effect::{Answer, Effect, Guard, Reason, Rejection};
+use super::effect::{Answer, Effect, Guard, Reason, Rejection, is_native, natively};
 use super::observation::Code;
 use super::policy::{Condition, Rule};
 use super::rule::Reading;
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
+
+/// Why an app is not rolled back where the platform picks what it goes back to.
+pub const UNARMED: &str = "the platform picks what it goes back to, and may pick the bad release when asked twice; \
+                           accept_platform_choice: true lets rearguard act all the same";
 
 /// One thing that happened in an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,8 +66,12 @@ pub enum Event {
     },
     /// The platform picks what it goes back to, and the operator has not accepted that.
     Unarmed,
-    /// No restart is tried: the platform would go back to it.
-    RestartSkipped,
+    /// No restart is tried: the platform has none for the app, or would go back to it.
+    RestartSkipped {
+        /// How the platform restarts the app.
+        #[serde(default = "natively", skip_serializing_if = "is_native")]
+        restart: Support,
+    },
     /// Pushes could not be kept from being deployed.
     Unprotected,
     /// Pushes that we kept from being deployed were let go by somebody else.
@@ -139,7 +147,7 @@ impl Event {
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
             Self::Unarmed => "unarmed",
-            Self::RestartSkipped => "restart_skipped",
+            Self::RestartSkipped { .. } => "restart_skipped",
             Self::Unprotected => "unprotected",
             Self::LetGoByOthers => "let_go_by_others",
             Self::WrongTarget { .. } => "wrong_target",
@@ -176,12 +184,11 @@ impl Event {
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 format!("{}{again}", intention(call, *pin))
             }
-            Self::Unarmed => {
-                "the platform picks what it goes back to, and may pick the bad release when asked twice; \
-                              accept_platform_choice: true lets rearguard act all the same"
-                    .to_owned()
+            Self::Unarmed => UNARMED.to_owned(),
+            Self::RestartSkipped { restart: Support::Absent } => {
+                "no restart is tried: the platform has none for this app".to_owned()
             }
-            Self::RestartSkipped => {
+            Self::RestartSkipped { .. } => {
                 "no restart is tried: the platform would take what was restarted for what to go back to"
                     .to_owned()
             }

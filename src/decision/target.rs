@@ -101,6 +101,24 @@ pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>)
         .map_or(Pick::None, |entry| Pick::Target(entry.clone()))
 }
 
+/// Why [`pick`] finds nothing, as a code: what speaks against the newest deployment that could be gone back to.
+pub fn why_none(ledger: &Ledger, search: Search<'_>, history: &[Deployment]) -> &'static str {
+    let Search { accused, former, capabilities, .. } = search;
+    let Some(newest) = platforms_choice(accused, history) else { return "no_previous_success" };
+    let artifact = &newest.artifact;
+    if artifact.same_as(&accused.artifact) || former.contains(&newest.id) {
+        return "same_artifact";
+    }
+    if is_condemned(ledger, &newest.id, artifact) {
+        return "known_bad_target";
+    }
+    match capabilities.targeting {
+        Targeting::PlatformPicks => "platform_picks_other",
+        Targeting::ByCode if artifact.code.is_empty() => "artifact_unknown",
+        Targeting::ByCode | Targeting::ById => "",
+    }
+}
+
 /// What a platform that picks by itself is reckoned to pick when `live` is the live one: the newest successful deployment
 /// before that. Whether it did is seen afterwards.
 pub fn platforms_choice<'a>(live: &Deployment, history: &'a [Deployment]) -> Option<&'a Deployment> {
@@ -247,6 +265,30 @@ mod tests {
             let picked = pick(&Ledger::default(), (&incident(accused.clone())).into(), Some(&list));
             assert_eq!(id(&picked), format!("d{newer}"));
             assert_eq!(platforms_choice(&accused, &list).unwrap().id.as_str(), format!("d{newer}"));
+        }
+    }
+
+    #[test]
+    fn that_there_is_none_has_a_code() {
+        let picks = Capabilities { targeting: Targeting::PlatformPicks, ..Capabilities::default() };
+        let by_code = Capabilities { targeting: Targeting::ByCode, ..Capabilities::default() };
+        let accused = deployment(9, 9, Phase::Active, true);
+        let good = Ledger { good: vec![superseded(3)], ..Ledger::default() };
+        let bad = Ledger { condemned: vec![("d8".into(), superseded(8).artifact)], ..Ledger::default() };
+        let fresh = Ledger::default();
+        let cases = [
+            ("no_previous_success", &fresh, picks, vec![accused.clone()]),
+            ("no_previous_success", &fresh, picks, vec![deployment(8, 8, Phase::Error, false)]),
+            ("same_artifact", &fresh, picks, vec![deployment(8, 9, Phase::Superseded, true), superseded(7)]),
+            ("known_bad_target", &bad, picks, vec![superseded(8), superseded(7)]),
+            ("platform_picks_other", &good, picks, vec![superseded(8), superseded(3)]),
+            ("no_previous_success", &fresh, Capabilities::default(), vec![accused.clone()]),
+            ("artifact_unknown", &fresh, by_code, vec![deployment(8, 0, Phase::Superseded, true)]),
+        ];
+        for (code, ledger, capabilities, list) in cases {
+            let search = Search { accused: &accused, former: &[], tried: &[], capabilities };
+            assert_eq!(pick(ledger, search, Some(&list)), Pick::None, "{code}");
+            assert_eq!(why_none(ledger, search, &list), code);
         }
     }
 

@@ -53,6 +53,10 @@ impl Backend for Daemon {
         Box::pin(ready(vec![status()]))
     }
 
+    fn storm(&self) -> bool {
+        false
+    }
+
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(ready((name.as_str() == "web").then(status)))
     }

@@ -58,6 +58,7 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Hold, Reason::SoakUnknown),
     (Verb::Hold, Reason::ApprovalExpired),
     (Verb::Hold, Reason::ObserveMode),
+    (Verb::Hold, Reason::Blind),
     (Verb::Yield, Reason::Superseded),
     (Verb::Yield, Reason::ForeignPin),
 ];
@@ -220,6 +221,12 @@ impl AppMetrics {
         Some(f64::from_bits(self.bandwidth.load(Ordering::Relaxed))).filter(|bytes| !bytes.is_nan())
     }
 
+    /// Shows why a rollback would not be made now; none when it would.
+    pub fn show_unready(&self, reason: Option<Reason>) {
+        let unready = reason.map_or(0, |reason| 1 + index_of(&REASONS, &reason));
+        self.unready.store(unready, Ordering::Relaxed);
+    }
+
     /// Shows where the app stands.
     pub fn show(
         &self,
@@ -228,7 +235,6 @@ impl AppMetrics {
         pinned: bool,
         paused: bool,
         soak_until: Option<Moment>,
-        unready: Option<Reason>,
     ) {
         self.state.store(index_of(&State::WORDS, &state.word()), Ordering::Relaxed);
         for (metrics, reading) in self.rules.iter().zip(readings) {
@@ -237,8 +243,6 @@ impl AppMetrics {
         }
         self.pinned.store(pinned, Ordering::Relaxed);
         self.paused.store(paused, Ordering::Relaxed);
-        let unready = unready.map_or(0, |reason| 1 + index_of(&REASONS, &reason));
-        self.unready.store(unready, Ordering::Relaxed);
         self.soak_until.store(soak_until.map_or(0, Moment::as_millis), Ordering::Relaxed);
     }
 }

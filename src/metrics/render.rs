@@ -139,7 +139,7 @@ const FAMILIES: &[Family] = &[
     ),
     (
         "rearguard_rollback_not_ready",
-        "1 for the reason why a rollback would not be made now; blind while nobody was asked yet.",
+        "1 for the reason why a rollback would not be made now; blind while nobody was asked, or the answer is old.",
         MetricType::GAUGE,
         |app, _, out| {
             let current = usize::from(app.unready.load(Ordering::Relaxed));

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use super::Budget;
+use crate::decision::capability::Support;
 
 /// The longest time between two polls, and the longest wait we let a platform ask of us: a guard that looks less
 /// often than this is none.
@@ -23,6 +24,20 @@ const RESERVE_LEAST: u32 = 20;
 
 /// The share of the limit below which the poll slows down: a fifth.
 const LOW_SHARE: u32 = 5;
+
+/// The share of the limit that questions of readiness take at most: a quarter. The poll has its own.
+pub const QUESTIONS_SHARE: u32 = 4;
+
+/// The requests of a question of readiness at most: the app's deployments, and the dry run. One that is made of reads takes
+/// five: the app, its deployments, its hook, and the key by either of two calls.
+pub fn reads_a_question(validate: Support) -> u32 {
+    if validate == Support::Native { 2 } else { 6 }
+}
+
+/// The time that questions of readiness keep between them where `limit` requests are allowed in `window`.
+pub fn between_questions(limit: u32, window: Duration, validate: Support) -> Duration {
+    window.saturating_mul(reads_a_question(validate)) / (limit / QUESTIONS_SHARE).max(1)
+}
 
 /// When to poll next, counted from the end of the last poll.
 ///

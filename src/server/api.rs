@@ -27,7 +27,8 @@ type Answer<T> = Result<Json<T>, ApiError>;
 type Name = Result<Path<String>, PathRejection>;
 
 pub(super) async fn apps(State(shared): State<Shared>) -> Json<Value> {
-    Json(json!({ "apps": shared.surface.backend.apps().await }))
+    let backend = &shared.surface.backend;
+    Json(json!({ "apps": backend.apps().await, "storm": backend.storm() }))
 }
 
 pub(super) async fn app(State(shared): State<Shared>, name: Name) -> Answer<AppStatus> {

@@ -225,3 +225,68 @@ fn colours_are_there_only_when_asked_for() {
 fn nothing_guarded_is_said_in_words() {
     assert!(render(&[], Page::plain(100), now()).starts_with("no app is guarded"));
 }
+
+fn unready(reason: &str, detail: Option<&str>) -> AppStatus {
+    let rollback = RollbackStatus {
+        ready: false,
+        reason: Some(reason.to_owned()),
+        detail: detail.map(str::to_owned),
+        target_deployment: None,
+        target_title: None,
+        target_created_at: None,
+        warnings: Vec::new(),
+        checked_by: None,
+        expected_seconds: None,
+        asked_at: None,
+    };
+    AppStatus { rollback: Some(rollback), ..app("shop", "steady") }
+}
+
+#[test]
+fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
+    let cases = [
+        ("no_target", None, "there is no deployment to go back to"),
+        (
+            "no_target",
+            Some("platform_picks_other"),
+            "there is no deployment to go back to: the platform would go back to something else than what was seen to \
+             be good (platform_picks_other)",
+        ),
+        (
+            "not_valid",
+            Some("database_config_conflict"),
+            "the platform would not accept the rollback (database_config_conflict)",
+        ),
+        ("not_valid", Some(UNARMED), UNARMED),
+        ("cooldown", None, "too soon after the last rollback"),
+    ];
+    for (reason, detail, words) in cases {
+        let app = unready(reason, detail);
+        assert!(!is_calm(&app), "{reason}");
+        let line = readiness(app.rollback.as_ref().unwrap(), now());
+        assert_eq!(line, format!("NOT READY: {words}"));
+    }
+}
+
+#[test]
+fn what_is_said_already_is_not_said_again_as_a_readiness() {
+    let is_said =
+        |app: &AppStatus| render(std::slice::from_ref(app), Page::plain(100), now()).contains("NOT READY");
+    for reason in ["observe_mode", "paused", "storm", "blind"] {
+        assert!(!is_said(&unready(reason, None)), "{reason}");
+    }
+    assert!(!is_said(&AppStatus { state: "held".to_owned(), ..unready("soak_unknown", None) }));
+    assert!(!is_said(&AppStatus { state: "incident".to_owned(), ..unready("in_progress", None) }));
+    let denied = AppStatus { platform_fault: Some("denied".to_owned()), ..unready("denied", None) };
+    assert!(!is_said(&denied));
+    assert!(is_said(&AppStatus { platform_fault: None, ..denied }), "a call was refused, and reads are not");
+    let mut old = unready("blind", None);
+    old.rollback.as_mut().unwrap().asked_at = Some(now() - jiff::SignedDuration::from_mins(50));
+    assert!(is_said(&old));
+}
+
+#[test]
+fn a_storm_is_said_first_with_what_ends_it() {
+    let said = storm_in_words(Page::plain(100));
+    assert!(said.starts_with("STORM  ") && said.contains("next     rearguard resume --all\n"), "{said}");
+}

@@ -223,7 +223,7 @@ control probe https://www.example.com/: every 5s, timeout 2s
 app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   mode      enforce: acts by itself
   watch     30m after a deployment goes live
-  restart   once before a rollback, then 1m 30s to see whether it helped
+  restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 152 samples
   rule      down: bad when home fails 3 times in a row

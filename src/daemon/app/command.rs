@@ -12,6 +12,7 @@ use super::{App, Probing, longest_period};
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::observation::{Reading, Request};
+use crate::decision::policy::Policy;
 use crate::decision::sample::Window;
 use crate::decision::state::{Situation, Stage};
 use crate::ids::IncidentId;
@@ -116,8 +117,16 @@ impl App {
         let now = self.shell.clock.now();
         // The app is the same one, or this would be another task; its name and its account may be others.
         self.slice = account.slices.of(&config.id);
+        let is_same_platform = Arc::ptr_eq(&account.config, &self.account.config);
         self.account = account;
         let old = std::mem::replace(&mut self.config, config);
+        if !is_same_platform {
+            // The other one's turns are other ones.
+            self.has_turn = false;
+        }
+        if !is_same_platform || is_asked_otherwise(&old.policy, &self.config.policy) {
+            self.forget_readiness(now);
+        }
         let is_same_account = old.platform == self.config.platform;
         if old.name != self.config.name {
             // Another name's series begin at zero.
@@ -149,4 +158,10 @@ impl App {
         });
         self.probes = probes.collect();
     }
+}
+
+/// Whether another answer may be made of the same facts.
+fn is_asked_otherwise(old: &Policy, new: &Policy) -> bool {
+    let asked = |policy: &Policy| (policy.rollback, policy.mode, policy.accept_platform_choice);
+    asked(old) != asked(new)
 }

@@ -7,7 +7,9 @@ use super::App;
 use crate::clock::Moment;
 use crate::daemon::ready::{Question, Readiness, ask};
 use crate::decision::effect::Reason;
+use crate::decision::observation::AppView;
 use crate::decision::policy::Mode;
+use crate::decision::readiness::{Known, standing};
 use crate::decision::state::{Situation, State};
 use crate::platform::pace::is_for_acting;
 
@@ -24,13 +26,20 @@ impl App {
                 Situation::Learning { live: Some(_) } | Situation::Steady { .. } | Situation::Watching(_)
             ) && state.ledger.soft_pin.is_none()
         };
+        // What is in the way whatever the answer would be, is shown without one.
+        let is_clear = |view: &AppView| {
+            view.active.is_some()
+                && view.in_progress.is_none()
+                && view.pinned.is_none()
+                && self.config.policy.arms(view.capabilities)
+        };
         !self.account.config.readiness.is_zero()
             && self.config.policy.mode != Mode::Observe
             && self.asking.is_none()
             && self.performing.is_none()
             && !self.is_retiring
             && self.view.fault.is_none()
-            && self.view.value().is_some_and(|view| view.active.is_some() && view.in_progress.is_none())
+            && self.view.value().is_some_and(is_clear)
             && self.state.as_ref().is_some_and(is_quiet)
             && !self.shell.paused.is_paused(&self.config.id)
     }
@@ -65,9 +74,9 @@ impl App {
 
     pub(super) fn take_readiness(&mut self, readiness: Option<Readiness>) {
         self.asking = None;
-        // The list of deployments may lag behind what is live.
+        // The list of deployments may lag behind what is live, and a token that was refused is being replaced.
         let is_final = |readiness: &Readiness| {
-            !matches!(readiness.obstacle, Some((Reason::NoTarget | Reason::InProgress, _)))
+            !matches!(readiness.obstacle, Some((Reason::NoTarget | Reason::InProgress | Reason::Denied, _)))
         };
         if !readiness.as_ref().is_some_and(is_final) {
             self.next_question = self.next_question.min(self.shell.clock.now() + AGAIN);
@@ -86,17 +95,31 @@ impl App {
         }
     }
 
-    /// Why a rollback would not be made now, or nobody knows; none when it would.
-    pub(in crate::daemon) fn unreadiness(&self) -> Option<Reason> {
-        if self.config.policy.mode == Mode::Observe {
-            return Some(Reason::ObserveMode);
+    /// What was found out is about what the app was to be then, and an answer that is under way is to that question. A turn
+    /// that it has already is as good for the new one.
+    pub(super) fn forget_readiness(&mut self, now: Moment) {
+        (self.readiness, self.asking) = (None, None);
+        if !self.has_turn {
+            self.next_question = now;
         }
-        if self.shell.paused.is_paused(&self.config.id) {
-            return Some(Reason::Paused);
+    }
+
+    /// Why a rollback would not be made now, or nobody knows, with the platform's code or words for it; none when it
+    /// would. What can be told without a question is told as it is now, and an answer only as long as it is renewed.
+    pub(in crate::daemon) fn unreadiness(&self) -> Option<(Reason, &str)> {
+        let Some(state) = &self.state else { return Some((Reason::Blind, "")) };
+        let paused = self.shell.paused.is_paused(&self.config.id);
+        let known = Known { state, view: &self.view, paused, fleet: self.shell.fleet.stands() };
+        let now = self.shell.clock.now();
+        if let Err(bar) = standing(&self.config.policy, known, now) {
+            return Some(bar);
         }
+        let round = self.account.config.readiness + self.account.questions.queue(now);
         match &self.readiness {
-            None => Some(Reason::Blind),
-            Some(readiness) => readiness.obstacle.as_ref().map(|(reason, _)| *reason),
+            Some(readiness) if !readiness.is_old(now, round) => {
+                readiness.obstacle.as_ref().map(|(reason, detail)| (*reason, detail.as_str()))
+            }
+            _ => Some((Reason::Blind, "")),
         }
     }
 }

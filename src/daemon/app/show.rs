@@ -32,6 +32,7 @@ impl App {
     }
 
     pub(super) fn show(&self) {
+        self.metrics.show_unready(self.unreadiness().map(|(reason, _)| reason));
         let Some(state) = &self.state else { return };
         let now = self.shell.clock.now();
         let since = state.live().map_or(now, |live| live.since);
@@ -43,7 +44,7 @@ impl App {
         let pinned = self.view.value().is_some_and(|view| view.pinned.is_some())
             || state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there);
         let paused = self.shell.paused.is_paused(&self.config.id);
-        self.metrics.show(state, &readings, pinned, paused, soak_until, self.unreadiness());
+        self.metrics.show(state, &readings, pinned, paused, soak_until);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window}
 use crate::decision::state::{Outcome, Situation, State};
 use crate::decision::{Change, Closed, Decision, decide};
 use crate::ids::DeploymentId;
+use crate::metrics::DECISIONS;
 
 /// The clock's grain, and the pace of samples.
 pub(super) const TICK: Duration = Duration::from_secs(2);
@@ -417,6 +418,10 @@ impl World {
     fn journal(&mut self, change: &Change) {
         assert!(self.state != change.state, "a change that changes nothing:\n{}", self.transcript());
         assert_eq!(change.state.owed(), change.effect, "owed is not what was issued:\n{}", self.transcript());
+        if let Some(ruling) = &change.ruling {
+            let is_counted = DECISIONS.contains(&(ruling.verb, ruling.reason));
+            assert!(is_counted, "a decision that no series counts: {ruling:?}\n{}", self.transcript());
+        }
         let text = serde_json::to_string(&change.state).expect("a state is JSON");
         let back: State = serde_json::from_str(&text).expect("a state comes back");
         assert_eq!(back, change.state, "the journal changes the state");

@@ -115,6 +115,10 @@ impl Backend for Fake {
         }
     }
 
+    fn storm(&self) -> bool {
+        false
+    }
+
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(ready((name.as_str() == "checkout").then(|| app("checkout"))))
     }
