@@ -1,8 +1,12 @@
 //! The platform's own figures, shown beside ours: what the apps sent in a day, and the account's balance.
 //!
 //! Nothing is decided by them, and they come last: they are asked for after a poll that was answered, of apps that it
-//! could read, and never from what is left of the rate limit for acting. A token that may not see a figure is told of
-//! once and changes nothing else; after a reload the figure is asked for again.
+//! could read, and never from what is left of the rate limit for acting.
+//!
+//! The two ways of being denied are not the same here. 403 is a token without the scope for a figure, which nobody adds
+//! meanwhile: it is told of once and changes nothing else, and the figure is asked for again after a reload. 401 is a
+//! token that is not accepted any more, most likely because it was rotated: it is read again, as a poll does, and the
+//! figure is asked for at its next turn.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +26,9 @@ use crate::platform::{Bandwidth, PlatformError};
 
 /// A figure that was not to be had is asked for again this soon: as often as one may ask at all.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// The status of what the token may not see, whoever it is of.
+const MAY_NOT: u16 = 403;
 
 /// What the task of an account needs.
 pub(super) struct Figures {
@@ -43,7 +50,7 @@ struct Turn {
     figure: Figure,
     /// Zero is never.
     every: Duration,
-    /// None while the token may not see it.
+    /// None while the token has no scope for it.
     next: Option<Moment>,
 }
 
@@ -98,13 +105,16 @@ impl Figures {
         let platform = &self.account.config.name;
         turn.next = match self.ask(turn.figure, &apps).await {
             Ok(()) => Some(now + turn.every),
-            Err(error @ PlatformError::Denied { .. }) => {
+            Err(error @ PlatformError::Denied { status: MAY_NOT }) => {
                 let figure = turn.figure.word();
                 tracing::warn!(%platform, "no {figure} until the next reload, guarding goes on: failed to {error}");
                 self.forget(turn.figure);
                 None
             }
             Err(error) => {
+                if matches!(error, PlatformError::Denied { .. }) {
+                    self.account.platform.reload_token();
+                }
                 tracing::debug!(%platform, figure = turn.figure.word(), "failed to {error}");
                 Some(now + turn.every.min(AGAIN))
             }
@@ -153,5 +163,96 @@ impl Figure {
             Self::Bandwidth => "bandwidth",
             Self::Balance => "balance",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::Response;
+    use reqwest::header::AUTHORIZATION;
+    use tokio::sync::Semaphore;
+
+    use super::super::poll::Slices;
+    use super::*;
+    use crate::clock::SteadyClock;
+    use crate::config::parse;
+    use crate::decision::observation::AppView;
+    use crate::metrics::render;
+    use crate::platform::Listed;
+    use crate::platform::digitalocean::DigitalOcean;
+    use crate::platform::http::InProcess;
+
+    const EVERY: Duration = Duration::from_secs(3_600);
+    const CONFIG: &str = "
+listen: 127.0.0.1:0
+state: /none/rearguard.db
+platforms: [{ name: ocean, kind: digitalocean, token_file: /the/token, balance: 1h }]
+apps:
+  - name: shop
+    platform: ocean
+    id: shop
+    probes: [{ name: home, url: 'https://shop.example.com/' }]
+    rules: [{ name: down, probe: home, consecutive_failures: 3 }]
+";
+
+    /// An account whose token was rotated after it was opened: the old one gets `refused`, the new one a balance.
+    fn rotated(refused: u16) -> Figures {
+        let config = parse("rearguard.yaml", CONFIG).expect("a configuration");
+        let config = Arc::new(config.platforms[0].clone());
+        let wire: InProcess = Arc::new(move |request| {
+            let is_new = request.headers()[AUTHORIZATION] == "Bearer new-word";
+            let (status, body) =
+                if is_new { (200, r#"{"account_balance":"12.23"}"#) } else { (refused, "{}") };
+            let answer = Response::builder().status(status).body(body).expect("an answer");
+            Box::pin(async move { Ok(answer.into()) })
+        });
+        let reads = AtomicUsize::new(0);
+        let tokens =
+            move || Ok(["old-word", "new-word"][reads.fetch_add(1, Ordering::Relaxed).min(1)].into());
+        let platform =
+            Arc::new(DigitalOcean::in_process(wire, &config, Box::new(tokens)).expect("an account"));
+        let clock = Arc::new(SteadyClock::resume(None));
+        let slices = Slices::default();
+        let shop = PlatformAppId::from("shop");
+        // Somebody wants the app, and a poll could read it.
+        let _picture = slices.of(&shop);
+        let apps = vec![(shop.clone(), Ok(AppView::default()))];
+        slices.hand_out(clock.now(), &[shop], Listed { apps, is_whole: true });
+        let (turns, questions) = (Arc::new(Semaphore::new(1)), Arc::default());
+        let account = Account { platform, config, slices, turns, questions };
+        let (apps, metrics) = (watch::channel(Apps::default()).1, Metrics::new(&[]).expect("metrics"));
+        Figures { account, apps, clock, metrics, stop: CancellationToken::new() }
+    }
+
+    fn shows_the_balance(figures: &Figures) -> bool {
+        let text = render(&figures.metrics, Moment::default()).expect("rendered");
+        String::from_utf8(text).expect("text").contains("rearguard_account_balance_dollars{")
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_rotated_is_read_again_for_the_next_turn() {
+        let figures = rotated(401);
+        let now = figures.clock.now();
+        let mut turn = Turn { figure: Figure::Balance, every: EVERY, next: Some(now) };
+        figures.take(&mut turn).await;
+        assert!(!shows_the_balance(&figures));
+        let next = turn.next.expect("another turn");
+        assert!((AGAIN..EVERY).contains(&next.since(now)), "{next:?}");
+        turn.next = Some(now);
+        figures.take(&mut turn).await;
+        assert!(shows_the_balance(&figures));
+        assert!(turn.next.is_some_and(|next| next.since(now) >= EVERY));
+    }
+
+    #[tokio::test]
+    async fn a_token_without_the_scope_has_no_further_turn() {
+        let figures = rotated(403);
+        let mut turn = Turn { figure: Figure::Balance, every: EVERY, next: Some(figures.clock.now()) };
+        figures.take(&mut turn).await;
+        assert_eq!(turn.next, None);
+        figures.take(&mut turn).await;
+        assert!(!shows_the_balance(&figures));
     }
 }

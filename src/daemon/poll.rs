@@ -87,7 +87,7 @@ impl Slices {
 
     /// A list of all apps that was asked for at `sent`. One of the `wanted` that is not in it does not exist, or cannot
     /// be read; of one that came meanwhile it need not say anything.
-    fn hand_out(&self, sent: Moment, wanted: &[PlatformAppId], list: Listed) -> bool {
+    pub(super) fn hand_out(&self, sent: Moment, wanted: &[PlatformAppId], list: Listed) -> bool {
         let absent = if list.is_whole { ReadFault::NotFound } else { ReadFault::Unreachable };
         let mut views: BTreeMap<PlatformAppId, _> = list.apps.into_iter().collect();
         let mut is_expecting = false;

@@ -48,6 +48,20 @@ impl Answer {
         self
     }
 
+    /// As a fault would have it that quotes the request, with the token that came with it.
+    pub(crate) fn quoting(self, token: Option<&str>, fault: Option<&Kind>) -> Self {
+        let (Some(Kind::Echo { code, .. }), Some(token)) = (fault, token) else { return self };
+        let is_done = (200..300).contains(code);
+        let words = format!("Authorization: Bearer {token} is not accepted here");
+        let error =
+            || Answer { headers: self.headers.clone(), ..Answer::error(self.dialect, *code, &words, token) };
+        let mut answer = if is_done { self } else { error() };
+        for (_, value) in answer.headers.iter_mut().filter(|(name, _)| *name == "x-request-id") {
+            token.clone_into(value);
+        }
+        answer
+    }
+
     /// The platform's form of an error.
     pub(crate) fn error(dialect: Dialect, status: u16, message: &str, request_id: &str) -> Self {
         let error = match dialect {
@@ -89,6 +103,8 @@ pub(crate) async fn deliver(answer: Answer, fault: Option<Kind>, stop: &Cancella
             answer.headers.extend(retry_after.map(|after| ("retry-after", after)));
             whole(answer)
         }
+        // It took the answer's place where the request was at hand.
+        Kind::Echo { .. } => whole(answer),
         Kind::Html { code } => {
             let page = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>";
             whole(Answer::text(code, "text/html", page.to_owned()))

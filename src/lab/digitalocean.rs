@@ -60,6 +60,7 @@ fn admitted(
     let answered = outcome.and_then(|(who, place)| match place {
         None => match call.operation {
             Operation::GetBandwidth => figures::bandwidth(world, request.body),
+            Operation::GetMetrics => figures::series(world, request.query),
             Operation::GetBalance => Ok(figures::balance(world)),
             _ => Ok(render::list_apps(world, base, request.host, call.page)),
         },

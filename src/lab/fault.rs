@@ -123,6 +123,15 @@ pub enum Kind {
         #[serde(default)]
         retry_after: Option<String>,
     },
+    /// An answer that quotes the request: the words of the error, and the id that every answer has, are the caller's
+    /// token. With a status of success only the id is, and the rest is as it should be.
+    Echo {
+        /// The status.
+        code: u16,
+        /// Whether the platform did it.
+        #[serde(default)]
+        applied: bool,
+    },
     /// A load balancer's page. Not applied.
     Html {
         /// The status.
@@ -190,7 +199,10 @@ impl Kind {
     /// Whether the platform carries out at once what was asked.
     pub(crate) fn applies(&self) -> bool {
         match self {
-            Self::Status { applied, .. } | Self::Hang { applied } | Self::Reset { applied } => *applied,
+            Self::Status { applied, .. }
+            | Self::Echo { applied, .. }
+            | Self::Hang { applied }
+            | Self::Reset { applied } => *applied,
             Self::TooManyRequests { .. }
             | Self::Html { .. }
             | Self::RedirectLoop

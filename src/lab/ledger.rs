@@ -45,7 +45,7 @@ pub enum Operation {
     GetHook,
     /// Sevalla: `GET .../processes`.
     ListProcesses,
-    /// Sevalla: `GET .../metrics/...`, of an app or of one of its processes.
+    /// `GET /v2/monitoring/metrics/apps/...`. Sevalla: `GET .../metrics/...`, of an app or of one of its processes.
     GetMetrics,
     /// Sevalla: `GET /v3/api-keys/me` or `/v3/api-keys/validate`.
     GetKey,

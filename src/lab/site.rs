@@ -73,7 +73,7 @@ async fn api(
         } else {
             digitalocean::answer(world, &lab.shared.base, &request)
         };
-        Served { answer, fault, latency_ms: 0 }
+        Served { answer: answer.quoting(request.token, fault.as_ref()), fault, latency_ms: 0 }
     });
     send(&lab, served).await
 }

@@ -171,6 +171,13 @@ async fn bodies_come_broken_in_every_way_asked_for() {
     };
     let (status, headers, body) = with(Kind::Html { code: 502 }).await;
     assert!(status == 502 && headers["content-type"] == "text/html" && body.is_ok());
+    let echo = async |code| {
+        let (status, headers, body) = with(Kind::Echo { code, applied: false }).await;
+        let text = String::from_utf8(body.expect("a body").to_vec()).expect("text");
+        (status, headers["x-request-id"] == GUARD_TOKEN, text.contains(&format!("Bearer {GUARD_TOKEN}")))
+    };
+    assert_eq!(echo(422).await, (422, true, true));
+    assert_eq!(echo(200).await, (200, true, false));
     assert_eq!(with(Kind::Empty).await.2.expect("a body").len(), 0);
     assert_eq!(with(Kind::NoContent).await.0, 204);
     assert!(std::str::from_utf8(&with(Kind::InvalidUtf8).await.2.expect("a body")).is_err());

@@ -17,6 +17,9 @@ use crate::journal::{
     SqliteJournal, TimelineEntry,
 };
 
+/// No course has as many decisions as that: an app that makes more makes them without end.
+const WITHOUT_END: usize = 2_000;
+
 /// What is wrong with the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -44,6 +47,8 @@ pub(super) struct Disk {
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
     /// By the platform's id of the app, when pushes were to be paused.
     pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
+    /// How many decisions it was given to keep.
+    pub(super) decisions: Arc<AtomicUsize>,
     /// How often anything was read, or tried to be.
     pub(super) reads: Arc<AtomicUsize>,
 }
@@ -160,6 +165,8 @@ impl Journal for OpenDisk {
     }
 
     fn record(&self, entry: Entry) -> Call<'_, ()> {
+        let decisions = self.disk.decisions.fetch_add(1, Ordering::Relaxed);
+        assert!(decisions < WITHOUT_END, "{} decides without end", entry.app);
         let (app, effect) = (entry.id.to_string(), entry.effect.clone());
         let (disk, answer) = (self.disk.clone(), entry.answered.clone());
         self.write(move || {

@@ -1,14 +1,17 @@
 //! One process, from its start to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::machine::{ProcessClock, lock};
 use super::run::Run;
+use super::wire::Wire;
 use crate::clock::Clock;
-use crate::config::{self, PlatformKind};
+use crate::config::{self, PlatformConfig, PlatformKind};
 use crate::daemon::{Engine, Ground};
 use crate::metrics::Metrics;
+use crate::platform::Platform;
 use crate::platform::digitalocean::DigitalOcean;
+use crate::platform::http::StartError;
 use crate::platform::sevalla::Sevalla;
 use crate::server::Backend;
 
@@ -66,19 +69,24 @@ async fn start(run: &mut Run) -> Engine {
         journal,
         journal_works,
         restored,
-        open: Box::new(move |config, _| {
-            let token = Arc::clone(&token);
-            let read = Box::new(move || Ok(lock(&token).clone().into()));
-            Ok(match config.kind {
-                PlatformKind::DigitalOcean => {
-                    Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?)
-                }
-                PlatformKind::Sevalla => Arc::new(Sevalla::in_process(wire.platform(), config, read)?),
-            })
-        }),
+        open: Box::new(move |config, _| account(&wire, &token, config)),
         metrics,
     };
     Engine::start(ground, run.config()).expect("started")
+}
+
+/// The account as one process opens it.
+pub(super) fn account(
+    wire: &Wire,
+    token: &Arc<Mutex<String>>,
+    config: &PlatformConfig,
+) -> Result<Arc<dyn Platform>, StartError> {
+    let token = Arc::clone(token);
+    let read = Box::new(move || Ok(lock(&token).clone().into()));
+    Ok(match config.kind {
+        PlatformKind::DigitalOcean => Arc::new(DigitalOcean::in_process(wire.platform(), config, read)?),
+        PlatformKind::Sevalla => Arc::new(Sevalla::in_process(wire.platform(), config, read)?),
+    })
 }
 
 /// The configuration as a file would have it.

@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use super::course::{COOLDOWN_MS, Course, Event, RECONCILE_MS};
 use super::disk::{Disk, Intents};
 use super::judge;
-use super::life::{End, live, parsed};
+use super::life::{End, asked, live, parsed};
 use super::machine::{EPOCH_MS, Machine};
 use super::panics;
 use super::sum::Sum;
@@ -20,8 +20,9 @@ use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
-use crate::lab::{AppKind, GUARD_TOKEN, Lab, LabConfig, Release};
+use crate::lab::{AppKind, AppState, GUARD_TOKEN, Lab, LabConfig, Release};
 use crate::metrics::{Metrics, render};
+use crate::server::{AppStatus, Backend};
 
 /// How an app stands in the configuration.
 pub(super) struct Shape {
@@ -79,6 +80,8 @@ pub(super) struct Run {
     pub(super) metrics: Option<Metrics>,
     /// What a scrape would have shown at the end of the course, before all faults stop.
     pub(super) scraped: String,
+    /// How each app that was in force stood then: what the guard shows, and what is so.
+    pub(super) last: Vec<(AppStatus, AppState)>,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
     /// The rollbacks that were kept.
@@ -171,6 +174,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         intents,
         requests: Arc::default(),
         pauses: Arc::default(),
+        decisions: Arc::default(),
         reads: Arc::default(),
     };
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
@@ -196,6 +200,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         incidents: BTreeMap::new(),
         metrics: None,
         scraped: String::new(),
+        last: Vec::new(),
         accused: Vec::new(),
         succeeded: Vec::new(),
         drills: 0,
@@ -295,6 +300,10 @@ impl Run {
         let metrics = self.metrics.as_ref().expect("a process");
         let figures = render(metrics, Moment::default()).expect("rendered");
         self.scraped = String::from_utf8(figures).expect("text");
+        for status in asked(engine).apps().await {
+            let of_it = self.shapes.iter().find(|shape| status.id.as_str() == shape.id);
+            self.last.extend(of_it.map(|shape| (status, self.lab.record(&shape.site))));
+        }
         if self.course.is_liveness {
             self.comes_to_its_end(engine).await;
         } else {

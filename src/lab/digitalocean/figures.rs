@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::lab::deliver::Answer;
 use crate::lab::kind::Shelf;
 use crate::lab::model::Refusal;
+use crate::lab::request::values;
 use crate::lab::world::World;
 
 /// What the account owes, in dollars.
@@ -34,6 +35,21 @@ pub(super) fn bandwidth(world: &World, body: &[u8]) -> Result<Answer, Refusal> {
     });
     let usage: Vec<Value> = usage.collect();
     Ok(Answer::json(200, &json!({ "app_bandwidth_usage": usage, "date": format!("{day}T00:00:00Z") })))
+}
+
+/// The one line of an app's figure, in the words of Prometheus: as idle as it can be, at both ends of the time asked
+/// about.
+pub(super) fn series(world: &World, query: &str) -> Result<Answer, Refusal> {
+    let asked = |key| values(query, key).next();
+    let place = asked("app_id").and_then(|id| world.model.on_shelf(Shelf::Apps, id));
+    place.ok_or_else(|| Refusal::new(404, "app not found"))?;
+    let point = |key| asked(key).and_then(|seconds| seconds.parse::<i64>().ok()).map(|at| json!([at, "0"]));
+    let points: Vec<Value> = ["start", "end"].into_iter().filter_map(point).collect();
+    let line = json!({ "metric": { "app_component": "web" }, "values": points });
+    Ok(Answer::json(
+        200,
+        &json!({ "status": "success", "data": { "resultType": "matrix", "result": [line] } }),
+    ))
 }
 
 /// As of the last billing [OAS: `billing/models/balance.yml`].

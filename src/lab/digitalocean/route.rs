@@ -35,6 +35,7 @@ pub(crate) fn route(request: &Request<'_>) -> Route {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let of_the_account = match parts.as_slice() {
         ["v2", "apps", "metrics", "bandwidth_daily"] => Some(("POST", Operation::GetBandwidth)),
+        ["v2", "monitoring", "metrics", "apps", _] => Some(("GET", Operation::GetMetrics)),
         ["v2", "customers", "my", "balance"] => Some(("GET", Operation::GetBalance)),
         _ => None,
     };

@@ -80,6 +80,10 @@ fn the_accounts_figures_are_of_yesterday_or_of_the_day_asked_for() {
     assert_eq!(post(&mut world, bandwidth, &body).1["date"], "2023-11-01T00:00:00Z");
     assert_eq!(post(&mut world, bandwidth, r#"{ "app_ids": [] }"#).0, 400);
     assert_eq!(get(&mut world, "/v2/customers/my/balance")["account_balance"], "12.23");
+    let cpu = "/v2/monitoring/metrics/apps/cpu_percentage?start=60&end=120&app_id=";
+    let lines = get(&mut world, &format!("{cpu}{id}"))["data"]["result"].clone();
+    assert_eq!(lines, json!([{ "metric": { "app_component": "web" }, "values": [[60, "0"], [120, "0"]] }]));
+    assert_eq!(ask(&mut world, Some(GUARD_TOKEN), "GET", &format!("{cpu}{nobody}"), "").status, 404);
     assert_eq!(world.ledger.calls(Operation::GetBandwidth), 3);
     assert_eq!(world.ledger.calls(Operation::GetBalance), 1);
 }

@@ -47,7 +47,8 @@ impl DigitalOcean {
         self.http.call(ask, matrix).await
     }
 
-    /// In as few calls as it takes, all of them for the day that the first one is of.
+    /// In as few calls as it takes, all of them for the day that the first one is of. An answer for another day, or for
+    /// one that it does not name, tells nothing of that day, so its figures are left out.
     pub(super) async fn daily(&self, apps: &[PlatformAppId]) -> Result<Answered<Bandwidth>, PlatformError> {
         let mut all =
             Answered { value: Bandwidth { day: None, apps: Vec::new() }, status: 200, request_id: None };
@@ -66,8 +67,10 @@ impl DigitalOcean {
             };
             let Answered { value, status, request_id } = self.http.call(ask, bandwidth).await?;
             (all.status, all.request_id) = (status, request_id);
-            all.value.day = all.value.day.or(value.day);
-            all.value.apps.extend(value.apps);
+            let Some(day) = value.day else { continue };
+            if *all.value.day.get_or_insert(day) == day {
+                all.value.apps.extend(value.apps);
+            }
         }
         Ok(all)
     }

@@ -33,7 +33,7 @@ async fn bandwidth_is_asked_for_a_hundred_apps_at_a_time_and_for_one_day() {
         {"app_id":"c","bandwidth_bytes":"-1"},{"app_id":"d"},{"bandwidth_bytes":"1"},null"#;
     let server = Server::start(vec![
         of(first, "2026-11-20T00:00:00Z"),
-        of(r#"{"app_id":"e","bandwidth_bytes":"9"}"#, "2026-11-21T00:00:00Z"),
+        of(r#"{"app_id":"e","bandwidth_bytes":"9"}"#, "2026-11-20T23:59:59Z"),
         ok(r#"{"date":"odd"}"#),
     ])
     .await;
@@ -54,6 +54,32 @@ async fn bandwidth_is_asked_for_a_hundred_apps_at_a_time_and_for_one_day() {
     assert_eq!(platform.bandwidth(&apps[..1]).await.unwrap().value, Bandwidth::default());
     assert_eq!(platform.bandwidth(&[]).await.unwrap().value, Bandwidth::default());
     assert_eq!(server.requests().len(), 3, "of no app nothing is asked");
+}
+
+#[tokio::test]
+async fn a_figure_of_another_day_or_of_none_is_left_out() {
+    let of = |app: &str, date: &str| {
+        ok(&format!(
+            r#"{{"app_bandwidth_usage":[{{"app_id":"{app}","bandwidth_bytes":"9"}}],"date":"{date}"}}"#
+        ))
+    };
+    let (first, other) = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z");
+    let day = Some(jiff::civil::date(2026, 11, 20));
+    let table: [(_, _, &[&str]); 4] = [
+        ([first, other, first], day, &["a", "c"]),
+        ([first, "odd", ""], day, &["a"]),
+        (["", first, other], day, &["b"]),
+        (["", "odd", ""], None, &[]),
+    ];
+    for (dates, day, kept) in table {
+        let answers = ["a", "b", "c"].into_iter().zip(dates).map(|(app, date)| of(app, date));
+        let server = Server::start(answers.collect()).await;
+        let (platform, _) = at(&server, AMPLE);
+        let apps: Vec<PlatformAppId> = (0..201).map(|n| PlatformAppId::from(format!("app-{n}"))).collect();
+        let seen = platform.bandwidth(&apps).await.unwrap().value;
+        let kept = kept.iter().map(|app| (PlatformAppId::from(*app), 9)).collect();
+        assert_eq!(seen, Bandwidth { day, apps: kept }, "{dates:?}");
+    }
 }
 
 #[tokio::test]
