@@ -111,7 +111,7 @@ fn is_nobodys_answer(state: &State, seen: &Observation<'_>) -> bool {
     let Some(active) = &view.active else { return false };
     let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
         let is_picked = view.capabilities.targeting == Targeting::PlatformPicks
-            && !requests.picked([active].into_iter()).is_empty();
+            && !requests.picked([active].into_iter(), &Artifact::default()).is_empty();
         seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
     };
     active.cause.repeats_release()

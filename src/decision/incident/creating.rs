@@ -99,7 +99,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     if draft.incident.capabilities.targeting == Targeting::PlatformPicks {
         let all = seen.history.value().into_iter().flatten().chain(&view.active);
-        let picked = draft.incident.requests.picked(all);
+        let picked = draft.incident.requests.picked(all, &draft.incident.accused.artifact);
         match (picked.len(), picked.first().map(|made| (*made).clone())) {
             (1, Some(made)) if refused.is_some() => return refused_but_there(draft, &made, seen),
             // Whatever it runs, it is what the platform picked: that is held against what was wanted.

@@ -47,9 +47,16 @@ fn what_came_back_instead_is_held_until_a_person_has_acted_whatever_goes_live_by
 
 #[test]
 fn a_lost_rollback_that_the_platform_led_elsewhere_is_found_and_told_as_such() {
-    for capabilities in [PICKS, UNPINNED] {
+    for (capabilities, says_rollback) in [(PICKS, true), (UNPINNED, true), (PICKS, false), (UNPINNED, false)]
+    {
         let mut world = with_bad_release(accepting(), capabilities);
-        picks_the_oldest(&mut world);
+        if says_rollback {
+            picks_the_oldest(&mut world);
+        } else {
+            // It goes "back" to what is live, and calls that a release.
+            world.platform.says_rollback = false;
+            world.platform.picks = Some(world.platform.active.clone());
+        }
         world.reply("create_rollback", APPLIED);
         assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
         assert!(!world.transcript().contains("no trace"), "{}", world.transcript());

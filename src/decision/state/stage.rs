@@ -8,7 +8,7 @@ use super::{Live, Watch};
 use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
-use crate::decision::observation::{Cause, Deployment};
+use crate::decision::observation::{Artifact, Cause, Deployment};
 use crate::decision::rule::Reading as RuleReading;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -93,9 +93,17 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The rollbacks of which nobody knew before: where the platform picks, one of them is ours, whatever it runs.
-    pub fn picked<'a>(&'a self, entries: impl Iterator<Item = &'a Deployment>) -> Vec<&'a Deployment> {
-        let is_new = |entry: &&Deployment| entry.cause == Cause::Rollback && !self.before.contains(&entry.id);
+    /// What is new and can be what the platform picked, whatever that is: a rollback, or, since not every platform calls
+    /// it so, once more what the `accused` release ran.
+    pub fn picked<'a>(
+        &'a self,
+        entries: impl Iterator<Item = &'a Deployment>,
+        accused: &Artifact,
+    ) -> Vec<&'a Deployment> {
+        let is_new = |entry: &&Deployment| {
+            let is_again = entry.cause.is_release() && entry.artifact.same_as(accused);
+            (entry.cause == Cause::Rollback || is_again) && !self.before.contains(&entry.id)
+        };
         let mut new: Vec<&Deployment> = entries.filter(is_new).collect();
         new.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.dedup_by(|a, b| a.id == b.id);
