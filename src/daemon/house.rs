@@ -12,7 +12,7 @@ use super::backend::ShellBackend;
 use crate::clock::Moment;
 use crate::decision::state::{Situation, State};
 use crate::ids::IncidentId;
-use crate::journal::IncidentQuery;
+use crate::journal::{IncidentQuery, JournalError};
 
 /// How often the journal's health is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -86,7 +86,14 @@ async fn name_orphans(backend: &ShellBackend) -> bool {
         if !looked_at.insert(id) {
             continue;
         }
-        let Ok((state, _)) = journal.load(id).await else { return false };
+        let state = match journal.load(id).await {
+            Ok((state, _)) => state,
+            Err(JournalError::Unavailable { .. }) => return false,
+            Err(error) => {
+                tracing::error!(%app, %id, "failed to {error}; whether it left something behind is not known");
+                continue;
+            }
+        };
         let Some((what, incident)) = state.as_ref().and_then(left_behind) else { continue };
         let record = incidents.iter().find(|record| record.id == *incident);
         let rollback = record.and_then(|record| record.rollback_deployment.as_ref());

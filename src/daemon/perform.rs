@@ -24,6 +24,8 @@ pub(super) struct Order {
     pub(super) app: AppName,
     pub(super) id: PlatformAppId,
     pub(super) effect: Effect,
+    /// It undoes a rollback of ours: what was begun is brought to its end, whatever else is the matter.
+    pub(super) is_return: bool,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
@@ -100,14 +102,8 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     if !fits {
         return Err(Unsent::By(Guard::Changed));
     }
-    let brings_to_its_end = matches!(
-        order.effect,
-        Effect::Unpin
-            | Effect::Commit { .. }
-            | Effect::Revert { .. }
-            | Effect::CreateRollback { is_return: true, .. }
-    );
-    if !brings_to_its_end {
+    let settles = matches!(order.effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. });
+    if !settles && !order.is_return {
         match order.fleet.want(&order.id).await {
             Some(Permit::Granted) => {}
             Some(Permit::Storm) => return Err(Unsent::By(Guard::Storm)),
@@ -166,7 +162,7 @@ async fn send(order: &Order, done: &mut Performed) -> Answer {
             note(done, "restart", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Restarted(got.value))
         }
-        Effect::CreateRollback { accused, target, code, .. } => {
+        Effect::CreateRollback { accused, target, code } => {
             let got = platform.create_rollback(app, Goal { accused, target, code }).await;
             note(done, "create_rollback", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Created(got.value))

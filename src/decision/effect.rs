@@ -39,9 +39,6 @@ pub enum Effect {
         /// What that one runs, where the platform has to be told so.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         code: Code,
-        /// It undoes a rollback of ours: what was begun is brought to its end, whatever else is the matter.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        is_return: bool,
     },
     /// Accept the rollback and unpin.
     Commit {
@@ -362,12 +359,7 @@ mod tests {
             Effect::Pin { accused: id("d2") },
             Effect::Unpin,
             Effect::Restart { accused: id("d2") },
-            Effect::CreateRollback {
-                accused: id("d2"),
-                target: id("d1"),
-                code: Vec::new(),
-                is_return: false,
-            },
+            Effect::CreateRollback { accused: id("d2"), target: id("d1"), code: Vec::new() },
             Effect::Commit { rollback: id("d3") },
             Effect::Revert { rollback: id("d3") },
         ];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Decision;
-use super::capability::Targeting;
+use super::capability::{PinKind, Targeting};
 use super::effect::Reason;
 use super::incident;
 use super::observation::{AppView, Artifact, Deployment, Observation, Request};
@@ -76,14 +76,15 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
             .value()
             .and_then(|view| view.active.as_ref())
             .is_some_and(|active| active.cause.is_release());
-    let goes_on = is_pinned && !is_answer || is_nobodys_answer(state, seen);
+    let goes_on = is_pinned && !is_answer || is_nobodys_answer(state, hold, seen);
     let situation = match newly_live(policy, state, seen) {
         // Something else went live, such as a restart or the platform's upkeep, or what we asked for ourselves.
         Some(next) if goes_on && !resumed => {
             let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
                 return Decision::wait(hold.why, None);
             };
-            let situation = Situation::Held(Hold { live, ..hold.clone() });
+            let runs = what_runs(seen);
+            let situation = Situation::Held(Hold { live, runs, ..hold.clone() });
             return Decision::become_state(State { situation, ledger });
         }
         Some(situation) => situation,
@@ -104,19 +105,29 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
     Decision::become_state(State { situation, ledger })
 }
 
+/// What the live deployment runs, as far as a read says.
+pub(super) fn what_runs(seen: &Observation<'_>) -> Artifact {
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    active.map(|active| active.artifact.clone()).unwrap_or_default()
+}
+
 /// Whether what is live now says nothing of what a person wants: our own rollback, or one that may be ours, or the same
 /// release once more.
-fn is_nobodys_answer(state: &State, seen: &Observation<'_>) -> bool {
+fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool {
     let Some(view) = seen.app.value() else { return false };
     let Some(active) = &view.active else { return false };
+    let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
     let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
+        // What was accused is condemned by then.
         let is_picked = view.capabilities.targeting == Targeting::PlatformPicks
-            && !requests.picked([active].into_iter(), &Artifact::default()).is_empty();
+            && (can_be(requests, &Artifact::default())
+                || state.ledger.condemned.iter().any(|(_, ran)| can_be(requests, ran)));
         seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
     };
-    active.cause.repeats_release()
-        || state.ledger.made_for(&active.id).is_some()
-        || state.ledger.lost.iter().any(may_be_of)
+    // A platform that pins shows its rollbacks by that.
+    let is_lost_one = view.capabilities.pin != PinKind::Hard && state.ledger.lost.iter().any(may_be_of);
+    let is_the_same = active.cause.repeats_release() && !active.artifact.differs_from(&hold.runs);
+    is_the_same || state.ledger.made_for(&active.id).is_some() || is_lost_one
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
@@ -146,7 +157,8 @@ fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Opti
             incident
         }
     };
-    let hold = Hold { why: Reason::RollbackFailed, incident, since: seen.at, live, pin: Some(pin.clone()) };
+    let (why, runs) = (Reason::RollbackFailed, what_runs(seen));
+    let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()) };
     Some(State { situation: Situation::Held(hold), ledger })
 }
 
@@ -176,7 +188,8 @@ fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
         return None;
     }
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
-    Some(Hold { live, pin: Some(active.id.clone()), since: seen.at, ..hold.clone() })
+    let runs = active.artifact.clone();
+    Some(Hold { live, runs, pin: Some(active.id.clone()), since: seen.at, ..hold.clone() })
 }
 
 /// The situation that follows when another deployment is live than the one we know, or the first one is seen.

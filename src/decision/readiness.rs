@@ -205,7 +205,8 @@ mod tests {
     fn held(scene: &mut Scene, why: Reason) {
         let at = Moment::from_millis(0);
         let live = Live { id: "d2".into(), created_ms: 2, since: at };
-        let hold = Hold { why, incident: "shop-1".into(), since: at, live, pin: None };
+        let runs = crate::decision::observation::Artifact::default();
+        let hold = Hold { why, incident: "shop-1".into(), since: at, live, runs, pin: None };
         scene.state.situation = Situation::Held(hold);
     }
 

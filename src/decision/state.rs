@@ -110,6 +110,9 @@ pub struct Hold {
     pub since: Moment,
     /// The deployment that was live then: a newer release is a person's answer.
     pub live: Live,
+    /// What that one ran, where it is known.
+    #[serde(default)]
+    pub runs: Artifact,
     /// The pin that we made and that stays until a person commits or reverts.
     pub pin: Option<DeploymentId>,
 }

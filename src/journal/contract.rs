@@ -133,12 +133,7 @@ pub(super) async fn a_state_must_owe_what_is_open(bench: &dyn Bench) {
     let owed = creating(&app, CallStatus::Owed);
     illegal(journal.record(entry(&app, 1, owed.clone())).await, &app);
     illegal(journal.record(Entry { effect: Some(rollback()), ..entry(&app, 2, steady()) }).await, &app);
-    let other = Effect::CreateRollback {
-        accused: "bad".into(),
-        target: "older".into(),
-        code: Vec::new(),
-        is_return: false,
-    };
+    let other = Effect::CreateRollback { accused: "bad".into(), target: "older".into(), code: Vec::new() };
     illegal(journal.record(Entry { effect: Some(other), ..entry(&app, 3, owed.clone()) }).await, &app);
 
     // While the call is under way the state may be written again, but not forget it.

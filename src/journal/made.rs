@@ -87,12 +87,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
 }
 
 pub(crate) fn rollback() -> Effect {
-    Effect::CreateRollback {
-        accused: "bad".into(),
-        target: "good".into(),
-        code: Vec::new(),
-        is_return: false,
-    }
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
 }
 
 /// What the platform calls the app of that name.

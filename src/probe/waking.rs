@@ -16,13 +16,16 @@ pub struct Waking {
     asked: Option<Moment>,
     /// The request that woke it, if it was asleep, and when the first good answer since then was there.
     woken: Option<(Moment, Option<Moment>)>,
+    /// The last good answer was one that woke it.
+    was_cold: bool,
 }
 
 impl Waking {
     /// The sample as it may be used: one of an app that was asleep, or is waking up, is Unknown.
     ///
     /// `sleeps_after` is how long nobody may ask before the app is put to sleep, where that is done. Other visitors keep
-    /// it awake as well; of those nothing is known.
+    /// it awake as well; of those nothing is known. An app that is asked so rarely that each request may have to wake it
+    /// is judged by its good answers all the same, and by failures that go on.
     pub fn judge(&mut self, sample: Sample, sleeps_after: Option<Duration>) -> Sample {
         let before = self.asked;
         // What may not have left this machine kept nothing awake.
@@ -33,20 +36,24 @@ impl Waking {
             self.woken = None;
             return sample;
         };
-        if before.is_none_or(|before| sample.at.since(before) >= sleeps_after) {
+        let is_idle = before.is_none_or(|before| sample.at.since(before) >= sleeps_after);
+        let is_still_waking = matches!(self.woken, Some((_, None)));
+        if is_idle && !is_still_waking {
             self.woken = Some((sample.at, None));
         }
         let Some((woken, mut awake)) = self.woken else { return sample };
-        if sample.result == SampleResult::Good && awake.is_none() {
+        let is_good = sample.result == SampleResult::Good;
+        if is_good && awake.is_none() {
             awake = Some(sample.finished());
             self.woken = Some((woken, awake));
         }
         // Requests of several probes are under way at once.
         let is_awake =
             awake.is_some_and(|awake| sample.at >= awake) || sample.at.since(woken) >= WAKES_WITHIN;
+        let is_rare = is_good && std::mem::replace(&mut self.was_cold, !is_awake) && is_idle;
         match sample.result {
             SampleResult::Unknown(_) => sample,
-            _ if is_awake => sample,
+            _ if is_awake || is_rare => sample,
             _ => Sample { result: SampleResult::Unknown(BlindCause::Asleep), ..sample },
         }
     }
@@ -94,10 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn an_app_that_each_request_may_have_to_wake_is_judged_all_the_same() {
+        let rare = [(0, GOOD), (60, GOOD), (120, GOOD), (180, BAD), (240, BAD), (300, BAD), (360, GOOD)];
+        assert_eq!(judged(Some(60), &rare), [COLD, GOOD, GOOD, COLD, BAD, BAD, GOOD]);
+    }
+
+    #[test]
     fn what_was_sent_before_the_first_good_answer_was_there_is_as_cold() {
         // Two probes: the second one is sent while the first one waits, and answers first.
-        let both = [(0, GOOD), (400, GOOD), (399, GOOD), (401, BAD), (402, BAD)];
-        assert_eq!(judged(Some(300), &both), [COLD, COLD, COLD, COLD, BAD]);
+        let both = [(0, GOOD), (10, GOOD), (400, GOOD), (399, GOOD), (401, BAD), (402, BAD)];
+        assert_eq!(judged(Some(300), &both), [COLD, GOOD, COLD, COLD, COLD, BAD]);
     }
 
     #[test]

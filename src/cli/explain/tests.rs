@@ -73,12 +73,7 @@ fn show(record: IncidentRecord, timeline: Vec<TimelineEntry>) -> String {
 #[test]
 fn a_rollback_that_was_kept_is_told_from_the_first_failure_to_the_commit() {
     let validate = Effect::Validate { accused: BAD.into(), target: GOOD.into() };
-    let create = Effect::CreateRollback {
-        accused: BAD.into(),
-        target: GOOD.into(),
-        code: Vec::new(),
-        is_return: false,
-    };
+    let create = Effect::CreateRollback { accused: BAD.into(), target: GOOD.into(), code: Vec::new() };
     let commit = Effect::Commit { rollback: ROLLBACK.into() };
     let valid = Answer::Validated(Validation { valid: true, ..Validation::default() });
     let mut created = entry(

@@ -10,9 +10,6 @@ use crate::ids::DeploymentId;
 /// How long it is asked how a deployment ended that is not under way any more.
 const ASK_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// The most deployments that are remembered as told.
-const KEEP: usize = 16;
-
 /// What is known of deployments that did not go live.
 #[derive(Default)]
 pub(in super::super) struct Failed {
@@ -20,8 +17,8 @@ pub(in super::super) struct Failed {
     ended: Option<(DeploymentId, Moment)>,
     /// The newest deployment of all, if it failed.
     pub(in super::super) newest: Option<DeploymentId>,
-    /// Those that were told, the last one last.
-    told: Vec<DeploymentId>,
+    /// Those that were told, as long as the platform lists them; none before the first look, which tells of no old ones.
+    told: Option<Vec<DeploymentId>>,
 }
 
 impl App {
@@ -60,6 +57,7 @@ impl App {
             };
             now >= *until || entries.iter().any(is_over)
         };
+        let awaited = self.failed.ended.as_ref().map(|(id, _)| id.clone());
         if self.failed.ended.as_ref().is_some_and(is_known) {
             self.failed.ended = None;
         }
@@ -75,8 +73,15 @@ impl App {
             since.first().filter(|newest| failed.first().is_some_and(|failed| failed.id == newest.id));
         self.failed.newest = newest.map(|entry| entry.id.clone());
         let live = live.map_or("nothing", |live| live.id.as_str());
+        let is_first = self.failed.told.is_none();
+        let told = self.failed.told.get_or_insert_default();
+        told.retain(|id| entries.iter().any(|entry| entry.id == *id));
         for entry in failed.into_iter().rev() {
-            if self.failed.told.contains(&entry.id) {
+            if told.contains(&entry.id) {
+                continue;
+            }
+            told.push(entry.id.clone());
+            if is_first && awaited.as_ref() != Some(&entry.id) {
                 continue;
             }
             let (app, deployment, title) = (&self.config.name, &entry.id, &entry.title);
@@ -85,10 +90,7 @@ impl App {
                 "a deployment failed before it went live; what was live before it goes on serving"
             );
             self.metrics.deployment_failed();
-            self.failed.told.push(entry.id.clone());
         }
-        let much = self.failed.told.len().saturating_sub(KEEP);
-        self.failed.told.drain(..much);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{Observation, Operator};
-use crate::decision::state::{CallStatus, State};
+use crate::decision::state::{CallStatus, Stage, State};
 use crate::journal::JournalError;
 
 /// How long the journal is left alone after it failed.
@@ -45,8 +45,9 @@ impl App {
             let decision = decide(&self.config.policy, &state, &seen);
             self.wake_at = decision.wake_at;
             note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
-            if decision.look && self.looking.is_none() {
-                self.wants_look = true;
+            let is_readable = self.view.fault.is_none() && self.history.fault.is_none();
+            self.wants_look |= decision.look && self.looking.is_none();
+            if decision.look && self.looking.is_none() && is_readable {
                 self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
             }
             let Some(change) = decision.change else {
@@ -78,7 +79,9 @@ impl App {
                 self.next_look = self.shell.clock.now();
             }
             self.performed = owed(&change.state);
-            self.begin(change.effect, seen.at);
+            let stage = change.state.incident().map(|incident| &incident.stage);
+            let is_return = matches!(stage, Some(Stage::Reverting { .. }));
+            self.begin(change.effect, is_return, seen.at);
             self.state = Some(change.state);
         }
         self.wake_at = Some(self.shell.clock.now());
@@ -137,12 +140,13 @@ impl App {
         self.journal_retry = self.shell.clock.now() + pause;
     }
 
-    fn begin(&mut self, effect: Option<Effect>, decided_at: Moment) {
+    fn begin(&mut self, effect: Option<Effect>, is_return: bool, decided_at: Moment) {
         let Some(effect) = effect else { return };
         let order = Order {
             app: self.config.name.clone(),
             id: self.config.id.clone(),
             effect,
+            is_return,
             platform: Arc::clone(&self.account.platform),
             fleet: self.shell.fleet.clone(),
             paused: self.shell.paused.clone(),

@@ -153,12 +153,7 @@ fn validate() -> Effect {
 }
 
 fn create() -> Effect {
-    Effect::CreateRollback {
-        accused: "bad".into(),
-        target: "good".into(),
-        code: Vec::new(),
-        is_return: false,
-    }
+    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new() }
 }
 
 fn pin() -> Effect {
@@ -170,13 +165,8 @@ fn restart() -> Effect {
 }
 
 /// Every call there is.
-fn every() -> [Effect; 8] {
-    [validate(), pin(), Effect::Unpin, restart(), create(), going_back(), commit(), revert()]
-}
-
-/// Where there is no revert.
-fn going_back() -> Effect {
-    Effect::CreateRollback { accused: "bad".into(), target: "good".into(), code: Vec::new(), is_return: true }
+fn every() -> [Effect; 7] {
+    [validate(), pin(), Effect::Unpin, restart(), create(), commit(), revert()]
 }
 
 fn commit() -> Effect {
@@ -206,6 +196,7 @@ struct Scene {
     clock: Arc<Jumping>,
     /// How many apps may want a rollback at once.
     most: usize,
+    is_return: bool,
     mode: &'static str,
     /// What the decision is already old when its call begins.
     written_in: Duration,
@@ -221,6 +212,7 @@ impl Scene {
             stop: CancellationToken::new(),
             clock: Arc::new(Jumping(Instant::now(), AtomicI64::new(1_000_000))),
             most: 3,
+            is_return: false,
             mode: "enforce",
             written_in: Duration::ZERO,
             folder: tempfile::tempdir().expect("a folder"),
@@ -259,6 +251,7 @@ impl Scene {
             app: "shop".into(),
             id: "id-shop".into(),
             effect,
+            is_return: self.is_return,
             platform: Arc::clone(&platform) as Arc<dyn Platform>,
             fleet: owner.start(),
             paused: self.paused.clone(),
@@ -363,12 +356,15 @@ async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
     for effect in every() {
         let scene = Scene { most: 0, ..Scene::new() };
         let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
-        let is_return = matches!(effect, Effect::CreateRollback { is_return: true, .. });
-        if is_return || matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
+        if matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. }) {
             assert_eq!(sent, [effect.word()]);
         } else {
             assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Storm), vec![]));
         }
+        // What undoes a rollback of ours settles it, whatever it is called.
+        let scene = Scene { most: 0, is_return: true, ..Scene::new() };
+        let (_, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+        assert_eq!(sent, [effect.word()]);
     }
 }
 

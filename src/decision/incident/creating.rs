@@ -136,7 +136,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 
 /// Where something new stands that may be ours, since nothing speaks against it: what it runs may not be told before it
 /// is live. A platform that pins tells by that.
-fn perhaps_ours(draft: &Draft, seen: &Observation<'_>) -> Option<Phase> {
+pub(super) fn perhaps_ours(draft: &Draft, seen: &Observation<'_>) -> Option<Phase> {
     let mut new = seen.history.value().into_iter().flatten();
     let found = new.find(|entry| draft.incident.requests.may_have_made(entry));
     found.filter(|_| draft.incident.capabilities.pin != PinKind::Hard).map(|entry| entry.phase)

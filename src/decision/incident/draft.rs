@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::capability::Pushes;
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
+use super::super::quiet::what_runs;
 use super::super::state::{
     Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch,
 };
@@ -243,6 +244,7 @@ impl Draft {
                 incident: self.incident.id.clone(),
                 since: seen.at,
                 live: live_now(live, seen),
+                runs: what_runs(seen),
                 pin: seen.app.value().and_then(|view| self.own_pin(view)),
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.

@@ -135,7 +135,8 @@ fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
     let active = seen.app.value().and_then(|view| view.active.as_ref());
     let is_it = |entry: &&Deployment| {
         let accused = &incident.accused;
-        let is_again = entry.cause.is_release() && entry.artifact.same_as(&accused.artifact);
+        let is_over = matches!(entry.phase, Phase::Error | Phase::Canceled);
+        let is_again = entry.cause.is_release() && !is_over && entry.artifact.same_as(&accused.artifact);
         entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
     };
     listed.chain(active).find(is_it).cloned()

@@ -41,8 +41,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         }
         _ => return draft.done(None, None),
     };
-    // What exists now, or a colleague's rollback of the meantime could not be told from ours.
-    let Some(history) = seen.history.since(seen.at - FRESH) else {
+    let Some(history) = existing(seen) else {
         return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
     };
     let accused = draft.incident.accused.clone();
@@ -54,12 +53,19 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
             return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
         }
     }
-    draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
+    if attempt == 1 {
+        draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
+    }
     draft.incident.requests.targets.push(accused.clone());
     let effect = draft.incident.rollback_to(rollback.id.clone(), &accused);
     let call = draft.owe(effect, attempt, seen.at);
     draft.stage(Stage::Reverting { target, rollback, live, call });
     draft.done(None, None)
+}
+
+/// What exists now: by an older list a colleague's rollback of the meantime could not be told from ours.
+pub(super) fn existing<'a>(seen: &Observation<'a>) -> Option<&'a Vec<Deployment>> {
+    seen.history.since(seen.at - FRESH)
 }
 
 /// Takes the platform's answer.
@@ -110,12 +116,32 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(made.id.clone()) });
         return begin(draft, made, seen);
     }
+    let is_open = matches!(call.status, CallStatus::Unresolved { .. });
+    if is_open && draft.incident.capabilities.targeting == Targeting::PlatformPicks {
+        let all = seen.history.value().into_iter().flatten().chain(&view.active);
+        let picked = draft.incident.requests.picked(all, &rollback.artifact);
+        match (picked.len(), picked.first().map(|made| (*made).clone())) {
+            // What it runs is held against what was wanted.
+            (1, Some(made)) => return begin(draft, made, seen),
+            (0, _) | (_, None) => {}
+            _ => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        }
+    }
     if rolling_back::is_overtaken(&rollback, &draft, view) {
         return draft.close(Outcome::Superseded, Reason::Superseded, seen);
     }
     let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
         return send(policy, draft, call.attempt, seen);
     };
+    if refused.is_none()
+        && let Some(phase) = creating::perhaps_ours(&draft, seen)
+    {
+        let is_under_way = matches!(phase, Phase::InProgress | Phase::Unknown);
+        if is_under_way && seen.at.since(since) < RETURN_WITHIN {
+            return draft.done(Some(since + RETURN_WITHIN), Some(Reason::InProgress));
+        }
+        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+    }
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {

@@ -12,6 +12,7 @@ use super::super::story::Event;
 use super::draft::Draft;
 use super::rolling_back::{Sight, is_overtaken, sight};
 use super::{Decision, returning, settling};
+use crate::clock::Moment;
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
 const SOAK_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -47,7 +48,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
     }
     if readings.iter().any(|reading| reading.verdict == Verdict::Bad) {
-        return unhealthy(policy, draft, samples, seen);
+        return unhealthy(policy, draft, samples, give_up, seen);
     }
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
@@ -93,9 +94,24 @@ fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'
     }
 }
 
-fn unhealthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
+fn unhealthy(
+    policy: &Policy,
+    mut draft: Draft,
+    samples: u32,
+    give_up: Option<Moment>,
+    seen: &Observation<'_>,
+) -> Decision {
     if seen.operator.paused {
         return draft.done(None, Some(Reason::Paused));
+    }
+    let is_rolled_back_again = policy.soak.on_unhealthy == OnUnhealthy::Revert
+        && draft.incident.capabilities.revert == Support::Emulated;
+    if is_rolled_back_again && returning::existing(seen).is_none() {
+        // It is not known what there is: nothing is told before it can be done.
+        if give_up.is_some_and(|give_up| seen.at >= give_up) {
+            return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        }
+        return Decision { look: true, ..draft.done(give_up, Some(Reason::Blind)) };
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakUnhealthy, samples });
     match policy.soak.on_unhealthy {

@@ -41,7 +41,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return restarting::ask(draft, seen);
     }
     // Without the list of what exists, a rollback of ours could not be told from a colleague's.
-    let Some(history) = seen.history.value() else {
+    let Some(history) = super::returning::existing(seen) else {
         return wait(draft, Reason::Blind, deadline, None, seen);
     };
     // A target that was chosen stays chosen until it is struck out.

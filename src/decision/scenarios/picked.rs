@@ -6,7 +6,7 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::{Guard, Reason};
-use crate::decision::observation::{Phase, ReadFault, Reading, Request};
+use crate::decision::observation::{Cause, Phase, ReadFault, Reading, Request};
 use crate::decision::policy::OnUnhealthy;
 use crate::decision::state::Outcome;
 
@@ -123,6 +123,68 @@ fn a_soak_that_has_to_be_undone_and_cannot_yet_is_told_once() {
     assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
     assert_eq!(world.transcript().matches("the soak is over").count(), 1, "{}", world.transcript());
     assert_eq!(changes(&world), ["rollback", "rollback"]);
+}
+
+#[test]
+fn a_soak_that_nobody_can_undo_ends_in_a_hold() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.run_to_stage("soaking");
+    world.bad.insert(world.platform.active.clone());
+    (world.history, world.fault) = (Reading::never(), Some(ReadFault::Unreachable));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert!(!world.transcript().contains("the soak is over"), "{}", world.transcript());
+}
+
+#[test]
+fn a_lost_return_that_hides_what_it_runs_until_it_is_live_is_waited_for() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    for says_rollback in [true, false] {
+        let mut world = with_bad_release(policy.clone(), BY_CODE);
+        world.run_to_stage("soaking");
+        (world.platform.says_code_late, world.platform.says_rollback) = (true, says_rollback);
+        world.roll_out = Some(world.policy.reconcile + minutes(2));
+        world.reply("create_rollback", APPLIED);
+        world.bad.insert(world.platform.active.clone());
+        assert_eq!(
+            world.run_to_close(),
+            (Outcome::Reverted, Reason::SoakUnhealthy),
+            "{}",
+            world.transcript()
+        );
+        assert_eq!(world.count("create_rollback"), 2, "{}", world.transcript());
+        world.run(minutes(10));
+        assert_eq!(world.count("create_rollback"), 2, "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_lost_rollback_that_comes_late_and_looks_like_the_accused_release_ends_no_hold() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.platform.says_rollback = false;
+    world.platform.picks = Some(world.platform.active.clone());
+    world.reply("create_rollback", Reply::Lost { applied_after: Some(minutes(10)) });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.run(minutes(30));
+    assert_eq!((world.state.word(), world.count("create_rollback")), ("held", 1), "{}", world.transcript());
+}
+
+#[test]
+fn a_release_that_runs_what_was_gone_back_to_ends_a_hold_where_rollbacks_are_pinned() {
+    let mut world = World::with_bad_release(policy());
+    for _ in 0..3 {
+        world.reply("create_rollback", LOST);
+    }
+    let (outcome, _) = world.run_to_close();
+    assert_eq!(outcome, Outcome::Held, "{}", world.transcript());
+    let (good, at) = (world.platform.deployments[1].id.clone(), world.at);
+    world.platform.says_cloned_from = false;
+    let made = world.platform.make(Cause::Release, Some(&good), at);
+    world.platform.finish(&made, Phase::Active, at);
+    world.run(minutes(1));
+    assert_ne!(world.state.word(), "held", "{}", world.transcript());
 }
 
 #[test]

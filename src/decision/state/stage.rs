@@ -78,8 +78,7 @@ impl Incident {
             Targeting::ByCode => target.artifact.code.clone(),
             Targeting::ById | Targeting::PlatformPicks => Vec::new(),
         };
-        let is_return = from != self.accused.id;
-        Effect::CreateRollback { accused: from, target: target.id.clone(), code, is_return }
+        Effect::CreateRollback { accused: from, target: target.id.clone(), code }
     }
 }
 

@@ -44,8 +44,8 @@ impl Sevalla {
         }
         let Search { found, is_whole, pages, .. } = search;
         let reads = pages.saturating_add(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        self.reads.store(reads, Ordering::Relaxed);
-        let mut left = if is_for_acting(self.http.budget()) { 0 } else { DETAILS };
+        let most = if is_for_acting(self.http.budget()) { 0 } else { DETAILS };
+        let mut left = most;
         let views: Vec<_> = found
             .into_iter()
             .map(|(app, nature)| {
@@ -54,6 +54,8 @@ impl Sevalla {
                 self.listed(app, nature, asks)
             })
             .collect();
+        let asked = u32::try_from(most - left).unwrap_or(u32::MAX);
+        self.reads.store(reads.saturating_add(asked), Ordering::Relaxed);
         let apps = stream::iter(views).buffered(AT_ONCE).collect().await;
         Ok(Answered { value: Listed { apps, is_whole }, status: first.status, request_id: first.request_id })
     }
@@ -64,8 +66,10 @@ impl Sevalla {
         mut nature: Nature,
         asks: bool,
     ) -> (PlatformAppId, Result<AppView, PlatformError>) {
-        if asks && let Ok(detail) = self.detail(&app, nature.kind).await {
-            nature = self.learn(&app, nature.kind, &detail.value);
+        if asks {
+            // Of one that cannot be read it is not asked at each poll: whoever reads it next learns it.
+            let detail = self.detail(&app, nature.kind).await.map(|detail| detail.value);
+            nature = self.learn(&app, nature.kind, &detail.unwrap_or_default().whole());
         }
         let read = self.newest(&app, nature.kind).await;
         if matches!(read, Err(PlatformError::NotFound)) {

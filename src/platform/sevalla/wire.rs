@@ -69,8 +69,8 @@ impl App {
 
     /// Whether it is put to sleep when nobody asks it anything, where that is said: a list leaves it out.
     pub(super) fn sleep(&self) -> Option<Sleep> {
-        let after_ms =
-            self.hibernate_after_seconds.map_or(SLEEPS_AFTER_MS, |after| after.saturating_mul(1000));
+        let after = self.hibernate_after_seconds.filter(|after| *after > 0);
+        let after_ms = after.map_or(SLEEPS_AFTER_MS, |after| after.saturating_mul(1000));
         self.hibernation_enabled.map(|sleeps| if sleeps { Sleep::AfterIdle(after_ms) } else { Sleep::Never })
     }
 
