@@ -1,5 +1,6 @@
 //! What rearguard remembers of an app: the journal stores exactly this.
 
+mod requests;
 mod stage;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,8 @@ use super::rule::Pace;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
-pub use stage::{Call, CallStatus, Incident, Outcome, PinSight, Requests, Stage};
+pub use requests::Requests;
+pub use stage::{Call, CallStatus, Incident, Outcome, PinSight, Stage};
 
 /// An app's state: the situation it is in, and what must outlive situations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

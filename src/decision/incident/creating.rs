@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::{Answer, Guard, Reason, Rejection};
-use super::super::observation::{Deployment, Observation, Phase};
+use super::super::observation::{Artifact, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
@@ -97,27 +97,20 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(pin) = &view.pinned {
         return foreign_pin(draft, pin, deadline, seen);
     }
-    if draft.incident.capabilities.targeting == Targeting::PlatformPicks {
-        let all = seen.history.value().into_iter().flatten().chain(&view.active);
-        let picked = draft.incident.requests.picked(all, &draft.incident.accused.artifact);
-        match (picked.len(), picked.first().map(|made| (*made).clone())) {
-            (1, Some(made)) if refused.is_some() => return refused_but_there(draft, &made, seen),
-            // Whatever it runs, it is what the platform picked: that is held against what was wanted.
-            (1, Some(made)) => return adopt(policy, draft, target, made, seen),
-            (0, _) | (_, None) => {}
-            // A colleague's and ours, and nobody can tell which.
-            _ => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
-        }
-    }
-    if refused.is_none()
-        && let Some(phase) = perhaps_ours(&draft, seen)
-    {
-        let is_under_way = matches!(phase, Phase::InProgress | Phase::Unknown);
-        if is_under_way && seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN {
+    match new_of(&draft, &draft.incident.accused.artifact, seen) {
+        New::Picked(made) if refused.is_some() => return refused_but_there(draft, &made, seen),
+        // Whatever it runs, it is what the platform picked: that is held against what was wanted.
+        New::Picked(made) => return adopt(policy, draft, target, *made, seen),
+        New::Several => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        New::Perhaps(_) | New::Nothing if refused.is_some() => {}
+        New::Perhaps(Phase::InProgress | Phase::Unknown)
+            if seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN =>
+        {
             return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
         }
         // It failed, or will never say what it is: another one would be the second for this release.
-        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+        New::Perhaps(_) => return draft.close(Outcome::Held, Reason::RollbackFailed, seen),
+        New::Nothing => {}
     }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
     // applied, so the incident yields only when that is settled.
@@ -134,12 +127,34 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
 
-/// Where something new stands that may be ours, since nothing speaks against it: what it runs may not be told before it
-/// is live. A platform that pins tells by that.
-pub(super) fn perhaps_ours(draft: &Draft, seen: &Observation<'_>) -> Option<Phase> {
-    let mut new = seen.history.value().into_iter().flatten();
-    let found = new.find(|entry| draft.incident.requests.may_have_made(entry));
-    found.filter(|_| draft.incident.capabilities.pin != PinKind::Hard).map(|entry| entry.phase)
+/// What is there that was not there before an unanswered request, where that cannot be told by what it repeats.
+pub(super) enum New {
+    /// What the platform picked.
+    Picked(Box<Deployment>),
+    /// A colleague's and ours, and nobody can tell which.
+    Several,
+    /// Something that may be ours since nothing speaks against it, and where it stands.
+    Perhaps(Phase),
+    Nothing,
+}
+
+/// See [`New`]. A platform that picks by itself may have gone back to what `ran` before; one that pins tells by its pin.
+pub(super) fn new_of(draft: &Draft, ran: &Artifact, seen: &Observation<'_>) -> New {
+    let Incident { requests, capabilities, .. } = &draft.incident;
+    let listed = || seen.history.value().into_iter().flatten();
+    if capabilities.targeting == Targeting::PlatformPicks {
+        let active = seen.app.value().and_then(|view| view.active.as_ref());
+        match requests.picked(listed().chain(active), ran)[..] {
+            [] => {}
+            [made] => return New::Picked(Box::new(made.clone())),
+            [..] => return New::Several,
+        }
+    }
+    // What it runs may not be told before it is live.
+    let perhaps = listed().find(|entry| requests.may_have_made(entry));
+    perhaps
+        .filter(|_| capabilities.pin != PinKind::Hard)
+        .map_or(New::Nothing, |entry| New::Perhaps(entry.phase))
 }
 
 /// The platform shows our rollback: goes on as if it had answered.

@@ -10,6 +10,7 @@ use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::story::Event;
 use super::super::target;
+use super::creating::New;
 use super::draft::Draft;
 use super::rolling_back::{self, current};
 use super::{Decision, creating};
@@ -116,16 +117,15 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(made.id.clone()) });
         return begin(draft, made, seen);
     }
-    let is_open = matches!(call.status, CallStatus::Unresolved { .. });
-    if is_open && draft.incident.capabilities.targeting == Targeting::PlatformPicks {
-        let all = seen.history.value().into_iter().flatten().chain(&view.active);
-        let picked = draft.incident.requests.picked(all, &rollback.artifact);
-        match (picked.len(), picked.first().map(|made| (*made).clone())) {
-            // What it runs is held against what was wanted.
-            (1, Some(made)) => return begin(draft, made, seen),
-            (0, _) | (_, None) => {}
-            _ => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
-        }
+    let new = match call.status {
+        CallStatus::Unresolved { .. } => creating::new_of(&draft, &rollback.artifact, seen),
+        _ => New::Nothing,
+    };
+    match new {
+        // What it runs is held against what was wanted.
+        New::Picked(made) => return begin(draft, *made, seen),
+        New::Several => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        New::Perhaps(_) | New::Nothing => {}
     }
     if rolling_back::is_overtaken(&rollback, &draft, view) {
         return draft.close(Outcome::Superseded, Reason::Superseded, seen);
@@ -133,14 +133,13 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
         return send(policy, draft, call.attempt, seen);
     };
-    if refused.is_none()
-        && let Some(phase) = creating::perhaps_ours(&draft, seen)
-    {
-        let is_under_way = matches!(phase, Phase::InProgress | Phase::Unknown);
-        if is_under_way && seen.at.since(since) < RETURN_WITHIN {
+    match new {
+        New::Perhaps(_) if refused.is_some() => {}
+        New::Perhaps(Phase::InProgress | Phase::Unknown) if seen.at.since(since) < RETURN_WITHIN => {
             return draft.done(Some(since + RETURN_WITHIN), Some(Reason::InProgress));
         }
-        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        New::Perhaps(_) => return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+        _ => {}
     }
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);

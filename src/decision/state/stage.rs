@@ -1,14 +1,12 @@
 //! An open incident: what is being done about a bad release, how far, and how it ended.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Live, Watch};
+use super::{Live, Requests, Watch};
 use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
-use crate::decision::observation::{Artifact, Cause, Deployment};
+use crate::decision::observation::Deployment;
 use crate::decision::rule::Reading as RuleReading;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -79,62 +77,6 @@ impl Incident {
             Targeting::ById | Targeting::PlatformPicks => Vec::new(),
         };
         Effect::CreateRollback { accused: from, target: target.id.clone(), code }
-    }
-}
-
-/// Requests for a rollback that may have been applied.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Requests {
-    /// The deployments that existed before the first of them: whatever is not among them is new.
-    pub before: BTreeSet<DeploymentId>,
-    /// What each of them was to go back to, the last one last.
-    pub targets: Vec<Deployment>,
-}
-
-impl Requests {
-    /// What is new and can be what the platform picked, whatever that is: a rollback, or, since not every platform calls
-    /// it so, once more what the `accused` release ran.
-    pub fn picked<'a>(
-        &'a self,
-        entries: impl Iterator<Item = &'a Deployment>,
-        accused: &Artifact,
-    ) -> Vec<&'a Deployment> {
-        let is_new = |entry: &&Deployment| {
-            let is_again = entry.cause.is_release() && entry.artifact.same_as(accused);
-            (entry.cause == Cause::Rollback || is_again) && !self.before.contains(&entry.id)
-        };
-        let mut new: Vec<&Deployment> = entries.filter(is_new).collect();
-        new.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-        new.dedup_by(|a, b| a.id == b.id);
-        new
-    }
-
-    /// What `entry` goes back to, if one of these requests can have made it: it did not exist before and repeats the
-    /// target. Where the platform does not say what it repeats, it has to run what the target runs.
-    pub fn made(&self, entry: &Deployment) -> Option<&Deployment> {
-        let repeats = |target: &&Deployment| match &entry.cloned_from {
-            Some(source) => *source == target.id,
-            None => entry.artifact.same_as(&target.artifact),
-        };
-        let is_new = !self.before.contains(&entry.id);
-        self.targets.iter().rev().find(repeats).filter(|_| is_new)
-    }
-
-    /// Whether nothing that `entry` shows speaks against one of these requests having made it. A platform may name what
-    /// the target repeats itself. Where it names nothing only another commit or image of the same component speaks
-    /// against it: which of them it lists, and what it writes into a spec, is its own affair.
-    pub fn may_have_made(&self, entry: &Deployment) -> bool {
-        let may_repeat = |target: &Deployment| match &entry.cloned_from {
-            Some(source) => *source == target.id || target.cloned_from.as_ref() == Some(source),
-            None => !entry.artifact.differs_from(&target.artifact),
-        };
-        !self.before.contains(&entry.id) && self.targets.iter().any(may_repeat)
-    }
-
-    /// The platform answered the last of them with `deployment`: what else is new is another one's.
-    pub fn answered(&mut self, deployment: DeploymentId) {
-        self.before.insert(deployment);
-        self.targets.pop();
     }
 }
 
