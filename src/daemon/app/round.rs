@@ -45,9 +45,11 @@ impl App {
             let decision = decide(&self.config.policy, &state, &seen);
             self.wake_at = decision.wake_at;
             note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
-            let is_readable = self.view.fault.is_none() && self.history.fault.is_none();
+            // What a soak waits for is read at the pace of everything else where reads fail; who is to be accused, sooner.
+            let is_broken = self.view.fault.is_some() || self.history.fault.is_some();
+            let can_wait = is_broken && state.incident().is_some();
             self.wants_look |= decision.look && self.looking.is_none();
-            if decision.look && self.looking.is_none() && is_readable {
+            if decision.look && self.looking.is_none() && !can_wait {
                 self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
             }
             let Some(change) = decision.change else {
