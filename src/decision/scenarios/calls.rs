@@ -330,3 +330,16 @@ fn a_rollback_under_way_is_looked_at_when_its_time_is_over_and_given_up_unseen_a
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
     assert_eq!(world.at, deadline + minutes(30));
 }
+
+#[test]
+fn by_a_list_that_is_minutes_old_nothing_is_asked_for() {
+    let mut world = World::steady(policy());
+    world.is_listless = true;
+    world.run(minutes(2));
+    world.release_bad();
+    world.run(minutes(2));
+    assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::Blind)), "{}", world.transcript());
+    assert!(world.effects.is_empty(), "{}", world.transcript());
+    world.is_listless = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}

@@ -46,6 +46,21 @@ fn what_came_back_instead_is_held_until_a_person_has_acted_whatever_goes_live_by
 }
 
 #[test]
+fn what_is_restarted_with_other_code_is_a_person_s_answer() {
+    for (runs_the_same, state) in [(true, "held"), (false, "learning")] {
+        let mut world = with_bad_release(accepting(), UNPINNED);
+        picks_the_oldest(&mut world);
+        world.run_to_close();
+        world.run(minutes(10));
+        let (live, at) = (world.platform.active.clone(), world.at);
+        let made = world.platform.make(Cause::Restart, runs_the_same.then_some(&live), at);
+        world.platform.finish(&made, Phase::Active, at);
+        world.run(secs(10));
+        assert_eq!(world.state.word(), state, "{}", world.transcript());
+    }
+}
+
+#[test]
 fn a_lost_rollback_that_the_platform_led_elsewhere_is_found_and_told_as_such() {
     for (capabilities, says_rollback) in [(PICKS, true), (UNPINNED, true), (PICKS, false), (UNPINNED, false)]
     {
@@ -108,15 +123,20 @@ fn a_lost_rollback_that_failed_before_it_said_what_it_runs_is_not_asked_for_agai
     assert_eq!(world.count("create_rollback"), 1);
 }
 
-#[test]
-fn a_soak_that_has_to_be_undone_and_cannot_yet_is_told_once() {
+/// A soak of a rollback that does not help, in a process that has just begun and cannot read what exists.
+fn blind_before_a_return() -> World {
     let mut policy = policy();
     policy.soak.on_unhealthy = OnUnhealthy::Revert;
     let mut world = with_bad_release(policy, BY_CODE);
     world.run_to_stage("soaking");
     world.bad.insert(world.platform.active.clone());
-    // A process that has just begun, and cannot read what exists.
     (world.history, world.fault) = (Reading::never(), Some(ReadFault::Unreachable));
+    world
+}
+
+#[test]
+fn a_soak_that_has_to_be_undone_and_cannot_yet_is_told_once() {
+    let mut world = blind_before_a_return();
     world.run(minutes(5));
     assert_eq!((world.stage(), world.waiting), ("soaking", Some(Reason::Blind)), "{}", world.transcript());
     world.fault = None;
@@ -127,12 +147,7 @@ fn a_soak_that_has_to_be_undone_and_cannot_yet_is_told_once() {
 
 #[test]
 fn a_soak_that_nobody_can_undo_ends_in_a_hold() {
-    let mut policy = policy();
-    policy.soak.on_unhealthy = OnUnhealthy::Revert;
-    let mut world = with_bad_release(policy, BY_CODE);
-    world.run_to_stage("soaking");
-    world.bad.insert(world.platform.active.clone());
-    (world.history, world.fault) = (Reading::never(), Some(ReadFault::Unreachable));
+    let mut world = blind_before_a_return();
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
     assert!(!world.transcript().contains("the soak is over"), "{}", world.transcript());
 }

@@ -5,7 +5,7 @@ use super::platform::Write;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Phase, Request};
+use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Outcome, Situation};
 
@@ -299,4 +299,21 @@ fn a_yes_is_for_the_target_that_was_named_also_after_a_restart() {
     world.state.ledger.good.push(other);
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(world.closed[0].incident.stage.target().cloned(), named);
+}
+
+#[test]
+fn an_attempt_that_failed_before_is_not_taken_for_a_lost_restart() {
+    for phase in [Phase::Error, Phase::Canceled] {
+        let mut world = World::steady(restarting());
+        world.platform.says_restart = false;
+        let bad = world.release();
+        // The same release once more, which never went live.
+        let again = world.platform.make(Cause::Release, Some(&bad), world.at);
+        world.platform.finish(&again, phase, world.at);
+        world.bad.insert(bad);
+        world.reply("restart", APPLIED);
+        world.run_until(|world| world.platform.active.as_str() == "d5");
+        assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+        assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 0));
+    }
 }

@@ -79,6 +79,8 @@ pub(in crate::decision) struct World {
     pub(super) sight: Sight,
     /// Why reads fail, when they do.
     pub(super) fault: Option<ReadFault>,
+    /// The list of deployments is not read.
+    pub(super) is_listless: bool,
     /// Reads show the platform as it was this long ago.
     pub(super) lag: Duration,
     /// Replies to the next calls, by the call's word; then normal ones.
@@ -168,6 +170,7 @@ impl World {
             is_lied_to: false,
             sight: Sight::Clear,
             fault: None,
+            is_listless: false,
             lag: Duration::ZERO,
             script: BTreeMap::new(),
             latency: Duration::ZERO,
@@ -317,8 +320,8 @@ impl World {
     /// One read of the app and its deployments.
     pub(super) fn read(&mut self) {
         self.look();
-        self.history.fault = self.fault;
-        if self.fault.is_none() {
+        self.history.fault = self.fault.or(self.is_listless.then_some(ReadFault::Unreachable));
+        if self.history.fault.is_none() {
             self.history = Reading::known(self.at, self.shown().1);
         }
     }

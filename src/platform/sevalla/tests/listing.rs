@@ -136,3 +136,28 @@ async fn a_first_page_that_fails_fails_the_list() {
     assert_eq!(error, PlatformError::Denied { status: 401 });
     assert_eq!(lines(&server).len(), 1);
 }
+
+#[tokio::test]
+async fn whether_an_app_is_put_to_sleep_is_asked_of_twenty_in_a_poll_until_it_is_known_of_all() {
+    let names: Vec<String> = (0..25).map(|n| format!("a{n}")).collect();
+    let listed: Vec<Value> = names.iter().map(|name| json!({ "id": name, "source": "publicGit" })).collect();
+    let routes: Vec<(String, Act)> = names
+        .iter()
+        .flat_map(|name| {
+            let detail = ok(&named(name, "publicGit").to_string());
+            [(rows_of(name), page(&two())), (format!("GET /v3/applications/{name} "), detail)]
+        })
+        .collect();
+    let routes = routes.iter().map(|(line, act)| (line.as_str(), act.clone()));
+    let server = Server::routed([(APPS, page(&listed))].into_iter().chain(routes)).await;
+    let platform = at(&server);
+    let wanted: Vec<PlatformAppId> = names.iter().map(|name| PlatformAppId::from(name.as_str())).collect();
+    for (asked, budget) in [(20, 46), (5, 31), (0, 26)] {
+        let before = lines(&server);
+        platform.list_apps(&wanted).await.unwrap();
+        let sent = lines(&server).split_off(before.len());
+        let details = sent.iter().filter(|line| !line.contains('?')).count();
+        assert_eq!((details, sent.len()), (asked, 26 + asked), "{sent:#?}");
+        assert_eq!(platform.budget().reads_a_poll, budget);
+    }
+}
