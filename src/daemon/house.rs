@@ -117,6 +117,32 @@ fn left_behind(state: &State) -> Option<(&'static str, &IncidentId)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::state::SoftPin;
+
+    #[test]
+    fn a_pause_of_pushes_is_left_behind_as_long_as_it_may_be_there() {
+        let (id, now) = (IncidentId::of(&"shop".into(), &"bad".into()), Moment::from_millis(0));
+        for (is_answered, is_seen, what) in [
+            (true, false, Some("a pause of pushes")),
+            (false, true, Some("a pause of pushes")),
+            (false, false, None),
+        ] {
+            let pin = SoftPin {
+                incident: id.clone(),
+                holds: None,
+                is_answered,
+                is_seen,
+                until: now,
+                lost_at: None,
+                over_at: now,
+                release: None,
+            };
+            let mut state = State::default();
+            state.ledger.soft_pin = Some(pin);
+            assert_eq!(left_behind(&state), what.map(|what| (what, &id)));
+        }
+        assert_eq!(left_behind(&State::default()), None);
+    }
 
     #[test]
     fn a_short_retention_is_kept_to_and_a_long_one_is_looked_after_every_hour() {

@@ -11,7 +11,7 @@ use crate::world::{APP, Guard, NO_FIGURES, PATIENCE, Settings, World, known};
 const OTHER: &str = "other";
 const SOAK: Settings = Settings {
     mode: "enforce",
-    watch: "3s",
+    watch: "4s",
     soak: "{ period: 3s, min_samples: 5 }",
     rollback: "{}",
     limits: "{ cooldown: 1s, max_rollbacks: 5 }",

@@ -25,10 +25,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the daemon and waits until it answers.
     pub(crate) async fn start(world: &World, settings: &Settings) -> Self {
+        Self::start_with(world, &world.yaml(settings)).await
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub(crate) async fn start_with(world: &World, text: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let text = world.yaml(settings).replace("listen: 127.0.0.1:0", &format!("listen: 127.0.0.1:{port}"));
+        let text = text.replace("listen: 127.0.0.1:0", &format!("listen: 127.0.0.1:{port}"));
         std::fs::write(world.path("rearguard.yaml"), text).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(world.path("log")).unwrap();
         let child = rearguard()

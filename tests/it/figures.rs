@@ -13,6 +13,11 @@ fn asking() -> Settings {
     Settings { watch: "1s", figures: "bandwidth: 10m, balance: 10m", ..Settings::default() }
 }
 
+/// As [`asking`], with a watch in which a bad release can be accused.
+fn accusing() -> Settings {
+    Settings { watch: "5s", ..asking() }
+}
+
 /// Waits until the scrape is as it should be, and gives it.
 async fn until_shown(api: &Api, what: &str, is_there: impl Fn(&str) -> bool) -> String {
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -76,8 +81,7 @@ async fn a_token_that_may_not_see_the_balance_is_told_of_once_and_guards_on() {
     let world = World::new().await;
     let denied = Kind::Status { code: 403, applied: false };
     world.lab.fault(Fault::on(Target::Call(Operation::GetBalance), denied));
-    // The bad release has to be accused within the watch.
-    let guard = Process::start(&world, &Settings { watch: "5s", ..asking() }).await;
+    let guard = Process::start(&world, &accusing()).await;
     guard.api.until_state("steady").await;
     let text = until_shown(&guard.api, "bandwidth", |text| text.contains(BYTES)).await;
     assert!(!text.contains("rearguard_account_balance"), "{text}");
@@ -117,7 +121,7 @@ async fn an_answer_that_says_nothing_waits_for_its_next_turn_and_makes_nobody_bl
     for call in [Operation::GetBandwidth, Operation::GetBalance] {
         world.lab.fault(Fault::on(Target::Call(call), Kind::Status { code: 500, applied: false }));
     }
-    let guard = known(&world, &asking()).await;
+    let guard = known(&world, &accusing()).await;
     polls(&world, 3).await;
     assert_eq!(asked(&world), (1, 1));
     let text = guard.api.text("/metrics").await.1;

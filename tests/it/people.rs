@@ -8,7 +8,7 @@ use crate::world::{APP, NO_FIGURES, Settings, World, known};
 
 const LONG_SOAK: Settings = Settings {
     mode: "enforce",
-    watch: "3s",
+    watch: "4s",
     soak: "{ period: 20s, min_samples: 5 }",
     rollback: "{}",
     limits: "{ cooldown: 1s, max_rollbacks: 5 }",

@@ -6,6 +6,7 @@ use rearguard::lab::{Action, Fault, Kind, Operation, Release, Target};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::binary::Process;
 use crate::world::{APP, PATIENCE, Settings, World, known};
 
 /// The journal's lock, as another guard would hold it: what is locked so can be neither read nor written.
@@ -255,6 +256,47 @@ async fn an_app_that_leaves_and_comes_back_with_other_probes_keeps_its_incident(
     tokio::time::sleep(Duration::from_secs(1)).await;
     guard.api.until_state("steady").await;
     guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_behind_by_apps_that_are_not_configured_any_more_is_told_once() {
+    let world = World::new().await;
+    let settings =
+        Settings { soak: "{ period: 1s, min_samples: 2, on_healthy: hold }", ..Settings::default() };
+    let second = world.lab.create_app("other", Release::good("v1")).unwrap().id;
+    let both = |of: &str| {
+        let (head, app) = of.split_once("apps:\n").unwrap();
+        let other = app.replace(&world.id, &second).replace("name: shop", "name: other");
+        format!("{head}apps:\n{app}{}", other.replace("/sites/shop/", "/sites/other/"))
+    };
+    let guard = world.daemon_of(&both(&world.yaml(&settings))).await;
+    for name in [APP, "other"] {
+        let path = format!("/api/v1/apps/{name}");
+        let deadline = Instant::now() + PATIENCE;
+        let mut is_released = false;
+        while guard.api.get(&path).await["state"] != "held" {
+            if !is_released && guard.api.get(&path).await["state"] == "steady" {
+                world.lab.push(name, Release::bad("v2")).unwrap();
+                is_released = true;
+            }
+            assert!(Instant::now() < deadline, "{name} is not held");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    guard.daemon.stop().await;
+    let journal = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    let broken = "UPDATE apps SET state = '{}' WHERE app_id = ?1";
+    assert_eq!(journal.execute(broken, [&second]).unwrap(), 1);
+    drop(journal);
+    let third = world.lab.create_app("third", Release::good("v1")).unwrap().id;
+    let text = world.yaml(&settings).replace(&world.id, &third).replace("name: shop", "name: third");
+    let _process = Process::start_with(&world, &text).await;
+    // Longer than it takes to keep house once more.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    let told = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(told("a held pin of an app that is not configured"), 1, "{log}");
+    assert_eq!(told("whether it left something behind is not known"), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,6 +169,10 @@ async fn every_recorded_decision_made_again_is_the_same_decision() {
 async fn a_release_that_never_went_live_is_told_and_nothing_is_done() {
     for kind in [AppKind::DigitalOcean, AppKind::sevalla(Source::PrivateGit)] {
         let world = World::of(kind).await;
+        // What failed before anybody looked is told by nobody.
+        let old = Release { build: Fate::Fails, ..Release::bad("v0") };
+        world.lab.push(APP, old).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let guard = known(&world, &Settings::default()).await;
         let broken = Release { build: Fate::Fails, build_ms: Some(2_000), ..Release::bad("v2") };
         let made = world.lab.push(APP, broken).unwrap().unwrap();

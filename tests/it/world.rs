@@ -46,7 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mode: "enforce",
-            watch: "3s",
+            watch: "4s",
             soak: "{ period: 1s, min_samples: 5 }",
             rollback: "{}",
             limits: "{ cooldown: 1s, max_rollbacks: 5 }",
