@@ -197,6 +197,8 @@ pub trait Journal: Send + Sync + 'static {
     fn restore(&self) -> Call<'_, Restored>;
     /// The app's state, and its open effect if there is one.
     fn load<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
+    /// The apps that have a state, configured or not.
+    fn apps(&self) -> Call<'_, Vec<PlatformAppId>>;
     /// Writes an entry durably: when this returns, it survives a power cut. After `Unavailable`, and after a call
     /// that was dropped unanswered, it is not known whether the entry is there: load the app again. The app's
     /// open effect is then exactly what [`State::owed`] says; an entry that would part them is `Illegal`.

@@ -27,17 +27,17 @@ use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
-use crate::decision::sample::{Sample, Window};
+use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, Situation, State};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
-use crate::probe::waking::Waking;
+use crate::probe::waking::{self, Waking};
 use crate::probe::{Witness, believed};
 
 pub(super) use command::{Asked, Command};
 use failed::Failed;
-use sight::LOOK_AGAIN;
+use sight::CLOSE_LOOK;
 
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
@@ -89,6 +89,8 @@ pub(super) struct App {
     /// an incident is over and its pin should be seen to be settled.
     wants_look: bool,
     looked_at: Moment,
+    /// Looks in a row that failed.
+    failed_looks: u32,
     journal_retry: Moment,
     last_round: Moment,
     is_retiring: bool,
@@ -155,7 +157,8 @@ impl App {
             has_turn: false,
             next_look: now,
             wants_look: false,
-            looked_at: now - LOOK_AGAIN,
+            looked_at: now - CLOSE_LOOK,
+            failed_looks: 0,
             journal_retry: now,
             last_round: now,
             is_retiring: false,
@@ -313,8 +316,14 @@ impl App {
 
     fn take_sample(&mut self, n: usize, sample: Sample) {
         let now = self.shell.clock.now();
-        let sleeps_after = self.view.value().and_then(|view| view.sleeps_after_ms);
-        let sample = self.waking.judge(sample, sleeps_after.map(Duration::from_millis));
+        let sample = match self.view.value() {
+            Some(view) => self.waking.judge(sample, view.sleeps_after_ms.map(Duration::from_millis)),
+            // Nobody knows yet whether it may have been asleep.
+            None => match self.waking.judge(sample, Some(waking::WAKES_WITHIN)) {
+                _ if sample.result == SampleResult::Good => sample,
+                judged => judged,
+            },
+        };
         let (Some(probing), Some(window)) = (self.probes.get_mut(n), self.windows.get_mut(n)) else { return };
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);

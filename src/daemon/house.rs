@@ -1,6 +1,5 @@
 //! Prunes the journal, tries it again after it failed, and shows the slowest loop.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::backend::ShellBackend;
 use crate::clock::Moment;
 use crate::decision::state::{Situation, State};
 use crate::ids::IncidentId;
-use crate::journal::{IncidentQuery, JournalError};
+use crate::journal::JournalError;
 
 /// How often the journal's health is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -75,28 +74,26 @@ async fn prune(shell: &Shell, retention: Duration) {
 /// Names what nobody follows any more, since its app left the configuration while rearguard was down: what was pinned
 /// or paused stays so until a person settles it, or the app is configured again.
 async fn name_orphans(backend: &ShellBackend) -> bool {
-    let query = IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() };
     let journal = &backend.shell.journal;
     // A journal that cannot be read now says so in every app's own words.
-    let Ok(incidents) = journal.incidents(query).await else { return false };
+    let Ok(known) = journal.apps().await else { return false };
     let apps = backend.apps.borrow().clone();
-    let mut looked_at = BTreeSet::new();
-    for newest in incidents.iter().filter(|incident| !apps.tasks.contains_key(&incident.app_id)) {
-        let (app, id) = (&newest.app, &newest.app_id);
-        if !looked_at.insert(id) {
-            continue;
-        }
+    for id in known.iter().filter(|id| !apps.tasks.contains_key(*id)) {
         let state = match journal.load(id).await {
             Ok((state, _)) => state,
             Err(JournalError::Unavailable { .. }) => return false,
             Err(error) => {
-                tracing::error!(%app, %id, "failed to {error}; whether it left something behind is not known");
+                tracing::error!(%id, "failed to {error}; whether it left something behind is not known");
                 continue;
             }
         };
         let Some((what, incident)) = state.as_ref().and_then(left_behind) else { continue };
-        let record = incidents.iter().find(|record| record.id == *incident);
-        let rollback = record.and_then(|record| record.rollback_deployment.as_ref());
+        // It may be forgotten by now.
+        let Ok(record) = journal.incident(incident).await else { return false };
+        let (app, rollback) =
+            record.map_or((None, None), |(record, _)| (Some(record.app), record.rollback_deployment));
+        let app = app.as_ref().map_or("", |app| app.as_str());
+        let rollback = rollback.as_ref();
         let rollback = rollback.map_or("none", |rollback| rollback.as_str());
         tracing::error!(%app, %id, %incident, rollback, "{what} of an app that is not configured");
     }
@@ -136,6 +133,7 @@ mod tests {
                 lost_at: None,
                 over_at: now,
                 release: None,
+                tries: 0,
             };
             let mut state = State::default();
             state.ledger.soft_pin = Some(pin);

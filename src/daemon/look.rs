@@ -34,9 +34,17 @@ pub(super) struct Looked {
 impl Looked {
     /// The platform refused our token.
     pub(super) fn is_denied(&self) -> bool {
+        self.faults().contains(&Some(ReadFault::Denied))
+    }
+
+    /// Something could not be read.
+    pub(super) fn has_failed(&self) -> bool {
+        self.faults() != [None, None]
+    }
+
+    fn faults(&self) -> [Option<ReadFault>; 2] {
         let view = self.view.as_ref().and_then(|reading| reading.fault);
-        let history = self.history.as_ref().and_then(|reading| reading.fault);
-        [view, history].contains(&Some(ReadFault::Denied))
+        [view, self.history.as_ref().and_then(|reading| reading.fault)]
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn open(
         accused: accused.clone(),
         live: watch.live.clone(),
         former: watch.former.clone(),
+        restart_lost: false,
         tried: Vec::new(),
         requests: Requests::default(),
         setbacks: 0,
@@ -79,11 +80,13 @@ pub(super) fn open(
     if watch.bad_before.contains(&rule.name) {
         return draft.close(Outcome::Refused, Reason::BadBeforeDeployment, seen);
     }
+    if !policy.arms(capabilities) {
+        draft.tell(Event::Unarmed);
+    }
     if policy.mode == Mode::Observe {
         return observed(policy, draft, seen);
     }
     if !policy.arms(capabilities) {
-        draft.tell(Event::Unarmed);
         return draft.close(Outcome::Refused, Reason::NotValid, seen);
     }
     if let Err(reason) = limits::permit(&policy.limits, &draft.ledger, seen.operator, seen.at) {

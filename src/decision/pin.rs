@@ -17,7 +17,7 @@ use crate::clock::Moment;
 /// How long after it was asked for a pause may still come about. The longest delay reported of a write is minutes.
 pub(super) const LATEST: Duration = Duration::from_secs(60 * 60);
 /// How far reads may lag behind a write.
-const LAG: Duration = Duration::from_secs(90);
+pub(super) const LAG: Duration = Duration::from_secs(90);
 /// The longest time between two tries to end it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,9 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         None => pin.over_at,
     };
     match seen.app.since(asked_at)?.pushes? {
-        Pushes::Paused => try_again(policy, state, pin, seen),
+        Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
+        // A person paused them.
+        Pushes::Paused => Some(become_pin(state, pin, None, Vec::new(), None)),
         Pushes::Deploy if pin.release.is_some() => {
             let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
             Some(over(state, pin, event, Sureness::ByRead, seen.at))
@@ -82,9 +84,11 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
         None => 1,
     };
     let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
+    let new = SoftPin { is_seen: true, release: Some(release), tries: pin.tries + 1, ..pin.clone() };
+    // What goes on for days is told less and less often.
     let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
-    let new = SoftPin { is_seen: true, release: Some(release), ..pin.clone() };
-    Some(become_pin(state, pin, Some(new), vec![event], Some(Effect::Unpin)))
+    let story = if new.tries.is_power_of_two() { vec![event] } else { Vec::new() };
+    Some(become_pin(state, pin, Some(new), story, Some(Effect::Unpin)))
 }
 
 /// Takes the platform's answer. The same request does no harm when it is repeated, so whatever it was, if it was not a
@@ -114,7 +118,8 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     if *answer == Answer::NotSent(Guard::Changed) {
         return become_pin(state, pin, Some(SoftPin { release: None, ..pin.clone() }), vec![told], None);
     }
-    become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), vec![told], None)
+    let story = if pin.tries.is_power_of_two() { vec![told] } else { Vec::new() };
+    become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), story, None)
 }
 
 /// The pause is over. It is looked out for once more, for as long as a read may lag, or a lost request be applied.
@@ -127,6 +132,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
         until,
         over_at: now + Duration::from_millis(1),
         release: None,
+        tries: 0,
         ..pin.clone()
     });
     become_pin(state, pin, looked_out_for, vec![event], None)

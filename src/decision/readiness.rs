@@ -123,9 +123,8 @@ pub fn verdict(policy: &Policy, validation: &Validation) -> Result<(), (Reason, 
 
 /// How long a rollback is expected to take, in milliseconds: as long as half of the app's earlier ones did at most.
 ///
-/// Where we name what is gone back to and the platform has no rollback of its own, as for an app made from an image and
-/// for a static site on Sevalla, none of an app's deployments says that it is one: what brings back the target is an
-/// ordinary deployment. There all of them count.
+/// Where we name what is gone back to and the platform has no rollback of its own, none of an app's deployments says that
+/// it is one: what brings back the target is an ordinary deployment. There all of them count.
 pub fn expected_ms(history: &[Deployment], capabilities: Capabilities) -> Option<u64> {
     let is_told =
         capabilities.targeting == Targeting::PlatformPicks || capabilities.revert == Support::Native;

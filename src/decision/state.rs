@@ -164,9 +164,17 @@ pub struct SoftPin {
     pub over_at: Moment,
     /// The request to end it.
     pub release: Option<Call>,
+    /// How often its end was tried.
+    #[serde(default)]
+    pub tries: u32,
 }
 
 impl SoftPin {
+    /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
+    pub fn may_be_ours(&self, now: Moment) -> bool {
+        self.is_there() || self.release.is_some() || now <= self.until
+    }
+
     /// Whether pushes are paused, as far as anybody knows.
     pub fn is_there(&self) -> bool {
         self.is_answered || self.is_seen

@@ -181,6 +181,7 @@ mod tests {
             accused,
             live,
             former: Vec::new(),
+            restart_lost: false,
             tried: Vec::new(),
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,

@@ -78,6 +78,7 @@ pub(super) async fn an_app_that_was_never_written_has_no_state(bench: &dyn Bench
     assert_eq!(journal.load(&"web".into()).await, Ok((None, None)));
     assert_eq!(journal.incident(&"web-00000000".into()).await, Ok(None));
     assert_eq!(journal.restore().await, Ok(Restored::default()));
+    assert_eq!(journal.apps().await, Ok(Vec::new()));
 }
 
 pub(super) async fn a_restart_finds_the_open_effect(bench: &dyn Bench) {
@@ -86,6 +87,7 @@ pub(super) async fn a_restart_finds_the_open_effect(bench: &dyn Bench) {
     journal.record(owing(&app, 10)).await.expect("recorded");
     drop(journal);
 
+    assert_eq!(bench.open().apps().await, Ok(vec![id_of(&app)]));
     let (state, open) = bench.open().load(&id_of(&app)).await.expect("loaded");
     assert_eq!(state.and_then(|state| state.owed()), Some(rollback()));
     assert_eq!(open, Some(OpenEffect { effect: rollback(), opened_at: moment(10) }));

@@ -68,6 +68,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         accused: deployment("bad"),
         live: live("bad"),
         former: Vec::new(),
+        restart_lost: false,
         tried: Vec::new(),
         requests: Requests {
             before: ["good".into(), "bad".into()].into(),

@@ -190,6 +190,10 @@ impl Journal for SqliteJournal {
         self.read(move |c| read::load(c, &app))
     }
 
+    fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
+        self.read(read::apps)
+    }
+
     fn record(&self, entry: Entry) -> Call<'_, ()> {
         self.write(move |c| write::record(c, &entry))
     }

@@ -67,6 +67,8 @@ struct Known {
     kind: Kind,
     source: Option<Source>,
     sleep: Option<Sleep>,
+    /// A poll asked whether it sleeps and was not told: it does not ask again.
+    is_asked: bool,
 }
 
 impl Sevalla {
@@ -181,8 +183,8 @@ impl Sevalla {
     /// What the app is, read where it is not known.
     async fn nature(&self, app: &PlatformAppId) -> Result<Nature, PlatformError> {
         let known = self.known().get(app).copied();
-        if let Some(Known { kind, source: Some(source), sleep }) = known {
-            return Ok(Nature { kind, source, sleep: sleep.unwrap_or_default() });
+        if let Some(Known { kind, source: Some(source), sleep, .. }) = known {
+            return Ok(Nature { kind, source, sleep });
         }
         let read = async |kind| {
             let Answered { value: detail, status, request_id } = self.detail(app, kind).await?;
@@ -197,13 +199,21 @@ impl Sevalla {
         let before = known.get(app).filter(|before| before.kind == kind);
         let source = told.source().or(before.and_then(|before| before.source));
         let sleep = told.sleep().or(before.and_then(|before| before.sleep));
-        known.insert(app.clone(), Known { kind, source, sleep });
-        Nature { kind, source: source.unwrap_or(Source::Other), sleep: sleep.unwrap_or_default() }
+        let is_asked = before.is_some_and(|before| before.is_asked);
+        known.insert(app.clone(), Known { kind, source, sleep, is_asked });
+        Nature { kind, source: source.unwrap_or(Source::Other), sleep }
     }
 
-    /// Whether the app is put to sleep, as far as anybody said.
-    fn sleep_of(&self, app: &PlatformAppId) -> Option<Sleep> {
-        self.known().get(app).and_then(|known| known.sleep)
+    /// Whether it is still to be asked whether the app is put to sleep.
+    fn wants_sleep(&self, app: &PlatformAppId) -> bool {
+        self.known().get(app).is_none_or(|known| known.sleep.is_none() && !known.is_asked)
+    }
+
+    /// Notes that it was asked, and nobody said.
+    fn could_not_tell(&self, app: &PlatformAppId) {
+        if let Some(known) = self.known().get_mut(app) {
+            known.is_asked = true;
+        }
     }
 
     fn forget(&self, app: &PlatformAppId) {

@@ -164,6 +164,10 @@ impl Journal for OpenDisk {
         self.read(move || self.store.load(app))
     }
 
+    fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
+        self.read(|| self.store.apps())
+    }
+
     fn record(&self, entry: Entry) -> Call<'_, ()> {
         let decisions = self.disk.decisions.fetch_add(1, Ordering::Relaxed);
         assert!(decisions < WITHOUT_END, "{} decides without end", entry.app);

@@ -269,8 +269,8 @@ fn a_look_that_fails_is_not_repeated_with_every_sample() {
     let run = told(course);
     assert_eq!(calls(&run, 0), []);
     let looks = run.wire.looks.load(Ordering::Relaxed);
-    // Two looks a second for about 40 seconds.
-    assert!((60..100).contains(&looks), "{looks} reads");
+    // Soon at first, then every three seconds for about 40, with what else is read in that time.
+    assert!((30..70).contains(&looks), "{looks} reads");
 }
 
 /// The journal cannot be read when the process begins, from 65 s on, and can from 125 s on.

@@ -94,6 +94,28 @@ async fn an_app_that_fell_asleep_while_our_network_was_broken_is_not_accused_of_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_fell_asleep_while_nobody_guarded_it_is_not_accused_of_waking_up() {
+    let world = World::of(AppKind::sevalla(Source::PrivateGit)).await;
+    world.lab.set_sleep(APP, Some(Sleep { after_ms: 3_000, wakes_in_ms: 3_000 })).unwrap();
+    let settings = Settings { watch: "60s", ..Settings::default() };
+    let guard = world.daemon(&settings).await;
+    guard.api.until("the app", |app| app["live_deployment"].is_string()).await;
+    let v2 = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2", |app| app["live_deployment"] == v2.as_str() && app["state"] == "watching").await;
+    guard.daemon.stop().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    // It is asked before anybody knows that it may sleep.
+    world.lab.fault(Fault::on(Target::Reads, Kind::Delay { ms: 900 }));
+    let guard = world.daemon(&settings).await;
+    guard.api.until("what wakes it", |app| app["blind"] == "asleep").await;
+    guard.api.until("sight", |app| app["blind"].is_null()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(guard.api.get("/api/v1/incidents").await["incidents"], json!([]));
+    assert_eq!((guard.api.app().await["state"].clone(), world.writes()), (json!("watching"), (0, 0, 0)));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_stops_acting_and_heals_when_the_file_is_replaced() {
     let world = World::new().await;
     let guard = world.daemon(&Settings { watch: "30s", ..Settings::default() }).await;

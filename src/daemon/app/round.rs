@@ -7,7 +7,6 @@ use super::super::perform::{Order, perform};
 use super::super::shell::RecallError;
 use super::App;
 use super::show::note_waiting;
-use super::sight::LOOK_AGAIN;
 use crate::clock::Moment;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
@@ -45,12 +44,8 @@ impl App {
             let decision = decide(&self.config.policy, &state, &seen);
             self.wake_at = decision.wake_at;
             note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
-            // What a soak waits for is read at the pace of everything else where reads fail; who is to be accused, sooner.
-            let is_broken = self.view.fault.is_some() || self.history.fault.is_some();
-            let can_wait = is_broken && state.incident().is_some();
-            self.wants_look |= decision.look && self.looking.is_none();
-            if decision.look && self.looking.is_none() && !can_wait {
-                self.next_look = self.next_look.min((self.looked_at + LOOK_AGAIN).max(seen.at));
+            if decision.look && self.looking.is_none() {
+                (self.wants_look, self.next_look) = (true, self.wanted_look(&state, seen.at));
             }
             let Some(change) = decision.change else {
                 if state.owed().is_none() {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::super::look::{self, Looked};
 use super::App;
 use crate::clock::Moment;
-use crate::decision::observation::{AppView, Reading};
+use crate::decision::observation::{AppView, ReadFault, Reading};
 use crate::decision::state::{Attention, Situation, State};
-use crate::platform::pace::next_poll;
+use crate::platform::pace::{is_for_acting, next_poll};
 
 /// The app itself is read this often in an incident, or as often as the account is polled if that is faster.
-const CLOSE_LOOK: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_LOOK: Duration = Duration::from_secs(3);
 /// A look that was wanted and failed is repeated after this time.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 impl App {
     /// What the platform should be asked for next, if anything.
     pub(super) fn wanted(&self) -> Option<look::Wants> {
@@ -60,8 +61,25 @@ impl App {
         self.looking = Some(Box::pin(look::look(platform, id, clock, wants, turns)));
     }
 
+    /// When to look for what a decision waits for. Where looks fail, at a pace that slows down; and a soak at that of
+    /// everything else, as well as who has no token or few requests left.
+    pub(super) fn wanted_look(&self, state: &State, now: Moment) -> Moment {
+        let fault = self.view.fault.or(self.history.fault);
+        let can_wait = fault.is_some() && state.incident().is_some()
+            || fault == Some(ReadFault::Denied)
+            || is_for_acting(self.account.platform.budget());
+        if can_wait {
+            return self.next_look;
+        }
+        let pause = (LOOK_AGAIN * 2_u32.pow(self.failed_looks.min(8))).min(CLOSE_LOOK);
+        self.next_look.min((self.looked_at + pause).max(now))
+    }
+
     pub(super) fn take_look(&mut self, looked: Looked) {
         self.looking = None;
+        if looked.view.is_some() {
+            self.failed_looks = if looked.has_failed() { self.failed_looks.saturating_add(1) } else { 0 };
+        }
         if looked.is_denied() {
             self.account.platform.reload_token();
         }

@@ -88,7 +88,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
         return draft.done(None, Some(Reason::Blind));
     };
-    if let Some((target, rollback)) = find_ours(&draft.incident, seen) {
+    if let Some((target, rollback)) = find_ours(&draft.incident, |_| true, seen) {
         if refused.is_some() && draft.incident.requests.targets.len() == 1 {
             return refused_but_there(draft, &rollback, seen);
         }
@@ -184,12 +184,17 @@ fn refused_but_there(draft: Draft, rollback: &Deployment, seen: &Observation<'_>
     draft.close(outcome, Reason::ForeignPin, seen)
 }
 
-/// The deployment that is the rollback this incident asked for, and what it goes back to.
-pub(super) fn find_ours(incident: &Incident, seen: &Observation<'_>) -> Option<(Deployment, Deployment)> {
+/// The deployment that is the rollback to such a target this incident asked for, and what it goes back to.
+pub(super) fn find_ours(
+    incident: &Incident,
+    is_wanted: impl Fn(&DeploymentId) -> bool,
+    seen: &Observation<'_>,
+) -> Option<(Deployment, Deployment)> {
     let view = seen.app.value()?;
     let listed = seen.history.value().into_iter().flatten();
     let made = |entry| Some((incident.requests.made(entry)?, entry));
     let mut ours: Vec<(&Deployment, &Deployment)> = listed.chain(&view.active).filter_map(made).collect();
+    ours.retain(|(target, _)| is_wanted(&target.id));
     ours.sort_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()));
     let pinned = ours.iter().find(|(_, entry)| view.pinned.as_ref() == Some(&entry.id));
     pinned.or(ours.last()).map(|(target, entry)| ((*target).clone(), (*entry).clone()))

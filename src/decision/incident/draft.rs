@@ -7,10 +7,11 @@ use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::quiet::what_runs;
 use super::super::state::{
-    Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, Stage, State, Watch,
+    Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, SoftPin, Stage, State, Watch,
 };
 use super::super::story::Event;
 use super::super::{Change, Closed, Decision, Ruling};
+use super::restarting;
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -48,7 +49,9 @@ impl Draft {
             Stage::AwaitingApproval { .. } | Stage::Validating { .. } | Stage::Restarting { .. }
         );
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
-        if is_open && self.incident.requests.targets.is_empty() && active.cause.repeats_release() {
+        let repeats = active.cause.repeats_release()
+            || self.incident.restart_lost && restarting::can_be(&self.incident, active);
+        if is_open && self.incident.requests.targets.is_empty() && repeats {
             self.follow(&active.clone(), seen);
         }
     }
@@ -56,7 +59,8 @@ impl Draft {
     /// Whether a read shows that pushes are paused, which our own request did.
     pub(super) fn see_pin(&mut self, seen: &Observation<'_>) {
         let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
-        if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|pin| is_paused && !pin.is_seen) {
+        let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
+        if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {
             pin.is_seen = true;
             self.changed = true;
         }

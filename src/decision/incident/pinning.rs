@@ -4,7 +4,7 @@
 use super::super::capability::{PinKind, Pushes};
 use super::super::effect::{Answer, Effect, Guard, Reason};
 use super::super::observation::{Deployment, Observation};
-use super::super::pin::LATEST;
+use super::super::pin::{LAG, LATEST};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
@@ -21,7 +21,8 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
     if draft.incident.capabilities.pin != PinKind::Soft || is_paused {
         // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
-        if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(|_| is_paused) {
+        let is_ours = |pin: &&mut SoftPin| is_paused && pin.may_be_ours(seen.at);
+        if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
             (pin.is_seen, pin.release) = (true, None);
         }
         return creating::ask(policy, draft, target, seen);
@@ -50,6 +51,7 @@ fn send(
         lost_at: None,
         over_at: Moment::default(),
         release: None,
+        tries: 0,
     });
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen.at);
@@ -75,6 +77,15 @@ pub(super) fn answered(
             return create(policy, draft, target, seen);
         }
         Answer::NotSent(_) | Answer::NotApplied { .. } => forget_unless_older(&mut draft),
+        // Not even a refusal is proof. A pause that comes about later is a person's.
+        Answer::Refused { .. } => {
+            let mine = draft.incident.id.clone();
+            let is_void =
+                |pin: &&mut SoftPin| pin.incident == mine && pin.lost_at.is_none() && !pin.is_there();
+            if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_void) {
+                pin.until = seen.at + LAG;
+            }
+        }
         _ => {}
     }
     match answer {

@@ -114,8 +114,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 /// The restart changed nothing, or nobody can tell: on to the rollback.
 fn go_on(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
     draft.incident.restartable = None;
-    let target = match &draft.incident.stage {
-        Stage::Restarting { target, .. } => target.clone(),
+    let target = match draft.incident.stage.clone() {
+        Stage::Restarting { target, call, made, .. } => {
+            draft.incident.restart_lost =
+                made.is_none() && matches!(call.status, CallStatus::Unresolved { .. });
+            target
+        }
         _ => None,
     };
     draft.stage(Stage::Validating { target, call: None, deadline: seen.at + VALIDATE_WITHIN });
@@ -133,13 +137,15 @@ fn note(draft: &mut Draft, made: &Deployment) {
 fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
     let listed = seen.history.value().into_iter().flatten();
     let active = seen.app.value().and_then(|view| view.active.as_ref());
-    let is_it = |entry: &&Deployment| {
-        let accused = &incident.accused;
-        let is_over = matches!(entry.phase, Phase::Error | Phase::Canceled);
-        let is_again = entry.cause.is_release() && !is_over && entry.artifact.same_as(&accused.artifact);
-        entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
-    };
-    listed.chain(active).find(is_it).cloned()
+    listed.chain(active).find(|entry| can_be(incident, entry)).cloned()
+}
+
+/// Whether a lost request for a restart may have made it.
+pub(super) fn can_be(incident: &Incident, entry: &Deployment) -> bool {
+    let accused = &incident.accused;
+    let is_over = matches!(entry.phase, Phase::Error | Phase::Canceled);
+    let is_again = entry.cause.is_release() && !is_over && entry.artifact.same_as(&accused.artifact);
+    entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
 }
 
 /// Whether nothing comes of the restart: it has failed, or left no trace in the time in which a lost request is looked

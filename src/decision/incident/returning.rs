@@ -36,9 +36,11 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     if seen.operator.paused {
         return draft.done(None, Some(Reason::Paused));
     }
-    let (target, rollback, live) = match draft.incident.stage.clone() {
-        Stage::Soaking { target, rollback, live, .. } | Stage::Reverting { target, rollback, live, .. } => {
-            (target, rollback, live)
+    let until = Some(seen.at + RETURN_WITHIN);
+    let (target, rollback, live, deadline) = match draft.incident.stage.clone() {
+        Stage::Soaking { target, rollback, live, .. } => (target, rollback, live, until),
+        Stage::Reverting { target, rollback, live, deadline, .. } => {
+            (target, rollback, live, deadline.or(until))
         }
         _ => return draft.done(None, None),
     };
@@ -60,7 +62,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     draft.incident.requests.targets.push(accused.clone());
     let effect = draft.incident.rollback_to(rollback.id.clone(), &accused);
     let call = draft.owe(effect, attempt, seen.at);
-    draft.stage(Stage::Reverting { target, rollback, live, call });
+    draft.stage(Stage::Reverting { target, rollback, live, call, deadline });
     draft.done(None, None)
 }
 
@@ -101,9 +103,17 @@ pub(super) fn answered(
 
 /// Resolves a request without a conclusive answer, or sends it when its wait is over.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Reverting { rollback, call, .. } = draft.incident.stage.clone() else {
+    let Stage::Reverting { rollback, call, deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
+    if let CallStatus::Backoff { why, .. } = call.status
+        // A pause ends with a word, and a token is never given up.
+        && !matches!(why, Reason::Paused | Reason::Denied)
+        && !seen.operator.paused
+        && deadline.is_some_and(|deadline| seen.at >= deadline)
+    {
+        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+    }
     let asked_at = match call.status {
         CallStatus::Owed => return draft.done(None, None),
         CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
@@ -113,7 +123,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let (Some(view), Some(_)) = (seen.app.since(asked_at), seen.history.since(asked_at)) else {
         return draft.done(None, Some(Reason::Blind));
     };
-    if let Some((_, made)) = creating::find_ours(&draft.incident, seen) {
+    // What goes back to anything else may be ours too, and is not what was asked for now.
+    let accused = draft.incident.accused.id.clone();
+    if let Some((_, made)) = creating::find_ours(&draft.incident, |target| *target == accused, seen) {
         draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(made.id.clone()) });
         return begin(draft, made, seen);
     }

@@ -164,7 +164,7 @@ fn another_of_ours(
     seen: &Observation<'_>,
 ) -> Option<(Deployment, Deployment)> {
     let pinned = view.pinned.as_ref().filter(|pinned| *pinned != rollback)?;
-    let (target, found) = creating::find_ours(&draft.incident, seen)?;
+    let (target, found) = creating::find_ours(&draft.incident, |_| true, seen)?;
     let found_already = usize::from(!draft.incident.requests.before.contains(rollback));
     (found.id == *pinned && draft.incident.requests.targets.len() > found_already).then_some((target, found))
 }

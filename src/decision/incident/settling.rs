@@ -142,7 +142,7 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
     let call = draft.owe(effect, attempt, seen.at);
     draft.stage(match kind {
         Kind::Commit => Stage::Committing { target, rollback, live, call },
-        Kind::Revert => Stage::Reverting { target, rollback, live, call },
+        Kind::Revert => Stage::Reverting { target, rollback, live, call, deadline: None },
     });
     draft.done(None, None)
 }

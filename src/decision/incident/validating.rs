@@ -16,7 +16,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     };
     if !draft.incident.requests.targets.is_empty() {
         // An earlier request of this incident may have been applied late.
-        if let Some((target, rollback)) = creating::find_ours(&draft.incident, seen) {
+        if let Some((target, rollback)) = creating::find_ours(&draft.incident, |_| true, seen) {
             return creating::adopt(policy, draft, target, rollback, seen);
         }
         if let Some(pin) = seen.app.value().and_then(|view| view.pinned.as_ref()) {

@@ -4,8 +4,8 @@ use super::calls::{APPLIED, LOST};
 use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::capability::{Capabilities, PinKind, Pushes};
-use crate::decision::effect::{Guard, Reason};
+use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
+use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Cause, Phase, ReadFault, Reading, Request};
 use crate::decision::policy::OnUnhealthy;
 use crate::decision::state::Outcome;
@@ -250,4 +250,83 @@ fn a_picture_that_keeps_changing_is_looked_at_less_and_less_often() {
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Blind), "{}", world.transcript());
     assert!((3..60).contains(&world.count("pin")), "{}", world.count("pin"));
     assert!(changes(&world).is_empty());
+}
+
+#[test]
+fn a_pause_of_a_person_after_ours_was_refused_is_left_alone() {
+    for after in [minutes(3), minutes(20)] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.reply("pin", Reply::Refused { status: 409, applied: false });
+        world.run_to_stage("soaking");
+        world.run(after);
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+        world.run(minutes(90));
+        assert_eq!(world.closed[0].outcome, Outcome::Committed, "{}", world.transcript());
+        assert_eq!((changes(&world), world.platform.pushes), (vec!["rollback"], Some(Pushes::Paused)));
+    }
+    // A refusal is no proof: what comes about soon is ours, and let go.
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", Reply::Refused { status: 409, applied: true });
+    world.run_to_close();
+    world.run(minutes(5));
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn the_end_of_a_pause_that_is_refused_for_days_is_told_less_and_less_often() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    for _ in 0..1_000 {
+        world.reply("unpin", Reply::Not(Rejection::Denied, None));
+    }
+    world.run_to_close();
+    world.run(minutes(8 * 60));
+    assert!(world.count("unpin") > 400, "{}", world.count("unpin"));
+    let lines = world.transcript().matches("unpin").count();
+    assert!((4..40).contains(&lines), "{lines} lines");
+    world.script.clear();
+    world.run(minutes(5));
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"]);
+}
+
+#[test]
+fn a_return_that_has_to_wait_without_end_ends_in_a_hold() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    let waiting = || {
+        let mut world = with_bad_release(policy.clone(), BY_CODE);
+        world.run_to_stage("soaking");
+        world.bad.insert(world.platform.active.clone());
+        world
+    };
+    let mut world = waiting();
+    for _ in 0..1_000 {
+        world.reply("create_rollback", Reply::Guarded(Guard::Changed));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(changes(&world), ["rollback"]);
+    // A token is never given up.
+    let mut world = waiting();
+    for _ in 0..50 {
+        world.reply("create_rollback", Reply::Not(Rejection::Denied, None));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+}
+
+#[test]
+fn what_goes_back_to_the_target_once_more_is_not_the_return() {
+    let mut policy = policy();
+    policy.soak.on_unhealthy = OnUnhealthy::Revert;
+    let mut world = with_bad_release(policy, Capabilities { targeting: Targeting::ById, ..BY_CODE });
+    world.reply("create_rollback", APPLIED);
+    world.run_to_stage("soaking");
+    let target =
+        world.state.incident().and_then(|incident| incident.stage.target().cloned()).expect("a target");
+    world.reply("create_rollback", LOST);
+    world.bad.insert(world.platform.active.clone());
+    world.run_to_stage("reverting");
+    let at = world.at;
+    world.platform.rollback(Who::Person, &target, at, at).expect("made");
+    let (outcome, _) = world.run_to_close();
+    assert_ne!(outcome, Outcome::Reverted, "{}", world.transcript());
 }

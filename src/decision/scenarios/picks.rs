@@ -90,6 +90,10 @@ fn without_the_operator_s_word_the_platform_s_choice_is_not_relied_on() {
     let mut world = with_bad_release(policy(), PICKS);
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NotValid));
     assert!(changes(&world).is_empty() && world.transcript().contains("accept_platform_choice"));
+    // To observe says so as well.
+    let mut world = with_bad_release(Policy { mode: Mode::Observe, ..policy() }, PICKS);
+    assert_eq!(world.run_to_close(), (Outcome::Observed, Reason::ObserveMode));
+    assert!(world.transcript().contains("accept_platform_choice"), "{}", world.transcript());
     // Where the target is named nobody is asked.
     let mut world = with_bad_release(policy(), BY_CODE);
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());

@@ -317,3 +317,19 @@ fn an_attempt_that_failed_before_is_not_taken_for_a_lost_restart() {
         assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 0));
     }
 }
+
+#[test]
+fn a_restart_that_comes_when_it_was_given_up_is_no_new_release() {
+    let mut world = World::with_bad_release(restarting());
+    world.platform.says_restart = false;
+    stays_bad(&mut world);
+    let after = world.policy.reconcile + secs(40);
+    world.reply("restart", Reply::Lost { applied_after: Some(after) });
+    // The rollback has to wait until then.
+    for _ in 0..3 {
+        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.accused.id.as_str(), "d4", "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+}

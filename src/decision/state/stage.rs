@@ -30,6 +30,9 @@ pub struct Incident {
     /// The ids that the accused release had before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<DeploymentId>,
+    /// A restart was asked for and left no trace: it may come yet.
+    #[serde(default)]
+    pub restart_lost: bool,
     /// Targets that were tried and not accepted, and why.
     pub tried: Vec<(DeploymentId, Reason)>,
     /// The rollbacks that were asked for, without the requests that were surely not applied.
@@ -181,6 +184,9 @@ pub enum Stage {
         live: Live,
         /// The request.
         call: Call,
+        /// When it is given up, where it is a rollback that has to wait for what others do.
+        #[serde(default)]
+        deadline: Option<Moment>,
     },
     /// What was live before the rollback is on its way back, where the platform knows no revert.
     Returning {

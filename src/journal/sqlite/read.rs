@@ -57,6 +57,12 @@ pub(super) fn load(
     Ok((state, open))
 }
 
+pub(super) fn apps(connection: &Connection) -> Result<Vec<PlatformAppId>, Fault> {
+    let mut rows = connection.prepare_cached("SELECT app_id FROM apps ORDER BY app_id")?;
+    let ids = rows.query_map([], text)?.collect::<Result<Vec<String>, _>>()?;
+    Ok(ids.into_iter().map(PlatformAppId::from).collect())
+}
+
 pub(super) fn open_effect(connection: &Connection, app: &PlatformAppId) -> Result<Option<OpenEffect>, Fault> {
     let found: Option<(String, i64)> = connection
         .prepare_cached("SELECT effect, opened_moment FROM effects WHERE app_id = ?1 AND answer IS NULL")?

@@ -49,7 +49,7 @@ impl Sevalla {
         let views: Vec<_> = found
             .into_iter()
             .map(|(app, nature)| {
-                let asks = left > 0 && nature.kind == Kind::Application && self.sleep_of(&app).is_none();
+                let asks = left > 0 && nature.kind == Kind::Application && self.wants_sleep(&app);
                 left -= usize::from(asks);
                 self.listed(app, nature, asks)
             })
@@ -67,9 +67,11 @@ impl Sevalla {
         asks: bool,
     ) -> (PlatformAppId, Result<AppView, PlatformError>) {
         if asks {
-            // Of one that cannot be read it is not asked at each poll: whoever reads it next learns it.
-            let detail = self.detail(&app, nature.kind).await.map(|detail| detail.value);
-            nature = self.learn(&app, nature.kind, &detail.unwrap_or_default().whole());
+            match self.detail(&app, nature.kind).await {
+                Ok(detail) => nature = self.learn(&app, nature.kind, &detail.value),
+                // It is not asked at each poll: whoever reads it next learns it. Until then it may sleep.
+                Err(_) => self.could_not_tell(&app),
+            }
         }
         let read = self.newest(&app, nature.kind).await;
         if matches!(read, Err(PlatformError::NotFound)) {

@@ -54,12 +54,11 @@ impl Source {
 }
 
 /// Whether an app is put to sleep when nobody asks it anything. The next request wakes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sleep {
-    #[default]
     Never,
-    /// After so many milliseconds without a request.
-    AfterIdle(u64),
+    /// After so many milliseconds without a request, where that is said.
+    AfterIdle(Option<u64>),
 }
 
 /// What an app is.
@@ -67,10 +66,23 @@ pub(super) enum Sleep {
 pub(super) struct Nature {
     pub(super) kind: Kind,
     pub(super) source: Source,
-    pub(super) sleep: Sleep,
+    /// Not known before a read of the app alone.
+    pub(super) sleep: Option<Sleep>,
 }
 
+/// What is put to sleep, and it is not said when, may be asleep after this time. So may what nobody said anything of.
+const SLEEPS_AFTER_MS: u64 = 60_000;
+
 impl Nature {
+    /// After how long without a request it may be asleep, if ever.
+    pub(super) fn sleeps_after_ms(self) -> Option<u64> {
+        match (self.kind, self.sleep) {
+            (Kind::StaticSite, _) | (_, Some(Sleep::Never)) => None,
+            (_, Some(Sleep::AfterIdle(after))) => Some(after.unwrap_or(SLEEPS_AFTER_MS)),
+            (_, None) => Some(SLEEPS_AFTER_MS),
+        }
+    }
+
     /// What can be done for it. A second rollback of an app built from Git goes back to the successful deployment before
     /// the first one, which is the bad one: never asked for twice. The same image or the same id is.
     pub(super) fn capabilities(self) -> Capabilities {
@@ -123,7 +135,7 @@ mod tests {
             (StaticSite, "", Targeting::ById, PinKind::Absent, true),
         ];
         for (kind, word, targeting, pin, resend_is_safe) in table {
-            let can = Nature { kind, source: Source::of(word), sleep: Sleep::Never }.capabilities();
+            let can = Nature { kind, source: Source::of(word), sleep: None }.capabilities();
             assert_eq!(
                 (can.targeting, can.pin, can.resend_is_safe),
                 (targeting, pin, resend_is_safe),

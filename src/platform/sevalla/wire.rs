@@ -22,8 +22,6 @@ use crate::ids::DeploymentId;
 pub(super) const IMAGE: &str = "image";
 /// And of one of which only the commit is known.
 const COMMIT: &str = "commit";
-/// An app that is put to sleep, and it is not said when, may be asleep after this time.
-const SLEEPS_AFTER_MS: u64 = 60_000;
 /// The most of a deployment's title that is kept.
 const TITLE: usize = 120;
 
@@ -70,7 +68,7 @@ impl App {
     /// Whether it is put to sleep when nobody asks it anything, where that is said: a list leaves it out.
     pub(super) fn sleep(&self) -> Option<Sleep> {
         let after = self.hibernate_after_seconds.filter(|after| *after > 0);
-        let after_ms = after.map_or(SLEEPS_AFTER_MS, |after| after.saturating_mul(1000));
+        let after_ms = after.map(|after| after.saturating_mul(1000));
         self.hibernation_enabled.map(|sleeps| if sleeps { Sleep::AfterIdle(after_ms) } else { Sleep::Never })
     }
 
@@ -227,10 +225,7 @@ impl History {
             pinned: None,
             pushes: None,
             capabilities: nature.capabilities(),
-            sleeps_after_ms: match nature.sleep {
-                Sleep::Never => None,
-                Sleep::AfterIdle(ms) => Some(ms),
-            },
+            sleeps_after_ms: nature.sleeps_after_ms(),
         }
     }
 }

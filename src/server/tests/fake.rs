@@ -197,6 +197,9 @@ impl Journal for Fake {
     fn load<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
         self.read((None, None))
     }
+    fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
+        self.read(Vec::new())
+    }
     fn record(&self, _: Entry) -> Call<'_, ()> {
         self.read(())
     }

@@ -10,6 +10,8 @@ use crate::sim::run::Run;
 
 /// A request that is lost is reckoned with for so long: what comes about later nobody looks for any more.
 const LATEST_MS: i64 = 3_600_000;
+/// What was refused is looked out for no longer than reads may lag, and a little more for what is under way.
+const REFUSED_MS: i64 = 180_000;
 
 /// What was done to pushes, in the order in which it came about.
 fn changes(run: &Run, app: usize) -> Vec<Entry> {
@@ -48,15 +50,20 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
         let paused_by = changes[since..n].first();
         let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard);
         let at = entry.at_ms;
-        let asked_for_one = ours(run, app).into_iter().any(|asked| {
-            asked.operation == Operation::SetAutoDeploy
-                && asked.auto_deploy == Some(false)
-                && (0..LATEST_MS).contains(&(at - asked.at_ms))
-        });
+        let asked: Vec<_> = ours(run, app)
+            .into_iter()
+            .filter(|asked| asked.operation == Operation::SetAutoDeploy && asked.auto_deploy == Some(false))
+            .collect();
+        let may_come = |asked_ms: i64, is_refused| {
+            (0..if is_refused { REFUSED_MS } else { LATEST_MS }).contains(&(at - asked_ms))
+        };
+        let asked_for_one = asked.iter().any(|asked| may_come(asked.at_ms, asked.refused.is_some()));
         // One that never left is as good: that it did not, nobody knows.
-        let meant_one = lock(&run.disk.pauses)
-            .iter()
-            .any(|(id, asked_ms)| *id == run.shapes[app].id && (0..LATEST_MS).contains(&(at - asked_ms)));
+        let meant_one = lock(&run.disk.pauses).iter().any(|(id, asked_ms)| {
+            let answer = asked.iter().find(|asked| (0..REFUSED_MS).contains(&(asked.at_ms - asked_ms)));
+            let is_refused = answer.is_some_and(|answer| answer.refused.is_some());
+            *id == run.shapes[app].id && may_come(*asked_ms, is_refused)
+        });
         if !is_ours && !asked_for_one && !meant_one {
             broken(run, "pushes are let go that a person paused", entry);
         }

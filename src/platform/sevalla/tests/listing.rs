@@ -161,3 +161,25 @@ async fn whether_an_app_is_put_to_sleep_is_asked_of_twenty_in_a_poll_until_it_is
         assert_eq!(platform.budget().reads_a_poll, budget);
     }
 }
+
+#[tokio::test]
+async fn an_app_of_which_nobody_knows_whether_it_sleeps_may_sleep() {
+    let bare = json!({ "id": "app-1", "source": "publicGit" });
+    let fails = (APP, status("500 Internal Server Error", "", ""));
+    let server = Server::routed([(APPS, page(&[bare])), fails, (ROWS, page(&two()))]).await;
+    let platform = at(&server);
+    for asked in [1, 1] {
+        let listed = platform.list_apps(&[app()]).await.unwrap().value;
+        assert_eq!(listed.apps[0].1.as_ref().unwrap().sleeps_after_ms, Some(60_000));
+        let details = lines(&server).iter().filter(|line| line.as_str() == APP.trim_end()).count();
+        assert_eq!(details, asked);
+    }
+    // What a read of the app alone says nothing of is not so.
+    let server =
+        serving(vec![], &application("publicGit", json!({ "hibernation_enabled": null })), &two()).await;
+    let view = at(&server).app(&app()).await.unwrap().value;
+    assert_eq!(view.sleeps_after_ms, None);
+    let sleeps = json!({ "hibernation_enabled": true, "hibernate_after_seconds": 300 });
+    let server = serving(vec![], &application("publicGit", sleeps), &two()).await;
+    assert_eq!(at(&server).app(&app()).await.unwrap().value.sleeps_after_ms, Some(300_000));
+}
