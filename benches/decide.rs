@@ -31,6 +31,8 @@ fn main() {
         bad_before: Default::default(),
         former: Vec::new(),
         was_restarted: false,
+        before: Default::default(),
+        begun: 0,
     };
     let steady = State { situation: Situation::Steady { live }, ..State::default() };
     let watching = State { situation: Situation::Watching(watch), ..State::default() };

@@ -27,6 +27,7 @@ pub mod effect;
 pub mod fleet;
 pub mod incident;
 pub mod limits;
+pub mod measuring;
 pub mod observation;
 mod pin;
 pub mod policy;

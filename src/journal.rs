@@ -197,6 +197,10 @@ pub trait Journal: Send + Sync + 'static {
     fn restore(&self) -> Call<'_, Restored>;
     /// The app's state, and its open effect if there is one.
     fn load<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)>;
+    /// How the app fared, as [`Journal::keep_past`] had it last.
+    fn past<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Option<String>>;
+    /// Keeps how the app fared. It is no decision: where it is lost, less is known.
+    fn keep_past<'a>(&'a self, app: &'a PlatformAppId, past: String) -> Call<'a, ()>;
     /// The apps that have a state, configured or not.
     fn apps(&self) -> Call<'_, Vec<PlatformAppId>>;
     /// Writes an entry durably: when this returns, it survives a power cut. After `Unavailable`, and after a call

@@ -19,6 +19,7 @@
 //! # The rooms, in reading order
 //!
 //! * [`decision`]: the pure core. What to do, and why; no clock, no I/O. Start here.
+//! * [`detection`]: arithmetic, when a release is provably worse than the one before it.
 //! * [`platform`], [`probe`], [`journal`]: what the shell speaks to, each behind a trait.
 //! * [`daemon`]: the shell. One task an app; it observes, records, then acts.
 //! * [`config`]: the operator's file, parsed into types that cannot be wrong.
@@ -33,6 +34,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod decision;
+pub mod detection;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -62,6 +62,15 @@ pub(super) const OVER: Duration = Duration::from_secs(120);
 /// With fewer, one unlucky sample weighs more than 5 %.
 pub(super) const MIN_SAMPLES: u32 = 20;
 
+/// One wrong rollback in a thousand releases: years, for most.
+pub(super) const FALSE_ROLLBACK_PROBABILITY: f64 = 0.001;
+/// What users hardly notice; 10 % of failures are found in minutes.
+pub(super) const WORSE_BY: f64 = 0.02;
+/// An ordinary hiccup of a network. Longer ones are learnt.
+pub(super) const GLITCH: Duration = Duration::from_secs(5);
+/// Two failures may be one event seen twice.
+pub(super) const MIN_FAILURES: u32 = 3;
+
 /// Long enough for caches and connections to settle after the rollback, short enough that the pin goes soon.
 pub(super) const SOAK: Duration = Duration::from_secs(10 * 60);
 /// A minute's samples at the pace of a watch.
@@ -103,6 +112,8 @@ pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 pub(super) const SETTLE_RANGE: Times = Duration::ZERO..=DAY;
 /// From one fast sample up to the longest watch. One that is longer than its app's watch counts what there is.
 pub(super) const OVER_RANGE: Times = Duration::from_millis(100)..=Duration::from_secs(7 * 86_400);
+/// Trouble that lasts longer than a minute is an incident, and no glitch.
+pub(super) const GLITCH_RANGE: Times = Duration::ZERO..=MINUTE;
 /// A latency below a millisecond is noise.
 pub(super) const LATENCY_RANGE: Times = MS..=MINUTE;
 /// A rollback has to show something, and a pin must not last for ever.

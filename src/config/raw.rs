@@ -207,7 +207,8 @@ pub(super) struct ExpectJson {
     "oneOf" = [
         { "required": ["consecutive_failures"] },
         { "required": ["failure_ratio"] },
-        { "required": ["latency"] }
+        { "required": ["latency"] },
+        { "required": ["regression"] }
     ]
 ))]
 pub(super) struct Rule {
@@ -223,8 +224,8 @@ pub(super) struct Rule {
     pub(super) failure_ratio: Option<FailureRatio>,
     /// Condition: good answers take too long.
     pub(super) latency: Option<Latency>,
-    #[schemars(skip)]
-    pub(super) regression: Option<Unread>,
+    /// Condition: it is provably worse than the release before.
+    pub(super) regression: Option<Regression>,
 }
 
 /// Too large a share of the samples in a window failed.
@@ -259,6 +260,27 @@ pub(super) struct Latency {
     pub(super) over: Option<Span>,
     /// With fewer good samples than this in the window nothing is concluded. Default: 20
     pub(super) min_samples: Option<Count>,
+}
+
+/// It is provably worse than the release before: samples of the two are compared, however often they are looked at, with a
+/// known probability of being wrong.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a regression; allowed is a mapping with false_rollback_probability, worse_by, glitch and min_failures"
+)]
+pub(super) struct Regression {
+    /// How likely it may be, for each release, that it is accused although it is not worse, from 0.000001 to 0.1. Rules
+    /// of the same app share it. Default: 0.001
+    pub(super) false_rollback_probability: Option<Share>,
+    /// How much larger the share of failures may be before anybody minds, from 0 to 0.5. Default: 0.02
+    pub(super) worse_by: Option<Share>,
+    /// How long trouble lasts that is nobody's fault, up to 1m; more where the release before shows more. 0s for none.
+    /// Default: 5s
+    pub(super) glitch: Option<Span>,
+    /// With fewer failures than this nobody is accused, from 1 to 1000. Default: 3
+    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    pub(super) min_failures: Option<Count>,
 }
 
 /// What a rollback needs to be acceptable.

@@ -9,7 +9,7 @@ use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
 };
-use crate::decision::story::{percent, quantile_in_words};
+use crate::decision::story::{one_in, percent, quantile_in_words};
 
 /// What is right and may not be meant, a sentence each: said wherever a configuration is taken into force.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -197,7 +197,20 @@ fn condition(rule: &Rule, policy: &Policy) -> String {
                 samples(*min_samples)
             )
         }
+        Condition::Regression(regression) => {
+            let (more, few) = (percent(regression.worse_by), one_in(1.0 / regression.probability));
+            let glitch = spoken(regression.glitch);
+            format!(
+                "bad when {probe} surely fails more often than in the release before, and {more} more, from {} on;\n            \
+                 glitches of {glitch}, or as the release before shows them; wrong for at most {few}",
+                plural_failures(regression.min_failures)
+            )
+        }
     }
+}
+
+fn plural_failures(count: u32) -> String {
+    if count == 1 { "1 failure".to_owned() } else { format!("{count} failures") }
 }
 
 fn soak(soak: &SoakPolicy) -> String {

@@ -2,6 +2,7 @@
 
 mod command;
 mod failed;
+mod past;
 mod readiness;
 mod round;
 mod show;
@@ -26,6 +27,7 @@ use super::record::Recorder;
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
+use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::decision::state::{Attention, Situation, State};
@@ -60,6 +62,10 @@ pub(super) struct App {
     /// The state as the journal has it; `None` until it was read, and after a write that may have failed.
     pub(super) state: Option<State>,
     pub(super) windows: Vec<Window>,
+    /// What samples amount to that are not kept.
+    measuring: Measuring,
+    /// When that is to be kept in the journal; none before it was read there.
+    keep_past_at: Option<Moment>,
     probes: Vec<Probing>,
     waking: Waking,
     pub(super) view: Reading<AppView>,
@@ -137,6 +143,8 @@ impl App {
             peer,
             state: None,
             windows: Vec::new(),
+            measuring: Measuring::default(),
+            keep_past_at: None,
             probes: Vec::new(),
             waking: Waking::default(),
             view: Reading::never(),
@@ -185,6 +193,7 @@ impl App {
             self.take_seat();
             self.forget_old_readiness(now);
             Box::pin(self.round()).await;
+            Box::pin(self.keep_past(now)).await;
             if self.is_retiring && self.is_idle() {
                 return;
             }
@@ -328,6 +337,9 @@ impl App {
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);
         window.push(sample);
+        if let Some(state) = &self.state {
+            self.measuring.take(&self.config.policy, state, &self.windows, n, &sample);
+        }
         self.metrics.sample(n, &sample);
     }
 

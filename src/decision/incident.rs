@@ -59,6 +59,8 @@ pub(super) fn open(
         live: watch.live.clone(),
         former: watch.former.clone(),
         restart_lost: false,
+        before: watch.before.clone(),
+        begun: watch.begun,
         tried: Vec::new(),
         requests: Requests::default(),
         setbacks: 0,

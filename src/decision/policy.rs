@@ -116,6 +116,21 @@ pub enum Condition {
         /// Fewer samples than this in the window are Unknown.
         min_samples: u32,
     },
+    /// It is provably worse than the release before.
+    Regression(Regression),
+}
+
+/// When a release counts as provably worse than the one before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Regression {
+    /// How likely it may be, for each release, that it is accused although it is not worse. Between 0 and 1.
+    pub probability: f64,
+    /// How much larger the share of failures may be before anybody minds.
+    pub worse_by: f64,
+    /// How long trouble lasts that is nobody's fault, where the release before did not show more of it.
+    pub glitch: Duration,
+    /// Fewer failures than this accuse nobody.
+    pub min_failures: u32,
 }
 
 /// What a rollback needs to be acceptable.

@@ -1,15 +1,16 @@
 //! Outside incidents: noticing what goes live, watching a candidate, learning what is good, ending a hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decision;
 use super::capability::{PinKind, Targeting};
 use super::effect::Reason;
 use super::incident;
-use super::observation::{AppView, Artifact, Deployment, Observation, Request};
+use super::observation::{AppView, Artifact, Deployment, Observation, Reading, Request};
 use super::pin;
 use super::policy::{self, Policy};
+use super::rule::regression::Before;
 use super::rule::{self, Pace, Verdict};
 use super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State, Watch};
 use crate::clock::Moment;
@@ -214,7 +215,8 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         // The same release under another id, so its watch goes on.
         let mut former = watch.former.clone();
         former.push(watch.live.id.clone());
-        let watch = Watch { live, candidate: active.clone(), former, ..watch.clone() };
+        let begun = watch.begun + 1;
+        let watch = Watch { live, candidate: active.clone(), former, begun, ..watch.clone() };
         return Some(Situation::Watching(watch));
     }
     if !is_candidate(&state.ledger, view, active) {
@@ -227,19 +229,39 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     }
     let bad_before = known.map(|old| bad_before(policy, old, since, seen)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
-    let (former, was_restarted) = (Vec::new(), false);
     Some(Situation::Watching(Watch {
         live,
         candidate: active.clone(),
         until,
         bad_before,
-        former,
-        was_restarted,
+        former: Vec::new(),
+        was_restarted: false,
+        before: before(policy, seen),
+        begun: 0,
     }))
 }
 
+/// What is known of the release before, for each rule that asks for it.
+fn before(policy: &Policy, seen: &Observation<'_>) -> BTreeMap<RuleName, Before> {
+    let known = |rule: &policy::Rule| {
+        let before = seen.windows.get(rule.probe)?.gauge(&rule.name)?.before.clone()?;
+        Some((rule.name.clone(), before))
+    };
+    policy.rules.iter().filter_map(known).collect()
+}
+
+/// When the live deployment took over at the earliest, as far as a read says. What was sent since then may be its own
+/// doing. Without a platform that says when, that is all since the last read that showed the one before.
+pub(super) fn replaced_at(app: &Reading<AppView>, other_was_live_at: Option<Moment>) -> Moment {
+    let Some((read_at, view)) = &app.last else { return Moment::from_millis(i64::MAX) };
+    match view.active_age_ms {
+        Some(age) => *read_at - Duration::from_millis(age) - GO_LIVE_GRAIN,
+        None => other_was_live_at.unwrap_or(*read_at),
+    }
+}
+
 /// Whether this is an old answer: a newer deployment was live already.
-fn is_stale(active: &Deployment, live: &Live) -> bool {
+pub(super) fn is_stale(active: &Deployment, live: &Live) -> bool {
     active.id != live.id && !active.came_after((live.created_ms, &live.id))
 }
 
@@ -295,6 +317,11 @@ fn bad_before(
 }
 
 fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation<'_>) -> Decision {
+    if let Some(begun) = begun_anew(policy, watch, seen) {
+        // Before anything is decided by it.
+        let situation = Situation::Watching(Watch { begun, ..watch.clone() });
+        return Decision::become_state(State { situation, ledger: state.ledger.clone() });
+    }
     let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at, Pace::Watch);
     if seen.at >= watch.until {
         return end_of_watch(state, watch, &readings);
@@ -318,6 +345,15 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
     Decision::stay(Some(watch.until))
+}
+
+/// How often its samples were weighed anew, if that is more often than is known.
+fn begun_anew(policy: &Policy, watch: &Watch, seen: &Observation<'_>) -> Option<u32> {
+    let weighed = |rule: &policy::Rule| {
+        let weighed = seen.windows.get(rule.probe)?.gauge(&rule.name)?.weighed.as_ref()?;
+        Some(weighed.begun)
+    };
+    policy.rules.iter().filter_map(weighed).max().filter(|begun| *begun > watch.begun)
 }
 
 /// What the rule read when the candidate was last seen to be live, if that was Bad. A deployment is accused only of

@@ -7,6 +7,7 @@
 mod consecutive_failures;
 mod failure_ratio;
 mod latency;
+pub mod regression;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -86,6 +87,7 @@ pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Re
         Condition::Latency { quantile, above, over, min_samples } => {
             latency::read(*quantile, *above, *min_samples, window, span.last(*over))
         }
+        Condition::Regression(regression) => regression::read(&rule.name, regression, probe, window, span),
     };
     if is_silent(probe, window, span) { Reading { verdict: Verdict::Unknown, ..reading } } else { reading }
 }

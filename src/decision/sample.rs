@@ -1,11 +1,13 @@
 //! One result of a probe, and the bounded record of the latest ones that rules read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rule::regression::{Before, Weighed};
 use crate::clock::Moment;
+use crate::ids::RuleName;
 
 /// One result of a probe. Sixteen bytes: ten thousand apps keep theirs in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,11 +132,23 @@ impl BlindCause {
 }
 
 /// The latest samples of one probe, oldest first, at most [`Window::MAX`] of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     samples: VecDeque<Sample>,
     /// How many samples are kept.
     capacity: usize,
+    /// What samples that may be gone amount to, for the rules that ask for that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    gauges: BTreeMap<RuleName, Gauge>,
+}
+
+/// What the samples of a probe amount to, for one rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gauge {
+    /// What is known of the release that is live, should another one follow.
+    pub before: Option<Before>,
+    /// What the samples of the release under watch amount to.
+    pub weighed: Option<Weighed>,
 }
 
 impl Window {
@@ -143,7 +157,7 @@ impl Window {
 
     /// An empty window for `capacity` samples, which is cut to [`Window::MAX`].
     pub fn new(capacity: usize) -> Self {
-        Self { samples: VecDeque::new(), capacity: capacity.clamp(1, Self::MAX) }
+        Self { samples: VecDeque::new(), capacity: capacity.clamp(1, Self::MAX), gauges: BTreeMap::new() }
     }
 
     /// Adds the newest sample and forgets the oldest one beyond the capacity. Samples arrive in the order of
@@ -168,6 +182,16 @@ impl Window {
         let start = self.samples.partition_point(|sample| sample.at < from);
         let end = self.samples.partition_point(|sample| sample.at < to);
         self.samples.range(start..end.max(start))
+    }
+
+    /// What the samples amount to for a rule.
+    pub fn gauge(&self, rule: &RuleName) -> Option<&Gauge> {
+        self.gauges.get(rule)
+    }
+
+    /// As [`Window::gauge`], to be set.
+    pub fn gauge_mut(&mut self, rule: &RuleName) -> &mut Gauge {
+        self.gauges.entry(rule.clone()).or_default()
     }
 
     /// The newest sample.

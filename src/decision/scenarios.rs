@@ -14,6 +14,7 @@ mod people;
 mod picked;
 mod picks;
 mod refusals;
+mod regressions;
 mod restarts;
 mod settling;
 mod walk;

@@ -4,11 +4,12 @@ mod requests;
 mod stage;
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Effect, Reason};
 use super::observation::{Artifact, Deployment};
 use super::rule::Pace;
+use super::rule::regression::Before;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -99,6 +100,12 @@ pub struct Watch {
     /// We restarted it already.
     #[serde(default)]
     pub was_restarted: bool,
+    /// What was known of the release before, for each rule that asks for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<RuleName, Before>,
+    /// How often its samples had to be weighed anew, as after a restart of rearguard.
+    #[serde(default)]
+    pub begun: u32,
 }
 
 /// Automation is off.

@@ -251,6 +251,11 @@ pub fn condition_in_words(rule: &Rule) -> String {
             humantime::format_duration(*over),
             plural(*min_samples, "sample"),
         ),
+        Condition::Regression(regression) => format!(
+            "bad when it surely fails more often than the release before and {} more; wrong for at most {}",
+            percent(regression.worse_by),
+            one_in(1.0 / regression.probability),
+        ),
     }
 }
 
@@ -271,7 +276,20 @@ pub fn evidence_in_words(rule: &Rule, reading: &Reading) -> String {
             let value = if value < 1.0 { format!("{:.0}ms", value * 1e3) } else { format!("{value:.1}s") };
             format!("{name} is {value} over {samples}, limit {limit}")
         }
+        Condition::Regression(_) => {
+            format!("evidence {} of the {:.0} it takes, from {samples}", figures(value), reading.threshold)
+        }
     }
+}
+
+/// `1 in 1000`.
+pub(crate) fn one_in(many: f64) -> String {
+    format!("1 release in {many:.0}")
+}
+
+/// A figure that may be very small or very large, to what matters of it.
+fn figures(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
 /// `p95`, as latencies are spoken of.

@@ -182,6 +182,8 @@ mod tests {
             live,
             former: Vec::new(),
             restart_lost: false,
+            before: std::collections::BTreeMap::new(),
+            begun: 0,
             tried: Vec::new(),
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,

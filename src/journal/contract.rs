@@ -9,7 +9,7 @@ use super::made::{
 use super::{DecisionRecord, Entry, IncidentQuery, Journal, JournalError, OpenEffect, Restored, Whose};
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::state::{CallStatus, Situation};
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, IncidentId, PlatformAppId};
 
 /// An empty store that can be opened again and again.
 pub(super) trait Bench {
@@ -40,6 +40,7 @@ macro_rules! tests {
             entries_of_one_app_are_kept_in_order,
             many_apps_write_at_once,
             the_mark_never_goes_back,
+            how_an_app_fared_is_kept,
             the_storm_and_pauses_survive_a_restart,
             incidents_come_newest_first_and_no_more_than_asked_for,
             an_incident_is_updated_in_place_and_its_timeline_grows,
@@ -229,6 +230,19 @@ pub(super) async fn the_mark_never_goes_back(bench: &dyn Bench) {
     journal.record(entry(&"web".into(), 20, steady())).await.expect("recorded");
     journal.record(entry(&"api".into(), 10, steady())).await.expect("recorded");
     assert_eq!(journal.restore().await.expect("restored").mark, Some(mark(20)));
+}
+
+pub(super) async fn how_an_app_fared_is_kept(bench: &dyn Bench) {
+    let (journal, web) = (bench.open(), PlatformAppId::from("web"));
+    assert_eq!(journal.past(&web).await, Ok(None));
+    for past in ["[1]", "[2]"] {
+        journal.keep_past(&web, past.to_owned()).await.expect("kept");
+    }
+    drop(journal);
+    let journal = bench.open();
+    assert_eq!(journal.past(&web).await, Ok(Some("[2]".to_owned())));
+    assert_eq!(journal.past(&"api".into()).await, Ok(None));
+    assert_eq!(journal.apps().await, Ok(Vec::new()), "it is no state");
 }
 
 pub(super) async fn the_storm_and_pauses_survive_a_restart(bench: &dyn Bench) {

@@ -69,6 +69,8 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         live: live("bad"),
         former: Vec::new(),
         restart_lost: false,
+        before: std::collections::BTreeMap::new(),
+        begun: 0,
         tried: Vec::new(),
         requests: Requests {
             before: ["good".into(), "bad".into()].into(),

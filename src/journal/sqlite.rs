@@ -190,6 +190,16 @@ impl Journal for SqliteJournal {
         self.read(move |c| read::load(c, &app))
     }
 
+    fn past<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Option<String>> {
+        let app = app.clone();
+        self.read(move |c| read::past(c, &app))
+    }
+
+    fn keep_past<'a>(&'a self, app: &'a PlatformAppId, past: String) -> Call<'a, ()> {
+        let app = app.clone();
+        self.write(move |c| write::keep_past(c, &app, &past))
+    }
+
     fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
         self.read(read::apps)
     }

@@ -259,6 +259,7 @@ fn threshold(rule: &crate::decision::policy::Rule) -> f64 {
         Condition::ConsecutiveFailures { count } => f64::from(*count),
         Condition::FailureRatio { above, .. } => *above,
         Condition::Latency { above, .. } => above.as_secs_f64(),
+        Condition::Regression(regression) => 1.0 / regression.probability,
     }
 }
 

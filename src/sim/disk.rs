@@ -164,6 +164,14 @@ impl Journal for OpenDisk {
         self.read(move || self.store.load(app))
     }
 
+    fn past<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Option<String>> {
+        self.read(move || self.store.past(app))
+    }
+
+    fn keep_past<'a>(&'a self, app: &'a PlatformAppId, past: String) -> Call<'a, ()> {
+        self.write(move || self.store.keep_past(app, past))
+    }
+
     fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
         self.read(|| self.store.apps())
     }

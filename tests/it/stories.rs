@@ -197,6 +197,32 @@ async fn a_release_that_never_went_live_is_told_and_nothing_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_worse_than_the_one_before_is_rolled_back() {
+    let world = World::new().await;
+    let rules = "[{ name: worse, probe: home, regression: { glitch: 0s } }]";
+    let settings = Settings { rules, watch: "6s", ..Settings::default() };
+    let guard = known(&world, &settings).await;
+    // One that is not passes.
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    let app = guard.api.until_state("steady").await;
+    assert!(app["rules"][0]["condition"].as_str().unwrap().contains("release before"), "{app:#}");
+    world.lab.push(APP, Release::bad("v3")).unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    let fired = incident["timeline"][0]["text"].as_str().unwrap();
+    assert!(fired.contains("evidence"), "{fired}");
+    assert_eq!(world.live_version().as_deref(), Some("v2"));
+    // A process that begins anew knows how the app fared.
+    guard.daemon.stop().await;
+    let guard = world.daemon(&settings).await;
+    guard.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v4")).unwrap();
+    guard.api.until("the next one", |app| app["stage"] == "soaking").await;
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_sevalla_pushes_wait_until_the_rollback_is_settled() {
     let world = World::of(AppKind::sevalla(Source::PrivateGit)).await;
     let guard = known(&world, &Settings::default()).await;

@@ -98,10 +98,10 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 3);
+    assert_eq!(app.policy.rules.len(), 4);
     assert_eq!(app.probes[0].expect.json.as_ref().unwrap().equals, json!("ok"));
-    // 2m of samples at the pace of the burst, and two polls.
-    assert_eq!(app.probes[0].window, 121 + 31);
+    // 2m of samples at the pace of the burst, twenty at rest, and two polls.
+    assert_eq!(app.probes[0].window, 121 + 20 + 31);
 }
 
 #[test]
@@ -225,10 +225,12 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   watch     30m after a deployment goes live
   restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
-            every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 152 samples
+            every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 172 samples
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
   rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on
+  rule      worse: bad when home surely fails more often than in the release before, and 2 % more, from 3 failures on;
+            glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
   rollback  refused when the platform warns of it, held for a person when a migration job changed
   soak      10m and 30 samples of each probe; when healthy commit, when unhealthy revert
   limits    at most 2 rollbacks in 24h, at least 30m between two

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use super::app::listed;
 use super::probe::Draft;
-use super::{NOT_YET, count, duration, items, name, refuse};
+use super::{count, duration, items, name};
 use crate::config::leaf::{Count, List, Share, Span, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{defaults, raw};
-use crate::decision::policy::{Condition, Rule};
+use crate::decision::policy::{Condition, Regression, Rule};
+use crate::decision::rule::regression;
 use crate::decision::sample::Window;
 
 /// The conditions a rule may name.
-const CONDITIONS: &str = "exactly one of consecutive_failures, failure_ratio and latency";
+const CONDITIONS: &str = "exactly one of consecutive_failures, failure_ratio, latency and regression";
 
 /// What of its app a rule depends on.
 pub(super) struct Surroundings<'a> {
@@ -68,11 +69,15 @@ fn condition(
     probe: Option<&mut Draft>,
     around: &Surroundings,
 ) -> Option<Condition> {
-    refuse(&spot.key("regression"), raw.regression.is_some(), NOT_YET);
-    let keys = ["consecutive_failures", "failure_ratio", "latency"];
-    let there = [raw.consecutive_failures.is_some(), raw.failure_ratio.is_some(), raw.latency.is_some()];
+    let keys = ["consecutive_failures", "failure_ratio", "latency", "regression"];
+    let there = [
+        raw.consecutive_failures.is_some(),
+        raw.failure_ratio.is_some(),
+        raw.latency.is_some(),
+        raw.regression.is_some(),
+    ];
     let named: Vec<&str> = keys.iter().zip(there).filter_map(|(key, there)| there.then_some(*key)).collect();
-    let broken = keys.iter().any(|key| spot.key(key).is_broken()) || raw.regression.is_some();
+    let broken = keys.iter().any(|key| spot.key(key).is_broken());
     match named.as_slice() {
         [] if broken || spot.is_broken() => return None,
         [] => spot.wrong(format!("has no condition; allowed is {CONDITIONS}")),
@@ -82,14 +87,15 @@ fn condition(
         }
         [_] => {}
     }
-    let (one, two, three) = (spot.key(keys[0]), spot.key(keys[1]), spot.key(keys[2]));
+    let [one, two, three, four] = keys.map(|key| spot.key(key));
     let mut probe = probe;
     // All are looked at, so that what is wrong with the second is found too.
     let streak =
         raw.consecutive_failures.map(|raw| consecutive_failures(&one, raw, probe.as_deref_mut(), around));
     let ratio = raw.failure_ratio.as_ref().map(|raw| failure_ratio(&two, raw, probe.as_deref_mut(), around));
-    let latency = raw.latency.as_ref().map(|raw| latency(&three, raw, probe, around));
-    streak.or(ratio).or(latency).flatten()
+    let latency = raw.latency.as_ref().map(|raw| latency(&three, raw, probe.as_deref_mut(), around));
+    let regression = raw.regression.as_ref().map(|raw| regression(&four, raw, probe, around));
+    streak.or(ratio).or(latency).or(regression).flatten()
 }
 
 fn consecutive_failures(
@@ -141,6 +147,46 @@ fn latency(
     }
     let (over, min_samples) = window(spot, (raw.over, raw.min_samples), probe, around);
     Some(Condition::Latency { quantile: quantile?, above: above?, over: over?, min_samples: min_samples? })
+}
+
+fn regression(
+    spot: &Spot,
+    raw: &raw::Regression,
+    probe: Option<&mut Draft>,
+    around: &Surroundings,
+) -> Option<Condition> {
+    let or = |given: Option<Share>, default| given.or(Some(Share(default)));
+    let likely = |share: f64| (1e-6..=0.1).contains(&share);
+    let probability = share(
+        &spot.key("false_rollback_probability"),
+        or(raw.false_rollback_probability, defaults::FALSE_ROLLBACK_PROBABILITY),
+        likely,
+        "0.000001 to 0.1, such as 0.001",
+    );
+    let tolerable = |share: f64| (0.0..=0.5).contains(&share);
+    let worse_by = share(
+        &spot.key("worse_by"),
+        or(raw.worse_by, defaults::WORSE_BY),
+        tolerable,
+        "0 to 0.5, such as 0.02",
+    );
+    let glitch = duration(&spot.key("glitch"), raw.glitch, defaults::GLITCH, &defaults::GLITCH_RANGE);
+    let min_failures = count(
+        &spot.key("min_failures"),
+        raw.min_failures,
+        defaults::MIN_FAILURES,
+        &defaults::CONSECUTIVE_RANGE,
+    );
+    if let Some(probe) = probe {
+        // What was not weighed yet, and what says how the app was lately.
+        probe.make_room(regression::PERIODS as usize + probe.samples_in(defaults::OVER), around.lookback);
+    }
+    Some(Condition::Regression(Regression {
+        probability: probability?,
+        worse_by: worse_by?,
+        glitch: glitch?,
+        min_failures: min_failures?,
+    }))
 }
 
 fn share(spot: &Spot, given: Option<Share>, fits: impl Fn(f64) -> bool, allowed: &str) -> Option<f64> {

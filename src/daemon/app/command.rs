@@ -137,6 +137,9 @@ impl App {
             self.metrics = Arc::new(AppMetrics::following(&self.config.policy, &self.metrics));
             self.shell.metrics.show_app(Arc::clone(&self.metrics));
         }
+        if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
+            self.measuring.begin_anew();
+        }
         if old.probes != self.config.probes {
             self.sampling = JoinSet::new();
             self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config)));

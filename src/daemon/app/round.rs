@@ -10,6 +10,7 @@ use super::show::note_waiting;
 use crate::clock::Moment;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
+use crate::decision::measuring::Shown;
 use crate::decision::observation::{Observation, Operator};
 use crate::decision::state::{CallStatus, Stage, State};
 use crate::journal::JournalError;
@@ -29,6 +30,8 @@ impl App {
         }
         for _ in 0..MOST_IN_A_ROW {
             let Some(state) = self.state.take() else { return };
+            let shown = Shown { app: &self.view, other_was_live_at: self.other_was_live_at };
+            self.measuring.weigh(&self.config.policy, &state, shown, &mut self.windows);
             let operator =
                 Operator { paused: self.shell.paused.is_paused(&self.config.id), request: self.request };
             let answer = self.answer.take();
@@ -76,6 +79,7 @@ impl App {
                 self.next_look = self.shell.clock.now();
             }
             self.performed = owed(&change.state);
+            self.measuring.moved(&state, &change.state);
             let stage = change.state.incident().map(|incident| &incident.stage);
             let is_return = matches!(stage, Some(Stage::Reverting { .. }));
             self.begin(change.effect, is_return, seen.at);
@@ -106,6 +110,7 @@ impl App {
                     self.next_look = now;
                 }
                 self.state = Some(state);
+                self.recall_past().await;
                 true
             }
             Err(error) => {

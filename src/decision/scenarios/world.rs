@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::platform::Platform;
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
+use crate::decision::measuring::{Measuring, Shown};
 use crate::decision::observation::{
     AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, RecordedObservation,
     Request,
@@ -69,6 +70,7 @@ pub(in crate::decision) struct World {
     pub(super) other_was_live_at: Option<Moment>,
     pub(super) history: Reading<Vec<Deployment>>,
     pub(super) windows: Vec<Window>,
+    pub(super) measuring: Measuring,
     pub(super) operator: Operator,
     /// Deployments that fail their probes.
     pub(super) bad: BTreeSet<DeploymentId>,
@@ -164,6 +166,7 @@ impl World {
             other_was_live_at: None,
             history: Reading::never(),
             windows,
+            measuring: Measuring::default(),
             operator: Operator::default(),
             bad: BTreeSet::new(),
             outage: false,
@@ -354,8 +357,10 @@ impl World {
         };
         // Sent a little before now, so that the tick sees it.
         let at = self.at - Duration::from_millis(1);
-        for window in &mut self.windows {
-            window.push(Sample { at, micros: 1_000, result });
+        let sample = Sample { at, micros: 1_000, result };
+        for n in 0..self.windows.len() {
+            self.windows[n].push(sample);
+            self.measuring.take(&self.policy, &self.state, &self.windows, n, &sample);
         }
     }
 
@@ -368,6 +373,8 @@ impl World {
         let mut looked = false;
         for _ in 0..MOST_ROUNDS {
             let outstanding = self.outstanding.is_some();
+            let shown = Shown { app: &self.app, other_was_live_at: self.other_was_live_at };
+            self.measuring.weigh(&self.policy, &self.state, shown, &mut self.windows);
             let seen = Observation {
                 at: self.at,
                 app: &self.app,
@@ -428,6 +435,7 @@ impl World {
         let text = serde_json::to_string(&change.state).expect("a state is JSON");
         let back: State = serde_json::from_str(&text).expect("a state comes back");
         assert_eq!(back, change.state, "the journal changes the state");
+        self.measuring.moved(&self.state, &back);
         self.state = back;
         self.waiting = None;
         if let Some(closed) = &change.closed {
@@ -465,6 +473,8 @@ impl World {
         self.app = Reading::never();
         self.history = Reading::never();
         self.windows = self.policy.probes.iter().map(|_| Window::new(600)).collect();
+        // What the journal has of it is recalled, and what was weighed is gone.
+        self.measuring = Measuring::recalled(self.measuring.pasts().clone());
         self.outstanding = self.state.owed().map(|_| (self.at, Answer::Unresolved));
         self.line("restart");
     }

@@ -1,5 +1,7 @@
 //! An open incident: what is being done about a bad release, how far, and how it ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Live, Requests, Watch};
@@ -8,6 +10,7 @@ use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::Deployment;
 use crate::decision::rule::Reading as RuleReading;
+use crate::decision::rule::regression::Before;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
 /// From a rule firing to an outcome.
@@ -33,6 +36,12 @@ pub struct Incident {
     /// A restart was asked for and left no trace: it may come yet.
     #[serde(default)]
     pub restart_lost: bool,
+    /// What was known of the release before, for each rule that asks for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<RuleName, Before>,
+    /// How often the samples of the accused release had been weighed anew.
+    #[serde(default)]
+    pub begun: u32,
     /// Targets that were tried and not accepted, and why.
     pub tried: Vec<(DeploymentId, Reason)>,
     /// The rollbacks that were asked for, without the requests that were surely not applied.

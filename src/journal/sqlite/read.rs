@@ -57,6 +57,16 @@ pub(super) fn load(
     Ok((state, open))
 }
 
+pub(super) fn past(connection: &Connection, app: &PlatformAppId) -> Result<Option<String>, Fault> {
+    let mut rows = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(rows.query_row([past_of(app)], text).optional()?)
+}
+
+/// The key of how an app fared.
+pub(super) fn past_of(app: &PlatformAppId) -> String {
+    format!("past {app}")
+}
+
 pub(super) fn apps(connection: &Connection) -> Result<Vec<PlatformAppId>, Fault> {
     let mut rows = connection.prepare_cached("SELECT app_id FROM apps ORDER BY app_id")?;
     let ids = rows.query_map([], text)?.collect::<Result<Vec<String>, _>>()?;

@@ -10,7 +10,7 @@ use super::read;
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
-use crate::ids::AppName;
+use crate::ids::{AppName, PlatformAppId};
 
 type Written = Result<(), Fault>;
 
@@ -199,6 +199,13 @@ pub(super) fn set_paused(connection: &Connection, app: &str, paused: bool) -> Wr
         "DELETE FROM paused WHERE app_id = ?1"
     };
     connection.prepare_cached(sql)?.execute([app])?;
+    Ok(())
+}
+
+pub(super) fn keep_past(connection: &Connection, app: &PlatformAppId, past: &str) -> Written {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(params![read::past_of(app), past])?;
     Ok(())
 }
 

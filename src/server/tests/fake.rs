@@ -197,6 +197,12 @@ impl Journal for Fake {
     fn load<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, (Option<State>, Option<OpenEffect>)> {
         self.read((None, None))
     }
+    fn past<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, Option<String>> {
+        self.read(None)
+    }
+    fn keep_past<'a>(&'a self, _: &'a PlatformAppId, _: String) -> Call<'a, ()> {
+        self.read(())
+    }
     fn apps(&self) -> Call<'_, Vec<PlatformAppId>> {
         self.read(Vec::new())
     }

@@ -66,9 +66,9 @@ f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allow
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
 f.yaml:27:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
 f.yaml:28:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
-f.yaml:30:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:30:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio, latency and regression
 f.yaml:31:58: apps[0].rules[1].consecutive_failures: 0 is out of range; allowed is 1 to 1000
-f.yaml:31:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio and latency
+f.yaml:31:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio, latency and regression
 f.yaml:31:82: apps[0].rules[1].latency.quantile: 95 is out of range; allowed is above 0 to below 1, such as 0.95
 f.yaml:33:17: apps[0].rules[3].name: the name down is taken by apps[0].rules[2]; allowed is a name of its own
 f.yaml:33:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a number, 0 to below 1
@@ -111,8 +111,20 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "platforms[0].kind: \"Sevalla\" is not a kind of platform; allowed are digitalocean and sevalla",
         ),
         (
-            added("rule", "{ name: worse, probe: home, regression: {} }"),
-            "rules[0].regression: is not available yet",
+            added("rule", "{ name: r, probe: home, regression: { false_rollback_probability: 0.5 } }"),
+            "regression.false_rollback_probability: 0.5 is out of range; allowed is 0.000001 to 0.1, such as 0.001",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, regression: { worse_by: 2 } }"),
+            "regression.worse_by: 2 is out of range; allowed is 0 to 0.5, such as 0.02",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, regression: { glitch: 5m } }"),
+            "regression.glitch: 5m is out of range; allowed is 0s to 1m",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, regression: { min_failures: 0 } }"),
+            "regression.min_failures: 0 is out of range; allowed is 1 to 1000",
         ),
         (
             with("mode: observe", "mode: Enforce"),
@@ -240,16 +252,11 @@ notify:
 fn what_is_planned_but_not_done_is_refused_by_name_and_the_rest_is_understood() {
     let found = problems(PLANNED);
     let expected = "\
-f.yaml:38:38: apps[0].rules[3].regression: is not available yet; allowed is to leave it out
 f.yaml:55:1: notify: is not available yet; allowed is to leave it out";
     assert_eq!(found, expected, "\n{found}");
-    let done: Vec<&str> = PLANNED
-        .lines()
-        .take_while(|line| *line != "notify:")
-        .filter(|line| !line.contains("regression"))
-        .collect();
+    let done: Vec<&str> = PLANNED.lines().take_while(|line| *line != "notify:").collect();
     let config = parse("f.yaml", &done.join("\n")).unwrap();
-    assert_eq!(config.apps[0].policy.rules.len(), 3);
+    assert_eq!(config.apps[0].policy.rules.len(), 4);
     assert_eq!(config.apps[0].policy.restart_first, Some(std::time::Duration::from_secs(90)));
     assert_eq!(config.control_probes.len(), 1);
     assert_eq!(config.platforms[0].readiness, std::time::Duration::from_secs(600));

@@ -1,0 +1,49 @@
+//! How the app fared, for the rules that hold a release against the one before: read once, and kept now and then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::App;
+use crate::clock::Moment;
+use crate::decision::measuring::{Measuring, Past};
+use crate::ids::ProbeName;
+
+/// What the end of a process may lose of a day. Not kept at a stop: there are five seconds for all apps then.
+const KEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// A process that has just begun may have learnt the most of it.
+const KEEP_FIRST: Duration = Duration::from_secs(60);
+
+impl App {
+    /// Reads what the journal has of it, once.
+    pub(super) async fn recall_past(&mut self) {
+        if self.keep_past_at.is_some() || !Measuring::is_wanted(&self.config.policy) {
+            return;
+        }
+        let text = match self.shell.journal.past(&self.config.id).await {
+            Ok(text) => text,
+            // It is read with the state the next time.
+            Err(_) => return,
+        };
+        self.keep_past_at = Some(self.shell.clock.now() + KEEP_FIRST);
+        let Some(text) = text else { return };
+        match serde_json::from_str::<BTreeMap<ProbeName, Past>>(&text) {
+            Ok(pasts) => self.measuring = Measuring::recalled(pasts),
+            Err(error) => {
+                let app = &self.config.name;
+                tracing::warn!(%app, "how the app fared cannot be read and is learnt again: {error}");
+            }
+        }
+    }
+
+    /// Keeps it, when it is time for that.
+    pub(super) async fn keep_past(&mut self, now: Moment) {
+        if self.keep_past_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.keep_past_at = Some(now + KEEP_EVERY);
+        let Ok(text) = serde_json::to_string(self.measuring.pasts()) else { return };
+        if let Err(error) = self.shell.journal.keep_past(&self.config.id, text).await {
+            tracing::debug!("failed to {error}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What is kept between decisions where samples are too many to be kept: how an app was before a release, and what the
+//! release's own samples amount to. For the rules that ask for that; without such a rule nothing is kept.
+//!
+//! The shell owns it, feeds it each sample once, and has the results put into the windows that [`super::decide`] is given.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{AppView, Deployment, Observation, Reading};
+use super::policy::{Condition, Policy, Regression};
+use super::quiet;
+use super::rule::regression::{Before, Scale, probability};
+use super::rule::{self, Pace, Verdict};
+use super::sample::{Sample, SampleResult, Window};
+use super::state::{Live, Situation, State};
+use crate::clock::Moment;
+use crate::detection::baseline::Baseline;
+use crate::detection::glitch;
+use crate::detection::history::History;
+use crate::ids::{DeploymentId, ProbeName, RuleName};
+
+/// How one probe found the app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// While releases were live that were good, whichever they were.
+    lately: History,
+    /// Since when that is the last of them.
+    since: Moment,
+    /// While a release is live of which nobody knows yet whether it is good.
+    new: History,
+}
+
+/// What is kept of an app.
+#[derive(Clone, Debug, Default)]
+pub struct Measuring {
+    pasts: BTreeMap<ProbeName, Past>,
+    /// One a rule, while a release is weighed.
+    scales: Vec<Option<Scale>>,
+    /// This process has seen the release under watch go live, and nothing of it was weighed before.
+    is_fresh: bool,
+    /// What was known when this deployment was seen to be live: measured once.
+    measured_at: Option<DeploymentId>,
+}
+
+impl Measuring {
+    /// Whether anything is to be kept.
+    pub fn is_wanted(policy: &Policy) -> bool {
+        policy.rules.iter().any(|rule| matches!(rule.condition, Condition::Regression(_)))
+    }
+
+    /// With what the journal has of an app.
+    pub fn recalled(pasts: BTreeMap<ProbeName, Past>) -> Self {
+        Self { pasts, ..Self::default() }
+    }
+
+    /// What the journal is to have of the app.
+    pub fn pasts(&self) -> &BTreeMap<ProbeName, Past> {
+        &self.pasts
+    }
+
+    /// Takes note of a sample of the probe at `place`, which is in its window already.
+    pub fn take(
+        &mut self,
+        policy: &Policy,
+        state: &State,
+        windows: &[Window],
+        place: usize,
+        sample: &Sample,
+    ) {
+        let rules = || policy.rules.iter().filter(|rule| rule.probe == place);
+        if !rules().any(|rule| matches!(rule.condition, Condition::Regression(_))) {
+            return;
+        }
+        let is_bad = match sample.result {
+            SampleResult::Good => false,
+            SampleResult::Bad(_) | SampleResult::Unvouched(_) => true,
+            SampleResult::Unknown(_) => return,
+        };
+        let probe = &policy.probes[place];
+        let past = self.pasts.entry(probe.name.clone()).or_default();
+        let (at, interval) = (sample.at.as_millis(), millis(probe.period));
+        if !is_model(state) {
+            // What is held, or has its incident, is no way for an app to be.
+            if matches!(state.situation, Situation::Learning { .. } | Situation::Watching(_)) {
+                past.new.add(at, is_bad, interval);
+            }
+            return;
+        }
+        past.lately.add(at, is_bad, interval);
+        let (Some(live), Some(window), true) = (state.live(), windows.get(place), is_bad) else { return };
+        let to = sample.at + Duration::from_millis(1);
+        let span = rule::Span { from: live.since + probe.settle, to, pace: Pace::Rest };
+        let bad = rules().map(|rule| rule::read(rule, probe, window, span));
+        let since = bad
+            .filter(|reading| reading.verdict == Verdict::Bad)
+            .filter_map(|reading| reading.first_failure_at);
+        if let Some(since) = since.min() {
+            past.lately.set_aside(since.as_millis());
+        }
+    }
+
+    /// Brings what the windows say up to date, for a decision.
+    pub fn weigh(&mut self, policy: &Policy, state: &State, seen: Shown<'_>, windows: &mut [Window]) {
+        if !Self::is_wanted(policy) {
+            return;
+        }
+        self.scales.resize(policy.rules.len(), None);
+        self.measure(policy, state, seen, windows);
+        let was_fresh = self.is_fresh;
+        let weighed = weighed(state);
+        let seen_live = weighed.as_ref().and_then(|(live, _, _)| {
+            let (at, view) = seen.app.last.as_ref()?;
+            let is_it = view.active.as_ref().is_some_and(|active| active.id == live.id);
+            is_it.then_some(*at)
+        });
+        for (rule, scale) in policy.rules.iter().zip(&mut self.scales) {
+            let Condition::Regression(regression) = &rule.condition else { continue };
+            let Some(window) = windows.get_mut(rule.probe) else { continue };
+            let Some((live, before, begun)) = &weighed else {
+                *scale = None;
+                window.gauge_mut(&rule.name).weighed = None;
+                continue;
+            };
+            let from = live.since + policy.probes[rule.probe].settle;
+            if !scale.as_ref().is_some_and(|scale| scale.is_for(from)) {
+                let begun = if was_fresh { *begun } else { *begun + 1 };
+                let unknown = Before::default();
+                let before = before.get(&rule.name).unwrap_or(&unknown);
+                let probability = probability(policy, regression, begun);
+                *scale = Some(Scale::new(regression, before, (probability, begun), from, policy.watch));
+                self.is_fresh = false;
+            }
+            if let Some(scale) = scale {
+                let weighed = scale.weigh(window, seen_live);
+                window.gauge_mut(&rule.name).weighed = Some(weighed);
+            }
+        }
+    }
+
+    /// Rules or probes are other ones from now on: what was weighed by the old ones is not gone on with.
+    pub fn begin_anew(&mut self) {
+        (self.scales, self.is_fresh, self.measured_at) = (Vec::new(), false, None);
+    }
+
+    /// Takes note of what was decided.
+    pub fn moved(&mut self, before: &State, after: &State) {
+        let id = |state: &State| state.live().map(|live| live.id.clone());
+        let is_new = id(before) != id(after);
+        if is_new {
+            self.is_fresh = matches!(after.situation, Situation::Watching(_));
+            for past in self.pasts.values_mut() {
+                past.new = History::default();
+            }
+        }
+        if is_model(after) && !is_model(before) {
+            let since = after.live().map_or(Moment::default(), |live| live.since);
+            let is_release = matches!(before.situation, Situation::Watching(_) | Situation::Learning { .. });
+            for past in self.pasts.values_mut() {
+                let new = std::mem::take(&mut past.new);
+                if is_release && !new.is_empty() {
+                    past.lately.append(new);
+                    past.since = since;
+                }
+            }
+        }
+    }
+
+    /// What is known of the live release, once another one is seen to have taken over.
+    fn measure(&mut self, policy: &Policy, state: &State, seen: Shown<'_>, windows: &mut [Window]) {
+        let old = state.live();
+        let next = seen.app.value().and_then(|view| view.active.as_ref());
+        // An old answer says nothing of what comes next.
+        let is_next =
+            |next: &&Deployment| old.is_some_and(|old| old.id != next.id && !quiet::is_stale(next, old));
+        let Some(next) = next.filter(is_next) else {
+            if self.measured_at.take().is_some() {
+                for rule in &policy.rules {
+                    if let Some(window) =
+                        windows.get_mut(rule.probe).filter(|window| window.gauge(&rule.name).is_some())
+                    {
+                        window.gauge_mut(&rule.name).before = None;
+                    }
+                }
+            }
+            return;
+        };
+        if self.measured_at.as_ref() == Some(&next.id) {
+            return;
+        }
+        self.measured_at = Some(next.id.clone());
+        let gone = quiet::replaced_at(seen.app, seen.other_was_live_at).as_millis();
+        for past in self.pasts.values_mut() {
+            past.lately.cut(gone);
+        }
+        for rule in &policy.rules {
+            let Condition::Regression(regression) = &rule.condition else { continue };
+            let (probe, Some(window)) = (&policy.probes[rule.probe], windows.get_mut(rule.probe)) else {
+                continue;
+            };
+            let before = self.pasts.get(&probe.name).map(|past| past.before(regression, probe.period));
+            window.gauge_mut(&rule.name).before = before;
+        }
+    }
+}
+
+/// What the platform shows.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The app.
+    pub app: &'a Reading<AppView>,
+    /// When the last read was sent that showed another live deployment.
+    pub other_was_live_at: Option<Moment>,
+}
+
+impl<'a> From<&Observation<'a>> for Shown<'a> {
+    fn from(seen: &Observation<'a>) -> Self {
+        Self { app: seen.app, other_was_live_at: seen.other_was_live_at }
+    }
+}
+
+impl Past {
+    fn before(&self, regression: &Regression, period: Duration) -> Before {
+        let rounds = || self.lately.rounds_of(self.since.as_millis());
+        let rate = Baseline::of(rounds(), 0.0).rate();
+        let (interval, floor) = (period.as_secs_f64(), regression.glitch.as_secs_f64());
+        let glitch = glitch::length(self.lately.rounds(), interval, floor, rate + regression.worse_by);
+        Before { baseline: Baseline::of(rounds(), glitch), glitch: Some(glitch) }
+    }
+}
+
+/// Whether the live release is one that was seen to be good, and nothing is the matter: what others are held against.
+fn is_model(state: &State) -> bool {
+    let Situation::Steady { live } = &state.situation else { return false };
+    state.ledger.good.iter().any(|good| good.id == live.id)
+}
+
+/// The release whose samples are weighed, what is known of the one before, and how often that was begun.
+fn weighed(state: &State) -> Option<(Live, BTreeMap<RuleName, Before>, u32)> {
+    let (before, begun) = match &state.situation {
+        Situation::Watching(watch) => (&watch.before, watch.begun),
+        Situation::Incident(incident) => (&incident.before, incident.begun),
+        _ => return None,
+    };
+    Some((state.live()?.clone(), before.clone(), begun))
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,100 @@
+//! A release is held against the one before it.
+
+use super::world::{World, minutes, policy, secs};
+use crate::decision::effect::Reason;
+use crate::decision::policy::{Condition, Policy, Regression, Rule};
+use crate::decision::state::{Outcome, Situation};
+
+fn worse() -> Policy {
+    let mut policy = policy();
+    let regression = Regression { probability: 0.001, worse_by: 0.02, glitch: secs(5), min_failures: 3 };
+    policy.rules =
+        vec![Rule { name: "worse".into(), probe: 0, condition: Condition::Regression(regression) }];
+    policy
+}
+
+/// A steady app of which an hour is known.
+fn known(policy: Policy) -> World {
+    let mut world = World::steady(policy);
+    world.run(minutes(60));
+    world
+}
+
+#[test]
+fn a_release_that_only_fails_is_found_within_half_a_minute_and_gone() {
+    let mut world = known(worse());
+    let released = world.at;
+    world.release_bad();
+    world.run_until(|world| world.state.incident().is_some());
+    let seconds = world.at.since(released).as_secs();
+    assert!((10..=40).contains(&seconds), "{seconds} s\n{}", world.transcript());
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert!(world.transcript().contains("evidence"), "{}", world.transcript());
+}
+
+#[test]
+fn a_release_that_is_as_good_as_the_one_before_passes_its_watch() {
+    let mut world = known(worse());
+    world.release();
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+    assert_eq!(world.state.ledger.good.last().map(|good| good.id.as_str()), Some("d3"));
+    // And the next one is held against it.
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn a_hiccup_of_a_few_seconds_accuses_nobody() {
+    let mut world = known(worse());
+    world.release();
+    world.run(minutes(2));
+    for _ in 0..3 {
+        world.outage = true;
+        world.run(secs(8));
+        world.outage = false;
+        world.run(minutes(4));
+    }
+    assert!(world.closed.is_empty(), "{}", world.transcript());
+}
+
+#[test]
+fn a_process_that_begins_within_a_watch_weighs_anew_with_less_and_still_finds_it() {
+    let mut world = known(worse());
+    let bad = world.release_bad();
+    world.run(secs(10));
+    world.restart();
+    world.run(secs(6));
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+    assert_eq!((watch.begun, watch.live.id.clone()), (1, bad), "{}", world.transcript());
+    assert!(!watch.before.is_empty(), "what was known before is not forgotten");
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    let closed = &world.closed[0].incident;
+    assert!(closed.evidence.threshold > 10_000.0, "a twentieth of the probability was left");
+}
+
+#[test]
+fn without_a_release_before_a_dead_one_is_found_all_the_same() {
+    let mut world = World::new(worse());
+    world.run(secs(10));
+    // The first one that is seen to go live.
+    world.release_bad();
+    let (outcome, _) = world.run_to_close();
+    assert_ne!(outcome, Outcome::Observed, "{}", world.transcript());
+    assert!(world.closed[0].incident.before.values().all(|before| before.baseline.rounds() < 10));
+}
+
+#[test]
+fn a_release_that_follows_a_broken_one_is_not_accused_of_what_it_inherits() {
+    let mut world = known(worse());
+    // It broke long after its watch.
+    world.bad.insert(world.platform.active.clone());
+    world.run(minutes(6));
+    world.release_bad();
+    assert_eq!(
+        world.run_to_close(),
+        (Outcome::Refused, Reason::BadBeforeDeployment),
+        "{}",
+        world.transcript()
+    );
+}

@@ -1,0 +1,5 @@
+//! The arithmetic held against what has to be true of it, and against figures that were computed by something else.
+
+mod fair;
+mod promise;
+mod vectors;

@@ -1,0 +1,127 @@
+//! Against figures of an independent implementation, where they are at hand.
+
+use serde_json::Value;
+
+use crate::detection::baseline::Baseline;
+use crate::detection::evidence::{Evidence, Question, Stretch};
+use crate::detection::{Round, glitch};
+
+/// The figures, or none, which is said.
+fn vectors() -> Option<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/design/vectors.json");
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(serde_json::from_str(&text).expect("JSON")),
+        Err(error) => {
+            println!("SKIPPED: no figures to compare with ({error})");
+            None
+        }
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("no list: {value}"))
+}
+
+/// Pairs of a time and a badness; what was not measured is left out.
+fn rounds(value: &Value) -> Vec<Round> {
+    let measured = list(value).iter().filter(|pair| !pair[1].is_null());
+    measured.map(|pair| Round { at: number(&pair[0]), badness: number(&pair[1]) }).collect()
+}
+
+fn baseline(groups: &Value) -> Baseline {
+    let mut baseline = Baseline::default();
+    for group in list(groups) {
+        baseline.add(number(&group[0]), group[1].as_u64().expect("a count"));
+    }
+    baseline
+}
+
+/// Within 1e-9 of it, or 1e-12 where it is very small.
+fn is_close(mine: f64, theirs: f64) -> bool {
+    let limit = if theirs.abs() < 1e-3 { 1e-12 } else { 1e-9 * theirs.abs() };
+    (mine - theirs).abs() <= limit
+}
+
+#[test]
+fn what_a_baseline_has_against_a_rate() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["baseline_log_e"]) {
+        let mine = baseline(&case["groups"]).against(number(&case["p"]));
+        assert!(is_close(mine, number(&case["log_e"])), "{mine}: {case}");
+    }
+}
+
+#[test]
+fn how_long_glitches_last_and_what_is_not_in_the_wake_of_one() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["auto_glitch"]) {
+        let figure = |name: &str| number(&case[name]);
+        let mine =
+            glitch::length(rounds(&case["rounds"]), figure("interval"), figure("floor"), figure("bad_line"));
+        assert!(is_close(mine, figure("glitch")), "{mine}: {}", case["name"]);
+    }
+    for case in list(&vectors["fresh"]) {
+        let mine = Baseline::of(rounds(&case["rounds"]), number(&case["glitch"]));
+        assert_eq!(mine.rounds(), case["n"].as_u64().expect("a count"), "{}", case["name"]);
+        assert!(is_close(mine.failed(), number(&case["f"])), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn the_evidence_after_every_round() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["signal"]) {
+        let (name, figure) = (&case["name"], |name: &str| number(&case[name]));
+        let question = Question {
+            worse_by: figure("worse_by"),
+            glitch: figure("glitch"),
+            watch: figure("window"),
+            probability: figure("alpha"),
+        };
+        let mut evidence = Evidence::new(&baseline(&case["groups"]), question);
+        for (pair, score) in list(&case["rounds"]).iter().zip(list(&case["m"])) {
+            if !pair[1].is_null() {
+                evidence.take(Round { at: number(&pair[0]), badness: number(&pair[1]) });
+            }
+            let (mine, theirs) = (evidence.score(), number(score));
+            assert!(is_close(mine, theirs), "{name} at {}: {mine}, not {theirs}", pair[0]);
+        }
+        assert_eq!(evidence.rounds(), case["rounds_used"].as_u64().expect("a count"), "{name}");
+        assert_eq!(evidence.bad_rounds(), case["bad_rounds"].as_u64().expect("a count"), "{name}");
+    }
+}
+
+#[test]
+fn what_is_known_of_the_release_before() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["cells"]) {
+        let question = Question {
+            worse_by: number(&case["worse_by"]),
+            glitch: 0.0,
+            watch: 1_800.0,
+            probability: number(&case["alpha"]),
+        };
+        let evidence = Evidence::new(&baseline(&case["groups"]), question);
+        assert_eq!(Value::from(evidence.is_assumed()), case["assumed"], "{}", case["name"]);
+        assert!(is_close(evidence.bad_line(), number(&case["bad_line"])), "{}", case["name"]);
+        let allowed = evidence.all_allowed();
+        assert_eq!(allowed.len(), list(&case["q"]).len(), "{}", case["name"]);
+        let is_theirs = allowed.iter().zip(list(&case["q"])).all(|(mine, q)| is_close(*mine, number(q)));
+        assert!(is_theirs, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn the_time_of_a_watch() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["clock"]) {
+        let mut stretch = Stretch::beginning(number(&case["start"]));
+        for (now, at) in list(&case["mono"]).iter().zip(list(&case["t"])) {
+            assert!(is_close(stretch.at(number(now)), number(at)), "{case}");
+        }
+    }
+}
