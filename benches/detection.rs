@@ -261,7 +261,7 @@ fn independent() {
         [(0.0, 0.0), (0.001, 0.001), (0.01, 0.01), (0.05, 0.05), (0.0, 0.02), (0.05, 0.07)]
             .into_iter()
             .map(|(before, after)| -> Column {
-                let head = format!("{} % -> {} %", before * 100.0, after * 100.0);
+                let head = format!("{:.1} % -> {:.1} %", before * 100.0, after * 100.0);
                 (head, Box::new(move |chance| (chance.samples(HOUR, before), chance.samples(WATCH, after))))
             })
             .collect();
