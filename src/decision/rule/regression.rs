@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pace, Reading, Span, Verdict};
+use super::{Pace, Reading, Span, Verdict, failure_ratio};
 use crate::clock::Moment;
 use crate::decision::policy::{Condition, Policy, ProbePolicy, Regression};
 use crate::decision::sample::{SampleResult, Window};
@@ -19,7 +19,7 @@ use crate::ids::RuleName;
 /// A sum as good as the limit, after a hundred multiplications.
 const ROUNDING: f64 = 1e-9;
 /// A release is not said to be good on fewer samples than this.
-const ENOUGH: u64 = 10;
+const ENOUGH: u32 = 10;
 /// Nor where the evidence against it is more than this: of releases that are no worse one in twenty ever gets there.
 const DOUBT: f64 = 20.0;
 /// At rest, without a release to accuse, this long is looked back, or so many periods ...
@@ -121,7 +121,7 @@ fn judge(regression: &Regression, weight: &Weight) -> Reading {
     let is_enough = weight.score >= weight.needed * (1.0 - ROUNDING);
     let verdict = if is_enough && weight.failed >= u64::from(regression.min_failures) {
         Verdict::Bad
-    } else if weight.rounds >= ENOUGH && weight.score < DOUBT {
+    } else if weight.rounds >= u64::from(ENOUGH) && weight.score < DOUBT {
         Verdict::Good
     } else {
         Verdict::Unknown
@@ -137,21 +137,16 @@ fn judge(regression: &Regression, weight: &Weight) -> Reading {
 
 /// How the app fares while nobody is accused: what makes a release before too unwell to be measured against.
 fn lately(regression: &Regression, window: &Window, span: Span) -> Reading {
-    let (mut rounds, mut failed, mut first_failure_at) = (0_u32, 0_u32, None);
-    for sample in span.known(window) {
-        rounds += 1;
-        if sample.result.has_failed() {
-            failed += 1;
-            first_failure_at = first_failure_at.or(Some(sample.at));
-        }
+    let share = failure_ratio::read(UNHEALTHY, ENOUGH, window, span);
+    let failed = share.value.unwrap_or_default() * f64::from(share.samples);
+    let are_few = failed.round() < f64::from(regression.min_failures);
+    let verdict = if share.verdict == Verdict::Bad && are_few { Verdict::Good } else { share.verdict };
+    Reading {
+        verdict,
+        samples: share.samples,
+        first_failure_at: share.first_failure_at,
+        ..nothing(regression)
     }
-    let is_bad = f64::from(failed) > UNHEALTHY * f64::from(rounds) && failed >= regression.min_failures;
-    let verdict = match u64::from(rounds) {
-        ENOUGH.. if is_bad => Verdict::Bad,
-        ENOUGH.. => Verdict::Good,
-        _ => Verdict::Unknown,
-    };
-    Reading { verdict, samples: rounds, first_failure_at, ..nothing(regression) }
 }
 
 /// Weighs the samples of one release, each of them once.
