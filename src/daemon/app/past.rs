@@ -21,7 +21,7 @@ impl App {
         }
         let text = match self.shell.journal.past(&self.config.id).await {
             Ok(text) => text,
-            // It is read with the state the next time.
+            // It is tried again before it is kept.
             Err(_) => return,
         };
         self.keep_past_at = Some(self.shell.clock.now() + KEEP_FIRST);
@@ -35,8 +35,11 @@ impl App {
         }
     }
 
-    /// Keeps it, when it is time for that.
+    /// Keeps it, when it is time for that; what was not read yet, since the journal failed or no rule asked for it, first.
     pub(super) async fn keep_past(&mut self, now: Moment) {
+        if self.state.is_some() {
+            self.recall_past().await;
+        }
         if self.keep_past_at.is_none_or(|at| now < at) {
             return;
         }
