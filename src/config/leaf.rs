@@ -101,9 +101,16 @@ impl<'de> Deserialize<'de> for Text {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m";
-        let read = |text: &str| humantime::parse_duration(text).ok().map(Self);
+        let read = |text: &str| humantime::parse_duration(text).ok().filter(|_| !is_torn(text)).map(Self);
         deserializer.deserialize_any(Scalar { expected, read })
     }
+}
+
+/// Whether a space stands in a number. humantime reads over it: `1 0m` would be ten minutes.
+fn is_torn(text: &str) -> bool {
+    let digit = |character: char| character.is_ascii_digit();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.windows(2).any(|pair| pair[0].ends_with(digit) && pair[1].starts_with(digit))
 }
 
 impl<'de, T: Wording> Deserialize<'de> for Word<T> {

@@ -19,6 +19,10 @@ const MAX_VALUES: usize = 1_000_000;
 /// So many bytes of text count as one value more: a long text that is repeated is gigabytes too.
 const BYTES_A_VALUE: usize = 64;
 
+/// What ends a line in YAML 1.1, which `serde_yaml` reads, and is a letter like any other in YAML 1.2, which the places are
+/// read with. Nobody sees them in an editor.
+const BREAKS_OF_ONE_VERSION: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 /// A line and a column, both counted from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -84,6 +88,13 @@ pub(super) fn skim(file: &str, text: &str, findings: &mut Findings) -> Result<()
 }
 
 fn walk(file: &str, text: &str, findings: &mut Findings, keep: bool) -> Result<Places, Problems> {
+    if let Some((before, rest)) = text.find(BREAKS_OF_ONE_VERSION).map(|at| text.split_at(at)) {
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let found = u32::from(rest.chars().next().unwrap_or_default());
+        let what = format!("has the invisible line break U+{found:04X} here; allowed are usual line ends");
+        return Err(Problems::whole(file, Position { line, column }, what));
+    }
     let mut parser = Parser::new_from_str(text);
     let mut walk =
         Walk { file, findings, keep, stack: Vec::new(), root: None, sizes: HashMap::new(), documents: 0 };
@@ -313,6 +324,7 @@ mod tests {
         let cases = [
             ("", "f.yaml:1:1: (document): the file is empty"),
             ("# nothing\n", "f.yaml:1:1: (document): the file is empty"),
+            ("a: 1\n# b\u{85}a: 2\n", "f.yaml:2:4: (document): has the invisible line break U+0085 here"),
             ("a: [1\nb: 2\n", "is not YAML: "),
             ("a: 1\n---\nb: 2\n", "f.yaml:2:1: (document): a second document begins"),
             ("a:\n  b: !secret x\n", "f.yaml:2:6: a.b: has a YAML tag"),

@@ -124,7 +124,8 @@ fn schema_problem(text: &str) -> Option<String> {
     (!problems.is_empty()).then_some(problems)
 }
 
-/// As JSON, without what is null: that is as good as left out, and the schema recommends it to nobody.
+/// As JSON, without what is null: that is as good as left out, and the schema recommends it to nobody. Only of an answer
+/// null may be expected.
 fn json(value: Value) -> serde_json::Value {
     match value {
         Value::Mapping(entries) => {
@@ -132,7 +133,8 @@ fn json(value: Value) -> serde_json::Value {
                 Value::String(key) => key,
                 other => json(other).to_string(),
             };
-            let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
+            let entries =
+                entries.into_iter().filter(|(key, value)| !value.is_null() || key.as_str() == Some("equals"));
             entries.map(|(key, value)| (named(key), json(value))).collect()
         }
         Value::Sequence(items) => items.into_iter().filter(|item| !item.is_null()).map(json).collect(),

@@ -227,3 +227,27 @@ fn the_demo_ends_well(platform: &str, parts: &[&str]) -> String {
     }
     said
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_without_certificates_is_named_as_such_and_plain_http_needs_none() {
+    let world = World::new().await;
+    std::fs::write(world.path("none.pem"), "").unwrap();
+    let plain = world.yaml(&Settings::default());
+    let lab = world.lab.base_url.as_str().trim_end_matches('/').to_owned();
+    let check = |text: &str| {
+        std::fs::write(world.path("rearguard.yaml"), text).unwrap();
+        let mut command = rearguard();
+        command.args(["check", "--online", "--config"]).arg(world.path("rearguard.yaml"));
+        command.env("SSL_CERT_FILE", world.path("none.pem")).env("SSL_CERT_DIR", world.path("none"));
+        command.output().unwrap()
+    };
+    let found = check(&plain);
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+
+    let found = check(&plain.replace(&format!("api: {lab}"), "api: https://127.0.0.1:1"));
+    let said = String::from_utf8_lossy(&found.stderr);
+    assert!(
+        !found.status.success() && said.contains("install ca-certificates or set SSL_CERT_FILE"),
+        "{said}"
+    );
+}

@@ -113,32 +113,3 @@ fn an_account_that_cannot_work_is_refused_at_the_start_without_showing_the_token
     let shown = start(api, Ok("secret"));
     assert!(!shown.contains("secret"), "{shown}");
 }
-
-/// The other half of the next test, in a process whose environment has no certificates.
-const BARE: &str = "REARGUARD_TEST_WITHOUT_CERTIFICATES";
-
-#[test]
-fn a_system_without_certificates_is_named_as_such_and_plain_http_needs_none() {
-    let name = "platform::digitalocean::tests::a_system_without_certificates_is_named_as_such_and_plain_http_needs_none";
-    if std::env::var_os(BARE).is_none() {
-        let empty = tempfile::tempdir().unwrap();
-        let file = empty.path().join("none.pem");
-        std::fs::write(&file, "").unwrap();
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name])
-            .env(BARE, "1")
-            .env("SSL_CERT_FILE", &file)
-            .env("SSL_CERT_DIR", empty.path())
-            .output()
-            .unwrap();
-        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-        assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
-        return;
-    }
-    let start = |api: &str| {
-        let tokens: TokenReader = Box::new(|| Ok(SecretString::from(TOKEN)));
-        DigitalOcean::new(&config(api, AMPLE), tokens, Arc::new(|_, _| {}))
-    };
-    assert!(matches!(start("https://api.digitalocean.com"), Err(StartError::NoCertificates)));
-    assert!(start("http://127.0.0.1:1").is_ok());
-}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::clock::{Mark, Moment, SteadyClock};
@@ -121,9 +121,12 @@ async fn endless(head: &'static str, piece: &'static [u8], taken: Arc<AtomicUsiz
     .await
 }
 
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port")
+/// An address where nobody listens, nor will for as long as the socket is kept.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = socket.local_addr().expect("an address");
+    (socket, address)
 }
 
 #[tokio::test]
@@ -216,7 +219,8 @@ async fn a_name_that_does_not_resolve_is_a_dns_failure() {
 
 #[tokio::test]
 async fn a_refused_connection_is_a_connect_failure() {
-    let url = format!("http://{}/", nobody().await);
+    let (_socket, dead) = nobody();
+    let url = format!("http://{dead}/");
     assert_eq!(result(&probe_of(&url)).await, bad(Failure::Connect));
 }
 
@@ -405,7 +409,7 @@ async fn a_redirect_loop_is_a_redirect_failure() {
 
 #[tokio::test]
 async fn a_redirect_to_nowhere_is_a_redirect_failure() {
-    let dead = nobody().await;
+    let (_socket, dead) = nobody();
     for location in
         [format!("http://{dead}/"), "http://nothing.invalid/".into(), "ftp://x/".into(), "http://[".into()]
     {
@@ -571,7 +575,8 @@ async fn a_suspend_during_the_probe_makes_its_sample_unknown() {
             Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
         }
     }
-    let url = format!("http://{}/", nobody().await);
+    let (_socket, dead) = nobody();
+    let url = format!("http://{dead}/");
     let http = HttpProbe::new(Arc::new(Sleepy(AtomicUsize::new(0)))).expect("a client");
     assert_eq!(http.sample(&probe_of(&url)).await.result, SampleResult::Unknown(BlindCause::Overload));
 }

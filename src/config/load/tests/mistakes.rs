@@ -41,7 +41,7 @@ apps:
     soak:
       period: 10 parsecs
       on_healthy: celebrate
-    limits: { max_rollbacks: -1 }
+    limits: { max_rollbacks: -1, cooldown: 3 0m }
   - platform: ocean
 notify: []
 notify: [hunter2]
@@ -75,6 +75,7 @@ f.yaml:33:51: apps[0].rules[3].failure_ratio.above: is missing; allowed is a num
 f.yaml:35:15: apps[0].soak.period: "10 parsecs" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:36:19: apps[0].soak.on_healthy: "celebrate" is not an end of a healthy soak; allowed are commit and hold
 f.yaml:37:30: apps[0].limits.max_rollbacks: -1 is not a count; allowed is a positive whole number, without quotes
+f.yaml:37:44: apps[0].limits.cooldown: "3 0m" is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:38:5: apps[1].name: is missing; allowed is 1 to 63 letters, digits, - and _
 f.yaml:38:5: apps[1].id: is missing; allowed is the platform's id of the app, as in its address in the control panel
 f.yaml:38:5: apps[1].probes: is missing; allowed is a list of at least one probe

@@ -1,7 +1,7 @@
 //! What goes wrong with a call: how it is classed and told, what is sent again, and that the token stays here.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 use crate::platform::http::CODES;
@@ -116,7 +116,10 @@ async fn client_errors_keep_their_meaning_and_their_request_id() {
 
 #[tokio::test]
 async fn a_connection_that_is_not_made_means_that_nothing_was_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let closed = socket.local_addr().unwrap();
     let mute = Server::start(vec![Act::Stall(Vec::new())]).await;
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain_address = plain.local_addr().unwrap();
