@@ -21,7 +21,7 @@ use crate::ids::AppName;
 use crate::platform::http::CODES;
 use crate::platform::operation;
 
-pub use app::{AppMetrics, DECISIONS, PROBE_RESULTS};
+pub use app::{AppMetrics, PROBE_RESULTS};
 pub use render::render;
 
 /// The statuses that are there from the start, beside every word of [`CODES`]; others appear when they happen.

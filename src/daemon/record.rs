@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Shell;
 use crate::config::AppConfig;
-use crate::decision::effect::{Reason, Verb};
+use crate::decision::effect::{DECISIONS, Reason, Verb};
 use crate::decision::observation::{Observation, RecordedObservation};
 use crate::decision::policy::Policy;
 use crate::decision::state::{Incident, State};
@@ -157,7 +157,7 @@ impl Recorder {
 
 /// Waits that `decisions_total` counts.
 pub(super) fn is_counted_wait(reason: Reason) -> bool {
-    crate::metrics::DECISIONS.contains(&(Verb::Wait, reason))
+    DECISIONS.contains(&(Verb::Wait, reason))
         // Counted as a ruling when the question is put.
         && reason != Reason::AwaitingApproval
 }

@@ -182,6 +182,49 @@ pub enum Rejection {
     NotFound,
 }
 
+/// Every decision there is, with every reason it can have: the series of `decisions_total`.
+pub const DECISIONS: &[(Verb, Reason)] = &[
+    (Verb::Rollback, Reason::RuleFired),
+    (Verb::Observe, Reason::ObserveMode),
+    (Verb::Refuse, Reason::Recovered),
+    (Verb::Refuse, Reason::BadBeforeDeployment),
+    (Verb::Refuse, Reason::Blind),
+    (Verb::Refuse, Reason::Paused),
+    (Verb::Refuse, Reason::Cooldown),
+    (Verb::Refuse, Reason::Budget),
+    (Verb::Refuse, Reason::Storm),
+    (Verb::Refuse, Reason::Warnings),
+    (Verb::Refuse, Reason::NotValid),
+    (Verb::Refuse, Reason::NoTarget),
+    (Verb::Refuse, Reason::ForeignPin),
+    (Verb::Refuse, Reason::InProgress),
+    (Verb::Refuse, Reason::Denied),
+    (Verb::Refuse, Reason::Rejected),
+    (Verb::Wait, Reason::InProgress),
+    (Verb::Wait, Reason::Blind),
+    (Verb::Wait, Reason::Denied),
+    (Verb::Wait, Reason::AwaitingApproval),
+    (Verb::Wait, Reason::Paused),
+    (Verb::Wait, Reason::Restarted),
+    (Verb::Commit, Reason::SoakHealthy),
+    (Verb::Revert, Reason::SoakUnhealthy),
+    (Verb::Hold, Reason::Migration),
+    (Verb::Hold, Reason::Paused),
+    (Verb::Hold, Reason::Rejected),
+    (Verb::Hold, Reason::Superseded),
+    (Verb::Hold, Reason::ForeignPin),
+    (Verb::Hold, Reason::WrongTarget),
+    (Verb::Hold, Reason::RollbackFailed),
+    (Verb::Hold, Reason::SoakHealthy),
+    (Verb::Hold, Reason::SoakUnhealthy),
+    (Verb::Hold, Reason::SoakUnknown),
+    (Verb::Hold, Reason::ApprovalExpired),
+    (Verb::Hold, Reason::ObserveMode),
+    (Verb::Hold, Reason::Blind),
+    (Verb::Yield, Reason::Superseded),
+    (Verb::Yield, Reason::ForeignPin),
+];
+
 /// What a decision does, as a fixed word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

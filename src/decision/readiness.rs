@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn whatever_an_app_may_be_held_for_has_a_series() {
-        for (verb, reason) in crate::metrics::DECISIONS {
+        for (verb, reason) in crate::decision::effect::DECISIONS {
             let is_there = *verb != Verb::Hold || REASONS.contains(reason);
             assert!(is_there, "{}", reason.word());
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::decision::effect::{Reason, Verb};
+use crate::decision::effect::{DECISIONS, Reason, Verb};
 use crate::decision::policy::Policy;
 use crate::decision::readiness::REASONS;
 use crate::decision::rule::{Reading, Verdict};
@@ -19,49 +19,6 @@ pub const PROBE_RESULTS: [&str; 10] =
 /// Upper bounds of `probe_duration_seconds`, in microseconds.
 pub(super) const DURATION_BUCKETS: [u32; 11] =
     [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
-
-/// Every decision there is, with every reason it can have: the series of `decisions_total`.
-pub const DECISIONS: &[(Verb, Reason)] = &[
-    (Verb::Rollback, Reason::RuleFired),
-    (Verb::Observe, Reason::ObserveMode),
-    (Verb::Refuse, Reason::Recovered),
-    (Verb::Refuse, Reason::BadBeforeDeployment),
-    (Verb::Refuse, Reason::Blind),
-    (Verb::Refuse, Reason::Paused),
-    (Verb::Refuse, Reason::Cooldown),
-    (Verb::Refuse, Reason::Budget),
-    (Verb::Refuse, Reason::Storm),
-    (Verb::Refuse, Reason::Warnings),
-    (Verb::Refuse, Reason::NotValid),
-    (Verb::Refuse, Reason::NoTarget),
-    (Verb::Refuse, Reason::ForeignPin),
-    (Verb::Refuse, Reason::InProgress),
-    (Verb::Refuse, Reason::Denied),
-    (Verb::Refuse, Reason::Rejected),
-    (Verb::Wait, Reason::InProgress),
-    (Verb::Wait, Reason::Blind),
-    (Verb::Wait, Reason::Denied),
-    (Verb::Wait, Reason::AwaitingApproval),
-    (Verb::Wait, Reason::Paused),
-    (Verb::Wait, Reason::Restarted),
-    (Verb::Commit, Reason::SoakHealthy),
-    (Verb::Revert, Reason::SoakUnhealthy),
-    (Verb::Hold, Reason::Migration),
-    (Verb::Hold, Reason::Paused),
-    (Verb::Hold, Reason::Rejected),
-    (Verb::Hold, Reason::Superseded),
-    (Verb::Hold, Reason::ForeignPin),
-    (Verb::Hold, Reason::WrongTarget),
-    (Verb::Hold, Reason::RollbackFailed),
-    (Verb::Hold, Reason::SoakHealthy),
-    (Verb::Hold, Reason::SoakUnhealthy),
-    (Verb::Hold, Reason::SoakUnknown),
-    (Verb::Hold, Reason::ApprovalExpired),
-    (Verb::Hold, Reason::ObserveMode),
-    (Verb::Hold, Reason::Blind),
-    (Verb::Yield, Reason::Superseded),
-    (Verb::Yield, Reason::ForeignPin),
-];
 
 /// One app's figures.
 pub struct AppMetrics {

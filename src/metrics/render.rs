@@ -8,8 +8,9 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 
 use super::Metrics;
-use super::app::{AppMetrics, DECISIONS, DURATION_BUCKETS, PROBE_RESULTS};
+use super::app::{AppMetrics, DURATION_BUCKETS, PROBE_RESULTS};
 use crate::clock::Moment;
+use crate::decision::effect::DECISIONS;
 use crate::decision::readiness::REASONS;
 use crate::decision::rule::Verdict;
 use crate::decision::sample::BlindCause;

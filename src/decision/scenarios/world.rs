@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::platform::Platform;
 use crate::clock::Moment;
-use crate::decision::effect::{Answer, Effect, Guard, Reason, Rejection};
+use crate::decision::effect::{Answer, DECISIONS, Effect, Guard, Reason, Rejection};
 use crate::decision::measuring::{Measuring, Shown};
 use crate::decision::observation::{
     AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, RecordedObservation,
@@ -21,7 +21,6 @@ use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window}
 use crate::decision::state::{Outcome, Situation, State};
 use crate::decision::{Change, Closed, Decision, decide};
 use crate::ids::DeploymentId;
-use crate::metrics::DECISIONS;
 
 /// The clock's grain, and the pace of samples.
 pub(super) const TICK: Duration = Duration::from_secs(2);
