@@ -134,10 +134,8 @@ pub struct AppConfig {
 pub struct ProbeConfig {
     /// Its name.
     pub name: ProbeName,
-    /// What is asked.
-    pub url: Url,
-    /// Extra request headers. Values may be secrets and are never shown.
-    pub headers: BTreeMap<String, Header>,
+    /// What is asked, and what is a good answer.
+    pub ask: Ask,
     /// Time between samples at rest.
     pub period: Duration,
     /// Time between samples while a release is under watch.
@@ -148,10 +146,43 @@ pub struct ProbeConfig {
     pub timeout: Duration,
     /// Samples this soon after going live are set aside.
     pub settle: Duration,
-    /// What a good answer looks like.
-    pub expect: Expect,
     /// How many samples its rules and the soak need at hand.
     pub window: usize,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// A page of the app.
+    Http(HttpAsk),
+}
+
+impl Ask {
+    /// What is asked as people may read it: without user information and query, which may be secrets.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Http(ask) => without_secrets(&ask.url),
+        }
+    }
+}
+
+fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // Neither can fail for an http URL, which the configuration makes sure of.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.to_string()
+}
+
+/// A GET request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpAsk {
+    /// What is asked.
+    pub url: Url,
+    /// Extra request headers. Values may be secrets and are never shown.
+    pub headers: BTreeMap<String, Header>,
+    /// What a good answer looks like.
+    pub expect: Expect,
 }
 
 /// A header's value, which Debug does not show.

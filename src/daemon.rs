@@ -38,7 +38,7 @@ use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::Metrics;
 use crate::platform::http::StartError as PlatformStartError;
 use crate::probe::Probe;
-use crate::probe::http::{HttpProbe, HttpProbeError};
+use crate::probe::network::{Network, NetworkError};
 use crate::server::{self, Surface};
 
 pub use account::open_account;
@@ -67,7 +67,7 @@ pub enum StartError {
     },
     /// Probes cannot be sent at all.
     #[error("set up probes")]
-    Probe(#[source] HttpProbeError),
+    Probe(#[source] NetworkError),
     /// The address cannot be listened on.
     #[error("listen on {address}")]
     Listen {
@@ -101,7 +101,7 @@ impl Daemon {
         };
         let mark = restored.as_ref().and_then(|restored| restored.mark.as_ref());
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(mark));
-        let probe: Arc<dyn Probe> = Arc::new(HttpProbe::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
+        let probe: Arc<dyn Probe> = Arc::new(Network::new(Arc::clone(&clock)).map_err(StartError::Probe)?);
         let listener = tokio::net::TcpListener::bind(config.listen).await;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = listener.map_err(listen)?;

@@ -1,6 +1,7 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
-//! `schedule` says when the next sample of a probe is due, `http` takes it, `expect` reads the answer. A sample
+//! `schedule` says when the next sample of a probe is due, `network` takes it: `http` asks for a page, `expect` reads the
+//! answer, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
 //! `waking` sets aside what an app answers that was asleep.
@@ -11,9 +12,11 @@ use std::pin::Pin;
 use crate::config::ProbeConfig;
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
+mod blame;
 pub mod control;
 mod expect;
-pub mod http;
+mod http;
+pub mod network;
 pub mod peers;
 mod resolve;
 pub mod schedule;

@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 use url::Url;
 
 use super::span::spoken;
-use super::{AppConfig, Config, Expect, PlatformConfig, PlatformKind, ProbeConfig, TokenSource, pace};
+use super::{
+    AppConfig, Ask, Config, Expect, HttpAsk, PlatformConfig, PlatformKind, ProbeConfig, TokenSource, pace,
+};
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
 };
@@ -142,9 +144,13 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
 }
 
 fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
-    let ProbeConfig { name, url, headers, period, watch_period, burst, timeout, settle, expect, window } =
-        probe;
-    writeln!(out, "  probe     {name}: {} expects {}", shown(url), expected(expect))?;
+    let ProbeConfig { name, ask, period, watch_period, burst, timeout, settle, window } = probe;
+    let headers = match ask {
+        Ask::Http(HttpAsk { url, headers, expect }) => {
+            writeln!(out, "  probe     {name}: {} expects {}", shown(url), expected(expect))?;
+            headers.len()
+        }
+    };
     let (period, watch, burst) = (spoken(*period), spoken(*watch_period), spoken(*burst));
     let (timeout, settle) = (spoken(*timeout), spoken(*settle));
     write!(
@@ -154,8 +160,8 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
     if settle != "0s" {
         write!(out, ", {settle} to settle")?;
     }
-    if !headers.is_empty() {
-        write!(out, ", {}", plural(headers.len() as u64, "header"))?;
+    if headers > 0 {
+        write!(out, ", {}", plural(headers as u64, "header"))?;
     }
     writeln!(out, "; keeps {window} samples")
 }

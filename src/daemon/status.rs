@@ -153,13 +153,9 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
             },
         ),
     };
-    let mut url = probe.url.clone();
-    url.set_query(None);
-    // Neither can fail for an http URL, which the configuration makes sure of.
-    let _ = (url.set_username(""), url.set_password(None));
     ProbeStatus {
         name: probe.name.clone(),
-        url: url.to_string(),
+        url: probe.ask.shown(),
         result: result.map(str::to_owned),
         detail,
         latency_seconds: last.map(|sample| sample.latency().as_secs_f64()),

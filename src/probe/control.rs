@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Probe;
 use crate::clock::{Clock, Moment};
-use crate::config::{ControlProbe, Expect, ProbeConfig};
+use crate::config::{Ask, ControlProbe, Expect, HttpAsk, ProbeConfig};
 use crate::decision::sample::{Sample, SampleResult};
 
 /// How much earlier than the failed sample a control sample may have been sent: together with it. The operator's
@@ -158,15 +158,17 @@ impl Control {
         let spread = control.period.mul_f64(index as f64 / count as f64);
         let config = ProbeConfig {
             name: format!("control-{index}").into(),
-            url: control.url,
-            headers: std::collections::BTreeMap::new(),
+            ask: Ask::Http(HttpAsk {
+                url: control.url,
+                headers: std::collections::BTreeMap::new(),
+                expect: Expect::default(),
+            }),
             // A period of zero would leave no time for anything else.
             period: control.period.max(Duration::from_millis(100)),
             watch_period: control.period,
             burst: control.period,
             timeout: control.timeout,
             settle: Duration::ZERO,
-            expect: Expect::default(),
             window: 1,
         };
         Self { config, sent: None, due: now + spread }

@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use super::disk::Intents;
 use super::machine::{EPOCH_MS, Machine, Point, ProcessClock, lock};
 use crate::clock::Clock;
-use crate::config::ProbeConfig;
+use crate::config::{Ask, HttpAsk, ProbeConfig};
 use crate::decision::effect::Effect;
 use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::lab::Lab;
@@ -224,7 +224,8 @@ impl Probe for Visitor {
         Box::pin(async move {
             let at = self.clock.now();
             let began = tokio::time::Instant::now();
-            let visited = tokio::time::timeout(probe.timeout, self.wire.visit(probe.url.path())).await;
+            let Ask::Http(HttpAsk { url, .. }) = &probe.ask;
+            let visited = tokio::time::timeout(probe.timeout, self.wire.visit(url.path())).await;
             let result = visited.unwrap_or(SampleResult::Bad(Failure::Timeout));
             Sample { at, micros: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX), result }
         })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::config::{PlatformKind, TokenSource, schema, summary};
+use crate::config::{Ask, PlatformKind, TokenSource, schema, summary};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy};
 use crate::decision::sample::Window;
 
@@ -99,7 +99,8 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
     assert_eq!(app.policy.rules.len(), 4);
-    assert_eq!(app.probes[0].expect.json.as_ref().unwrap().equals, json!("ok"));
+    let Ask::Http(ask) = &app.probes[0].ask;
+    assert_eq!(ask.expect.json.as_ref().unwrap().equals, json!("ok"));
     // 2m of samples at the pace of the burst, twenty at rest, and two polls.
     assert_eq!(app.probes[0].window, 121 + 20 + 31);
 }

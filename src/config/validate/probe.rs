@@ -9,7 +9,7 @@ use super::{count, duration, items, name, some, url};
 use crate::config::leaf::{List, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
-use crate::config::{Expect, ExpectJson, Header, ProbeConfig, defaults, raw};
+use crate::config::{Ask, Expect, ExpectJson, Header, HttpAsk, ProbeConfig, defaults, raw};
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
 
@@ -86,8 +86,7 @@ fn probe(
     name: Option<String>,
     watch: Option<Duration>,
 ) -> Option<ProbeConfig> {
-    let url = url(&spot.key("url"), raw.url.as_ref());
-    let headers = headers(&spot.key("headers"), raw.headers.as_ref());
+    let ask = http(spot, raw);
     let time = |key: &str, given, default, range| duration(&spot.key(key), given, default, range);
     let pace = &defaults::PACE_RANGE;
     let period = time("period", raw.period, defaults::PERIOD, pace);
@@ -107,19 +106,23 @@ fn probe(
         let what = format!("{settle} would set the whole watch aside; allowed is less than watch, {watch}");
         spot.key("settle").wrong(what);
     }
-    let expect = expect(&spot.key("expect"), raw.expect.as_ref());
     Some(ProbeConfig {
         name: name?.into(),
-        url: url?,
-        headers: headers?,
+        ask: Ask::Http(ask?),
         period: period?,
         watch_period: watch_period?,
         burst: burst?,
         timeout: timeout?,
         settle: settle?,
-        expect: expect?,
         window: 0,
     })
+}
+
+fn http(spot: &Spot, raw: &raw::Probe) -> Option<HttpAsk> {
+    let url = url(&spot.key("url"), raw.url.as_ref());
+    let headers = headers(&spot.key("headers"), raw.headers.as_ref());
+    let expect = expect(&spot.key("expect"), raw.expect.as_ref());
+    Some(HttpAsk { url: url?, headers: headers?, expect: expect? })
 }
 
 fn not_above(spot: &Spot, pace: Option<Duration>, other: &str, slower: Option<Duration>) {

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::super::Probe;
+use super::super::network::Network;
+use super::super::network::tests::asking;
 use super::*;
-use crate::clock::{Mark, Moment, SteadyClock};
-use crate::config::{Expect, ExpectJson, Header};
+use crate::clock::{Clock, SteadyClock};
+use crate::config::{Ask, ExpectJson, Header, ProbeConfig};
+use crate::decision::sample::Sample;
 
 const GOOD: SampleResult = SampleResult::Good;
 const HEAD_OK: &str = "HTTP/1.1 200 OK\r\n";
@@ -26,25 +31,22 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 fn probe_of(url: &str) -> ProbeConfig {
-    ProbeConfig {
-        name: "home".into(),
+    asking(Ask::Http(HttpAsk {
         url: url.parse().expect("a URL"),
         headers: BTreeMap::new(),
-        period: Duration::from_secs(5),
-        watch_period: Duration::from_secs(2),
-        burst: Duration::from_secs(1),
-        timeout: Duration::from_secs(5),
-        settle: Duration::ZERO,
         expect: Expect::default(),
-        window: 10,
-    }
+    }))
+}
+
+fn page(probe: &mut ProbeConfig) -> &mut HttpAsk {
+    let Ask::Http(ask) = &mut probe.ask;
+    ask
 }
 
 fn containing(url: &str, text: &str) -> ProbeConfig {
-    ProbeConfig {
-        expect: Expect { body_contains: Some(text.to_owned()), ..Expect::default() },
-        ..probe_of(url)
-    }
+    let mut probe = probe_of(url);
+    page(&mut probe).expect.body_contains = Some(text.to_owned());
+    probe
 }
 
 fn short(mut probe: ProbeConfig) -> ProbeConfig {
@@ -54,7 +56,7 @@ fn short(mut probe: ProbeConfig) -> ProbeConfig {
 
 /// Takes a sample, again when the machine that runs the tests was too busy to take one.
 async fn take(probe: &ProbeConfig) -> Sample {
-    let http = HttpProbe::new(clock()).expect("a client");
+    let http = Network::new(clock()).expect("a client");
     loop {
         let sample = http.sample(probe).await;
         if sample.result != SampleResult::Unknown(BlindCause::Overload) {
@@ -150,9 +152,9 @@ async fn each_class_of_status_is_told_apart() {
 async fn an_expected_status_is_good_and_another_2xx_is_not() {
     let url = answering("HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n").await;
     let mut probe = probe_of(&url);
-    probe.expect.status = vec![503];
+    page(&mut probe).expect.status = vec![503];
     assert_eq!(result(&probe).await, GOOD);
-    probe.expect.status = vec![204];
+    page(&mut probe).expect.status = vec![204];
     assert_eq!(result(&probe).await, bad(Failure::Status(503)));
 }
 
@@ -160,7 +162,7 @@ async fn an_expected_status_is_good_and_another_2xx_is_not() {
 async fn the_sample_says_when_it_was_sent_and_how_long_it_took() {
     let url = answering(format!("{HEAD_OK}\r\n")).await;
     let clock = clock();
-    let probe = HttpProbe::new(Arc::clone(&clock)).expect("a client");
+    let probe = Network::new(Arc::clone(&clock)).expect("a client");
     let before = clock.now();
     let sample = probe.sample(&probe_of(&url)).await;
     assert!(sample.at >= before && sample.at <= clock.now());
@@ -179,7 +181,7 @@ async fn the_request_is_a_get_with_our_name_and_the_configured_headers() {
     })
     .await;
     let mut probe = probe_of(&format!("{url}/healthz?a=b"));
-    probe.headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
+    page(&mut probe).headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
     assert_eq!(result(&probe).await, GOOD);
     let head = heads.lock().expect("not poisoned")[0].to_lowercase();
     assert!(head.starts_with("get /healthz?a=b http/1.1\r\n"), "{head}");
@@ -201,7 +203,7 @@ async fn each_probe_has_a_connection_of_its_own() {
         }
     })
     .await;
-    let http = HttpProbe::new(clock()).expect("a client");
+    let http = Network::new(clock()).expect("a client");
     for _ in 0..5 {
         assert_eq!(http.sample(&containing(&url, "ok")).await.result, GOOD);
     }
@@ -346,7 +348,7 @@ async fn json_is_judged_at_its_pointer() {
         ("/checks/1/db", json!("up"), bad(Failure::Body)),
     ] {
         let mut probe = probe_of(&url);
-        probe.expect.json = Some(ExpectJson { pointer: pointer.to_owned(), equals });
+        page(&mut probe).expect.json = Some(ExpectJson { pointer: pointer.to_owned(), equals });
         assert_eq!(result(&probe).await, expected, "{pointer}");
     }
 }
@@ -427,7 +429,7 @@ async fn a_redirect_to_nowhere_is_a_redirect_failure() {
 async fn an_expected_redirect_is_the_answer() {
     let (url, heads) = redirecting(|_| Some("http://nothing.invalid/".to_owned())).await;
     let mut probe = probe_of(&url);
-    probe.expect.status = vec![302];
+    page(&mut probe).expect.status = vec![302];
     assert_eq!(result(&probe).await, GOOD);
     assert_eq!(heads.lock().expect("not poisoned").len(), 1);
 }
@@ -441,7 +443,7 @@ async fn configured_headers_do_not_follow_a_redirect_to_another_origin() {
     })
     .await;
     let mut probe = probe_of(&url);
-    probe.headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
+    page(&mut probe).headers.insert("X-Api-Key".to_owned(), Header("s3cret".to_owned()));
     assert_eq!(result(&probe).await, GOOD);
     assert!(here.lock().expect("not poisoned").iter().all(|head| head.contains("s3cret")));
     let elsewhere = elsewhere.lock().expect("not poisoned");
@@ -497,8 +499,10 @@ fn tls_server(year: i32) -> (u16, reqwest::Certificate) {
 }
 
 async fn result_trusting(port: u16, host: &str, trusted: reqwest::Certificate) -> SampleResult {
-    let http = HttpProbe::build(clock(), |builder| builder.tls_certs_only([trusted])).expect("a client");
-    http.sample(&containing(&format!("https://{host}:{port}/"), "ok")).await.result
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = Http::build(Resolver::new(), |builder| builder.tls_certs_only([trusted])).expect("a client");
+    let mut probe = containing(&format!("https://{host}:{port}/"), "ok");
+    http.exchange(page(&mut probe)).await
 }
 
 #[tokio::test]
@@ -515,19 +519,6 @@ async fn a_certificate_must_be_trusted_valid_and_for_the_name() {
     assert_eq!(result_trusting(port, "localhost", trusted).await, bad(Failure::Tls), "expired");
 }
 
-#[test]
-fn errors_of_this_host_are_nobody_elses_fault() {
-    for errno in HOST_AT_FAULT {
-        let error = io::Error::from_raw_os_error(errno.raw_os_error());
-        assert_eq!(blame_io(&error, false), Some(SampleResult::Unknown(BlindCause::Host)), "{error}");
-        let lookup = LookupError::Failed(Arc::new(error));
-        assert_eq!(blame_lookup(&lookup), SampleResult::Unknown(BlindCause::Host));
-    }
-    for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH] {
-        assert_eq!(blame_io(&io::Error::from_raw_os_error(errno.raw_os_error()), true), None);
-    }
-}
-
 #[tokio::test]
 async fn a_host_that_has_no_route_is_blind() {
     // Multicast is no place for a connection: the kernel says "network unreachable" without sending anything.
@@ -537,46 +528,6 @@ async fn a_host_that_has_no_route_is_blind() {
 #[tokio::test]
 async fn a_header_that_cannot_be_sent_is_not_the_apps_fault() {
     let mut probe = probe_of("http://127.0.0.1/");
-    probe.headers.insert("X".to_owned(), Header("line\nbreak".to_owned()));
+    page(&mut probe).headers.insert("X".to_owned(), Header("line\nbreak".to_owned()));
     assert_eq!(result(&probe).await, SampleResult::Unknown(BlindCause::Host));
-}
-
-#[test]
-fn a_process_that_was_held_up_accuses_nobody() {
-    let ms = Duration::from_millis;
-    let timeout = bad(Failure::Timeout);
-    for (what, result, elapsed, steady, expected) in [
-        ("in time", GOOD, 100, 100, false),
-        ("a timeout on time", timeout, 2_005, 2_006, false),
-        ("a timeout whose timer fired late", timeout, 2_400, 2_400, true),
-        ("a refusal a little late", bad(Failure::Connect), 2_400, 2_400, false),
-        ("far beyond the timeout", GOOD, 3_100, 3_100, true),
-        ("the machine slept", bad(Failure::Connect), 50, 600_050, true),
-        ("the machine slept shortly", timeout, 2_001, 2_500, true),
-        ("the steady clock stood still", GOOD, 1_500, 0, true),
-    ] {
-        assert_eq!(held_up(result, ms(2_000), ms(elapsed), ms(steady)), expected, "{what}");
-    }
-}
-
-#[tokio::test]
-async fn a_suspend_during_the_probe_makes_its_sample_unknown() {
-    /// Jumps by ten minutes between any two readings.
-    struct Sleepy(AtomicUsize);
-    impl Clock for Sleepy {
-        fn now(&self) -> Moment {
-            let naps = u32::try_from(self.0.fetch_add(1, Ordering::SeqCst)).expect("a small number");
-            Moment::from_millis(0) + Duration::from_secs(600) * naps
-        }
-        fn wall(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-        fn mark(&self) -> Mark {
-            Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
-        }
-    }
-    let (_socket, dead) = nobody();
-    let url = format!("http://{dead}/");
-    let http = HttpProbe::new(Arc::new(Sleepy(AtomicUsize::new(0)))).expect("a client");
-    assert_eq!(http.sample(&probe_of(&url)).await.result, SampleResult::Unknown(BlindCause::Overload));
 }

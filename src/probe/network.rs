@@ -1,0 +1,154 @@
+//! Takes samples over the network: one clock and one timeout, whatever is asked.
+//!
+//! The timeout spans everything: name, connection, TLS, redirects, and the answer as far as it is needed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Probe;
+use super::http::Http;
+use super::resolve::Resolver;
+use crate::clock::Clock;
+use crate::config::{Ask, ProbeConfig};
+use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
+
+/// A probe that ends so long after its timeout was held up with the rest of the process, and so was one whose two
+/// clocks disagree by as much: only one of them goes on while the machine sleeps.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// A timer that fires so late is a sign that the answer may be waiting unread: such a timeout accuses nobody. Timers
+/// are good to a millisecond; an idle machine stays below ten.
+const LATE_TIMER: Duration = Duration::from_millis(250);
+
+/// Why probes cannot be sent at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// Most often there are no CA certificates on this system.
+    #[error("set up the HTTP client of the probes (are CA certificates installed?)")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Sends probes. One for the whole process, shared behind an `Arc`.
+pub struct Network {
+    http: Http,
+    clock: Arc<dyn Clock>,
+}
+
+impl Network {
+    /// One that trusts the system's CA certificates as they are now. Installs ring as the process's TLS provider
+    /// unless there is one.
+    ///
+    /// # Errors
+    /// When the client cannot be built, as on a system without CA certificates.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, NetworkError> {
+        // An error says that somebody installed one before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Http::new(Resolver::new()).map_err(NetworkError::Client)?;
+        Ok(Self { http, clock })
+    }
+
+    async fn ask(&self, ask: &Ask) -> SampleResult {
+        match ask {
+            Ask::Http(ask) => self.http.exchange(ask).await,
+        }
+    }
+}
+
+impl Probe for Network {
+    fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        Box::pin(async move {
+            let at = self.clock.now();
+            let started = Instant::now();
+            let result = tokio::time::timeout(probe.timeout, self.ask(&probe.ask))
+                .await
+                .unwrap_or(SampleResult::Bad(Failure::Timeout));
+            let elapsed = started.elapsed();
+            let steady = self.clock.now().since(at);
+            let result = if held_up(result, probe.timeout, elapsed, steady) {
+                SampleResult::Unknown(BlindCause::Overload)
+            } else {
+                result
+            };
+            Sample { at, micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX), result }
+        })
+    }
+}
+
+/// Whether the process was held up while the probe was under way, so that its result says nothing of the app.
+fn held_up(result: SampleResult, timeout: Duration, elapsed: Duration, steady: Duration) -> bool {
+    let late = elapsed.max(steady).saturating_sub(timeout);
+    let timed_out = result == SampleResult::Bad(Failure::Timeout);
+    late > HELD_UP || steady.abs_diff(elapsed) > HELD_UP || timed_out && late > LATE_TIMER
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::clock::{Mark, Moment};
+    use crate::config::{Expect, HttpAsk};
+
+    /// A probe that asks this.
+    pub(in super::super) fn asking(ask: Ask) -> ProbeConfig {
+        ProbeConfig {
+            name: "home".into(),
+            ask,
+            period: Duration::from_secs(5),
+            watch_period: Duration::from_secs(2),
+            burst: Duration::from_secs(1),
+            timeout: Duration::from_secs(5),
+            settle: Duration::ZERO,
+            window: 10,
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_held_up_accuses_nobody() {
+        let ms = Duration::from_millis;
+        let timeout = SampleResult::Bad(Failure::Timeout);
+        for (what, result, elapsed, steady, expected) in [
+            ("in time", SampleResult::Good, 100, 100, false),
+            ("a timeout on time", timeout, 2_005, 2_006, false),
+            ("a timeout whose timer fired late", timeout, 2_400, 2_400, true),
+            ("a refusal a little late", SampleResult::Bad(Failure::Connect), 2_400, 2_400, false),
+            ("far beyond the timeout", SampleResult::Good, 3_100, 3_100, true),
+            ("the machine slept", SampleResult::Bad(Failure::Connect), 50, 600_050, true),
+            ("the machine slept shortly", timeout, 2_001, 2_500, true),
+            ("the steady clock stood still", SampleResult::Good, 1_500, 0, true),
+        ] {
+            assert_eq!(held_up(result, ms(2_000), ms(elapsed), ms(steady)), expected, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_suspend_during_the_probe_makes_its_sample_unknown() {
+        /// Jumps by ten minutes between any two readings.
+        struct Sleepy(AtomicUsize);
+        impl Clock for Sleepy {
+            fn now(&self) -> Moment {
+                let naps = u32::try_from(self.0.fetch_add(1, Ordering::SeqCst)).expect("a small number");
+                Moment::from_millis(0) + Duration::from_secs(600) * naps
+            }
+            fn wall(&self) -> jiff::Timestamp {
+                jiff::Timestamp::UNIX_EPOCH
+            }
+            fn mark(&self) -> Mark {
+                Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
+            }
+        }
+        let network = Network::new(Arc::new(Sleepy(AtomicUsize::new(0)))).expect("a client");
+        let ask = HttpAsk {
+            // Nobody can listen there.
+            url: "http://127.0.0.1:0/".parse().expect("a URL"),
+            headers: std::collections::BTreeMap::new(),
+            expect: Expect::default(),
+        };
+        let result = network.sample(&asking(Ask::Http(ask))).await.result;
+        assert_eq!(result, SampleResult::Unknown(BlindCause::Overload));
+    }
+}
