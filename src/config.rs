@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::decision::policy::Policy;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
@@ -155,13 +155,28 @@ pub struct ProbeConfig {
 pub enum Ask {
     /// A page of the app.
     Http(HttpAsk),
+    /// Whether a port takes connections.
+    Tcp(TcpAsk),
+    /// What a Prometheus server measures of the app.
+    Prometheus(PrometheusAsk),
 }
 
 impl Ask {
+    /// Whether the app itself answers. What somebody else says of it needs nobody to vouch for our network, and proves
+    /// nothing about it.
+    pub fn is_answered_by_the_app(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Tcp(_) => true,
+            Self::Prometheus(_) => false,
+        }
+    }
+
     /// What is asked as people may read it: without user information and query, which may be secrets.
     pub fn shown(&self) -> String {
         match self {
             Self::Http(ask) => without_secrets(&ask.url),
+            Self::Tcp(ask) => format!("tcp://{}:{}", ask.host, ask.port),
+            Self::Prometheus(ask) => without_secrets(&ask.url),
         }
     }
 }
@@ -183,6 +198,62 @@ pub struct HttpAsk {
     pub headers: BTreeMap<String, Header>,
     /// What a good answer looks like.
     pub expect: Expect,
+}
+
+/// A connection, which is closed again without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpAsk {
+    /// Whom.
+    pub host: Host,
+    /// Where.
+    pub port: u16,
+}
+
+/// An instant query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrometheusAsk {
+    /// The server, without `/api/v1`. May have a user and a password in it.
+    pub url: Url,
+    /// Extra request headers. Values may be secrets and are never shown.
+    pub headers: BTreeMap<String, Header>,
+    /// What is asked, in PromQL.
+    pub query: String,
+    /// Values that are good.
+    pub limits: Limits,
+    /// What it means when there is no value.
+    pub absent: Absent,
+    /// How old the newest value may be.
+    pub max_age: Duration,
+}
+
+/// Between which numbers a value is good. At least one of the two is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Not below this.
+    pub at_least: Option<f64>,
+    /// Not above this.
+    pub at_most: Option<f64>,
+}
+
+impl Limits {
+    /// Whether a value is good. What is not a number is not.
+    pub fn hold(&self, value: f64) -> bool {
+        !value.is_nan()
+            && self.at_least.is_none_or(|least| value >= least)
+            && self.at_most.is_none_or(|most| value <= most)
+    }
+}
+
+/// What it means when there is no value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// Nobody can tell.
+    #[default]
+    Unknown,
+    /// Nothing went wrong, as with errors that are counted from the first one on.
+    Good,
+    /// The app does not even say how it is.
+    Bad,
 }
 
 /// A header's value, which Debug does not show.
@@ -211,6 +282,15 @@ pub struct Expect {
 pub struct ExpectJson {
     /// RFC 6901 pointer, `/status`.
     pub pointer: String,
-    /// The value.
-    pub equals: serde_json::Value,
+    /// What has to stand there.
+    pub value: ExpectValue,
+}
+
+/// A value that has to stand somewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExpectValue {
+    /// This one.
+    Equals(serde_json::Value),
+    /// A number within limits.
+    Within(Limits),
 }

@@ -1,7 +1,7 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
 //! `schedule` says when the next sample of a probe is due, `network` takes it: `http` asks for a page, `expect` reads the
-//! answer, `blame` says whose fault an error is. A sample
+//! answer, `tcp` asks for a connection, `prometheus` for a figure, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
 //! `waking` sets aside what an app answers that was asleep.
@@ -18,8 +18,10 @@ mod expect;
 mod http;
 pub mod network;
 pub mod peers;
+mod prometheus;
 mod resolve;
 pub mod schedule;
+mod tcp;
 pub mod waking;
 
 /// Takes one sample.

@@ -57,6 +57,11 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// App Platform sends traffic only to what passed its own health check.
 pub(super) const SETTLE: Duration = Duration::ZERO;
 
+/// A usual scrape interval: between two scrapes the same value would be counted twice.
+pub(super) const FIGURE_PERIOD: Duration = Duration::from_secs(15);
+/// As long as Prometheus itself looks back, <https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness>.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
 /// A minute's samples at the pace of a watch, twice.
 pub(super) const OVER: Duration = Duration::from_secs(120);
 /// With fewer, one unlucky sample weighs more than 5 %.
@@ -106,6 +111,8 @@ pub(super) const RESTART_FIRST_RANGE: Times = SECOND..=HOUR;
 pub(super) const READINESS_RANGE: Times = MINUTE..=DAY;
 /// The figures are a day's or a billing's: more often shows nothing new, and what is asked for once a week is history.
 pub(super) const FIGURES_RANGE: Times = Duration::from_secs(10 * 60)..=Duration::from_secs(7 * 86_400);
+/// Below a scrape interval there is never a value; above an hour it says nothing of a watch.
+pub(super) const MAX_AGE_RANGE: Times = Duration::from_secs(5)..=HOUR;
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
-use super::PlatformKind;
+use super::{Absent, PlatformKind};
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
@@ -30,6 +30,10 @@ pub(super) struct Count(pub(super) u64);
 /// A share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Share(pub(super) f64);
+
+/// A number, of any size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Number(pub(super) f64);
 
 /// Yes or no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,12 @@ pub(super) trait Wording: Copy + Sized + 'static {
     const EXPECTED: &'static str;
     /// The words.
     const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Wording for Absent {
+    const EXPECTED: &'static str = "what an absent value means; allowed are unknown, good and bad";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("unknown", Self::Unknown), ("good", Self::Good), ("bad", Self::Bad)];
 }
 
 impl Wording for PlatformKind {
@@ -181,24 +191,33 @@ impl Visitor<'_> for YesOrNo {
 
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Fraction).map(Self)
+        deserializer.deserialize_any(Fraction("a share; allowed is a number such as 0.2")).map(Self)
     }
 }
 
-struct Fraction;
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Fraction("a number; allowed is one such as 0.05, without quotes"))
+            .map(Self)
+    }
+}
+
+/// Reads a number, and says what it is.
+struct Fraction(&'static str);
 
 impl Visitor<'_> for Fraction {
     type Value = f64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a share; allowed is a number such as 0.2")
+        f.write_str(self.0)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
         Ok(number)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are near anything allowed")]
+    #[expect(clippy::cast_precision_loss, reason = "nobody writes a limit of sixteen digits")]
     fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
         Ok(number as f64)
     }
@@ -268,6 +287,7 @@ schema!(Text, "Text", { "type": "string" });
 schema!(Span, "Duration", { "type": "string", "pattern": DURATION_PATTERN });
 schema!(Count, "Count", { "type": "integer", "minimum": 0 });
 schema!(Flag, "Flag", { "type": "boolean" });
+schema!(Number, "Number", { "type": "number" });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
 schema!(Json, "Json", {});
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::PlatformKind;
-use super::leaf::{Count, Flag, Json, List, Share, Span, Text, Unread, Word};
+use super::leaf::{Count, Flag, Json, List, Number, Share, Span, Text, Unread, Word};
+use super::{Absent, PlatformKind};
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
@@ -143,30 +143,38 @@ pub(super) struct App {
     pub(super) freeze: Option<Unread>,
 }
 
-/// A request that is sent again and again to know how an app is.
+/// What is asked again and again to know how an app is: a page, a port, or a Prometheus server.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a probe; allowed is a mapping with name and url")]
-#[schemars(extend("required" = ["name", "url"]))]
+#[schemars(extend(
+    "required" = ["name"],
+    "oneOf" = [{ "required": ["url"] }, { "required": ["tcp"] }, { "required": ["prometheus"] }]
+))]
 pub(super) struct Probe {
     /// Name by which rules refer to the probe: letters, digits, - and _, at most 63.
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
-    /// The http or https URL that is asked.
+    /// The http or https URL that is asked. Either this, tcp or prometheus.
     pub(super) url: Option<Text>,
-    /// Extra request headers. Their values are never shown. Default: none
+    /// Extra headers of the request to url. Their values are never shown. Default: none
     pub(super) headers: Option<BTreeMap<String, Text>>,
-    /// Time between samples at rest. Default: 5s
+    /// Host and port, such as db.example.com:5432. Good is a port that takes a connection, which is closed at once.
+    pub(super) tcp: Option<Text>,
+    /// A figure that a Prometheus server has of the app.
+    pub(super) prometheus: Option<Prometheus>,
+    /// Time between samples at rest. Default: 5s, and 15s for prometheus
     pub(super) period: Option<Span>,
-    /// Time between samples while a new deployment is under watch. Default: the shorter of period and 2s
+    /// Time between samples while a new deployment is under watch. Default: the shorter of period and 2s, and 15s for
+    /// prometheus
     pub(super) watch_period: Option<Span>,
     /// Time between samples for a while after a first failed one in a watch. Default: the shorter of
-    /// watch_period and 1s
+    /// watch_period and 1s, and 15s for prometheus
     pub(super) burst: Option<Span>,
     /// Limit of one sample; a sample that takes longer has failed. Default: 2s
     pub(super) timeout: Option<Span>,
     /// Samples this soon after a deployment goes live are set aside. Default: 0s
     pub(super) settle: Option<Span>,
-    /// What a good answer looks like. Default: any status from 200 to 299
+    /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,
 }
 
@@ -189,14 +197,54 @@ pub(super) struct Expect {
 
 /// A value in a JSON body.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a JSON expectation; allowed is a mapping with pointer and equals")]
-#[schemars(extend("required" = ["pointer", "equals"]))]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a JSON expectation; allowed is a mapping with pointer, and equals, at_least or at_most"
+)]
+#[schemars(extend(
+    "required" = ["pointer"],
+    "anyOf" = [{ "required": ["equals"] }, { "required": ["at_least"] }, { "required": ["at_most"] }]
+))]
 pub(super) struct ExpectJson {
     /// Where, as an RFC 6901 pointer such as /status; empty for the whole body.
     pub(super) pointer: Option<Text>,
-    /// The value that has to stand there.
+    /// The value that has to stand there. Either this, or limits.
     #[serde(default, deserialize_with = "Json::written")]
     pub(super) equals: Option<Json>,
+    /// A number that is not below this has to stand there.
+    pub(super) at_least: Option<Number>,
+    /// A number that is not above this has to stand there.
+    pub(super) at_most: Option<Number>,
+}
+
+/// A figure that a Prometheus server has of the app, by an instant query. Every series of the answer has to be within the
+/// limits; of a range vector the newest value counts.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a Prometheus query; allowed is a mapping with url, query, and at_least or at_most"
+)]
+#[schemars(extend(
+    "required" = ["url", "query"],
+    "anyOf" = [{ "required": ["at_least"] }, { "required": ["at_most"] }]
+))]
+pub(super) struct Prometheus {
+    /// The server, such as `http://prometheus:9090`, with the path it is served under, if any.
+    pub(super) url: Option<Text>,
+    /// Extra request headers. Their values are never shown. Default: none
+    pub(super) headers: Option<BTreeMap<String, Text>>,
+    /// What is asked, in PromQL. What it looks back at should be no longer than settle, else the release before counts.
+    #[schemars(extend("minLength" = 1))]
+    pub(super) query: Option<Text>,
+    /// The value is good when it is not below this.
+    pub(super) at_least: Option<Number>,
+    /// The value is good when it is not above this.
+    pub(super) at_most: Option<Number>,
+    /// What it means when there is no series, or no number: unknown, good or bad. A server that does not answer is
+    /// always unknown. Default: unknown
+    pub(super) absent: Option<Word<Absent>>,
+    /// How old the newest value of a series may be, from 5s to 1h; an older one is absent. Default: 5m
+    pub(super) max_age: Option<Span>,
 }
 
 /// A rule: one probe and exactly one condition under which a release counts as bad.

@@ -6,7 +6,8 @@ use url::Url;
 
 use super::span::spoken;
 use super::{
-    AppConfig, Ask, Config, Expect, HttpAsk, PlatformConfig, PlatformKind, ProbeConfig, TokenSource, pace,
+    Absent, AppConfig, Ask, Config, Expect, ExpectValue, HttpAsk, Limits, PlatformConfig, PlatformKind,
+    ProbeConfig, PrometheusAsk, TokenSource, pace,
 };
 use crate::decision::policy::{
     Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
@@ -150,6 +151,22 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
             writeln!(out, "  probe     {name}: {} expects {}", shown(url), expected(expect))?;
             headers.len()
         }
+        Ask::Tcp(_) => {
+            writeln!(out, "  probe     {name}: {} takes a connection", ask.shown())?;
+            0
+        }
+        Ask::Prometheus(figure) => {
+            let PrometheusAsk { query, headers, limits, absent, max_age, .. } = figure;
+            let absent = match absent {
+                Absent::Unknown => "nobody can tell",
+                Absent::Good => "it is good",
+                Absent::Bad => "it has failed",
+            };
+            writeln!(out, "  probe     {name}: {} says {} of", ask.shown(), within(limits))?;
+            writeln!(out, "            {}", one_line(query))?;
+            writeln!(out, "            without a value of the last {} {absent}", spoken(*max_age))?;
+            headers.len()
+        }
     };
     let (period, watch, burst) = (spoken(*period), spoken(*watch_period), spoken(*burst));
     let (timeout, settle) = (spoken(*timeout), spoken(*settle));
@@ -175,9 +192,26 @@ fn expected(expect: &Expect) -> String {
         words.push_str(&format!(" and {text:?} in the body"));
     }
     if let Some(json) = &expect.json {
-        words.push_str(&format!(" and {} at {:?} in its JSON", json.equals, json.pointer));
+        let value = match &json.value {
+            ExpectValue::Equals(value) => value.to_string(),
+            ExpectValue::Within(limits) => within(limits),
+        };
+        words.push_str(&format!(" and {value} at {:?} in its JSON", json.pointer));
     }
     words
+}
+
+fn within(limits: &Limits) -> String {
+    match (limits.at_least, limits.at_most) {
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+        (Some(least), None) => format!("at least {least}"),
+        (None, Some(most)) => format!("at most {most}"),
+        (None, None) => "anything".to_owned(),
+    }
+}
+
+fn one_line(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn condition(rule: &Rule, policy: &Policy) -> String {

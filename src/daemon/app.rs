@@ -251,7 +251,11 @@ impl App {
                     clock: Arc::clone(&shell.clock),
                 });
                 self.sampling.spawn(async move {
-                    let sample = shell.probe.sample(&config.probes[n]).await;
+                    let probe = &config.probes[n];
+                    let sample = shell.probe.sample(probe).await;
+                    if !probe.ask.is_answered_by_the_app() {
+                        return (n, sample);
+                    }
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
                     (n, believed(sample, &controls, &peer, witness).await)
@@ -325,7 +329,9 @@ impl App {
 
     fn take_sample(&mut self, n: usize, sample: Sample) {
         let now = self.shell.clock.now();
+        let is_its_own = self.config.probes.get(n).is_some_and(|probe| probe.ask.is_answered_by_the_app());
         let sample = match self.view.value() {
+            _ if !is_its_own => sample,
             Some(view) => self.waking.judge(sample, view.sleeps_after_ms.map(Duration::from_millis)),
             // Nobody knows yet whether it may have been asleep.
             None => match self.waking.judge(sample, Some(waking::WAKES_WITHIN)) {

@@ -435,7 +435,14 @@ mod tests {
         for cause in BlindCause::ALL {
             assert_eq!(cause.word(), written(&cause, ""));
         }
-        for failure in [Failure::Dns, Failure::Tls, Failure::Status(500), Failure::Protocol] {
+        for failure in [
+            Failure::Dns,
+            Failure::Tls,
+            Failure::Status(500),
+            Failure::Protocol,
+            Failure::Value,
+            Failure::Absent,
+        ] {
             assert_eq!(failure.word(), written(&failure, ""));
         }
         let events = [

@@ -74,6 +74,10 @@ pub enum Failure {
     Redirect,
     /// An answer that is not HTTP, or that broke off.
     Protocol,
+    /// A figure outside its limits.
+    Value,
+    /// No figure where there has to be one.
+    Absent,
 }
 
 impl Failure {
@@ -88,6 +92,8 @@ impl Failure {
             Self::Body => "body",
             Self::Redirect => "redirect",
             Self::Protocol => "protocol",
+            Self::Value => "value",
+            Self::Absent => "absent",
         }
     }
 }
@@ -110,12 +116,25 @@ pub enum BlindCause {
     Platform,
     /// The journal cannot be written, so nothing may be done.
     Journal,
+    /// Who measures the app does not answer, or does not take the question.
+    Source,
+    /// Who measures the app has no value.
+    Absent,
 }
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 7] =
-        [Self::Control, Self::Peers, Self::Host, Self::Asleep, Self::Overload, Self::Platform, Self::Journal];
+    pub const ALL: [Self; 9] = [
+        Self::Control,
+        Self::Peers,
+        Self::Host,
+        Self::Asleep,
+        Self::Overload,
+        Self::Platform,
+        Self::Journal,
+        Self::Source,
+        Self::Absent,
+    ];
 
     /// The fixed word for metrics and the API.
     pub fn word(self) -> &'static str {
@@ -127,6 +146,8 @@ impl BlindCause {
             Self::Overload => "overload",
             Self::Platform => "platform",
             Self::Journal => "journal",
+            Self::Source => "source",
+            Self::Absent => "absent",
         }
     }
 }

@@ -13,8 +13,10 @@ use crate::decision::state::{Outcome, State};
 use crate::ids::AppName;
 
 /// The `result` labels of `probes_total`.
-pub const PROBE_RESULTS: [&str; 10] =
-    ["good", "unknown", "dns", "connect", "tls", "timeout", "status", "body", "redirect", "protocol"];
+pub const PROBE_RESULTS: [&str; 12] = [
+    "good", "unknown", "dns", "connect", "tls", "timeout", "status", "body", "redirect", "protocol", "value",
+    "absent",
+];
 
 /// Upper bounds of `probe_duration_seconds`, in microseconds.
 pub(super) const DURATION_BUCKETS: [u32; 11] =

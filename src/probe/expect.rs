@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::{Expect, ExpectJson};
+use crate::config::{Expect, ExpectJson, ExpectValue};
 
 /// The most of a body that is read. A health page is a few hundred bytes; this bounds what an app that went mad
 /// can cost, in memory and in time.
@@ -66,7 +66,10 @@ impl<'a> Body<'a> {
 
 fn json(expected: &ExpectJson, body: &[u8]) -> bool {
     let Ok(found) = serde_json::from_slice::<Value>(body) else { return false };
-    found.pointer(&expected.pointer).is_some_and(|value| same(value, &expected.equals))
+    found.pointer(&expected.pointer).is_some_and(|value| match &expected.value {
+        ExpectValue::Equals(wanted) => same(value, wanted),
+        ExpectValue::Within(limits) => value.as_f64().is_some_and(|number| limits.hold(number)),
+    })
 }
 
 /// Equality as people mean it: 1 is 1.0. A string is never a number, though.
@@ -82,13 +85,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Limits;
 
     fn contains(text: &str) -> Expect {
         Expect { body_contains: Some(text.to_owned()), ..Expect::default() }
     }
 
     fn at(pointer: &str, equals: Value) -> Expect {
-        Expect { json: Some(ExpectJson { pointer: pointer.to_owned(), equals }), ..Expect::default() }
+        let value = ExpectValue::Equals(equals);
+        Expect { json: Some(ExpectJson { pointer: pointer.to_owned(), value }), ..Expect::default() }
     }
 
     fn judge(expect: &Expect, pieces: &[&[u8]]) -> bool {
@@ -171,6 +176,29 @@ mod tests {
         }
         for broken in [&b""[..], b"<html>", b"{\"status\":\"up\"", b"\xff{}"] {
             assert!(!judge(&at("/status", json!("up")), &[broken]));
+        }
+    }
+
+    #[test]
+    fn a_number_is_held_against_its_limits() {
+        let within = |at_least, at_most| Expect {
+            json: Some(ExpectJson {
+                pointer: "/depth".to_owned(),
+                value: ExpectValue::Within(Limits { at_least, at_most }),
+            }),
+            ..Expect::default()
+        };
+        for (body, at_least, at_most, good) in [
+            (r#"{"depth":100}"#, None, Some(100.0), true),
+            (r#"{"depth":100.5}"#, None, Some(100.0), false),
+            (r#"{"depth":1}"#, Some(1.0), Some(100.0), true),
+            (r#"{"depth":0.99}"#, Some(1.0), None, false),
+            (r#"{"depth":-1}"#, None, Some(100.0), true),
+            (r#"{"depth":"5"}"#, None, Some(100.0), false),
+            (r#"{"depth":null}"#, None, Some(100.0), false),
+            (r#"{"other":5}"#, None, Some(100.0), false),
+        ] {
+            assert_eq!(judge(&within(at_least, at_most), &[body.as_bytes()]), good, "{body}");
         }
     }
 

@@ -14,6 +14,8 @@
 //! much. Addresses of one family are tried in turn, without a limit of their own: where the first is a black hole the
 //! probe ends in `Timeout`, as it does for the app's users.
 
+use std::collections::BTreeMap;
+
 use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect, retry};
 use url::Url;
@@ -21,7 +23,7 @@ use url::Url;
 use super::blame::blame;
 use super::expect::{self, Body, Progress};
 use super::resolve::Resolver;
-use crate::config::{Expect, HttpAsk};
+use crate::config::{Expect, Header, HttpAsk};
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 
 #[cfg(test)]
@@ -35,7 +37,7 @@ const MAX_REDIRECTS: usize = 5;
 
 /// Asks for pages.
 pub(super) struct Http {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Http {
@@ -65,7 +67,7 @@ impl Http {
     /// The whole exchange, redirects and all, without its timeout.
     pub(super) async fn exchange(&self, ask: &HttpAsk) -> SampleResult {
         // The configuration lets no such header pass; if one does, it is not the app's fault.
-        let Some(mut headers) = headers(ask) else { return SampleResult::Unknown(BlindCause::Host) };
+        let Some(mut headers) = headers(&ask.headers) else { return SampleResult::Unknown(BlindCause::Host) };
         let mut url = ask.url.clone();
         for redirects in 0..=MAX_REDIRECTS {
             let request = self.client.get(url.clone()).headers(headers.clone());
@@ -91,9 +93,10 @@ impl Http {
     }
 }
 
-fn headers(ask: &HttpAsk) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(ask.headers.len());
-    for (name, value) in &ask.headers {
+/// The operator's headers; none when one of them cannot be sent.
+pub(super) fn headers(given: &BTreeMap<String, Header>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(given.len());
+    for (name, value) in given {
         let mut value = HeaderValue::from_str(&value.0).ok()?;
         value.set_sensitive(true);
         headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value);

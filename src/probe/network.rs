@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Probe;
 use super::http::Http;
+use super::prometheus::Prometheus;
 use super::resolve::Resolver;
+use super::{Probe, tcp};
 use crate::clock::Clock;
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
@@ -35,6 +36,8 @@ pub enum NetworkError {
 /// Sends probes. One for the whole process, shared behind an `Arc`.
 pub struct Network {
     http: Http,
+    prometheus: Prometheus,
+    resolver: Resolver,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,13 +50,16 @@ impl Network {
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, NetworkError> {
         // An error says that somebody installed one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Http::new(Resolver::new()).map_err(NetworkError::Client)?;
-        Ok(Self { http, clock })
+        let resolver = Resolver::new();
+        let http = Http::new(resolver.clone()).map_err(NetworkError::Client)?;
+        Ok(Self { http, prometheus: Prometheus::default(), resolver, clock })
     }
 
     async fn ask(&self, ask: &Ask) -> SampleResult {
         match ask {
             Ask::Http(ask) => self.http.exchange(ask).await,
+            Ask::Tcp(ask) => tcp::connect(&self.resolver, ask).await,
+            Ask::Prometheus(ask) => self.prometheus.query(&self.http.client, ask).await,
         }
     }
 }
@@ -63,9 +69,11 @@ impl Probe for Network {
         Box::pin(async move {
             let at = self.clock.now();
             let started = Instant::now();
-            let result = tokio::time::timeout(probe.timeout, self.ask(&probe.ask))
-                .await
-                .unwrap_or(SampleResult::Bad(Failure::Timeout));
+            let in_time = tokio::time::timeout(probe.timeout, self.ask(&probe.ask)).await;
+            let result = in_time.unwrap_or(match probe.ask.is_answered_by_the_app() {
+                true => SampleResult::Bad(Failure::Timeout),
+                false => SampleResult::Unknown(BlindCause::Source),
+            });
             let elapsed = started.elapsed();
             let steady = self.clock.now().since(at);
             let result = if held_up(result, probe.timeout, elapsed, steady) {

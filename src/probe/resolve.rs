@@ -68,13 +68,20 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// The addresses of a name that are worth a try. Their port says nothing.
+    pub(super) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, LookupError> {
+        let found = self.look_up(name).await?;
+        Ok(with_a_route(&found, has_route))
+    }
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let lookup = self.look_up(name.as_str());
+        let resolver = self.clone();
         Box::pin(async move {
-            let found = lookup.await?;
-            let reachable = with_a_route(&found, has_route);
-            Ok(Box::new(reachable.into_iter()) as Addrs)
+            let found = resolver.addresses(name.as_str()).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }

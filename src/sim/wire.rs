@@ -224,7 +224,7 @@ impl Probe for Visitor {
         Box::pin(async move {
             let at = self.clock.now();
             let began = tokio::time::Instant::now();
-            let Ask::Http(HttpAsk { url, .. }) = &probe.ask;
+            let Ask::Http(HttpAsk { url, .. }) = &probe.ask else { unreachable!("nothing else is drawn") };
             let visited = tokio::time::timeout(probe.timeout, self.wire.visit(url.path())).await;
             let result = visited.unwrap_or(SampleResult::Bad(Failure::Timeout));
             Sample { at, micros: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX), result }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::config::{Ask, PlatformKind, TokenSource, schema, summary};
+use crate::config::{Ask, ExpectValue, PlatformKind, ProbeConfig, TokenSource, schema, summary};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy};
 use crate::decision::sample::Window;
 
@@ -32,6 +32,7 @@ fn added(place: &str, keys: &str) -> String {
         "platform" => with("    kind: digitalocean", &format!("    kind: digitalocean\n    {keys}")),
         "app" => with("    probes:", &format!("    {keys}\n    probes:")),
         "probe" => with("      - name: home", &format!("      - name: home\n        {keys}")),
+        "other probe" => with("    probes:", &format!("    probes:\n      - {keys}")),
         "rule" => with("    rules:", &format!("    rules:\n      - {keys}")),
         _ => unreachable!("{place}"),
     }
@@ -93,14 +94,17 @@ fn the_full_file_shows_the_defaults() {
     );
     assert_eq!(full.concurrent_rollbacks, minimal.concurrent_rollbacks);
     assert_eq!(app.policy.watch, default.policy.watch);
-    assert_eq!(app.policy.probes, default.policy.probes);
+    assert_eq!(app.policy.probes[0], default.policy.probes[0]);
+    let paces =
+        |probe: &ProbeConfig| [probe.period, probe.watch_period, probe.burst].map(|pace| pace.as_secs());
+    assert_eq!((paces(&app.probes[1]), paces(&app.probes[2])), ([5, 2, 1], [15, 15, 15]));
     assert_eq!(app.policy.rollback, default.policy.rollback);
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 4);
-    let Ask::Http(ask) = &app.probes[0].ask;
-    assert_eq!(ask.expect.json.as_ref().unwrap().equals, json!("ok"));
+    assert_eq!(app.policy.rules.len(), 5);
+    let Ask::Http(ask) = &app.probes[0].ask else { panic!("{:?}", app.probes[0].ask) };
+    assert_eq!(ask.expect.json.as_ref().unwrap().value, ExpectValue::Equals(json!("ok")));
     // 2m of samples at the pace of the burst, twenty at rest, and two polls.
     assert_eq!(app.probes[0].window, 121 + 20 + 31);
 }
@@ -227,9 +231,16 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 172 samples
+  probe     database: tcp://db.example.com:5432 takes a connection
+            every 5s, in a watch every 2s, in doubt every 1s; timeout 2s; keeps 91 samples
+  probe     errors: http://prometheus.example.com:9090/ says at most 0.05 of
+            sum(rate(http_errors_total[1m])) / sum(rate(http_requests_total[1m]))
+            without a value of the last 5m nobody can tell
+            every 15s, in a watch every 15s, in doubt every 15s; timeout 2s, 1m to settle; keeps 63 samples
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
   rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on
+  rule      errors: bad when errors fails 2 times in a row
   rule      worse: bad when home surely fails more often than in the release before, and 2 % more, from 3 failures on;
             glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
   rollback  refused when the platform warns of it, held for a person when a migration job changed

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reqwest::header::{HeaderName, HeaderValue};
+use url::Host;
 
 use super::{count, duration, items, name, some, url};
-use crate::config::leaf::{List, Text};
+use crate::config::leaf::{Json, List, Number, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
-use crate::config::{Ask, Expect, ExpectJson, Header, HttpAsk, ProbeConfig, defaults, raw};
+use crate::config::{
+    Absent, Ask, Expect, ExpectJson, ExpectValue, Header, HttpAsk, Limits, ProbeConfig, PrometheusAsk,
+    TcpAsk, defaults, raw,
+};
 use crate::decision::policy::ProbePolicy;
 use crate::decision::sample::Window;
 
@@ -86,15 +90,19 @@ fn probe(
     name: Option<String>,
     watch: Option<Duration>,
 ) -> Option<ProbeConfig> {
-    let ask = http(spot, raw);
+    let ask = ask(spot, raw);
     let time = |key: &str, given, default, range| duration(&spot.key(key), given, default, range);
     let pace = &defaults::PACE_RANGE;
-    let period = time("period", raw.period, defaults::PERIOD, pace);
+    let [at_rest, in_watch, in_doubt] = match &raw.prometheus {
+        Some(_) => [defaults::FIGURE_PERIOD; 3],
+        None => [defaults::PERIOD, defaults::WATCH_PERIOD, defaults::BURST],
+    };
+    let period = time("period", raw.period, at_rest, pace);
     // Without the slower pace the default of the faster one is unknown, but not what was given.
     let slower = period.unwrap_or(*pace.end());
-    let watch_period = time("watch_period", raw.watch_period, slower.min(defaults::WATCH_PERIOD), pace);
+    let watch_period = time("watch_period", raw.watch_period, slower.min(in_watch), pace);
     let slower = watch_period.unwrap_or(*pace.end());
-    let burst = time("burst", raw.burst, slower.min(defaults::BURST), pace);
+    let burst = time("burst", raw.burst, slower.min(in_doubt), pace);
     not_above(&spot.key("watch_period"), watch_period, "period", period);
     not_above(&spot.key("burst"), burst, "watch_period", watch_period);
     let timeout = time("timeout", raw.timeout, defaults::PROBE_TIMEOUT, &defaults::PROBE_TIMEOUT_RANGE);
@@ -108,7 +116,7 @@ fn probe(
     }
     Some(ProbeConfig {
         name: name?.into(),
-        ask: Ask::Http(ask?),
+        ask: ask?,
         period: period?,
         watch_period: watch_period?,
         burst: burst?,
@@ -116,6 +124,102 @@ fn probe(
         settle: settle?,
         window: 0,
     })
+}
+
+/// What is asked: exactly one thing.
+fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
+    const KINDS: [&str; 3] = ["url", "tcp", "prometheus"];
+    let there = [raw.url.is_some(), raw.tcp.is_some(), raw.prometheus.is_some()];
+    let named: Vec<&str> = KINDS.iter().zip(there).filter_map(|(key, there)| there.then_some(*key)).collect();
+    if let [_, second, ..] = named.as_slice() {
+        let what = format!(
+            "is one of {} things to ask; allowed is exactly one of url, tcp and prometheus",
+            named.len()
+        );
+        spot.key(second).wrong_key(what);
+    }
+    let is_page = raw.tcp.is_none() && raw.prometheus.is_none();
+    for (key, there) in [("headers", raw.headers.is_some()), ("expect", raw.expect.is_some())] {
+        if there && !is_page {
+            spot.key(key).wrong_key("belongs to url; allowed is to leave it out");
+        }
+    }
+    // All are looked at, so that what is wrong with the second is found too.
+    let tcp = raw.tcp.as_ref().map(|text| tcp(&spot.key("tcp"), text).map(Ask::Tcp));
+    let figure =
+        raw.prometheus.as_ref().map(|raw| prometheus(&spot.key("prometheus"), raw).map(Ask::Prometheus));
+    // What is broken was reported, and is no reason to ask for a page.
+    let other =
+        tcp.or(figure).or(["tcp", "prometheus"].iter().any(|key| spot.key(key).is_broken()).then_some(None));
+    let page = (is_page && other.is_none() || raw.url.is_some()).then(|| http(spot, raw).map(Ask::Http));
+    other.or(page).flatten()
+}
+
+fn tcp(spot: &Spot, Text(text): &Text) -> Option<TcpAsk> {
+    let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        Some(TcpAsk { host: Host::parse(host).ok()?, port })
+    });
+    if parsed.is_none() {
+        let what = format!(
+            "\"{}\" is not a host and a port; allowed are those such as db.example.com:5432",
+            shown(text)
+        );
+        spot.wrong(what);
+    }
+    parsed
+}
+
+fn prometheus(spot: &Spot, raw: &raw::Prometheus) -> Option<PrometheusAsk> {
+    let url = url(&spot.key("url"), raw.url.as_ref());
+    let headers = headers(&spot.key("headers"), raw.headers.as_ref());
+    let at = spot.key("query");
+    let query = match &raw.query {
+        Some(Text(query)) if query.trim().is_empty() => {
+            at.wrong("is empty; allowed is a query in PromQL");
+            None
+        }
+        Some(Text(query)) => Some(query.clone()),
+        None => {
+            at.missing("a query in PromQL");
+            None
+        }
+    };
+    let limits = limits(spot, raw.at_least, raw.at_most);
+    if limits.is_none() && raw.at_least.is_none() && raw.at_most.is_none() {
+        spot.key("at_most").missing("a number, here or as at_least");
+    }
+    let max_age = duration(&spot.key("max_age"), raw.max_age, defaults::MAX_AGE, &defaults::MAX_AGE_RANGE);
+    let absent = raw.absent.map_or_else(Absent::default, |word| word.0);
+    Some(PrometheusAsk {
+        url: url?,
+        headers: headers?,
+        query: query?,
+        limits: limits?,
+        absent,
+        max_age: max_age?,
+    })
+}
+
+/// The limits of a number, none where there are none or no number is within them.
+fn limits(spot: &Spot, at_least: Option<Number>, at_most: Option<Number>) -> Option<Limits> {
+    let limits =
+        Limits { at_least: at_least.map(|number| number.0), at_most: at_most.map(|number| number.0) };
+    for (key, limit) in [("at_least", limits.at_least), ("at_most", limits.at_most)] {
+        if limit.is_some_and(|limit| !limit.is_finite()) {
+            spot.key(key).wrong("is not finite; allowed is a number such as 0.05");
+            return None;
+        }
+    }
+    match (limits.at_least, limits.at_most) {
+        (None, None) => return None,
+        (Some(least), Some(most)) if least > most => {
+            spot.key("at_least").wrong(format!("{least} is above at_most, {most}; allowed is up to {most}"));
+            return None;
+        }
+        _ => {}
+    }
+    Some(limits)
 }
 
 fn http(spot: &Spot, raw: &raw::Probe) -> Option<HttpAsk> {
@@ -194,8 +298,19 @@ fn json(spot: &Spot, raw: &raw::ExpectJson) -> Option<ExpectJson> {
         }
         Some(Text(pointer)) => Some(pointer.clone()),
     };
-    if raw.equals.is_none() {
-        spot.key("equals").missing("the value that has to stand there");
-    }
-    Some(ExpectJson { pointer: pointer?, equals: raw.equals.as_ref()?.0.clone() })
+    let is_limited = raw.at_least.is_some() || raw.at_most.is_some();
+    let value = match &raw.equals {
+        Some(_) if is_limited => {
+            spot.key("equals")
+                .wrong_key("stands beside limits; allowed is either equals, or at_least and at_most");
+            None
+        }
+        Some(Json(value)) => Some(ExpectValue::Equals(value.clone())),
+        None if is_limited => limits(spot, raw.at_least, raw.at_most).map(ExpectValue::Within),
+        None => {
+            spot.key("equals").missing("the value that has to stand there, or at_least or at_most");
+            None
+        }
+    };
+    Some(ExpectJson { pointer: pointer?, value: value? })
 }

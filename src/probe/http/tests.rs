@@ -16,7 +16,7 @@ use super::super::network::Network;
 use super::super::network::tests::asking;
 use super::*;
 use crate::clock::{Clock, SteadyClock};
-use crate::config::{Ask, ExpectJson, Header, ProbeConfig};
+use crate::config::{Ask, ExpectJson, ExpectValue, ProbeConfig};
 use crate::decision::sample::Sample;
 
 const GOOD: SampleResult = SampleResult::Good;
@@ -39,8 +39,10 @@ fn probe_of(url: &str) -> ProbeConfig {
 }
 
 fn page(probe: &mut ProbeConfig) -> &mut HttpAsk {
-    let Ask::Http(ask) = &mut probe.ask;
-    ask
+    match &mut probe.ask {
+        Ask::Http(ask) => ask,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn containing(url: &str, text: &str) -> ProbeConfig {
@@ -348,7 +350,8 @@ async fn json_is_judged_at_its_pointer() {
         ("/checks/1/db", json!("up"), bad(Failure::Body)),
     ] {
         let mut probe = probe_of(&url);
-        page(&mut probe).expect.json = Some(ExpectJson { pointer: pointer.to_owned(), equals });
+        page(&mut probe).expect.json =
+            Some(ExpectJson { pointer: pointer.to_owned(), value: ExpectValue::Equals(equals) });
         assert_eq!(result(&probe).await, expected, "{pointer}");
     }
 }

@@ -60,7 +60,7 @@ f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
-f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, period, watch_period, burst, timeout, settle, expect
+f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, prometheus, period, watch_period, burst, timeout, settle, expect
 f.yaml:25:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
@@ -110,6 +110,61 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         (
             with("kind: digitalocean", "kind: Sevalla"),
             "platforms[0].kind: \"Sevalla\" is not a kind of platform; allowed are digitalocean and sevalla",
+        ),
+        (
+            added("other probe", "{ name: p, url: http://a.example/, tcp: \"a:1\" }"),
+            "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp and prometheus",
+        ),
+        (
+            added("other probe", "{ name: p, tcp: db }"),
+            "tcp: \"db\" is not a host and a port; allowed are those such as db.example.com:5432",
+        ),
+        (added("other probe", "{ name: p, tcp: \"db:0\" }"), "tcp: \"db:0\" is not a host and a port"),
+        (
+            added("other probe", "{ name: p, tcp: \"db:1\", expect: { status: [200] } }"),
+            "expect: belongs to url; allowed is to leave it out",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { url: http://p.example, query: up } }"),
+            "prometheus.at_most: is missing; allowed is a number, here or as at_least",
+        ),
+        (
+            added(
+                "other probe",
+                "{ name: p, prometheus: { url: http://p.example, query: \" \", at_most: 1 } }",
+            ),
+            "prometheus.query: is empty; allowed is a query in PromQL",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { query: up, at_least: 2, at_most: 1 } }"),
+            "prometheus.at_least: 2 is above at_most, 1; allowed is up to 1",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { query: up, at_most: .inf } }"),
+            "prometheus.at_most: is not finite; allowed is a number such as 0.05",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { query: up, at_most: \"1\" } }"),
+            "prometheus.at_most: \"1\" is not a number; allowed is one such as 0.05, without quotes",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { query: up, at_most: 1, absent: fine } }"),
+            "absent: \"fine\" is not what an absent value means; allowed are unknown, good and bad",
+        ),
+        (
+            added("other probe", "{ name: p, prometheus: { query: up, at_most: 1, max_age: 1s } }"),
+            "max_age: 1s is out of range; allowed is 5s to 1h",
+        ),
+        (
+            added("other probe", "{ name: p, url: http://a.example/, expect: { json: { pointer: /n } } }"),
+            "json.equals: is missing; allowed is the value that has to stand there, or at_least or at_most",
+        ),
+        (
+            added(
+                "other probe",
+                "{ name: p, url: http://a.example/, expect: { json: { pointer: /n, equals: 1, at_most: 2 } } }",
+            ),
+            "json.equals: stands beside limits; allowed is either equals, or at_least and at_most",
         ),
         (
             added("rule", "{ name: r, probe: home, regression: { false_rollback_probability: 0.5 } }"),

@@ -1,0 +1,161 @@
+//! A figure that a Prometheus server has of the app: one instant query, held against limits.
+//!
+//! A server that does not answer, or refuses the query, says nothing of the app: the sample is Unknown. So is, unless the
+//! operator said otherwise, an answer without a number: no series, none that is younger than `max_age`, or only NaN.
+//! Every series has to be within the limits, so that one instance of several is seen. The API:
+//! <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::{Client, Response};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use url::Url;
+
+use super::http::headers;
+use crate::config::{Absent, PrometheusAsk};
+use crate::decision::sample::{BlindCause, Failure, SampleResult};
+use crate::platform::http::one_line;
+
+/// The most of an answer that is read: thousands of series, where one is meant.
+const ANSWER_MAX: usize = 1024 * 1024;
+
+/// The most of a server's complaint that is told.
+const COMPLAINT: usize = 200;
+
+/// Asks Prometheus servers.
+#[derive(Default)]
+pub(super) struct Prometheus {
+    /// Queries whose refusal was told already.
+    told: Mutex<BTreeSet<String>>,
+}
+
+/// What a server says.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    /// The newest value of each series.
+    Values(Vec<f64>),
+    /// It does not take the query, in its words.
+    Refused(String),
+    /// Nothing that can be understood, or nothing at all.
+    None,
+}
+
+impl Prometheus {
+    /// Asks, and holds the answer against the limits.
+    pub(super) async fn query(&self, client: &Client, ask: &PrometheusAsk) -> SampleResult {
+        match answer(client, ask).await {
+            Answer::Values(values) => {
+                self.told().remove(&ask.query);
+                judge(ask, &values)
+            }
+            Answer::Refused(complaint) => {
+                if self.told().insert(ask.query.clone()) {
+                    let complaint = one_line(&complaint, COMPLAINT);
+                    tracing::warn!(query = ask.query, "failed to ask Prometheus: {complaint}");
+                }
+                SampleResult::Unknown(BlindCause::Source)
+            }
+            Answer::None => SampleResult::Unknown(BlindCause::Source),
+        }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn judge(ask: &PrometheusAsk, values: &[f64]) -> SampleResult {
+    let mut numbers = values.iter().filter(|value| !value.is_nan()).peekable();
+    if numbers.peek().is_none() {
+        return match ask.absent {
+            Absent::Unknown => SampleResult::Unknown(BlindCause::Absent),
+            Absent::Good => SampleResult::Good,
+            Absent::Bad => SampleResult::Bad(Failure::Absent),
+        };
+    }
+    if numbers.all(|number| ask.limits.hold(*number)) {
+        SampleResult::Good
+    } else {
+        SampleResult::Bad(Failure::Value)
+    }
+}
+
+async fn answer(client: &Client, ask: &PrometheusAsk) -> Answer {
+    let Some(headers) = headers(&ask.headers) else { return Answer::None };
+    let request = client.get(address(ask)).headers(headers);
+    let Ok(response) = request.send().await else { return Answer::None };
+    match body(response).await {
+        Some(body) => read(&body),
+        None => Answer::None,
+    }
+}
+
+/// Where the query is asked. The age of the newest value is the server's to judge: it knows when it was scraped.
+fn address(ask: &PrometheusAsk) -> Url {
+    let mut url = ask.url.clone();
+    let base = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/api/v1/query"));
+    let age = format!("{}s", ask.max_age.as_secs());
+    url.query_pairs_mut().append_pair("query", &ask.query).append_pair("lookback_delta", &age);
+    url
+}
+
+async fn body(mut response: Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.ok()? {
+        body.extend_from_slice(&piece);
+        if body.len() > ANSWER_MAX {
+            return None;
+        }
+    }
+    Some(body)
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    status: String,
+    data: Option<Data>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum Data {
+    Vector(Vec<Series>),
+    Matrix(Vec<Series>),
+    Scalar(Point),
+    String(IgnoredAny),
+}
+
+/// A series: with one value, or, of a range vector, with many, the newest last.
+#[derive(Deserialize)]
+struct Series {
+    value: Option<Point>,
+    #[serde(default)]
+    values: Vec<Point>,
+}
+
+/// A time and a value, which is text so that it may be NaN.
+type Point = (IgnoredAny, String);
+
+fn read(body: &[u8]) -> Answer {
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return Answer::None };
+    let number = |(_, text): Point| text.parse::<f64>().ok();
+    let newest = |series: Series| series.value.or(series.values.into_iter().next_back()).and_then(number);
+    let values: Option<Vec<f64>> = match envelope.data {
+        Some(Data::Vector(series) | Data::Matrix(series)) => series.into_iter().map(newest).collect(),
+        Some(Data::Scalar(point)) => number(point).map(|value| vec![value]),
+        Some(Data::String(_)) => return Answer::Refused("the query gives text, and no number".to_owned()),
+        None => None,
+    };
+    match (envelope.status.as_str(), values, envelope.error) {
+        ("success", Some(values), _) => Answer::Values(values),
+        ("error", _, Some(error)) => Answer::Refused(error),
+        _ => Answer::None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
