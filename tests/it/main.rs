@@ -10,6 +10,7 @@ mod binary;
 mod faults;
 mod figures;
 mod people;
+mod prometheus;
 mod ready;
 mod shell;
 mod stories;
