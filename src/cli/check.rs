@@ -1,4 +1,7 @@
-//! `rearguard check`: the validation of the start, and what was understood; with `--online` each platform is asked.
+//! `rearguard check`: the validation of the start, what was understood, and what the rules could notice; with `--online`
+//! each platform is asked.
+
+mod power;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use crate::telemetry::Chain;
 pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
     let config = config::load(&args.config.config).map_err(|problems| Error::Config(problems.to_string()))?;
     let mut understood = config::summary(&config);
+    understood.push_str(&power::what_would_be_noticed(&config));
     if !args.online {
         return Ok(understood);
     }

@@ -18,6 +18,7 @@ struct Prometheus {
 
 impl Prometheus {
     /// One that scrapes `target` five times a second; none where it is not installed.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn start(world: &World, target: &str) -> Option<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!(

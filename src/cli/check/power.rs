@@ -1,0 +1,102 @@
+//! What the `regression` rules could notice, and in what time: reckoned before a release has to be bad for it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::super::words::span;
+use crate::config::Config;
+use crate::decision::policy::{Condition, Policy, Regression};
+use crate::decision::rule::regression::probability;
+use crate::detection::baseline::Baseline;
+use crate::detection::evidence::Question;
+use crate::detection::power::time_to_notice;
+
+/// Shares of requests that fail, and what they are called.
+const RATES: [(f64, &str); 4] = [(1.0, "all"), (0.5, "half"), (0.2, "20 %"), (0.1, "10 %")];
+/// What should be found; where it is not, that is said.
+const SHOULD_BE_FOUND: f64 = 0.2;
+/// The release before is taken to have been watched this long, without a failure.
+const BEFORE: Duration = Duration::from_secs(3_600);
+
+/// A line for each `regression` rule; nothing where there is none.
+pub(super) fn what_would_be_noticed(config: &Config) -> String {
+    // Most apps have the same rules at the same paces.
+    let mut known = BTreeMap::new();
+    let mut text = String::new();
+    for app in &config.apps {
+        for rule in &app.policy.rules {
+            let Condition::Regression(regression) = &rule.condition else { continue };
+            let key = format!("{regression:?} {:?} {:?}", app.policy.watch, app.policy.probes[rule.probe]);
+            let line = known.entry(key).or_insert_with(|| line(&app.policy, rule.probe, regression));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {} {}: {line}", app.name, rule.name);
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!(
+        "\nhow soon half of the releases that fail this often would be noticed, from their first sample on,\n\
+         after an hour of the release before without a failure\n{text}"
+    )
+}
+
+fn line(policy: &Policy, probe: usize, regression: &Regression) -> String {
+    let probe = &policy.probes[probe];
+    let question = Question {
+        worse_by: regression.worse_by,
+        glitch: regression.glitch.as_secs_f64(),
+        watch: policy.watch.saturating_sub(probe.settle).as_secs_f64(),
+        probability: probability(policy, regression, 0),
+    };
+    let mut before = Baseline::default();
+    before.add(0.0, (BEFORE.as_secs_f64() / probe.period.as_secs_f64()) as u64);
+    let interval = probe.watch_period.as_secs_f64();
+    let noticed = RATES.map(|(rate, name)| {
+        let after = time_to_notice(&before, question, interval, rate, regression.min_failures.into());
+        (rate, name, after)
+    });
+    let words = noticed.map(|(_, name, after)| match after {
+        Some(after) => format!("{name} {}", span(after)),
+        None => format!("{name} not"),
+    });
+    let is_blunt = noticed.iter().any(|(rate, _, after)| *rate >= SHOULD_BE_FOUND && after.is_none());
+    let remedy = match is_blunt {
+        true => "; a longer watch, a shorter watch_period or a smaller worse_by would notice more",
+        false => "",
+    };
+    format!("{}{remedy}", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn said(watch: &str, rules: &str) -> String {
+        let text = format!(
+            "platforms: [{{ name: ocean, kind: digitalocean, token_env: T }}]\n\
+             apps:\n  - name: shop\n    platform: ocean\n    id: x\n    watch: {watch}\n    \
+             probes: [{{ name: home, url: http://a.example/ }}]\n    rules: {rules}\n"
+        );
+        what_would_be_noticed(&parse("f.yaml", &text).expect("it is right"))
+    }
+
+    #[test]
+    fn each_rule_says_what_it_would_find_and_one_that_finds_little_says_what_helps() {
+        assert_eq!(said("30m", "[{ name: down, probe: home, consecutive_failures: 3 }]"), "");
+        let text = said("30m", "[{ name: worse, probe: home, regression: {} }]");
+        assert!(text.contains("\n  shop worse: all 2"), "{text}");
+        assert!(
+            text.contains(", half ") && text.contains(", 20 % 2m ") && text.contains(", 10 % "),
+            "{text}"
+        );
+        assert!(!text.contains("% not") && !text.contains("longer watch"), "{text}");
+        let short = said("1m", "[{ name: worse, probe: home, regression: {} }]");
+        assert!(short.contains("20 % not, 10 % not; a longer watch, a shorter watch_period"), "{short}");
+        // Two rules share the probability, so each finds less.
+        let two = "[{ name: a, probe: home, regression: {} }, { name: b, probe: home, regression: {} }]";
+        assert_eq!(said("30m", two).lines().count(), 5);
+    }
+}
