@@ -66,7 +66,7 @@ pub(super) fn open(
         setbacks: 0,
         approved: false,
         capabilities,
-        restartable: is_restartable(policy, state, watch, capabilities).then(|| Box::new(watch.clone())),
+        restartable: is_restartable(policy, watch, capabilities).then(|| Box::new(watch.clone())),
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },
     };
     let mut draft = Draft::new(state.ledger.clone(), incident);
@@ -109,12 +109,11 @@ pub(super) fn open(
 
 /// Whether a restart may be tried: one that was restarted by us has had its chance, and where the platform picks, it
 /// would go back to the very release that was restarted.
-fn is_restartable(policy: &Policy, state: &State, watch: &Watch, capabilities: Capabilities) -> bool {
+fn is_restartable(policy: &Policy, watch: &Watch, capabilities: Capabilities) -> bool {
     policy.restart_first.is_some()
         && capabilities.restart != Support::Absent
         && capabilities.targeting != Targeting::PlatformPicks
         && !watch.was_restarted
-        && state.ledger.made_for(&watch.live.id).is_none()
 }
 
 /// What observe mode would have done: the same choice of a target, and no call.

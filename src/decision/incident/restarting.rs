@@ -15,9 +15,12 @@ use super::{Decision, VALIDATE_WITHIN, validating, verdict_of};
 const RESTART_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Whether a restart is to be tried now: once, and not before a person's yes where that is asked for.
-pub(super) fn is_due(policy: &Policy, incident: &Incident) -> bool {
+pub(super) fn is_due(policy: &Policy, ledger: &Ledger, incident: &Incident) -> bool {
     let may_act = policy.mode == Mode::Enforce || incident.approved;
-    incident.restartable.is_some() && policy.restart_first.is_some() && may_act
+    // One that was meant for the release before, and met this one as it went live, was its chance as well.
+    let mut ids = incident.former.iter().chain([&incident.accused.id]);
+    let was_restarted = ids.any(|id| ledger.made_for(id).is_some());
+    incident.restartable.is_some() && policy.restart_first.is_some() && may_act && !was_restarted
 }
 
 /// Asks for it.
@@ -133,7 +136,8 @@ fn note(draft: &mut Draft, made: &Deployment) {
 }
 
 /// The restart that an unanswered request made. Not every platform tells at all times what brought a deployment about:
-/// the accused release once more, code and spec, is then what the request asked for.
+/// the accused release once more, code and spec, is then what the request asked for. So is, where it is not said what code
+/// runs, one of which all that is said is the same.
 fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
     let listed = seen.history.value().into_iter().flatten();
     let active = seen.app.value().and_then(|view| view.active.as_ref());
@@ -144,7 +148,8 @@ fn find(incident: &Incident, seen: &Observation<'_>) -> Option<Deployment> {
 pub(super) fn can_be(incident: &Incident, entry: &Deployment) -> bool {
     let accused = &incident.accused;
     let is_over = matches!(entry.phase, Phase::Error | Phase::Canceled);
-    let is_again = entry.cause.is_release() && !is_over && entry.artifact.same_as(&accused.artifact);
+    let runs_the_same = entry.artifact.same_as(&accused.artifact) || entry.artifact == accused.artifact;
+    let is_again = entry.cause.is_release() && !is_over && runs_the_same;
     entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
 }
 

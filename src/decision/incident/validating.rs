@@ -37,7 +37,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(Obstacle::Wait(reason)) = obstacle {
         return wait(draft, reason, deadline, None, seen);
     }
-    if restarting::is_due(policy, &draft.incident) {
+    if restarting::is_due(policy, &draft.ledger, &draft.incident) {
         return restarting::ask(draft, seen);
     }
     // Without the list of what exists, a rollback of ours could not be told from a colleague's.

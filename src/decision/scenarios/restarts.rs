@@ -80,16 +80,19 @@ fn a_release_is_restarted_once_however_often_it_fails() {
 #[test]
 fn an_answer_that_is_lost_leads_to_no_second_restart() {
     let cases = [
-        (APPLIED, true, true),
-        (APPLIED, true, false),
-        (APPLIED, false, true),
-        (APPLIED, false, false),
-        (LOST, false, true),
+        (APPLIED, true, true, true),
+        (APPLIED, true, false, true),
+        (APPLIED, true, false, false),
+        (APPLIED, false, true, true),
+        (APPLIED, false, false, true),
+        (APPLIED, false, false, false),
+        (LOST, false, true, true),
     ];
-    for (reply, heals_it, says_restart) in cases {
+    for (reply, heals_it, says_restart, says_code) in cases {
         let was_applied = reply == APPLIED;
-        let mut world = World::with_bad_release(restarting());
-        world.platform.says_restart = says_restart;
+        let mut world = World::steady(restarting());
+        (world.platform.says_restart, world.platform.says_code) = (says_restart, says_code);
+        world.release_bad();
         world.reply("restart", reply);
         if heals_it {
             heals(&mut world);
@@ -332,4 +335,33 @@ fn a_restart_that_comes_when_it_was_given_up_is_no_new_release() {
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(world.closed[0].incident.accused.id.as_str(), "d4", "{}", world.transcript());
     assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
+}
+
+#[test]
+fn a_restart_that_meets_a_newer_release_is_the_one_that_release_has() {
+    let ids = ["d4", "d5", "d6"];
+    // The newer release is accused before that restart is live, as that restart, or after the platform's upkeep of it.
+    for first_bad in ids {
+        let mut world = World::with_bad_release(restarting());
+        world.roll_out = None;
+        let is_bad = |id: &&&str| **id >= first_bad && (**id != "d6" || first_bad == "d6");
+        world.bad.extend(ids.iter().filter(is_bad).map(|id| (*id).into()));
+        world.reply("restart", Reply::Overtaken);
+        assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+        world.run(secs(10));
+        let at = world.at;
+        world.platform.finish(&"d5".into(), Phase::Active, at);
+        world.run(secs(4));
+        if first_bad == "d6" {
+            world.platform.upkeep(world.at);
+        }
+        world.roll_out = Some(secs(60));
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(
+            (world.count("restart"), world.count("create_rollback")),
+            (1, 1),
+            "{}",
+            world.transcript()
+        );
+    }
 }

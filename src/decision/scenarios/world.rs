@@ -36,6 +36,8 @@ pub(super) enum Reply {
     Normal,
     /// No conclusive answer; it is applied this much later, or never.
     Lost { applied_after: Option<Duration> },
+    /// Does it and says so, on a release that has gone live since the read before it.
+    Overtaken,
     /// Surely not applied.
     Not(Rejection, Option<Duration>),
     /// A client error, after applying it or not.

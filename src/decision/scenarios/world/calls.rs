@@ -65,6 +65,10 @@ impl World {
     fn answer(&mut self, effect: &Effect, reply: Reply) -> Answer {
         match reply {
             Reply::Normal => self.apply(effect, self.at),
+            Reply::Overtaken => {
+                self.release();
+                self.apply(effect, self.at)
+            }
             Reply::Lost { applied_after } => {
                 match applied_after {
                     Some(Duration::ZERO) => drop(self.apply(effect, self.at)),
