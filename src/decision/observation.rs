@@ -238,6 +238,14 @@ impl Artifact {
     }
 }
 
+impl Deployment {
+    /// Whether it is the release that runs `artifact`, under another id. A restart that was asked for before that release
+    /// was live may bring back the one before it.
+    pub fn repeats(&self, artifact: &Artifact) -> bool {
+        self.cause.repeats_release() && !self.artifact.differs_from(artifact)
+    }
+}
+
 /// A deployment's phase, in the platform's words. An open set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -273,7 +281,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether a deployment with this cause is the release that was live before, under another id.
+    /// Whether a deployment with this cause is a release that was live before, under another id.
     pub fn repeats_release(self) -> bool {
         matches!(self, Self::Restart | Self::Platform)
     }

@@ -127,8 +127,7 @@ fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool
     };
     // A platform that pins shows its rollbacks by that.
     let is_lost_one = view.capabilities.pin != PinKind::Hard && state.ledger.lost.iter().any(may_be_of);
-    let is_the_same = active.cause.repeats_release() && !active.artifact.differs_from(&hold.runs);
-    is_the_same || state.ledger.made_for(&active.id).is_some() || is_lost_one
+    active.repeats(&hold.runs) || state.ledger.made_for(&active.id).is_some() || is_lost_one
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
@@ -210,7 +209,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     };
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since };
     if let Situation::Watching(watch) = &state.situation
-        && active.cause.repeats_release()
+        && active.repeats(&watch.candidate.artifact)
     {
         // The same release under another id, so its watch goes on.
         let mut former = watch.former.clone();

@@ -49,7 +49,7 @@ impl Draft {
             Stage::AwaitingApproval { .. } | Stage::Validating { .. } | Stage::Restarting { .. }
         );
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
-        let repeats = active.cause.repeats_release()
+        let repeats = active.repeats(&self.incident.accused.artifact)
             || self.incident.restart_lost && restarting::can_be(&self.incident, active);
         if is_open && self.incident.requests.targets.is_empty() && repeats {
             self.follow(&active.clone(), seen);

@@ -69,6 +69,28 @@ fn a_restart_of_the_candidate_keeps_its_watch() {
 }
 
 #[test]
+fn a_restart_that_brings_back_an_earlier_release_is_not_the_one_it_replaces() {
+    for is_accused in [true, false] {
+        let mut world = World::steady(policy());
+        let earlier = world.release();
+        world.run(secs(10));
+        let release = world.release();
+        world.run(secs(10));
+        // Asked for before that one was live.
+        let restart = world.platform.make(Cause::Restart, Some(&earlier), world.at);
+        if is_accused {
+            world.bad.insert(release);
+            world.run_to_stage("validating");
+        }
+        let at = world.at;
+        world.platform.finish(&restart, Phase::Active, at);
+        world.bad.insert(restart);
+        world.run(minutes(5));
+        assert_eq!((world.state.word(), world.effects.len()), ("learning", 0), "{}", world.transcript());
+    }
+}
+
+#[test]
 fn a_release_younger_than_its_watch_at_a_first_start_is_watched_for_the_rest_of_it() {
     let mut world = World::new(policy());
     world.at = world.at + minutes(1);
