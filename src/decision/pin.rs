@@ -126,11 +126,13 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
     let lags = (sureness == Sureness::ByRead).then(|| now + LAG);
     let comes_late = pin.lost_at.map(|lost_at| lost_at + LATEST).filter(|until| *until > now);
+    // A read that still shows it may be from before our own request, however often that is repeated.
+    let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
     let looked_out_for = lags.max(comes_late).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
         until,
-        over_at: now + Duration::from_millis(1),
+        over_at: now + shown_after,
         release: None,
         tries: 0,
         ..pin.clone()

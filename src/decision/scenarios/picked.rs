@@ -219,13 +219,16 @@ fn a_pause_that_was_found_is_not_looked_for_any_more() {
 
 #[test]
 fn a_read_from_before_pushes_were_let_go_lets_nothing_go_again() {
-    let mut world = with_bad_release(accepting(), PICKS);
-    world.reply("pin", LOST);
-    world.reply("pin", APPLIED);
-    world.run_to_close();
-    world.run_until(|world| world.count("unpin") == 1);
-    world.run(minutes(5));
-    assert_eq!(world.count("unpin"), 1, "{}", world.transcript());
+    for lag in [secs(0), secs(60)] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.reply("pin", LOST);
+        world.reply("pin", APPLIED);
+        world.run_to_close();
+        world.lag = lag;
+        world.run_until(|world| world.count("unpin") == 1);
+        world.run(minutes(5));
+        assert_eq!(world.count("unpin"), 1, "{}", world.transcript());
+    }
 }
 
 #[test]
