@@ -58,6 +58,7 @@ pub(super) struct Disk {
 pub(super) struct Request {
     /// The platform's id of it.
     pub(super) app: String,
+    pub(super) accused: String,
     pub(super) target: String,
     pub(super) at_ms: i64,
     /// What it made, where the answer was written down.
@@ -87,9 +88,10 @@ impl Disk {
         if matches!(effect, Effect::Pin { .. }) {
             lock(&self.pauses).push((app.clone(), EPOCH_MS + self.machine.uptime_ms()));
         }
-        if let Effect::CreateRollback { target, .. } = &effect {
-            let (target, at_ms) = (target.to_string(), EPOCH_MS + self.machine.uptime_ms());
-            requests.push(Request { app: app.clone(), target, at_ms, made: None, is_unclear: true });
+        if let Effect::CreateRollback { accused, target, .. } = &effect {
+            let (accused, target) = (accused.to_string(), target.to_string());
+            let at_ms = EPOCH_MS + self.machine.uptime_ms();
+            requests.push(Request { app: app.clone(), accused, target, at_ms, made: None, is_unclear: true });
         }
         assert_eq!(
             intents.insert(app, effect),

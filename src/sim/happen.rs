@@ -3,7 +3,7 @@
 use super::course::Event;
 use super::life::{End, asked};
 use super::machine::lock;
-use super::run::{Quiet, Run, Shape};
+use super::run::{Quiet, Run, Shape, Word};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
@@ -126,7 +126,7 @@ impl Run {
         let name = AppName::from(self.shapes[app].name.as_str());
         let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
         if backend.request(&incident, request).await.is_ok() {
-            self.words.push((app, self.machine.uptime_ms(), request));
+            self.words.push(Word { app, at_ms: self.machine.uptime_ms(), said: request, incident });
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::course::{COOLDOWN_MS, RECONCILE_MS};
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
-use super::run::Run;
+use super::run::{Run, Word};
 use crate::decision::observation::Request;
 use crate::lab::{
     AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
@@ -78,20 +78,17 @@ fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
         .collect()
 }
 
-/// Whether it was to go back to what a rollback of ours went away from, and met a release that no read had shown yet: where
-/// the platform picks, it does not say so.
+/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet:
+/// where there is no revert, it does not say so.
 fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
-    if !run.course.platform_picks() || is_shown(run, app, entry) {
+    if run.course.kind == AppKind::DigitalOcean || is_shown(run, app, entry) {
         return false;
     }
     let requests = lock(&run.disk.requests);
     let mut before =
         requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
     let Some(asked) = before.next_back() else { return false };
-    let went_away = |made: &Entry| {
-        made.operation == Operation::CreateRollback && made.active_before.as_ref() == Some(&asked.target)
-    };
-    ours(run, app).iter().any(|made| made.seq < entry.seq && went_away(made))
+    before.any(|earlier| earlier.accused == asked.target)
 }
 
 /// Whether a rollback is one from a rollback of ours.
@@ -173,8 +170,9 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
         ours.iter().any(|entry| {
             let is_revert = entry.operation == Operation::RevertRollback && entry.applied();
             let is_return = entry.operation == Operation::CreateRollback && entry.applied();
+            // A person's revert may be there a moment before ours, which was judged to be due all the same.
             (is_revert && entry.pinned_before == rollback.deployment)
-                || (is_return && entry.active_before == rollback.deployment)
+                || ((is_revert || is_return) && entry.active_before == rollback.deployment)
         })
     };
     // What a platform picks otherwise than anybody would reckon, or, where nothing keeps others away, later or over
@@ -310,21 +308,26 @@ fn not_without_a_yes(run: &Run, app: usize) {
         let live =
             entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
         // The same release under the id that it was asked about, before it was restarted or moved.
-        let first = live.map(|live| evidence::first_of_the_same(&state.deployments, live));
-        let Some(live_ms) = first.and_then(|first| first.live_ms) else { continue };
+        let ids = live.map(|live| evidence::all_of_the_same(&state.deployments, live)).unwrap_or_default();
+        let Some(live_ms) = ids.last().and_then(|first| first.live_ms) else { continue };
         let (from, to) = (live_ms - EPOCH_MS, entry.at_ms - EPOCH_MS);
-        let said = |word| {
-            run.words.iter().any(|(of, at, said)| *of == app && *said == word && (from..to).contains(at))
+        // Who is asked answers what they were asked: of what has gone live since, and was not shown yet, they said nothing.
+        let is_about_it = |word: &&Word| {
+            word.app == app
+                && (from..to).contains(&word.at_ms)
+                && ids.iter().any(|made| word.is_about(&made.id))
         };
+        let said: Vec<&Word> = run.words.iter().filter(is_about_it).collect();
         let mut of_app = run.modes.iter().filter(|(of, ..)| *of == app);
         let before = of_app.clone().rfind(|(_, at, _)| *at <= from).map(|(.., mode)| *mode);
         let is_approve = before == Some("approve")
             && of_app.all(|(_, at, mode)| !(from..=to).contains(at) || *mode == "approve");
-        if is_approve && is_shown(run, app, entry) && !said(Request::Approve) {
+        if is_approve && is_shown(run, app, entry) && !said.iter().any(|word| word.said == Request::Approve) {
             broken(run, "a rollback without a yes", entry);
         }
-        let died_since = run.ends.iter().any(|end| (from..to).contains(end));
-        if said(Request::Reject) && !died_since && !run.is_lost_between(live_ms, entry.at_ms) {
+        // It may not have been written down yet.
+        let died_since = |no: &Word| run.ends.iter().any(|end| (no.at_ms..to).contains(end));
+        if said.iter().any(|word| word.said == Request::Reject && !died_since(word)) {
             broken(run, "a rollback after a no", entry);
         }
     }

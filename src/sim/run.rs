@@ -19,6 +19,7 @@ use crate::clock::Moment;
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
+use crate::ids::IncidentId;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{AppKind, AppState, GUARD_TOKEN, Lab, LabConfig, Release};
 use crate::metrics::{Metrics, render};
@@ -45,6 +46,24 @@ pub(super) struct Quiet {
     pub(super) why: &'static str,
 }
 
+/// A person's word on an incident.
+pub(super) struct Word {
+    pub(super) app: usize,
+    pub(super) at_ms: i64,
+    pub(super) said: Request,
+    pub(super) incident: IncidentId,
+}
+
+impl Word {
+    /// Whether it was said of the release that has this deployment. The id of an incident follows from the name of the
+    /// app, which is in it, and from who is accused.
+    pub(super) fn is_about(&self, deployment: &str) -> bool {
+        let incident = self.incident.as_str();
+        let name = incident.rsplit_once('-').map_or(incident, |(name, _)| name);
+        IncidentId::of(&name.into(), &deployment.into()) == self.incident
+    }
+}
+
 /// See the module.
 pub(super) struct Run {
     _folder: tempfile::TempDir,
@@ -58,8 +77,8 @@ pub(super) struct Run {
     pub(super) quiet: Vec<Quiet>,
     /// The pins that were held when a person said that it goes on: they are theirs.
     pub(super) taken_over: BTreeSet<String>,
-    /// What people said of the open incident of an app, and when.
-    pub(super) words: Vec<(usize, i64, Request)>,
+    /// What people said.
+    pub(super) words: Vec<Word>,
     /// Which mode was in force for an app from when on.
     pub(super) modes: Vec<(usize, i64, &'static str)>,
     /// When people said that it goes on for all.

@@ -15,6 +15,7 @@ use super::judge;
 use super::machine::{Passage, Point, lock};
 use super::run::{Run, through};
 use crate::decision::effect::Verb;
+use crate::decision::observation::Request;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{AppKind, Durations, Fate, Fault, Health, Kind, Operation, Release, Target, Unknowns, Who};
 
@@ -368,6 +369,30 @@ fn a_hold_is_ended_by_a_word_for_it_and_by_no_other() {
     assert_eq!(held(vec![(PUSHED + 90_000, all(true)), (PUSHED + 92_000, all(false))]), 0);
     assert_eq!(held(vec![(PUSHED + 90_000, app(true)), (PUSHED + 92_000, app(false))]), 0);
     assert_eq!(held(vec![(PUSHED + 90_000, app(false))]), 1);
+}
+
+#[test]
+fn a_no_stands_for_the_release_that_it_was_said_of_and_for_no_newer_one() {
+    let asked = |length_ms, mut events: Vec<(i64, Event)>| {
+        events.push((PUSHED, bad_release(0)));
+        let run = told(Course { modes: vec!["approve"], length_ms, ..course(events) });
+        assert!(tells(&run, "(rejected)"), "{:#?}", timelines(&run));
+        calls(&run, 0)
+    };
+    let (no, yes) = (Event::Ask(0, Request::Reject), Event::Ask(0, Request::Approve));
+    let too_late = (PUSHED + 40_000, yes.clone());
+    assert_eq!(asked(240_000, vec![(PUSHED + 30_000, no.clone()), too_late]), []);
+    // The newer one is live by then, and no read has shown it yet.
+    let woken = PUSHED + 630_000;
+    let newer = vec![
+        (PUSHED + 30_000, Event::Sleeps(Duration::from_secs(600))),
+        (woken, Event::Push(0, Box::new(Release::bad("v3")))),
+        (woken, Event::CutOff(true)),
+        (woken + 5_000, no),
+        (woken + 6_000, Event::CutOff(false)),
+        (woken + 40_000, yes),
+    ];
+    assert_eq!(asked(woken + 150_000, newer), ROLLED_BACK);
 }
 
 #[test]

@@ -49,13 +49,16 @@ fn repeats(made: &Deployment) -> bool {
 
 /// The deployment that the one at `place` repeats, or that one, where it repeats none.
 pub(super) fn first_of_the_same(all: &[Deployment], place: usize) -> &Deployment {
-    let made = &all[place];
-    let source =
-        made.previous.as_ref().and_then(|id| all[..place].iter().position(|before| before.id == *id));
-    match source {
-        Some(source) if repeats(made) => first_of_the_same(all, source),
-        _ => made,
-    }
+    all_of_the_same(all, place).last().unwrap_or(&&all[place])
+}
+
+/// The deployment at `place` and those that it repeats, the newest one first.
+pub(super) fn all_of_the_same(all: &[Deployment], place: usize) -> Vec<&Deployment> {
+    let before = |made: &&Deployment| {
+        let id = made.previous.as_ref().filter(|_| repeats(made))?;
+        all.iter().take_while(|other| other.id != made.id).find(|other| other.id == *id)
+    };
+    std::iter::successors(all.get(place), before).collect()
 }
 
 /// [I16] Who is accused gave bad answers itself, whether anything comes of it or not. One answer may be on its way.

@@ -24,6 +24,14 @@ fn changes(run: &Run, app: usize) -> Vec<Entry> {
     changes
 }
 
+/// Whether the guard was told that a request was refused: by the platform, or by a fault that answers with a client error.
+/// Of what never arrived and was not answered nobody knows that it will not come about.
+fn was_told(asked: &Entry) -> bool {
+    let fault = asked.fault.as_deref();
+    let says_so = |fault: &str| fault.contains(r#""code":4"#) && !fault.contains(r#""code":408"#);
+    asked.refused.is_some() && fault.is_none_or(says_so)
+}
+
 /// [I7, I8] Pushes are let go only by whom they were paused: what a person paused stays paused. Where a pause of ours was
 /// asked for at the same time nobody can tell whose it is.
 pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) {
@@ -57,11 +65,11 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
         let may_come = |asked_ms: i64, is_refused| {
             (0..if is_refused { REFUSED_MS } else { LATEST_MS }).contains(&(at - asked_ms))
         };
-        let asked_for_one = asked.iter().any(|asked| may_come(asked.at_ms, asked.refused.is_some()));
+        let asked_for_one = asked.iter().any(|asked| may_come(asked.at_ms, was_told(asked)));
         // One that never left is as good: that it did not, nobody knows.
         let meant_one = lock(&run.disk.pauses).iter().any(|(id, asked_ms)| {
             let answer = asked.iter().find(|asked| (0..REFUSED_MS).contains(&(asked.at_ms - asked_ms)));
-            let is_refused = answer.is_some_and(|answer| answer.refused.is_some());
+            let is_refused = answer.is_some_and(was_told);
             *id == run.shapes[app].id && may_come(*asked_ms, is_refused)
         });
         if !is_ours && !asked_for_one && !meant_one {
