@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::config::ProbeConfig;
+use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
 mod blame;
@@ -42,12 +42,19 @@ pub trait Witness: Send + Sync {
 /// at once unless the sample failed and no recent control sample is at hand; then within the controls' longest
 /// timeout and [`control::SLACK`]. Without controls `witness` is asked where nothing else is known; without a witness,
 /// which is at rest, the failure is not vouched for.
+///
+/// What somebody else says of the app is believed as it is: they answered, so it is not our network, and that says nothing
+/// of the way to the app.
 pub async fn believed(
+    ask: &Ask,
     sample: Sample,
     controls: &control::Controls,
     peer: &peers::Peer,
     witness: Option<&dyn Witness>,
 ) -> Sample {
+    if !ask.is_answered_by_the_app() {
+        return sample;
+    }
     peer.record(&sample);
     let SampleResult::Bad(failure) = sample.result else { return sample };
     let blind = match controls.verdict(&sample).await {
@@ -83,7 +90,7 @@ mod tests {
     use super::peers::Peers;
     use super::*;
     use crate::clock::{Clock, Moment, SteadyClock};
-    use crate::config::ControlProbe;
+    use crate::config::{Absent, ControlProbe, Expect, HttpAsk, Limits, PrometheusAsk};
     use crate::decision::sample::Failure;
 
     const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
@@ -126,11 +133,46 @@ mod tests {
             let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
             let controls = controls(&clock, control);
             assert_eq!(
-                believed(sample, &controls, &peer, None).await,
+                believed(&page(), sample, &controls, &peer, None).await,
                 Sample { result: expected, ..sample },
                 "{what}"
             );
         }
+    }
+
+    fn page() -> Ask {
+        Ask::Http(HttpAsk {
+            url: "https://shop.example/".parse().expect("a URL"),
+            headers: std::collections::BTreeMap::new(),
+            expect: Expect::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_figure_needs_nobody_to_vouch_for_our_network_and_vouches_for_nothing() {
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+        let figure = Ask::Prometheus(PrometheusAsk {
+            url: "http://prometheus.example/".parse().expect("a URL"),
+            headers: std::collections::BTreeMap::new(),
+            query: "up".to_owned(),
+            limits: Limits { at_least: Some(1.0), at_most: None },
+            absent: Absent::Unknown,
+            max_age: Duration::from_secs(300),
+        });
+        let peers = Peers::new();
+        let (one, other) = (peers.join(Duration::from_secs(15)), peers.join(Duration::from_secs(15)));
+        let dead = controls(&clock, Some(BAD));
+        let sample = |result| Sample { at: clock.now(), micros: 1_000, result };
+        let value = SampleResult::Bad(Failure::Value);
+        assert_eq!(believed(&figure, sample(value), &dead, &one, None).await.result, value);
+        assert_eq!(
+            believed(&figure, sample(SampleResult::Good), &dead, &one, None).await.result,
+            SampleResult::Good
+        );
+        // Another app's good figure is no sign that apps can be reached.
+        let failed = sample(BAD);
+        other.record(&failed);
+        assert_eq!(other.verdict(&failed), peers::PeerVerdict::Unclear);
     }
 
     #[tokio::test]
@@ -142,13 +184,13 @@ mod tests {
         let failed = |seconds| Sample { at: at(seconds), micros: 1_000, result: BAD };
         peers.platform_unreachable(at(99));
         for app in &apps {
-            let blind = believed(failed(100), &controls, app, None).await.result;
+            let blind = believed(&page(), failed(100), &controls, app, None).await.result;
             assert_eq!(blind, SampleResult::Unknown(BlindCause::Peers));
         }
         peers.platform_answered(at(102));
-        assert_eq!(believed(failed(102), &controls, &apps[0], None).await.result, BAD);
+        assert_eq!(believed(&page(), failed(102), &controls, &apps[0], None).await.result, BAD);
         let unvouched = SampleResult::Unvouched(Failure::Connect);
-        assert_eq!(believed(failed(200), &controls, &apps[0], None).await.result, unvouched);
+        assert_eq!(believed(&page(), failed(200), &controls, &apps[0], None).await.result, unvouched);
     }
 
     /// The platform as somebody to ask: it answers, or cannot be reached.
@@ -177,7 +219,7 @@ mod tests {
             let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15))).collect();
             for app in &apps {
                 let failed = Sample { at: Moment::from_millis(100_000), micros: 1_000, result: BAD };
-                assert_eq!(believed(failed, &controls, app, Some(&witness)).await.result, expected);
+                assert_eq!(believed(&page(), failed, &controls, app, Some(&witness)).await.result, expected);
             }
             assert_eq!(witness.2.load(std::sync::atomic::Ordering::Relaxed), 1);
         }

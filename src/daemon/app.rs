@@ -253,12 +253,9 @@ impl App {
                 self.sampling.spawn(async move {
                     let probe = &config.probes[n];
                     let sample = shell.probe.sample(probe).await;
-                    if !probe.ask.is_answered_by_the_app() {
-                        return (n, sample);
-                    }
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
-                    (n, believed(sample, &controls, &peer, witness).await)
+                    (n, believed(&probe.ask, sample, &controls, &peer, witness).await)
                 });
             }
         }
