@@ -11,8 +11,8 @@
 //!   against a certificate that expired meanwhile, until the server's ticket does.
 //!
 //! Addresses of both families are tried 300 ms apart (hyper-util's happy eyeballs), so an IPv6 black hole costs that
-//! much. Of several addresses of one family one is tried, another one each time (`resolve`): where it is a black hole the
-//! probe ends in `Timeout`, as it does for some of the app's users.
+//! much. Addresses of one family are tried in turn, without a limit of their own: where the first is a black hole the
+//! probe ends in `Timeout`, as it does for the app's users.
 
 use std::collections::BTreeMap;
 

@@ -4,10 +4,6 @@
 //! for each probe: a name that stops resolving is a failure of the app too. It blocks a thread for up to tens of
 //! seconds where a name server does not answer, long after the probe gave up. Hence two bounds: a name is looked up
 //! once at a time, whoever asks, and at most [`LOOKUPS`] names are.
-//!
-//! Where a name has several addresses, they are gone round, one a request: an instance that is broken behind one of them
-//! shows as a share of failures. Whoever asked the first one always would never see the others, and whoever moves on to the
-//! next one on failure would see nothing at all.
 
 use std::collections::HashMap;
 use std::io;
@@ -46,13 +42,11 @@ pub(super) struct Resolver {
     turns: Arc<Semaphore>,
     /// Lookups under way, by name. Held for the length of a map access only.
     under_way: Arc<Mutex<HashMap<String, Lookup>>>,
-    /// Requests so far, by name, for names that had several addresses: whose turn it is.
-    asked: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl Resolver {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(LOOKUPS)), under_way: Arc::default(), asked: Arc::default() }
+        Self { turns: Arc::new(Semaphore::new(LOOKUPS)), under_way: Arc::default() }
     }
 
     fn look_up(&self, name: &str) -> Lookup {
@@ -75,23 +69,10 @@ impl Resolver {
 }
 
 impl Resolver {
-    /// The addresses of a name that are worth a try now: the one whose turn it is, of each family. Their port says nothing.
+    /// The addresses of a name that are worth a try. Their port says nothing.
     pub(super) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, LookupError> {
         let found = self.look_up(name).await?;
-        Ok(self.in_turn(name, with_a_route(&found, has_route)))
-    }
-
-    fn in_turn(&self, name: &str, found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        if found.len() < 2 {
-            return found;
-        }
-        let turn = {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            let asked = asked.entry(name.to_owned()).or_default();
-            *asked = asked.wrapping_add(1);
-            *asked - 1
-        };
-        one_of_each_family(found, turn)
+        Ok(with_a_route(&found, has_route))
     }
 }
 
@@ -134,25 +115,6 @@ fn with_a_route(found: &[SocketAddr], has_route: impl Fn(SocketAddr) -> bool) ->
     if reachable.is_empty() { found.to_vec() } else { reachable }
 }
 
-/// The address of each family whose turn it is, in the order in which the families were found. Both, since a family may be
-/// broken on this host alone; then the other one answers, as it does for the app's users.
-fn one_of_each_family(mut found: Vec<SocketAddr>, turn: usize) -> Vec<SocketAddr> {
-    let starts_with_six = found.first().is_some_and(SocketAddr::is_ipv6);
-    // Name servers shuffle them, and some tell one twice.
-    found.sort_unstable_by_key(|address| (address.is_ipv6() != starts_with_six, *address));
-    found.dedup();
-    let (first, second) =
-        found.split_at(found.partition_point(|address| address.is_ipv6() == starts_with_six));
-    let pick = |family: &[SocketAddr]| {
-        let count = family.len().max(1);
-        // A probe that follows a redirect to the same name takes two turns. Of an even number it would meet the same half
-        // for ever, did not each round begin one further on.
-        let shift = if count.is_multiple_of(2) { turn / count } else { 0 };
-        family.get(turn.wrapping_add(shift) % count).copied()
-    };
-    pick(first).into_iter().chain(pick(second)).collect()
-}
-
 /// Whether the kernel has a route: "connecting" a datagram socket sends nothing.
 fn has_route(address: SocketAddr) -> bool {
     let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
@@ -178,49 +140,6 @@ mod tests {
         assert_eq!(with_a_route(&[six, four], |_| false), [six, four], "no route at all shows as such");
         assert_eq!(with_a_route(&[six], only_four), [six]);
         assert_eq!(with_a_route(&[four], |_| false), [four]);
-    }
-
-    #[test]
-    fn several_addresses_take_turns() {
-        let four = ["192.0.2.3:0", "192.0.2.1:0", "192.0.2.2:0", "192.0.2.1:0"].map(address);
-        let last = |address: SocketAddr| address.to_string().replace("192.0.2.", "").replace(":0", "");
-        let asked = |turns: &mut dyn Iterator<Item = usize>| -> String {
-            turns.map(|turn| last(one_of_each_family(four.to_vec(), turn)[0])).collect()
-        };
-        assert_eq!(asked(&mut (0..12)), "123123123123");
-        let mut shuffled = four;
-        shuffled.reverse();
-        assert_eq!(one_of_each_family(shuffled.to_vec(), 4), one_of_each_family(four.to_vec(), 4));
-        // A probe that follows a redirect to the same name takes two turns; its answer is the second one's.
-        assert_eq!(asked(&mut (1..24).step_by(2)), "213213213213");
-        let two = [four[0], four[1]];
-        let second: Vec<_> =
-            (1..9).step_by(2).map(|turn| one_of_each_family(two.to_vec(), turn)[0]).collect();
-        assert_eq!(second, [two[0], two[1], two[0], two[1]], "and meets both of two");
-    }
-
-    #[test]
-    fn of_two_families_one_address_each_is_tried_in_the_order_they_came() {
-        let (one, two) = (address("192.0.2.1:0"), address("192.0.2.2:0"));
-        let (six, other_six) = (address("[2001:db8::1]:0"), address("[2001:db8::2]:0"));
-        assert_eq!(one_of_each_family(vec![six, one, other_six, two], 0), [six, one]);
-        assert_eq!(one_of_each_family(vec![six, one, other_six, two], 1), [other_six, two]);
-        assert_eq!(one_of_each_family(vec![two, six, one], 1), [two, six]);
-        assert_eq!(one_of_each_family(vec![one], 7), [one]);
-        assert!(one_of_each_family(vec![], 7).is_empty());
-    }
-
-    #[test]
-    fn turns_are_counted_for_each_name() {
-        let resolver = Resolver::new();
-        let two = vec![address("192.0.2.1:0"), address("192.0.2.2:0")];
-        for _ in 0..2 {
-            // Two probes whose samples alternate.
-            let pair = ["a.example", "b.example"].map(|name| resolver.in_turn(name, two.clone()));
-            assert_eq!(pair[0], pair[1]);
-        }
-        assert_eq!(resolver.in_turn("one.example", vec![two[0]]), [two[0]]);
-        assert_eq!(resolver.asked.lock().expect("not poisoned").len(), 2, "one address needs no turns");
     }
 
     #[test]
