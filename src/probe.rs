@@ -43,8 +43,8 @@ pub trait Witness: Send + Sync {
 /// timeout and [`control::SLACK`]. Without controls `witness` is asked where nothing else is known; without a witness,
 /// which is at rest, the failure is not vouched for.
 ///
-/// What somebody else says of the app is believed as it is: they answered, so it is not our network, and that says nothing
-/// of the way to the app.
+/// What somebody else says of the app needs no vouching by peers, and vouches for nobody: they answered. Control probes are
+/// asked all the same, since what measures the app may be where we are, behind the same broken line.
 pub async fn believed(
     ask: &Ask,
     sample: Sample,
@@ -52,14 +52,15 @@ pub async fn believed(
     peer: &peers::Peer,
     witness: Option<&dyn Witness>,
 ) -> Sample {
-    if !ask.is_answered_by_the_app() {
-        return sample;
+    let is_its_own = ask.is_answered_by_the_app();
+    if is_its_own {
+        peer.record(&sample);
     }
-    peer.record(&sample);
     let SampleResult::Bad(failure) = sample.result else { return sample };
     let blind = match controls.verdict(&sample).await {
         control::ControlVerdict::Theirs => None,
         control::ControlVerdict::Ours => Some(BlindCause::Control),
+        control::ControlVerdict::NotConfigured if !is_its_own => None,
         control::ControlVerdict::NotConfigured => match (peer.verdict(&sample), witness) {
             (peers::PeerVerdict::Theirs, _) => None,
             (peers::PeerVerdict::Unclear, None) => {
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_figure_needs_nobody_to_vouch_for_our_network_and_vouches_for_nothing() {
+    async fn a_figure_is_vouched_for_by_controls_alone_and_vouches_for_nothing() {
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
         let figure = Ask::Prometheus(PrometheusAsk {
             url: "http://prometheus.example/".parse().expect("a URL"),
@@ -161,10 +162,12 @@ mod tests {
         });
         let peers = Peers::new();
         let (one, other) = (peers.join(Duration::from_secs(15)), peers.join(Duration::from_secs(15)));
-        let dead = controls(&clock, Some(BAD));
+        let (none, dead) = (controls(&clock, None), controls(&clock, Some(BAD)));
         let sample = |result| Sample { at: clock.now(), micros: 1_000, result };
         let value = SampleResult::Bad(Failure::Value);
-        assert_eq!(believed(&figure, sample(value), &dead, &one, None).await.result, value);
+        assert_eq!(believed(&figure, sample(value), &none, &one, None).await.result, value);
+        let blind = SampleResult::Unknown(BlindCause::Control);
+        assert_eq!(believed(&figure, sample(value), &dead, &one, None).await.result, blind);
         assert_eq!(
             believed(&figure, sample(SampleResult::Good), &dead, &one, None).await.result,
             SampleResult::Good

@@ -172,7 +172,8 @@ pub(super) struct Probe {
     pub(super) burst: Option<Span>,
     /// Limit of one sample; a sample that takes longer has failed. Default: 2s
     pub(super) timeout: Option<Span>,
-    /// Samples this soon after a deployment goes live are set aside. Default: 0s
+    /// Samples this soon after a deployment goes live are set aside. Default: 0s, and max_age for prometheus, since a
+    /// figure is of the release before for as long as the query looks back
     pub(super) settle: Option<Span>,
     /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,
@@ -234,16 +235,18 @@ pub(super) struct Prometheus {
     /// Extra request headers. Their values are never shown. Default: none
     pub(super) headers: Option<BTreeMap<String, Text>>,
     /// What is asked, in PromQL. What it looks back at should be no longer than settle, else the release before counts.
+    /// Rules on it are consecutive_failures and failure_ratio.
     #[schemars(extend("minLength" = 1))]
     pub(super) query: Option<Text>,
     /// The value is good when it is not below this.
     pub(super) at_least: Option<Number>,
     /// The value is good when it is not above this.
     pub(super) at_most: Option<Number>,
-    /// What it means when there is no series, or no number: unknown, good or bad. A server that does not answer is
-    /// always unknown. Default: unknown
+    /// What it means when there is no series, or no number: unknown, good or bad. Bad is also what a server says that has
+    /// just begun anew, or lost its targets. One that does not answer is always unknown. Default: unknown
     pub(super) absent: Option<Word<Absent>>,
-    /// How old the newest value of a series may be, from 5s to 1h; an older one is absent. Default: 5m
+    /// How old the newest value of a series may be, from 5s to 1h; an older one is absent. Functions over a range are as
+    /// old as their range. Default: 5m
     pub(super) max_age: Option<Span>,
 }
 

@@ -144,6 +144,11 @@ impl Measuring {
         (self.scales, self.is_fresh, self.measured_at) = (Vec::new(), false, None);
     }
 
+    /// The probe asks something else from now on: what was known of it says nothing any more.
+    pub fn forget(&mut self, probe: &ProbeName) {
+        self.pasts.remove(probe);
+    }
+
     /// Takes note of what was decided.
     pub fn moved(&mut self, before: &State, after: &State) {
         let id = |state: &State| state.live().map(|live| live.id.clone());

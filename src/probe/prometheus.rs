@@ -34,24 +34,38 @@ pub(super) struct Prometheus {
 /// What a server says.
 #[derive(Debug, PartialEq)]
 enum Answer {
-    /// The newest value of each series.
-    Values(Vec<f64>),
+    /// The newest value of each series, and whether the server warns that some of them may be missing.
+    Values(Vec<f64>, Coverage),
     /// It does not take the query, in its words.
     Refused(String),
     /// Nothing that can be understood, or nothing at all.
     None,
 }
 
+/// Whether a server says all it should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coverage {
+    Whole,
+    /// It warns, as one does that reads from several stores of which one is down.
+    Partial,
+}
+
 impl Prometheus {
     /// Asks, and holds the answer against the limits.
     pub(super) async fn query(&self, client: &Client, ask: &PrometheusAsk) -> SampleResult {
+        let key = format!("{} {}", ask.url, ask.query);
         match answer(client, ask).await {
-            Answer::Values(values) => {
-                self.told().remove(&ask.query);
-                judge(ask, &values)
+            Answer::Values(values, coverage) => {
+                self.told().remove(&key);
+                match judge(ask, &values) {
+                    SampleResult::Bad(_) if coverage == Coverage::Partial => {
+                        SampleResult::Unknown(BlindCause::Source)
+                    }
+                    judged => judged,
+                }
             }
             Answer::Refused(complaint) => {
-                if self.told().insert(ask.query.clone()) {
+                if self.told().insert(key) {
                     let complaint = one_line(&complaint, COMPLAINT);
                     tracing::warn!(query = ask.query, "failed to ask Prometheus: {complaint}");
                 }
@@ -118,6 +132,8 @@ struct Envelope {
     status: String,
     data: Option<Data>,
     error: Option<String>,
+    #[serde(default)]
+    warnings: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +167,10 @@ fn read(body: &[u8]) -> Answer {
         None => None,
     };
     match (envelope.status.as_str(), values, envelope.error) {
-        ("success", Some(values), _) => Answer::Values(values),
+        ("success", Some(values), _) if envelope.warnings.is_empty() => {
+            Answer::Values(values, Coverage::Whole)
+        }
+        ("success", Some(values), _) => Answer::Values(values, Coverage::Partial),
         ("error", _, Some(error)) => Answer::Refused(error),
         _ => Answer::None,
     }

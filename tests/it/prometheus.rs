@@ -86,7 +86,7 @@ async fn what_prometheus_measures_rolls_a_release_back_and_its_silence_does_not(
         "prometheus: {{ url: {}, query: app_errors_ratio, at_most: 0.05, max_age: 5s }}",
         prometheus.url
     );
-    let pace = "period: 200ms, watch_period: 200ms, burst: 200ms, timeout: 1s";
+    let pace = "period: 200ms, watch_period: 200ms, burst: 200ms, timeout: 1s, settle: 0s";
     let yaml = world.yaml(&settings).replace(
         "    rules: ",
         &format!(

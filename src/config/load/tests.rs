@@ -97,6 +97,10 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.probes[0], default.policy.probes[0]);
     let paces =
         |probe: &ProbeConfig| [probe.period, probe.watch_period, probe.burst].map(|pace| pace.as_secs());
+    let settles = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[2].settle.as_secs();
+    assert_eq!((settles(FULL), settles(&FULL.replace("settle: 1m", "timeout: 2s"))), (60, 60));
+    let older = FULL.replace("settle: 1m", "timeout: 2s").replace("max_age: 1m", "max_age: 10m");
+    assert_eq!(settles(&older), 600, "as long as a value may be of the release before");
     assert_eq!((paces(&app.probes[1]), paces(&app.probes[2])), ([5, 2, 1], [15, 15, 15]));
     assert_eq!(app.policy.rollback, default.policy.rollback);
     assert_eq!(app.policy.soak, default.policy.soak);
@@ -234,8 +238,8 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   probe     database: tcp://db.example.com:5432 takes a connection
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s; keeps 91 samples
   probe     errors: http://prometheus.example.com:9090/ says at most 0.05 of
-            sum(rate(http_errors_total[1m])) / sum(rate(http_requests_total[1m]))
-            without a value of the last 5m nobody can tell
+            (sum(rate(http_errors_total[1m])) or vector(0)) / sum(rate(http_requests_total[1m]))
+            without a value of the last 1m nobody can tell
             every 15s, in a watch every 15s, in doubt every 15s; timeout 2s, 1m to settle; keeps 63 samples
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on

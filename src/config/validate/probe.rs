@@ -42,6 +42,10 @@ impl Draft {
         self.0.timeout
     }
 
+    pub(super) fn is_answered_by_the_app(&self) -> bool {
+        self.0.ask.is_answered_by_the_app()
+    }
+
     /// The shortest time between two samples.
     pub(super) fn fastest(&self) -> Duration {
         self.0.period.min(self.0.watch_period).min(self.0.burst)
@@ -106,7 +110,12 @@ fn probe(
     not_above(&spot.key("watch_period"), watch_period, "period", period);
     not_above(&spot.key("burst"), burst, "watch_period", watch_period);
     let timeout = time("timeout", raw.timeout, defaults::PROBE_TIMEOUT, &defaults::PROBE_TIMEOUT_RANGE);
-    let settle = time("settle", raw.settle, defaults::SETTLE, &defaults::SETTLE_RANGE);
+    // A figure is of the release before for as long as its query looks back.
+    let settles = match &ask {
+        Some(Ask::Prometheus(figure)) => figure.max_age,
+        _ => defaults::SETTLE,
+    };
+    let settle = time("settle", raw.settle, settles, &defaults::SETTLE_RANGE);
     if let (Some(settle), Some(watch)) = (settle, watch)
         && settle >= watch
     {
@@ -157,7 +166,8 @@ fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
 
 fn tcp(spot: &Spot, Text(text): &Text) -> Option<TcpAsk> {
     let parsed = text.rsplit_once(':').and_then(|(host, port)| {
-        let port = port.parse().ok().filter(|port| *port > 0)?;
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| digits && *port > 0)?;
         Some(TcpAsk { host: Host::parse(host).ok()?, port })
     });
     if parsed.is_none() {

@@ -87,6 +87,17 @@ fn condition(
         }
         [_] => {}
     }
+    if probe.as_ref().is_some_and(|probe| !probe.is_answered_by_the_app()) {
+        for (key, why) in [
+            ("latency", "would measure the Prometheus server, and not the app"),
+            ("regression", "would count one failure as often as the query looks back on it"),
+        ] {
+            if named.contains(&key) {
+                let allowed = "allowed on such a probe are consecutive_failures and failure_ratio";
+                spot.key(key).wrong_key(format!("{why}; {allowed}"));
+            }
+        }
+    }
     let [one, two, three, four] = keys.map(|key| spot.key(key));
     let mut probe = probe;
     // All are looked at, so that what is wrong with the second is found too.

@@ -140,6 +140,13 @@ impl App {
         if old.policy.rules != self.config.policy.rules || old.probes != self.config.probes {
             self.measuring.begin_anew();
         }
+        for probe in &old.probes {
+            let is_asked_still =
+                self.config.probes.iter().any(|new| new.name == probe.name && new.ask == probe.ask);
+            if !is_asked_still {
+                self.measuring.forget(&probe.name);
+            }
+        }
         if old.probes != self.config.probes {
             self.sampling = JoinSet::new();
             self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config)));

@@ -69,11 +69,12 @@ fn lost(draft: &Draft, rollback: &Deployment, pin: &mut PinSight, seen: &Observa
     }
 }
 
-/// How long a soak whose time is over may stay Unknown: as long again, and long enough for its samples. Counted
-/// from when that is first noticed, so that a process that was away still gets to measure.
+/// How long a soak whose time is over may stay Unknown: as long again, and long enough for its samples once those count.
+/// Counted from when that is first noticed, so that a process that was away still gets to measure.
 fn patience(policy: &Policy) -> Duration {
     let slowest = policy.probes.iter().map(|probe| probe.period + probe.timeout).max().unwrap_or_default();
-    SOAK_PATIENCE.max(policy.soak.period).max(slowest * policy.soak.min_samples)
+    let settles = policy.probes.iter().map(|probe| probe.settle).max().unwrap_or_default();
+    SOAK_PATIENCE.max(policy.soak.period).max(slowest * policy.soak.min_samples) + settles
 }
 
 fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {

@@ -41,11 +41,14 @@ fn each_kind_of_answer_is_read() {
     let timed_out = r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#;
     let no_number = vector(&["0.01", "up"]);
     for (body, expected) in [
-        (vector(&["0.01"]), Answer::Values(vec![0.01])),
-        (vector(&["0.01", "+Inf", "-Inf"]), Answer::Values(vec![0.01, f64::INFINITY, f64::NEG_INFINITY])),
-        (vector(&[]), Answer::Values(vec![])),
-        (matrix.to_owned(), Answer::Values(vec![0.01, 7.0])),
-        (scalar.to_owned(), Answer::Values(vec![0.001])),
+        (vector(&["0.01"]), Answer::Values(vec![0.01], Coverage::Whole)),
+        (
+            vector(&["0.01", "+Inf", "-Inf"]),
+            Answer::Values(vec![0.01, f64::INFINITY, f64::NEG_INFINITY], Coverage::Whole),
+        ),
+        (vector(&[]), Answer::Values(vec![], Coverage::Whole)),
+        (matrix.to_owned(), Answer::Values(vec![0.01, 7.0], Coverage::Partial)),
+        (scalar.to_owned(), Answer::Values(vec![0.001], Coverage::Whole)),
         (text.to_owned(), Answer::Refused("the query gives text, and no number".to_owned())),
         (refused.to_owned(), Answer::Refused("parse error: no".to_owned())),
         (timed_out.to_owned(), Answer::Refused("query timed out".to_owned())),
@@ -129,11 +132,19 @@ async fn a_server_that_does_not_answer_says_nothing_of_the_app() {
     let bad = answering("400 Bad Request", r#"{"status":"error","errorType":"bad_data","error":"no"}"#);
     let long = answering("200 OK", &vector(&vec!["0.01"; 30_000]));
     let good = answering("200 OK", &vector(&["0.01"]));
+    let partial =
+        |value: &str| vector(&[value]).replace(r#"{"status""#, r#"{"warnings":["a store is down"],"status""#);
     for (what, url, expected) in [
         ("an answer", server(good).await, SampleResult::Good),
         ("nobody listens", closed, blind),
         ("no such name", "http://nothing.invalid".to_owned(), blind),
         ("silence", server(String::new()).await, blind),
+        ("a value that is bad, of a part", server(answering("200 OK", &partial("0.9"))).await, blind),
+        (
+            "a value that is good, of a part",
+            server(answering("200 OK", &partial("0.01"))).await,
+            SampleResult::Good,
+        ),
         ("a gateway", server(answering("502 Bad Gateway", "<html>")).await, blind),
         ("a refused query", server(bad).await, blind),
         ("no HTTP", server("SSH-2.0-x\r\n".to_owned()).await, blind),

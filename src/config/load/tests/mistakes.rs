@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A probe that asks a Prometheus server, in place of one that asks a page.
+const FIGURE: &str = "        prometheus: { url: http://p.example, query: up, at_least: 1 } #";
+
 /// One file with many mistakes: all are reported, in the order of the file, and no secret with them.
 #[test]
 fn all_problems_of_a_file_are_reported_at_once_with_their_places() {
@@ -115,6 +118,17 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             added("other probe", "{ name: p, url: http://a.example/, tcp: \"a:1\" }"),
             "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp and prometheus",
         ),
+        (
+            with("        url: https://checkout.example.com/healthz", FIGURE)
+                .replace("consecutive_failures: 3", "latency: { quantile: 0.9, above: 1s }"),
+            "latency: would measure the Prometheus server, and not the app; allowed on such a probe are",
+        ),
+        (
+            with("        url: https://checkout.example.com/healthz", FIGURE)
+                .replace("consecutive_failures: 3", "regression: {}"),
+            "regression: would count one failure as often as the query looks back on it; allowed on such a",
+        ),
+        (added("other probe", "{ name: p, tcp: \"db:+80\" }"), "tcp: \"db:+80\" is not a host and a port"),
         (
             added("other probe", "{ name: p, tcp: db }"),
             "tcp: \"db\" is not a host and a port; allowed are those such as db.example.com:5432",
