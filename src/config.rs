@@ -162,8 +162,8 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Whether the app itself answers. What somebody else says of it needs nobody to vouch for our network, and proves
-    /// nothing about it.
+    /// Whether the app itself answers. What somebody else says of it is not its latency, does not keep it awake, and
+    /// vouches for nobody's way to it.
     pub fn is_answered_by_the_app(&self) -> bool {
         match self {
             Self::Http(_) | Self::Tcp(_) => true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::words::span;
 use crate::config::Config;
-use crate::decision::policy::{Condition, Policy, Regression};
+use crate::decision::policy::{Condition, Policy, ProbePolicy, Regression};
 use crate::decision::rule::regression::probability;
 use crate::detection::baseline::Baseline;
 use crate::detection::evidence::Question;
@@ -27,8 +27,14 @@ pub(super) fn what_would_be_noticed(config: &Config) -> String {
     for app in &config.apps {
         for rule in &app.policy.rules {
             let Condition::Regression(regression) = &rule.condition else { continue };
-            let key = format!("{regression:?} {:?} {:?}", app.policy.watch, app.policy.probes[rule.probe]);
-            let line = known.entry(key).or_insert_with(|| line(&app.policy, rule.probe, regression));
+            let probe = &app.policy.probes[rule.probe];
+            let question = question(&app.policy, probe, regression);
+            let key = format!(
+                "{question:?} {:?} {:?}",
+                probe.period,
+                (probe.watch_period, regression.min_failures)
+            );
+            let line = known.entry(key).or_insert_with(|| line(question, probe, regression.min_failures));
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {} {}: {line}", app.name, rule.name);
         }
@@ -42,19 +48,21 @@ pub(super) fn what_would_be_noticed(config: &Config) -> String {
     )
 }
 
-fn line(policy: &Policy, probe: usize, regression: &Regression) -> String {
-    let probe = &policy.probes[probe];
-    let question = Question {
+fn question(policy: &Policy, probe: &ProbePolicy, regression: &Regression) -> Question {
+    Question {
         worse_by: regression.worse_by,
         glitch: regression.glitch.as_secs_f64(),
         watch: policy.watch.saturating_sub(probe.settle).as_secs_f64(),
         probability: probability(policy, regression, 0),
-    };
+    }
+}
+
+fn line(question: Question, probe: &ProbePolicy, min_failures: u32) -> String {
     let mut before = Baseline::default();
     before.add(0.0, (BEFORE.as_secs_f64() / probe.period.as_secs_f64()) as u64);
     let interval = probe.watch_period.as_secs_f64();
     let noticed = RATES.map(|(rate, name)| {
-        let after = time_to_notice(&before, question, interval, rate, regression.min_failures.into());
+        let after = time_to_notice(&before, question, interval, rate, min_failures.into());
         (rate, name, after)
     });
     let words = noticed.map(|(_, name, after)| match after {
@@ -75,11 +83,19 @@ mod tests {
     use crate::config::parse;
 
     fn said(watch: &str, rules: &str) -> String {
-        let text = format!(
-            "platforms: [{{ name: ocean, kind: digitalocean, token_env: T }}]\n\
-             apps:\n  - name: shop\n    platform: ocean\n    id: x\n    watch: {watch}\n    \
-             probes: [{{ name: home, url: http://a.example/ }}]\n    rules: {rules}\n"
-        );
+        said_of(watch, &[rules])
+    }
+
+    /// Of an app for each of the rules.
+    fn said_of(watch: &str, apps: &[&str]) -> String {
+        let mut text = "platforms: [{ name: ocean, kind: digitalocean, token_env: T }]\napps:\n".to_owned();
+        for (n, rules) in apps.iter().enumerate() {
+            text += &format!(
+                "  - name: shop{}\n    platform: ocean\n    id: x{n}\n    watch: {watch}\n    \
+                 probes: [{{ name: home, url: http://a.example/ }}]\n    rules: {rules}\n",
+                if n == 0 { String::new() } else { n.to_string() },
+            );
+        }
         what_would_be_noticed(&parse("f.yaml", &text).expect("it is right"))
     }
 
@@ -97,6 +113,11 @@ mod tests {
         assert!(short.contains("20 % not, 10 % not; a longer watch, a shorter watch_period"), "{short}");
         // Two rules share the probability, so each finds less.
         let two = "[{ name: a, probe: home, regression: {} }, { name: b, probe: home, regression: {} }]";
-        assert_eq!(said("30m", two).lines().count(), 5);
+        let one = "[{ name: a, probe: home, regression: {} }]";
+        let both = said_of("30m", &[one, two]);
+        let figures: Vec<&str> =
+            both.lines().filter_map(|line| line.split_once(": all ")).map(|said| said.1).collect();
+        let [alone, first, second] = figures.as_slice() else { panic!("{both}") };
+        assert!(alone != first && first == second, "{both}");
     }
 }
