@@ -45,9 +45,9 @@ pub(super) fn each<W: DeserializeOwned, T>(
     what: &str,
     mut seen: impl FnMut(W) -> Option<T>,
 ) -> Vec<T> {
-    let mut read =
-        |item: &RawValue| serde_json::from_str(item.get()).ok().and_then(|Object(item)| seen(item));
-    let readable = items.iter().filter_map(|item| read(item));
+    let is_object = |item: &&Box<RawValue>| item.get().starts_with('{');
+    let readable = items.iter().filter(is_object);
+    let readable = readable.filter_map(|item| serde_json::from_str(item.get()).ok().and_then(&mut seen));
     let readable: Vec<T> = readable.collect();
     if readable.len() < items.len() {
         tracing::debug!(what, skipped = items.len() - readable.len(), "unreadable or without an id");

@@ -148,7 +148,7 @@ impl Wire {
             unread.remove(&call);
         } else if !is_write && parts.status.is_success() {
             unread.retain(|(app, _), since| *since > began || !(call.0.is_empty() || call.0 == *app));
-            if String::from_utf8_lossy(&body).contains(r#""auto_deploy":true"#) {
+            if std::str::from_utf8(&body).is_ok_and(|body| body.contains(r#""auto_deploy":true"#)) {
                 lock(&self.pushes_shown).push((call.0.clone(), EPOCH_MS + began));
             }
         }

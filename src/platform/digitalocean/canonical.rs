@@ -1,5 +1,7 @@
 //! An app spec's identity: a digest that does not depend on the order of keys or on white space.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -107,18 +109,23 @@ fn write(value: &Value, out: &mut String) {
                 if place > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
+                let _ = write!(out, "{}:", Value::from(key.as_str()));
                 write(field, out);
             }
             out.push('}');
         }
-        plain => out.push_str(&plain.to_string()),
+        plain => {
+            let _ = write!(out, "{plain}");
+        }
     }
 }
 
 fn hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 #[cfg(test)]
