@@ -203,6 +203,9 @@ pub struct RuleStatus {
     /// The measurement beside its limit, in words.
     #[serde(default)]
     pub evidence: String,
+    /// When it told of the live release, if it is one that only tells.
+    #[serde(default)]
+    pub told_at: Option<Timestamp>,
 }
 
 /// A probe as the API shows it.

@@ -258,7 +258,8 @@ fn rules(rules: &[RuleStatus], page: Page) -> String {
     let line = |(n, rule): (usize, &RuleStatus)| {
         let label = if n == 0 { "rules" } else { "" };
         let padding = " ".repeat(8_usize.saturating_sub(rule.verdict.len()));
-        let numbers = format!("{padding}{:<name$}  {}", rule.name.as_str(), clean(&rule.evidence));
+        let told = if rule.told_at.is_some() { "; told, and nothing done" } else { "" };
+        let numbers = format!("{padding}{:<name$}  {}{told}", rule.name.as_str(), clean(&rule.evidence));
         let condition = match rule.verdict.as_str() {
             "good" => String::new(),
             _ => page.dim(&format!("\n{:19}{}", "", clean(&rule.condition))),

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
 use super::{Absent, PlatformKind};
-use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
 const DURATION_PATTERN: &str = r"^\s*\d+\s*[a-zA-Zµ]+(\s*\d+\s*[a-zA-Zµ]+)*\s*$";
@@ -79,6 +79,12 @@ impl Wording for Mode {
     const EXPECTED: &'static str = "a mode; allowed are observe, approve and enforce";
     const WORDS: &'static [(&'static str, Self)] =
         &[("observe", Self::Observe), ("approve", Self::Approve), ("enforce", Self::Enforce)];
+}
+
+impl Wording for Action {
+    const EXPECTED: &'static str = "an action; allowed are notify, approve and rollback";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("notify", Self::Notify), ("approve", Self::Approve), ("rollback", Self::Rollback)];
 }
 
 impl Wording for OnWarnings {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::leaf::{Count, Flag, Json, List, Number, Share, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
-use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
 /// Durations are written as 30s, 10m or 1h 30m.
@@ -250,22 +250,40 @@ pub(super) struct Prometheus {
     pub(super) max_age: Option<Span>,
 }
 
-/// A rule: one probe and exactly one condition under which a release counts as bad.
+/// A rule: when a release counts as bad, by one condition on one probe or by several of them, and what is done then.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a rule; allowed is a mapping with name, probe and one condition")]
 #[schemars(extend(
-    "required" = ["name", "probe"],
+    "required" = ["name"],
     "oneOf" = [
-        { "required": ["consecutive_failures"] },
-        { "required": ["failure_ratio"] },
-        { "required": ["latency"] },
-        { "required": ["regression"] }
+        { "required": ["probe", "consecutive_failures"] },
+        { "required": ["probe", "failure_ratio"] },
+        { "required": ["probe", "latency"] },
+        { "required": ["probe", "regression"] },
+        { "required": ["all"], "not": { "required": ["probe"] } },
+        { "required": ["any"], "not": { "required": ["probe"] } },
+        { "required": ["at_least", "of"], "not": { "required": ["probe"] } }
     ]
 ))]
 pub(super) struct Rule {
     /// Name in incidents and metrics: letters, digits, - and _, at most 63.
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
+    /// What is done when it is bad, as far as the app's mode allows: rollback; approve, a person is asked; notify, it is
+    /// told once a release and nothing else, nor does the rule count in a soak. Default: rollback
+    pub(super) action: Option<Word<Action>>,
+    /// Bad when all of these conditions are. Each is a mapping with probe and one condition, as a rule itself.
+    #[schemars(extend("minItems" = 2))]
+    pub(super) all: Option<List<Condition>>,
+    /// Bad when any of these conditions is.
+    #[schemars(extend("minItems" = 2))]
+    pub(super) any: Option<List<Condition>>,
+    /// Bad when at least so many of the conditions under of are.
+    #[schemars(extend("minimum" = 1))]
+    pub(super) at_least: Option<Count>,
+    /// The conditions that at_least counts.
+    #[schemars(extend("minItems" = 2))]
+    pub(super) of: Option<List<Condition>>,
     /// Name of the probe, one of the same app.
     pub(super) probe: Option<Text>,
     /// Condition: this many failed samples in a row, from 1 to 1000.
@@ -276,6 +294,45 @@ pub(super) struct Rule {
     /// Condition: good answers take too long.
     pub(super) latency: Option<Latency>,
     /// Condition: it is provably worse than the release before.
+    pub(super) regression: Option<Regression>,
+}
+
+impl Rule {
+    /// The one condition that stands in the rule itself.
+    pub(super) fn own(&self) -> Condition {
+        Condition {
+            probe: self.probe.clone(),
+            consecutive_failures: self.consecutive_failures,
+            failure_ratio: self.failure_ratio.clone(),
+            latency: self.latency.clone(),
+            regression: self.regression.clone(),
+        }
+    }
+}
+
+/// One of the conditions of a rule that has several: a probe and what is bad of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a condition; allowed is a mapping with probe and one condition")]
+#[schemars(extend(
+    "required" = ["probe"],
+    "oneOf" = [
+        { "required": ["consecutive_failures"] },
+        { "required": ["failure_ratio"] },
+        { "required": ["latency"] },
+        { "required": ["regression"] }
+    ]
+))]
+pub(super) struct Condition {
+    /// Name of the probe, one of the same app.
+    pub(super) probe: Option<Text>,
+    /// This many failed samples in a row, from 1 to 1000.
+    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    pub(super) consecutive_failures: Option<Count>,
+    /// Too large a share of the samples in a window failed.
+    pub(super) failure_ratio: Option<FailureRatio>,
+    /// Good answers take too long.
+    pub(super) latency: Option<Latency>,
+    /// It is provably worse than the release before. One of these a rule.
     pub(super) regression: Option<Regression>,
 }
 

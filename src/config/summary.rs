@@ -10,7 +10,7 @@ use super::{
     ProbeConfig, PrometheusAsk, TokenSource, pace,
 };
 use crate::decision::policy::{
-    Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy,
+    Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy, Test,
 };
 use crate::decision::story::{one_in, percent, quantile_in_words};
 
@@ -123,7 +123,7 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         writeln!(out, "  rules     none: no release is ever found bad")?;
     }
     for rule in &policy.rules {
-        writeln!(out, "  rule      {}: {}", rule.name, condition(rule, policy))?;
+        write_rule(out, rule, policy)?;
     }
     let warnings = match policy.rollback.warnings {
         OnWarnings::Refuse => "refused when the platform warns of it",
@@ -214,26 +214,48 @@ fn one_line(query: &str) -> String {
     query.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn condition(rule: &Rule, policy: &Policy) -> String {
-    let probe = policy.probes.get(rule.probe).map_or("?", |probe| probe.name.as_str());
-    match &rule.condition {
+fn write_rule(out: &mut String, rule: &Rule, policy: &Policy) -> fmt::Result {
+    let action = match rule.action {
+        Action::Rollback => "",
+        Action::Approve => "; a person is asked",
+        Action::Notify => "; told, and nothing done",
+    };
+    if let [only] = rule.tests.as_slice() {
+        return writeln!(out, "  rule      {}: bad {}{action}", rule.name, condition(only, policy));
+    }
+    let needed = match rule.needed {
+        1 => "any".to_owned(),
+        all if all == rule.tests.len() => "all".to_owned(),
+        some => format!("at least {some}"),
+    };
+    writeln!(out, "  rule      {}: bad when {needed} of these hold{action}", rule.name)?;
+    for test in &rule.tests {
+        let words = condition(test, policy);
+        writeln!(out, "            - {}", words.trim_start_matches("when "))?;
+    }
+    Ok(())
+}
+
+fn condition(test: &Test, policy: &Policy) -> String {
+    let probe = policy.probes.get(test.probe).map_or("?", |probe| probe.name.as_str());
+    match &test.condition {
         Condition::ConsecutiveFailures { count } => {
             format!(
-                "bad when {probe} fails {}",
+                "when {probe} fails {}",
                 if *count == 1 { "once".to_owned() } else { format!("{count} times in a row") }
             )
         }
         Condition::FailureRatio { above, over, min_samples } => {
             let (share, over) = (percent(*above), spoken(*over));
             format!(
-                "bad when more than {share} of {probe}'s samples fail over {over}, from {} on",
+                "when more than {share} of {probe}'s samples fail over {over}, from {} on",
                 samples(*min_samples)
             )
         }
         Condition::Latency { quantile, above, over, min_samples } => {
             let (name, above, over) = (quantile_in_words(*quantile), spoken(*above), spoken(*over));
             format!(
-                "bad when {name} of {probe}'s latency is above {above} over {over}, from {} on",
+                "when {name} of {probe}'s latency is above {above} over {over}, from {} on",
                 samples(*min_samples)
             )
         }
@@ -241,7 +263,7 @@ fn condition(rule: &Rule, policy: &Policy) -> String {
             let (more, few) = (percent(regression.worse_by), one_in(1.0 / regression.probability));
             let glitch = spoken(regression.glitch);
             format!(
-                "bad when {probe} surely fails more often than in the release before, and {more} more, from {} on;\n            \
+                "when {probe} surely fails more often than in the release before, and {more} more, from {} on;\n            \
                  glitches of {glitch}, or as the release before shows them; wrong for at most {few}",
                 plural_failures(regression.min_failures)
             )

@@ -9,8 +9,9 @@ use crate::decision::capability::Support;
 use crate::decision::observation::ReadFault;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
-use crate::decision::state::{Situation, Stage, State};
+use crate::decision::state::{Notice, Situation, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words};
+use crate::ids::RuleName;
 use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 /// How `app` is now.
@@ -129,14 +130,23 @@ fn rules(app: &App, now: Moment) -> Vec<RuleStatus> {
     rules
         .map(|(rule, reading)| RuleStatus {
             name: rule.name.clone(),
-            evidence: evidence_in_words(rule, &reading),
-            condition: condition_in_words(rule),
+            evidence: evidence_in_words(rule, &policy.probes, &reading),
+            condition: condition_in_words(rule, &policy.probes),
             verdict: reading.verdict.word().to_owned(),
             value: reading.value,
             threshold: reading.threshold,
             samples: reading.samples,
+            told_at: told_at(app, &rule.name),
         })
         .collect()
+}
+
+/// When a rule told of the live release.
+fn told_at(app: &App, rule: &RuleName) -> Option<Timestamp> {
+    let state = app.state.as_ref()?;
+    let live = state.live()?;
+    let is_it = |notice: &&Notice| notice.rule == *rule && notice.deployment == live.id;
+    state.ledger.notices.iter().rev().find(is_it).map(|notice| wall(app, notice.at))
 }
 
 fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {

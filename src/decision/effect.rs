@@ -186,6 +186,7 @@ pub enum Rejection {
 pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Rollback, Reason::RuleFired),
     (Verb::Observe, Reason::ObserveMode),
+    (Verb::Notify, Reason::RuleFired),
     (Verb::Refuse, Reason::Recovered),
     (Verb::Refuse, Reason::BadBeforeDeployment),
     (Verb::Refuse, Reason::Blind),
@@ -235,6 +236,8 @@ pub enum Verb {
     Refuse,
     /// A rollback would have been made.
     Observe,
+    /// A rule fired that only tells.
+    Notify,
     /// Nothing for now; looked at again.
     Wait,
     /// The rollback is accepted.
@@ -254,6 +257,7 @@ impl Verb {
             Self::Rollback => "rollback",
             Self::Refuse => "refuse",
             Self::Observe => "observe",
+            Self::Notify => "notify",
             Self::Wait => "wait",
             Self::Commit => "commit",
             Self::Revert => "revert",

@@ -61,6 +61,7 @@ pub(super) fn open(
         restart_lost: false,
         before: watch.before.clone(),
         begun: watch.begun,
+        bad_before: watch.bad_before.clone(),
         tried: Vec::new(),
         requests: Requests::default(),
         setbacks: 0,
@@ -73,8 +74,8 @@ pub(super) fn open(
     Ledger::note(&mut draft.ledger.accused, accused.id.clone());
     draft.tell(Event::Fired {
         rule: rule.name.clone(),
-        condition: condition_in_words(rule),
-        evidence: evidence_in_words(rule, reading),
+        condition: condition_in_words(rule, &policy.probes),
+        evidence: evidence_in_words(rule, &policy.probes, reading),
         reading: reading.clone(),
         accused: accused.id.clone(),
         title: accused.title.clone(),
@@ -148,7 +149,7 @@ pub(super) fn decide(
         Some(answer)
     });
     let undecided = matches!(incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
-    if policy.mode == Mode::Observe && undecided {
+    if policy.mode_for(&incident.rule) == Mode::Observe && undecided {
         // A reload took the right to act away.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
@@ -250,7 +251,8 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
 
 /// What the rule that fired says now. A rule that a reload removed says nothing.
 fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Verdict {
-    let readings = rule::read_all(policy, seen.windows, incident.live.since, seen.at, Pace::Watch);
-    let mine = policy.rules.iter().zip(readings).find(|(rule, _)| rule.name == incident.rule);
-    mine.map_or(Verdict::Unknown, |(_, reading)| reading.verdict)
+    let mine = policy.rules.iter().find(|rule| rule.name == incident.rule);
+    let span = (incident.live.since, seen.at);
+    let read = |mine| rule::read(mine, policy, seen.windows, span, Pace::Watch).verdict;
+    mine.map_or(Verdict::Unknown, read)
 }

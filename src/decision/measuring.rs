@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{AppView, Deployment, Observation, Reading};
-use super::policy::{Condition, Policy, Regression};
+use super::policy::{Action, Policy, Regression, Rule};
 use super::quiet;
 use super::rule::regression::{Before, Scale, probability};
 use super::rule::{self, Pace, Verdict};
@@ -47,7 +47,7 @@ pub struct Measuring {
 impl Measuring {
     /// Whether anything is to be kept.
     pub fn is_wanted(policy: &Policy) -> bool {
-        policy.rules.iter().any(|rule| matches!(rule.condition, Condition::Regression(_)))
+        policy.rules.iter().any(|rule| rule.regression().is_some())
     }
 
     /// With what the journal has of an app.
@@ -69,8 +69,8 @@ impl Measuring {
         place: usize,
         sample: &Sample,
     ) {
-        let rules = || policy.rules.iter().filter(|rule| rule.probe == place);
-        if !rules().any(|rule| matches!(rule.condition, Condition::Regression(_))) {
+        let is_asked_for = |rule: &Rule| rule.regression().is_some_and(|(_, probe)| probe == place);
+        if !policy.rules.iter().any(is_asked_for) {
             return;
         }
         let is_bad = match sample.result {
@@ -92,8 +92,12 @@ impl Measuring {
         let (Some(live), Some(window), true) = (state.live(), windows.get(place), is_bad) else { return };
         let to = sample.at + Duration::from_millis(1);
         let span = rule::Span { from: live.since + probe.settle, to, pace: Pace::Rest };
-        let bad = rules().map(|rule| rule::read(rule, probe, window, span));
-        let since = bad
+        // What only tells may be Bad for ever.
+        let judging = policy.rules.iter().filter(|rule| rule.action != Action::Notify);
+        let tests = judging.flat_map(|rule| rule.tests.iter().map(|test| (&rule.name, test)));
+        let of_it = tests.filter(|(_, test)| test.probe == place);
+        let since = of_it
+            .map(|(rule, test)| rule::read_test(rule, test, probe, window, span))
             .filter(|reading| reading.verdict == Verdict::Bad)
             .filter_map(|reading| reading.first_failure_at);
         if let Some(since) = since.min() {
@@ -116,14 +120,14 @@ impl Measuring {
             is_it.then_some(*at)
         });
         for (rule, scale) in policy.rules.iter().zip(&mut self.scales) {
-            let Condition::Regression(regression) = &rule.condition else { continue };
-            let Some(window) = windows.get_mut(rule.probe) else { continue };
+            let Some((regression, probe)) = rule.regression() else { continue };
+            let Some(window) = windows.get_mut(probe) else { continue };
             let Some((live, before, begun)) = &weighed else {
                 *scale = None;
                 window.gauge_mut(&rule.name).weighed = None;
                 continue;
             };
-            let from = live.since + policy.probes[rule.probe].settle;
+            let from = live.since + policy.probes[probe].settle;
             if !scale.as_ref().is_some_and(|scale| scale.is_for(from)) {
                 let begun = if was_fresh { *begun } else { *begun + 1 };
                 let unknown = Before::default();
@@ -182,9 +186,8 @@ impl Measuring {
         let Some(next) = next.filter(is_next) else {
             if self.measured_at.take().is_some() {
                 for rule in &policy.rules {
-                    if let Some(window) =
-                        windows.get_mut(rule.probe).filter(|window| window.gauge(&rule.name).is_some())
-                    {
+                    let window = rule.regression().and_then(|(_, probe)| windows.get_mut(probe));
+                    if let Some(window) = window.filter(|window| window.gauge(&rule.name).is_some()) {
                         window.gauge_mut(&rule.name).before = None;
                     }
                 }
@@ -200,10 +203,8 @@ impl Measuring {
             past.lately.cut(gone);
         }
         for rule in &policy.rules {
-            let Condition::Regression(regression) = &rule.condition else { continue };
-            let (probe, Some(window)) = (&policy.probes[rule.probe], windows.get_mut(rule.probe)) else {
-                continue;
-            };
+            let Some((regression, place)) = rule.regression() else { continue };
+            let (probe, Some(window)) = (&policy.probes[place], windows.get_mut(place)) else { continue };
             let before = self.pasts.get(&probe.name).map(|past| past.before(regression, probe.period));
             window.gauge_mut(&rule.name).before = before;
         }

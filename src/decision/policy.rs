@@ -40,6 +40,18 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// How far rearguard may go where this rule is Bad: as far as both the app's mode and the rule's action allow.
+    pub fn mode_for(&self, rule: &RuleName) -> Mode {
+        let rule = self.rules.iter().find(|known| known.name == *rule);
+        rule.map_or(self.mode, |rule| self.mode.min(rule.action.mode()))
+    }
+
+    /// The rules that say how an app is, with what `readings` has of them. One that only tells speaks for nobody: it leads
+    /// neither toward a rollback nor away from one.
+    pub fn judging<'a, R>(&'a self, readings: &'a [R]) -> impl Iterator<Item = (&'a Rule, &'a R)> {
+        self.rules.iter().zip(readings).filter(|(rule, _)| rule.action != Action::Notify)
+    }
+
     /// Whether a rollback may be asked for where a platform can do that much. One that picks the target by itself, and
     /// picks another one when it is asked again, needs the operator's word for it.
     pub fn arms(&self, capabilities: Capabilities) -> bool {
@@ -50,7 +62,7 @@ impl Policy {
 }
 
 /// How far rearguard may go for an app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Reads only; records what it would have done.
@@ -76,15 +88,59 @@ pub struct ProbePolicy {
     pub settle: Duration,
 }
 
-/// One condition on one probe.
+/// When a release is bad: so many of some tests are Bad, mostly one of one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// The rule's name.
     pub name: RuleName,
+    /// What is tested; at least one, and no more than one [`Condition::Regression`] among them.
+    pub tests: Vec<Test>,
+    /// How many of them have to be Bad.
+    pub needed: usize,
+    /// What is done then.
+    pub action: Action,
+}
+
+impl Rule {
+    /// Its test against the release before, if it has one, and the position of that test's probe.
+    pub fn regression(&self) -> Option<(&Regression, usize)> {
+        self.tests.iter().find_map(|test| match &test.condition {
+            Condition::Regression(regression) => Some((regression, test.probe)),
+            _ => None,
+        })
+    }
+}
+
+/// One condition on one probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Test {
     /// Position of its probe in [`Policy::probes`].
     pub probe: usize,
     /// What makes it Bad.
     pub condition: Condition,
+}
+
+/// What is done when a rule is Bad, as far as the app's mode allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is told, once a release, and nothing else.
+    Notify,
+    /// A person is asked.
+    Approve,
+    /// The release is rolled back.
+    #[default]
+    Rollback,
+}
+
+impl Action {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Notify => Mode::Observe,
+            Self::Approve => Mode::Approve,
+            Self::Rollback => Mode::Enforce,
+        }
+    }
 }
 
 /// What makes a rule Bad.

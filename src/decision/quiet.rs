@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Decision;
 use super::capability::{PinKind, Targeting};
-use super::effect::Reason;
+use super::effect::{Reason, Verb};
 use super::incident;
 use super::observation::{AppView, Artifact, Deployment, Observation, Reading, Request};
 use super::pin;
-use super::policy::{self, Policy};
+use super::policy::{self, Action, Policy};
 use super::rule::regression::Before;
 use super::rule::{self, Pace, Verdict};
-use super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State, Watch};
+use super::state::{Hold, Ledger, Live, Notice, Requests, Situation, SoftPin, State, Watch};
+use super::story::{Event, evidence_in_words};
+use super::{Change, Decision, Ruling};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -243,7 +244,8 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
 /// What is known of the release before, for each rule that asks for it.
 fn before(policy: &Policy, seen: &Observation<'_>) -> BTreeMap<RuleName, Before> {
     let known = |rule: &policy::Rule| {
-        let before = seen.windows.get(rule.probe)?.gauge(&rule.name)?.before.clone()?;
+        let (_, probe) = rule.regression()?;
+        let before = seen.windows.get(probe)?.gauge(&rule.name)?.before.clone()?;
         Some((rule.name.clone(), before))
     };
     policy.rules.iter().filter_map(known).collect()
@@ -311,7 +313,7 @@ fn bad_before(
         None => return BTreeSet::new(),
     };
     let readings = rule::read_all(policy, seen.windows, old.since, to, Pace::Rest);
-    let bad = policy.rules.iter().zip(readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
+    let bad = policy.judging(&readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
     bad.map(|(rule, _)| rule.name.clone()).collect()
 }
 
@@ -323,20 +325,33 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
     }
     let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at, Pace::Watch);
     if seen.at >= watch.until {
-        return end_of_watch(state, watch, &readings);
+        return end_of_watch(policy, state, watch, &readings);
     }
-    let mut cleared = watch.bad_before.clone();
+    let (mut cleared, mut bad, mut is_unconfirmed) = (watch.bad_before.clone(), Vec::new(), false);
     for (rule, reading) in policy.rules.iter().zip(&readings) {
         match reading.verdict {
-            Verdict::Bad => match confirmed(policy, watch, rule, seen) {
-                Some(reading) => return incident::open(policy, state, watch, rule, &reading, seen),
-                None => return Decision { look: true, ..Decision::stay(Some(watch.until)) },
+            Verdict::Bad if is_told(&state.ledger, watch, rule) => {}
+            Verdict::Bad => match confirmed(policy, &watch.live, rule, seen) {
+                Some(reading) => bad.push((rule, reading)),
+                None => is_unconfirmed = true,
             },
             Verdict::Good => {
                 cleared.remove(&rule.name);
             }
             Verdict::Unknown => {}
         }
+    }
+    // The rule that leads furthest accuses, and of those that lead as far the first one. One that was Bad before can only
+    // say that.
+    let leads_to = |rule: &policy::Rule| (!watch.bad_before.contains(&rule.name), rule.action);
+    if let Some((rule, reading)) = bad.iter().rev().max_by_key(|(rule, _)| leads_to(rule)) {
+        return match rule.action {
+            Action::Notify => tell(policy, state, watch, (rule, reading), seen),
+            Action::Approve | Action::Rollback => incident::open(policy, state, watch, rule, reading, seen),
+        };
+    }
+    if is_unconfirmed {
+        return Decision { look: true, ..Decision::stay(Some(watch.until)) };
     }
     if cleared.len() < watch.bad_before.len() {
         let watch = Watch { bad_before: cleared, ..watch.clone() };
@@ -349,7 +364,8 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
 /// How often its samples were weighed anew, if that is more often than is known.
 fn begun_anew(policy: &Policy, watch: &Watch, seen: &Observation<'_>) -> Option<u32> {
     let weighed = |rule: &policy::Rule| {
-        let weighed = seen.windows.get(rule.probe)?.gauge(&rule.name)?.weighed.as_ref()?;
+        let (_, probe) = rule.regression()?;
+        let weighed = seen.windows.get(probe)?.gauge(&rule.name)?.weighed.as_ref()?;
         Some(weighed.begun)
     };
     policy.rules.iter().filter_map(weighed).max().filter(|begun| *begun > watch.begun)
@@ -358,28 +374,58 @@ fn begun_anew(policy: &Policy, watch: &Watch, seen: &Observation<'_>) -> Option<
 /// What the rule read when the candidate was last seen to be live, if that was Bad. A deployment is accused only of
 /// samples that were sent before a read which still shows it as the live one: later ones may be those of a
 /// successor that nobody has noticed yet.
-fn confirmed(
+pub(super) fn confirmed(
     policy: &Policy,
-    watch: &Watch,
+    live: &Live,
     rule: &policy::Rule,
     seen: &Observation<'_>,
 ) -> Option<rule::Reading> {
     let (read_at, view) = seen.app.last.as_ref()?;
-    let is_live = view.active.as_ref().is_some_and(|active| active.id == watch.live.id);
-    let (probe, window) = (&policy.probes[rule.probe], seen.windows.get(rule.probe)?);
-    let from = watch.live.since + probe.settle;
+    let is_live = view.active.as_ref().is_some_and(|active| active.id == live.id);
     // A sample sent at the very moment of the read is before its answer.
     let to = (*read_at + Duration::from_millis(1)).min(seen.at);
-    let reading = rule::read(rule, probe, window, rule::Span { from, to, pace: Pace::Watch });
+    let reading = rule::read(rule, policy, seen.windows, (live.since, to), Pace::Watch);
     (is_live && reading.verdict == Verdict::Bad).then_some(reading)
+}
+
+/// Whether this rule only tells, and has done so of this release.
+fn is_told(ledger: &Ledger, watch: &Watch, rule: &policy::Rule) -> bool {
+    let is_it = |id: &DeploymentId| *id == watch.live.id || contains(&watch.former, id);
+    rule.action == Action::Notify
+        && ledger.notices.iter().any(|notice| notice.rule == rule.name && is_it(&notice.deployment))
+}
+
+/// Tells that a rule is Bad which is there for no more than that. The watch goes on.
+fn tell(
+    policy: &Policy,
+    state: &State,
+    watch: &Watch,
+    (rule, reading): (&policy::Rule, &rule::Reading),
+    seen: &Observation<'_>,
+) -> Decision {
+    let mut state = state.clone();
+    let (name, evidence) = (rule.name.clone(), evidence_in_words(rule, &policy.probes, reading));
+    let deployment = watch.live.id.clone();
+    let notice = Notice { rule: name.clone(), deployment: deployment.clone(), at: seen.at, evidence };
+    let event = Event::Noticed { rule: name, deployment, evidence: notice.evidence.clone() };
+    Ledger::note(&mut state.ledger.notices, notice);
+    let ruling = Ruling { verb: Verb::Notify, reason: Reason::RuleFired, incident: None };
+    Decision::change(Change {
+        state,
+        effect: None,
+        ruling: Some(ruling),
+        closed: None,
+        story: vec![event],
+        about: None,
+    })
 }
 
 /// A candidate whose rules are all Good at the end of its watch is good. One that could not be judged goes on as
 /// something to be learnt: it never becomes good by the clock alone.
-fn end_of_watch(state: &State, watch: &Watch, readings: &[rule::Reading]) -> Decision {
+fn end_of_watch(policy: &Policy, state: &State, watch: &Watch, readings: &[rule::Reading]) -> Decision {
     let mut ledger = state.ledger.clone();
     let live = watch.live.clone();
-    let situation = if readings.iter().all(|reading| reading.verdict == Verdict::Good) {
+    let situation = if policy.judging(readings).all(|(_, reading)| reading.verdict == Verdict::Good) {
         ledger.note_good(watch.candidate.clone());
         Situation::Steady { live }
     } else {
@@ -405,7 +451,7 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
         return Decision::stay(None);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Rest);
-    if readings.iter().any(|reading| reading.verdict != Verdict::Good) {
+    if policy.judging(&readings).any(|(_, reading)| reading.verdict != Verdict::Good) {
         return Decision::stay(None);
     }
     let mut ledger = state.ledger.clone();

@@ -12,9 +12,10 @@ pub mod regression;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::policy::{Condition, Policy, ProbePolicy, Rule};
+use super::policy::{Condition, Policy, ProbePolicy, Rule, Test};
 use super::sample::{Sample, SampleResult, Window};
 use crate::clock::Moment;
+use crate::ids::RuleName;
 
 /// What a rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,9 @@ pub struct Reading {
     pub samples: u32,
     /// When the first of the samples that speak against the app was sent.
     pub first_failure_at: Option<Moment>,
+    /// What its tests say, where the rule has several: the value is how many of them are Bad.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Reading>,
 }
 
 /// What a verdict is for.
@@ -77,9 +81,51 @@ pub struct Span {
     pub pace: Pace,
 }
 
-/// Reads one rule on the samples within `span`.
-pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
-    let reading = match &rule.condition {
+/// Reads `rule` of `policy` on the deployment that is live since `live_since`, as of `now`.
+pub fn read(
+    rule: &Rule,
+    policy: &Policy,
+    windows: &[Window],
+    (live_since, now): (Moment, Moment),
+    pace: Pace,
+) -> Reading {
+    let empty = Window::default();
+    let read = |test: &Test| {
+        let probe = &policy.probes[test.probe];
+        let window = windows.get(test.probe).unwrap_or(&empty);
+        read_test(&rule.name, test, probe, window, Span { from: live_since + probe.settle, to: now, pace })
+    };
+    match rule.tests.as_slice() {
+        [only] => read(only),
+        several => combine(several.iter().map(read).collect(), rule.needed),
+    }
+}
+
+/// What several tests say together. What cannot be told of some of them does not matter where the others settle it.
+fn combine(parts: Vec<Reading>, needed: usize) -> Reading {
+    let count = |verdict| parts.iter().filter(|part| part.verdict == verdict).count();
+    let (bad, unknown) = (count(Verdict::Bad), count(Verdict::Unknown));
+    let verdict = if bad >= needed {
+        Verdict::Bad
+    } else if bad + unknown < needed {
+        Verdict::Good
+    } else {
+        Verdict::Unknown
+    };
+    let speak = |part: &&Reading| verdict != Verdict::Bad || part.verdict == Verdict::Bad;
+    Reading {
+        verdict,
+        value: parts.iter().any(|part| part.value.is_some()).then_some(bad as f64),
+        threshold: needed as f64,
+        samples: parts.iter().fold(0, |sum, part| sum.saturating_add(part.samples)),
+        first_failure_at: parts.iter().filter(speak).filter_map(|part| part.first_failure_at).min(),
+        parts,
+    }
+}
+
+/// Reads one test of the rule of this name on the samples within `span`.
+pub fn read_test(rule: &RuleName, test: &Test, probe: &ProbePolicy, window: &Window, span: Span) -> Reading {
+    let reading = match &test.condition {
         Condition::ConsecutiveFailures { count } => consecutive_failures::read(*count, probe, window, span),
         Condition::FailureRatio { above, over, min_samples } => {
             failure_ratio::read(*above, *min_samples, window, span.last(*over))
@@ -87,7 +133,7 @@ pub fn read(rule: &Rule, probe: &ProbePolicy, window: &Window, span: Span) -> Re
         Condition::Latency { quantile, above, over, min_samples } => {
             latency::read(*quantile, *above, *min_samples, window, span.last(*over))
         }
-        Condition::Regression(regression) => regression::read(&rule.name, regression, probe, window, span),
+        Condition::Regression(regression) => regression::read(rule, regression, probe, window, span),
     };
     if is_silent(probe, window, span) { Reading { verdict: Verdict::Unknown, ..reading } } else { reading }
 }
@@ -100,16 +146,7 @@ pub fn read_all(
     now: Moment,
     pace: Pace,
 ) -> Vec<Reading> {
-    let empty = Window::default();
-    policy
-        .rules
-        .iter()
-        .map(|rule| {
-            let probe = &policy.probes[rule.probe];
-            let window = windows.get(rule.probe).unwrap_or(&empty);
-            read(rule, probe, window, Span { from: live_since + probe.settle, to: now, pace })
-        })
-        .collect()
+    policy.rules.iter().map(|rule| read(rule, policy, windows, (live_since, now), pace)).collect()
 }
 
 /// How many samples that say something the probe with the fewest has on the deployment live since `live_since`.
@@ -198,16 +235,16 @@ mod tests {
         Span { from: Moment::default(), to, pace: Pace::Rest }
     }
 
-    fn rule(condition: Condition) -> Rule {
-        Rule { name: "down".into(), probe: 0, condition }
+    fn read(condition: Condition, window: &Window, span: Span) -> Reading {
+        super::read_test(&"down".into(), &Test { probe: 0, condition }, &probe(), window, span)
     }
 
     #[test]
     fn a_silent_probe_makes_its_rules_unknown() {
-        let rule = rule(Condition::ConsecutiveFailures { count: 3 });
+        let condition = Condition::ConsecutiveFailures { count: 3 };
         let window = window(&[BAD, BAD, BAD]);
-        let at =
-            |to, pace| read(&rule, &probe(), &window, Span { from: Moment::default(), to, pace }).verdict;
+        let span = |to, pace| Span { from: Moment::default(), to, pace };
+        let at = |to, pace| read(condition.clone(), &window, span(to, pace)).verdict;
         for (pace, patience) in [(Pace::Rest, 17_000), (Pace::Watch, 8_000)] {
             assert_eq!(at(Moment::from_millis(10_001), pace), Verdict::Bad);
             assert_eq!(at(Moment::from_millis(10_000 + patience), pace), Verdict::Bad);
@@ -223,10 +260,9 @@ mod tests {
             Condition::FailureRatio { above: 0.5, over: Duration::from_secs(60), min_samples: 3 },
         ];
         for condition in conditions {
-            let rule = rule(condition);
             let at = |results: &[SampleResult], pace| {
                 let window = window(results);
-                read(&rule, &probe(), &window, Span { pace, ..span(&window) }).verdict
+                read(condition.clone(), &window, Span { pace, ..span(&window) }).verdict
             };
             let unasked = [BAD, BAD, unvouched];
             assert_eq!((at(&unasked, Pace::Rest), at(&[BAD; 3], Pace::Watch)), (Verdict::Bad, Verdict::Bad));
@@ -248,14 +284,49 @@ mod tests {
 
     #[test]
     fn samples_of_an_earlier_deployment_or_from_the_settle_time_do_not_count() {
-        let rule = rule(Condition::ConsecutiveFailures { count: 2 });
+        let condition = Condition::ConsecutiveFailures { count: 2 };
         let window = window(&[BAD, BAD, BAD, GOOD]);
         let to = Moment::from_millis(12_000);
-        let from = |ms| {
-            read(&rule, &probe(), &window, Span { from: Moment::from_millis(ms), to, pace: Pace::Rest })
-                .verdict
-        };
+        let span = |ms| Span { from: Moment::from_millis(ms), to, pace: Pace::Rest };
+        let from = |ms| read(condition.clone(), &window, span(ms)).verdict;
         assert_eq!(from(5_000), Verdict::Bad);
         assert_eq!(from(5_001), Verdict::Unknown);
+    }
+
+    #[test]
+    fn several_tests_are_bad_once_enough_of_them_are_and_good_once_enough_cannot_be_any_more() {
+        use Verdict::{Bad, Good, Unknown};
+        let part = |verdict| Reading {
+            verdict,
+            value: (verdict != Unknown).then_some(1.0),
+            threshold: 1.0,
+            samples: 3,
+            first_failure_at: Some(Moment::from_millis(if verdict == Bad { 7 } else { 3 })),
+            parts: Vec::new(),
+        };
+        let table = [
+            (1, vec![Good, Good], Good),
+            (1, vec![Good, Unknown], Unknown),
+            (1, vec![Bad, Unknown], Bad),
+            (2, vec![Bad, Good], Good),
+            (2, vec![Bad, Unknown], Unknown),
+            (2, vec![Unknown, Good], Good),
+            (2, vec![Bad, Bad], Bad),
+            (2, vec![Bad, Unknown, Good], Unknown),
+            (2, vec![Bad, Unknown, Bad], Bad),
+            (2, vec![Good, Unknown, Good], Good),
+        ];
+        for (needed, verdicts, expected) in table {
+            let reading = combine(verdicts.iter().map(|verdict| part(*verdict)).collect(), needed);
+            assert_eq!(reading.verdict, expected, "{needed} of {verdicts:?}");
+            let bad = verdicts.iter().filter(|verdict| **verdict == Bad).count();
+            assert_eq!((reading.value, reading.threshold), (Some(bad as f64), needed as f64));
+            assert_eq!(reading.samples as usize, 3 * verdicts.len());
+            if expected == Bad {
+                let at = reading.first_failure_at.map(Moment::as_millis);
+                assert_eq!(at, Some(7), "what accuses began with what is Bad");
+            }
+        }
+        assert_eq!(combine(vec![part(Unknown), part(Unknown)], 1).value, None);
     }
 }

@@ -6,6 +6,7 @@ mod pins;
 mod platform;
 mod world;
 
+mod actions;
 mod calls;
 mod course;
 mod explore;

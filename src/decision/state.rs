@@ -148,6 +148,22 @@ pub struct Ledger {
     /// The pause of pushes that we owe the app the end of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soft_pin: Option<SoftPin>,
+    /// What rules told that do no more than that, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
+}
+
+/// What a rule said of a release that does no more than say so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The rule.
+    pub rule: RuleName,
+    /// The release.
+    pub deployment: DeploymentId,
+    /// When.
+    pub at: Moment,
+    /// What was measured, in words.
+    pub evidence: String,
 }
 
 /// Pushes that we keep from being deployed, or may be keeping from it, for the sake of a rollback. The platform does not

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection, is_native, natively};
 use super::observation::Code;
-use super::policy::{Condition, Rule};
-use super::rule::Reading;
+use super::policy::{Condition, ProbePolicy, Rule, Test};
+use super::rule::{Reading, Verdict};
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
 
@@ -35,6 +35,26 @@ pub enum Event {
         accused: DeploymentId,
         /// The platform's words for it.
         title: String,
+    },
+    /// A rule is Bad that only tells.
+    Noticed {
+        /// The rule.
+        rule: RuleName,
+        /// The release.
+        deployment: DeploymentId,
+        /// What was measured and what it is held to, in words.
+        evidence: String,
+    },
+    /// While a person was asked, a rule fired that needs no asking.
+    Escalated {
+        /// The rule.
+        rule: RuleName,
+        /// What makes it Bad, in words.
+        condition: String,
+        /// What was measured and what it is held to, in words.
+        evidence: String,
+        /// The probe's numbers.
+        reading: Reading,
     },
     /// A target was chosen.
     Target {
@@ -143,6 +163,8 @@ impl Event {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Fired { .. } => "fired",
+            Self::Noticed { .. } => "noticed",
+            Self::Escalated { .. } => "escalated",
             Self::Target { .. } => "target",
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
@@ -167,6 +189,12 @@ impl Event {
         match self {
             Self::Fired { rule, evidence, accused, title, .. } => {
                 format!("rule {rule} fired on deployment {accused}{}: {evidence}", in_brackets(title))
+            }
+            Self::Noticed { rule, deployment, evidence } => {
+                format!("rule {rule}, which only tells, is bad on deployment {deployment}: {evidence}")
+            }
+            Self::Escalated { rule, evidence, .. } => {
+                format!("rule {rule} fired as well, which needs no asking: {evidence}")
             }
             Self::Target { target, title, seen_good } => {
                 let title = in_brackets(title);
@@ -235,24 +263,42 @@ impl Event {
 }
 
 /// A rule's condition in words, as the API shows it.
-pub fn condition_in_words(rule: &Rule) -> String {
-    match &rule.condition {
-        Condition::ConsecutiveFailures { count } => format!("bad at {} in a row", plural(*count, "failure")),
+pub fn condition_in_words(rule: &Rule, probes: &[ProbePolicy]) -> String {
+    if let [only] = rule.tests.as_slice() {
+        return format!("bad {}", test_in_words(&only.condition));
+    }
+    let tests = rule.tests.iter();
+    let tests: Vec<String> =
+        tests.map(|test| format!("{} {}", name(test, probes), test_in_words(&test.condition))).collect();
+    match tests.as_slice() {
+        all if all.len() == rule.needed => format!("bad {}", all.join(" and ")),
+        any if rule.needed == 1 => format!("bad {}", any.join(" or ")),
+        some => format!("bad {} of {}: {}", rule.needed, some.len(), some.join("; ")),
+    }
+}
+
+fn name<'a>(test: &Test, probes: &'a [ProbePolicy]) -> &'a str {
+    probes.get(test.probe).map_or("?", |probe| probe.name.as_str())
+}
+
+fn test_in_words(condition: &Condition) -> String {
+    match condition {
+        Condition::ConsecutiveFailures { count } => format!("at {} in a row", plural(*count, "failure")),
         Condition::FailureRatio { above, over, min_samples } => format!(
-            "bad when more than {} fail over {}, from {} on",
+            "when more than {} fail over {}, from {} on",
             percent(*above),
             humantime::format_duration(*over),
             plural(*min_samples, "sample"),
         ),
         Condition::Latency { quantile, above, over, min_samples } => format!(
-            "bad when {} is above {} over {}, from {} on",
+            "when {} is above {} over {}, from {} on",
             quantile_in_words(*quantile),
             humantime::format_duration(*above),
             humantime::format_duration(*over),
             plural(*min_samples, "sample"),
         ),
         Condition::Regression(regression) => format!(
-            "bad when it surely fails more often than the release before and {} more; wrong for at most {}",
+            "when it surely fails more often than the release before and {} more; wrong for at most {}",
             percent(regression.worse_by),
             one_in(1.0 / regression.probability),
         ),
@@ -260,10 +306,26 @@ pub fn condition_in_words(rule: &Rule) -> String {
 }
 
 /// What `rule` measured, beside its limit.
-pub fn evidence_in_words(rule: &Rule, reading: &Reading) -> String {
+pub fn evidence_in_words(rule: &Rule, probes: &[ProbePolicy], reading: &Reading) -> String {
+    match rule.tests.as_slice() {
+        [only] => measured_in_words(&only.condition, reading),
+        several => {
+            let parts = several.iter().zip(&reading.parts);
+            let said = parts.map(|(test, part)| {
+                let measured = measured_in_words(&test.condition, part);
+                format!("{} {}: {measured}", name(test, probes), part.verdict.word())
+            });
+            let said: Vec<String> = said.collect();
+            let bad = reading.parts.iter().filter(|part| part.verdict == Verdict::Bad).count();
+            format!("{bad} of {} are bad, limit {}: {}", several.len(), rule.needed, said.join("; "))
+        }
+    }
+}
+
+fn measured_in_words(condition: &Condition, reading: &Reading) -> String {
     let Some(value) = reading.value else { return "nothing measured".to_owned() };
     let samples = plural(reading.samples, "sample");
-    match &rule.condition {
+    match condition {
         Condition::ConsecutiveFailures { count } => {
             let noun = if (value - 1.0).abs() < f64::EPSILON { "failure" } else { "failures" };
             format!("{value:.0} {noun} in a row, limit {count}")
@@ -411,23 +473,35 @@ fn answered(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::policy::Action;
     use crate::decision::rule::Verdict;
 
     fn rule(condition: Condition) -> Rule {
-        Rule { name: "down".into(), probe: 0, condition }
+        Rule {
+            name: "down".into(),
+            tests: vec![Test { probe: 0, condition }],
+            needed: 1,
+            action: Action::Rollback,
+        }
     }
 
     fn evidence(rule: &Rule, value: Option<f64>, samples: u32) -> String {
-        let reading =
-            Reading { verdict: Verdict::Bad, value, threshold: 0.0, samples, first_failure_at: None };
-        evidence_in_words(rule, &reading)
+        let reading = Reading {
+            verdict: Verdict::Bad,
+            value,
+            threshold: 0.0,
+            samples,
+            first_failure_at: None,
+            parts: Vec::new(),
+        };
+        evidence_in_words(rule, &[], &reading)
     }
 
     #[test]
     fn a_rule_and_what_it_measured_read_as_sentences() {
         let in_a_row = |count| rule(Condition::ConsecutiveFailures { count });
-        assert_eq!(condition_in_words(&in_a_row(1)), "bad at 1 failure in a row");
-        assert_eq!(condition_in_words(&in_a_row(3)), "bad at 3 failures in a row");
+        assert_eq!(condition_in_words(&in_a_row(1), &[]), "bad at 1 failure in a row");
+        assert_eq!(condition_in_words(&in_a_row(3), &[]), "bad at 3 failures in a row");
         assert_eq!(evidence(&in_a_row(1), Some(1.0), 1), "1 failure in a row, limit 1");
         assert_eq!(evidence(&in_a_row(2), Some(2.0), 2), "2 failures in a row, limit 2");
         assert_eq!(evidence(&in_a_row(2), Some(0.0), 2), "0 failures in a row, limit 2");
@@ -435,12 +509,15 @@ mod tests {
 
         let over = Duration::from_secs(60);
         let ratio = rule(Condition::FailureRatio { above: 0.125, over, min_samples: 5 });
-        assert_eq!(condition_in_words(&ratio), "bad when more than 12.5 % fail over 1m, from 5 samples on");
+        assert_eq!(
+            condition_in_words(&ratio, &[]),
+            "bad when more than 12.5 % fail over 1m, from 5 samples on"
+        );
         assert_eq!(evidence(&ratio, Some(0.2), 10), "20 % of 10 samples failed, limit 12.5 %");
 
         let above = Duration::from_millis(800);
         let slow = rule(Condition::Latency { quantile: 0.999, above, over, min_samples: 1 });
-        assert_eq!(condition_in_words(&slow), "bad when p99.9 is above 800ms over 1m, from 1 sample on");
+        assert_eq!(condition_in_words(&slow, &[]), "bad when p99.9 is above 800ms over 1m, from 1 sample on");
         assert_eq!(evidence(&slow, Some(0.9), 1), "p99.9 is 900ms over 1 sample, limit 800ms");
         assert_eq!(evidence(&slow, Some(1.0), 2), "p99.9 is 1.0s over 2 samples, limit 800ms");
         assert_eq!(evidence(&slow, Some(2.34), 2), "p99.9 is 2.3s over 2 samples, limit 800ms");

@@ -170,6 +170,7 @@ mod tests {
             threshold: 3.0,
             samples: 3,
             first_failure_at: None,
+            parts: Vec::new(),
         };
         let live = Live { id: accused.id.clone(), created_ms: accused.created_ms, since: at };
         Incident {
@@ -184,6 +185,7 @@ mod tests {
             restart_lost: false,
             before: std::collections::BTreeMap::new(),
             begun: 0,
+            bad_before: std::collections::BTreeSet::new(),
             tried: Vec::new(),
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,

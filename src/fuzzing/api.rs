@@ -126,6 +126,7 @@ fn status() -> AppStatus {
             threshold: 3.0,
             samples: 0,
             evidence: String::new(),
+            told_at: None,
         }],
         probes: Vec::new(),
     }

@@ -58,7 +58,9 @@ fn right(text: &str, config: &Config) {
     for app in &config.apps {
         assert!(config.platforms.iter().any(|platform| platform.name == app.platform));
         assert_eq!(app.probes.len(), app.policy.probes.len());
-        assert!(app.policy.rules.iter().all(|rule| rule.probe < app.probes.len()));
+        let mut tests = app.policy.rules.iter().flat_map(|rule| &rule.tests);
+        assert!(tests.all(|test| test.probe < app.probes.len()));
+        assert!(app.policy.rules.iter().all(|rule| (1..=rule.tests.len()).contains(&rule.needed)));
         for probe in &app.probes {
             assert!(!probe.burst.is_zero() && probe.burst <= probe.watch_period);
             assert!(probe.watch_period <= probe.period);

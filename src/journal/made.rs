@@ -64,6 +64,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
             threshold: 0.25,
             samples: 8,
             first_failure_at: Some(moment(5)),
+            parts: Vec::new(),
         },
         accused: deployment("bad"),
         live: live("bad"),
@@ -71,6 +72,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         restart_lost: false,
         before: std::collections::BTreeMap::new(),
         begun: 0,
+        bad_before: std::collections::BTreeSet::new(),
         tried: Vec::new(),
         requests: Requests {
             before: ["good".into(), "bad".into()].into(),

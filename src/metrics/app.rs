@@ -214,7 +214,8 @@ fn carry(old: &[AtomicU32], new: &[AtomicU32]) {
 
 fn threshold(rule: &crate::decision::policy::Rule) -> f64 {
     use crate::decision::policy::Condition;
-    match &rule.condition {
+    let [only] = rule.tests.as_slice() else { return rule.needed as f64 };
+    match &only.condition {
         Condition::ConsecutiveFailures { count } => f64::from(*count),
         Condition::FailureRatio { above, .. } => *above,
         Condition::Latency { above, .. } => above.as_secs_f64(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::words::span;
 use crate::config::Config;
-use crate::decision::policy::{Condition, Policy, ProbePolicy, Regression};
+use crate::decision::policy::{Policy, ProbePolicy, Regression};
 use crate::decision::rule::regression::probability;
 use crate::detection::baseline::Baseline;
 use crate::detection::evidence::Question;
@@ -26,8 +26,8 @@ pub(super) fn what_would_be_noticed(config: &Config) -> String {
     let mut text = String::new();
     for app in &config.apps {
         for rule in &app.policy.rules {
-            let Condition::Regression(regression) = &rule.condition else { continue };
-            let probe = &app.policy.probes[rule.probe];
+            let Some((regression, probe)) = rule.regression() else { continue };
+            let probe = &app.policy.probes[probe];
             let question = question(&app.policy, probe, regression);
             let key = format!(
                 "{question:?} {:?} {:?}",

@@ -31,6 +31,7 @@ fn fired() -> Event {
         threshold: 3.0,
         samples: 3,
         first_failure_at: Some(Moment::from_millis(0)),
+        parts: Vec::new(),
     };
     Event::Fired {
         rule: "down".into(),

@@ -52,6 +52,7 @@ fn rule(name: &str, condition: &str, verdict: &str, evidence: &str) -> RuleStatu
         threshold: 3.0,
         samples: 12,
         evidence: evidence.to_owned(),
+        told_at: None,
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Ask, ExpectValue, PlatformKind, ProbeConfig, TokenSource, schema, summary};
-use crate::decision::policy::{Condition, Mode, OnUnhealthy};
+use crate::decision::policy::{Action, Condition, Mode, OnUnhealthy};
 use crate::decision::sample::Window;
 
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
@@ -61,7 +61,7 @@ fn what_a_minimal_file_leaves_out_has_its_default() {
     assert_eq!((probe.timeout, probe.settle), (seconds(2), Duration::ZERO));
     // 60 for the soak's 30 samples, and two polls at the pace of the burst.
     assert_eq!(probe.window, 60 + 31);
-    assert_eq!(policy.rules[0].condition, Condition::ConsecutiveFailures { count: 3 });
+    assert_eq!(policy.rules[0].tests[0].condition, Condition::ConsecutiveFailures { count: 3 });
     assert_eq!((policy.soak.period, policy.soak.min_samples), (seconds(600), 30));
     assert_eq!(policy.soak.on_unhealthy, OnUnhealthy::Revert);
     assert_eq!((policy.limits.cooldown, policy.limits.max_rollbacks), (seconds(1_800), 2));
@@ -106,11 +106,26 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 5);
+    assert_eq!(app.policy.rules.len(), 6);
     let Ask::Http(ask) = &app.probes[0].ask else { panic!("{:?}", app.probes[0].ask) };
     assert_eq!(ask.expect.json.as_ref().unwrap().value, ExpectValue::Equals(json!("ok")));
     // 2m of samples at the pace of the burst, twenty at rest, and two polls.
     assert_eq!(app.probes[0].window, 121 + 20 + 31);
+}
+
+#[test]
+fn a_rule_may_have_several_conditions_and_say_how_far_it_leads() {
+    let two = "{ probe: home, consecutive_failures: 2 }, { probe: home, regression: {} }";
+    let three = format!("{two}, {{ probe: home, failure_ratio: {{ above: 0.1 }} }}");
+    let of = |keys: &str| {
+        let config = parse("f.yaml", &added("rule", &format!("{{ name: r, {keys} }}"))).unwrap();
+        let rule = config.apps[0].policy.rules[0].clone();
+        (rule.needed, rule.tests.len(), rule.action)
+    };
+    assert_eq!(of("probe: home, consecutive_failures: 2"), (1, 1, Action::Rollback));
+    assert_eq!(of(&format!("all: [{three}], action: approve")), (3, 3, Action::Approve));
+    assert_eq!(of(&format!("any: [{three}], action: notify")), (1, 3, Action::Notify));
+    assert_eq!(of(&format!("at_least: 2, of: [{three}], action: rollback")), (2, 3, Action::Rollback));
 }
 
 #[test]
@@ -163,7 +178,8 @@ fn every_key_of_the_schema_is_described() {
 fn a_short_watch_shortens_the_window_that_nobody_wrote() {
     let rule = "{ name: r, probe: home, failure_ratio: { above: 0.1, min_samples: 5 } }";
     let config = parse("f.yaml", &added("rule", rule).replace("mode: observe", "watch: 30s")).unwrap();
-    let conditions: Vec<_> = config.apps[0].policy.rules.iter().map(|rule| &rule.condition).collect();
+    let conditions: Vec<_> =
+        config.apps[0].policy.rules.iter().map(|rule| &rule.tests[0].condition).collect();
     let found = conditions.iter().find_map(|condition| match condition {
         Condition::FailureRatio { over, .. } => Some(*over),
         _ => None,
@@ -247,6 +263,9 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   rule      errors: bad when errors fails 2 times in a row
   rule      worse: bad when home surely fails more often than in the release before, and 2 % more, from 3 failures on;
             glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
+  rule      overloaded: bad when all of these hold; told, and nothing done
+            - p50 of home's latency is above 500ms over 2m, from 20 samples on
+            - errors fails once
   rollback  refused when the platform warns of it, held for a person when a migration job changed
   soak      10m and 30 samples of each probe; when healthy commit, when unhealthy revert
   limits    at most 2 rollbacks in 24h, at least 30m between two

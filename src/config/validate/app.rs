@@ -12,7 +12,8 @@ use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{AppConfig, defaults, raw};
 use crate::decision::policy::{
-    Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy, SoakPolicy,
+    Action, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy,
+    SoakPolicy,
 };
 
 /// What of the rest of the file an app depends on.
@@ -67,6 +68,10 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
         spot.key("rules")
             .missing("at least one rule, or mode observe: without a rule nothing is ever rolled back");
     }
+    if acts && !rules.is_empty() && rules.iter().all(|rule| rule.action == Action::Notify) {
+        let remedy = "allowed is mode observe, or a rule whose action is approve or rollback";
+        spot.key("rules").wrong(format!("all of them only notify, so nothing is ever rolled back; {remedy}"));
+    }
     let limits = limits(&spot.key("limits"), raw.limits.as_ref(), context.retention);
     let soak = soak?;
     for probe in probes.iter_mut().flatten() {
@@ -94,7 +99,7 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     Some(AppConfig { name: name.into(), platform: platform?.into(), id: id?.into(), probes, policy })
 }
 
-fn word<T>(given: Option<Word<T>>, default: T) -> T {
+pub(super) fn word<T>(given: Option<Word<T>>, default: T) -> T {
     given.map_or(default, |Word(word)| word)
 }
 

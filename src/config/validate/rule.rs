@@ -1,21 +1,24 @@
-//! Rules: exactly one condition each, on a probe that exists, with a window that can be filled.
+//! Rules: one condition each or several, on probes that exist, with windows that can be filled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::app::listed;
+use super::app::{listed, word};
 use super::probe::Draft;
 use super::{count, duration, items, name};
 use crate::config::leaf::{Count, List, Share, Span, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{defaults, raw};
-use crate::decision::policy::{Condition, Regression, Rule};
+use crate::decision::policy::{Action, Condition, Regression, Rule, Test};
 use crate::decision::rule::regression;
 use crate::decision::sample::Window;
 
-/// The conditions a rule may name.
+/// The conditions on one probe.
+const KEYS: [&str; 4] = ["consecutive_failures", "failure_ratio", "latency", "regression"];
 const CONDITIONS: &str = "exactly one of consecutive_failures, failure_ratio, latency and regression";
+/// What stands for several of them.
+const OR_SEVERAL: &str = "or several conditions under all, under any, or under of with at_least";
 
 /// What of its app a rule depends on.
 pub(super) struct Surroundings<'a> {
@@ -38,16 +41,122 @@ pub(super) fn rules(
     let mut rules = Vec::new();
     for (spot, raw) in items(spot, list) {
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
-        let probe = probe(&spot.key("probe"), raw.probe.as_ref(), probes, around);
-        let draft = probe.and_then(|probe| probes.get_mut(probe)).and_then(Option::as_mut);
-        let condition = condition(&spot, raw, draft, around);
-        rules.extend(rule(name, probe, condition));
+        let action = word(raw.action, Action::Rollback);
+        let tests = tests(&spot, raw, probes, around);
+        let rule = |name: String, (tests, needed)| Rule { name: name.into(), tests, needed, action };
+        rules.extend(name.zip(tests).map(|(name, tests)| rule(name, tests)));
     }
     rules
 }
 
-fn rule(name: Option<String>, probe: Option<usize>, condition: Option<Condition>) -> Option<Rule> {
-    Some(Rule { name: name?.into(), probe: probe?, condition: condition? })
+/// What a rule tests, and how many of the tests have to be Bad.
+fn tests(
+    spot: &Spot,
+    raw: &raw::Rule,
+    probes: &mut [Option<Draft>],
+    around: &Surroundings,
+) -> Option<(Vec<Test>, usize)> {
+    let lists = [("all", &raw.all), ("any", &raw.any), ("of", &raw.of)];
+    let is_written = |key: &str, is_there: bool| is_there || spot.key(key).is_broken();
+    let written: Vec<&str> =
+        lists.iter().filter(|(key, list)| is_written(key, list.is_some())).map(|(key, _)| *key).collect();
+    let is_counted = is_written("at_least", raw.at_least.is_some());
+    if written.is_empty() && !is_counted {
+        let test = test(spot, &raw.own(), OR_SEVERAL, probes, around);
+        return test.map(|test| (vec![test], 1));
+    }
+    if let Some(second) = written.get(1) {
+        spot.key(second)
+            .wrong_key(format!("stands beside {}; allowed is one of all, any and of", written[0]));
+    }
+    let own = raw.own();
+    let there = [own.probe.is_some()].into_iter().chain(named(&own));
+    for (key, _) in ["probe"].into_iter().chain(KEYS).zip(there).filter(|(_, is_there)| *is_there) {
+        let first = written.first().unwrap_or(&"at_least");
+        spot.key(key)
+            .wrong_key(format!("stands beside {first}; allowed is in one of the conditions of a list"));
+    }
+    if written == ["of"] {
+        if !is_counted {
+            spot.key("at_least").missing("how many of the conditions have to be bad");
+        }
+    } else if is_counted {
+        match written.first() {
+            Some(key) => spot
+                .key("at_least")
+                .wrong_key(format!("stands beside {key}; allowed is with the conditions under of")),
+            None => spot.key("of").missing("a list of at least two conditions"),
+        }
+    }
+    let mut all = Vec::new();
+    let mut counts = Vec::new();
+    for (key, list) in lists.iter().filter_map(|(key, list)| Some((*key, list.as_ref()?))) {
+        all.extend(several(&spot.key(key), list, probes, around));
+        counts.push((key, list.0.len()));
+    }
+    let [(key, count)] = counts.as_slice() else { return None };
+    let needed = match *key {
+        "all" => Some(*count),
+        "any" => Some(1),
+        _ => needed(&spot.key("at_least"), raw.at_least, *count),
+    };
+    needed.filter(|_| all.len() == *count).map(|needed| (all, needed))
+}
+
+/// The conditions of a list that have no problem.
+fn several(
+    spot: &Spot,
+    list: &List<raw::Condition>,
+    probes: &mut [Option<Draft>],
+    around: &Surroundings,
+) -> Vec<Test> {
+    if list.0.len() < 2 {
+        spot.wrong(format!(
+            "has {} of them; allowed are at least two conditions",
+            if list.0.is_empty() { "none" } else { "one" }
+        ));
+    }
+    let (mut tests, mut has_regression) = (Vec::new(), false);
+    for (spot, raw) in items(spot, Some(list)) {
+        if raw.regression.is_some() && std::mem::replace(&mut has_regression, true) {
+            let remedy = "allowed is one, and a rule of its own for another";
+            spot.key("regression").wrong_key(format!("is the second regression in this rule; {remedy}"));
+        }
+        tests.extend(test(&spot, raw, "", probes, around));
+    }
+    tests
+}
+
+fn needed(spot: &Spot, given: Option<Count>, conditions: usize) -> Option<usize> {
+    let Count(given) = given?;
+    match usize::try_from(given) {
+        Ok(needed) if (1..=conditions).contains(&needed) => return Some(needed),
+        _ => spot.wrong(format!("{given} of {conditions} is out of range; allowed is 1 to {conditions}")),
+    }
+    None
+}
+
+fn test(
+    spot: &Spot,
+    raw: &raw::Condition,
+    otherwise: &str,
+    probes: &mut [Option<Draft>],
+    around: &Surroundings,
+) -> Option<Test> {
+    let probe = probe(&spot.key("probe"), raw.probe.as_ref(), probes, around);
+    let draft = probe.and_then(|probe| probes.get_mut(probe)).and_then(Option::as_mut);
+    let condition = condition(spot, raw, otherwise, draft, around);
+    Some(Test { probe: probe?, condition: condition? })
+}
+
+/// Which of [`KEYS`] are there.
+fn named(raw: &raw::Condition) -> [bool; KEYS.len()] {
+    [
+        raw.consecutive_failures.is_some(),
+        raw.failure_ratio.is_some(),
+        raw.latency.is_some(),
+        raw.regression.is_some(),
+    ]
 }
 
 /// The position of the probe, none when it is not there or has a problem of its own.
@@ -65,22 +174,20 @@ fn probe(spot: &Spot, text: Option<&Text>, probes: &[Option<Draft>], around: &Su
 
 fn condition(
     spot: &Spot,
-    raw: &raw::Rule,
+    raw: &raw::Condition,
+    otherwise: &str,
     probe: Option<&mut Draft>,
     around: &Surroundings,
 ) -> Option<Condition> {
-    let keys = ["consecutive_failures", "failure_ratio", "latency", "regression"];
-    let there = [
-        raw.consecutive_failures.is_some(),
-        raw.failure_ratio.is_some(),
-        raw.latency.is_some(),
-        raw.regression.is_some(),
-    ];
-    let named: Vec<&str> = keys.iter().zip(there).filter_map(|(key, there)| there.then_some(*key)).collect();
-    let broken = keys.iter().any(|key| spot.key(key).is_broken());
+    let there = KEYS.into_iter().zip(named(raw));
+    let named: Vec<&str> = there.filter_map(|(key, there)| there.then_some(key)).collect();
+    let broken = KEYS.iter().any(|key| spot.key(key).is_broken());
     match named.as_slice() {
         [] if broken || spot.is_broken() => return None,
-        [] => spot.wrong(format!("has no condition; allowed is {CONDITIONS}")),
+        [] => {
+            let otherwise = if otherwise.is_empty() { String::new() } else { format!(", {otherwise}") };
+            spot.wrong(format!("has no condition; allowed is {CONDITIONS}{otherwise}"));
+        }
         [_, second, ..] => {
             spot.key(second)
                 .wrong_key(format!("is one of {} conditions; allowed is {CONDITIONS}", named.len()));
@@ -98,7 +205,7 @@ fn condition(
             }
         }
     }
-    let [one, two, three, four] = keys.map(|key| spot.key(key));
+    let [one, two, three, four] = KEYS.map(|key| spot.key(key));
     let mut probe = probe;
     // All are looked at, so that what is wrong with the second is found too.
     let streak =

@@ -3,8 +3,11 @@
 
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation, Request};
-use super::super::policy::Policy;
+use super::super::policy::{Mode, Policy, Rule};
+use super::super::quiet;
+use super::super::rule::Reading;
 use super::super::state::{Outcome, Stage};
+use super::super::story::{Event, condition_in_words, evidence_in_words};
 use super::draft::Draft;
 use super::{Decision, Obstacle, VALIDATE_WITHIN, obstacle};
 
@@ -22,6 +25,20 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let Stage::AwaitingApproval { target, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
+    if let Some((rule, reading)) = needs_no_asking(policy, &draft, seen) {
+        draft.tell(Event::Escalated {
+            rule: rule.name.clone(),
+            condition: condition_in_words(rule, &policy.probes),
+            evidence: evidence_in_words(rule, &policy.probes, &reading),
+            reading: reading.clone(),
+        });
+        let incident = &mut draft.incident;
+        (incident.rule, incident.evidence) = (rule.name.clone(), reading);
+        let deadline = seen.at + VALIDATE_WITHIN;
+        draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+        draft.rule(Verb::Rollback, Reason::RuleFired);
+        return super::validating::look(policy, draft, seen);
+    }
     if let Some(Obstacle::Close(outcome, reason)) = obstacle(policy, &draft.incident, seen) {
         return draft.close(outcome, reason, seen);
     }
@@ -36,4 +53,20 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.close(Outcome::Held, Reason::ApprovalExpired, seen);
     }
     draft.done(Some(deadline), Some(Reason::AwaitingApproval))
+}
+
+/// Another rule than the one that a person is asked about, which has become Bad meanwhile and is to be acted on at once.
+fn needs_no_asking<'a>(
+    policy: &'a Policy,
+    draft: &Draft,
+    seen: &Observation<'_>,
+) -> Option<(&'a Rule, Reading)> {
+    let incident = &draft.incident;
+    let acts = |rule: &&Rule| {
+        policy.mode_for(&rule.name) == Mode::Enforce
+            && rule.name != incident.rule
+            && !incident.bad_before.contains(&rule.name)
+    };
+    let confirmed = |rule| Some((rule, quiet::confirmed(policy, &incident.live, rule, seen)?));
+    policy.rules.iter().filter(acts).find_map(confirmed)
 }

@@ -19,7 +19,7 @@ const MOST_ASKED: usize = 3;
 /// Owes the request.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    if policy.mode == Mode::Observe {
+    if policy.mode_for(&draft.incident.rule) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     if draft.incident.requests.targets.len() >= MOST_ASKED {

@@ -27,7 +27,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         }
         return creating::ask(policy, draft, target, seen);
     }
-    if policy.mode == Mode::Observe {
+    if policy.mode_for(&draft.incident.rule) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     send(draft, target, 1, deadline, seen)

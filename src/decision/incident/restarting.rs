@@ -16,7 +16,7 @@ const RESTART_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Whether a restart is to be tried now: once, and not before a person's yes where that is asked for.
 pub(super) fn is_due(policy: &Policy, ledger: &Ledger, incident: &Incident) -> bool {
-    let may_act = policy.mode == Mode::Enforce || incident.approved;
+    let may_act = policy.mode_for(&incident.rule) == Mode::Enforce || incident.approved;
     // One that was meant for the release before, and met this one as it went live, was its chance as well.
     let mut ids = incident.former.iter().chain([&incident.accused.id]);
     let was_restarted = ids.any(|id| ledger.made_for(id).is_some());

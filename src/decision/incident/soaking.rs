@@ -30,11 +30,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
     let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
-    let is_good = readings.iter().all(|reading| reading.verdict == Verdict::Good);
+    let is_good = policy.judging(&readings).all(|(_, reading)| reading.verdict == Verdict::Good);
     let fired_is_good = policy
-        .rules
-        .iter()
-        .zip(&readings)
+        .judging(&readings)
         .any(|(rule, reading)| rule.name == draft.incident.rule && reading.verdict == Verdict::Good);
     if restored_at.is_none() && fired_is_good {
         restored_at = Some(seen.at);
@@ -47,7 +45,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if (pin, give_up, restored_at) != before {
         draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
     }
-    if readings.iter().any(|reading| reading.verdict == Verdict::Bad) {
+    if policy.judging(&readings).any(|(_, reading)| reading.verdict == Verdict::Bad) {
         return unhealthy(policy, draft, samples, give_up, seen);
     }
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {

@@ -67,7 +67,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.set_target(target);
         return draft.close(Outcome::Held, Reason::Migration, seen);
     }
-    if policy.mode == Mode::Approve && !draft.incident.approved {
+    if policy.mode_for(&draft.incident.rule) == Mode::Approve && !draft.incident.approved {
         return approval::ask(draft, target, seen);
     }
     if draft.incident.stage.target() != Some(&target.id) {

@@ -34,6 +34,7 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
         threshold: f64::from(count),
         samples,
         first_failure_at,
+        parts: Vec::new(),
     }
 }
 

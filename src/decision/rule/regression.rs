@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Pace, Reading, Span, Verdict, failure_ratio};
 use crate::clock::Moment;
-use crate::decision::policy::{Condition, Policy, ProbePolicy, Regression};
+use crate::decision::policy::{Policy, ProbePolicy, Regression};
 use crate::decision::sample::{SampleResult, Window};
 use crate::detection::Round;
 use crate::detection::baseline::Baseline;
@@ -77,8 +77,7 @@ pub struct Weight {
 /// a release of it, so they share it. A weighing that has to begin anew, as after a restart, has only a part of what is
 /// left: first nine tenths, then half of the rest each time.
 pub fn probability(policy: &Policy, regression: &Regression, begun: u32) -> f64 {
-    let is_one = |rule: &&crate::decision::policy::Rule| matches!(rule.condition, Condition::Regression(_));
-    let rules = policy.rules.iter().filter(is_one).count().max(1);
+    let rules = policy.rules.iter().filter(|rule| rule.regression().is_some()).count().max(1);
     let part = match begun {
         0 => 0.9,
         again => 0.1 * 0.5_f64.powi(i32::try_from(again).unwrap_or(i32::MAX)),
@@ -114,6 +113,7 @@ fn nothing(regression: &Regression) -> Reading {
         threshold: 1.0 / regression.probability,
         samples: 0,
         first_failure_at: None,
+        parts: Vec::new(),
     }
 }
 
@@ -132,6 +132,7 @@ fn judge(regression: &Regression, weight: &Weight) -> Reading {
         threshold: weight.needed,
         samples: u32::try_from(weight.rounds).unwrap_or(u32::MAX),
         first_failure_at: weight.first_failure_at,
+        parts: Vec::new(),
     }
 }
 

@@ -41,7 +41,8 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
 #[test]
 fn a_recorded_decision_that_is_run_again_is_the_same_decision() {
     let mut policy = policy();
-    policy.rules[0].condition = Condition::FailureRatio { above: 0.3, over: secs(60), min_samples: 3 };
+    policy.rules[0].tests[0].condition =
+        Condition::FailureRatio { above: 0.3, over: secs(60), min_samples: 3 };
     let mut world = World::steady(policy);
     world.records = true;
     world.reply("create_rollback", Reply::Lost { applied_after: Some(secs(6)) });

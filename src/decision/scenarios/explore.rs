@@ -240,7 +240,7 @@ impl Variant {
     fn policy(self) -> Policy {
         let mut policy = policy();
         policy.mode = self.mode;
-        policy.rules[0].condition = Condition::ConsecutiveFailures { count: 2 };
+        policy.rules[0].tests[0].condition = Condition::ConsecutiveFailures { count: 2 };
         policy.soak.period = secs(16);
         policy.soak.min_samples = 3;
         policy.soak.on_unhealthy = self.on_unhealthy;

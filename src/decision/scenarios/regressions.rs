@@ -1,15 +1,14 @@
 //! A release is held against the one before it.
 
-use super::world::{World, minutes, policy, secs};
+use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
-use crate::decision::policy::{Condition, Policy, Regression, Rule};
+use crate::decision::policy::{Condition, Policy, Regression};
 use crate::decision::state::{Outcome, Situation};
 
 fn worse() -> Policy {
     let mut policy = policy();
     let regression = Regression { probability: 0.001, worse_by: 0.02, glitch: secs(5), min_failures: 3 };
-    policy.rules =
-        vec![Rule { name: "worse".into(), probe: 0, condition: Condition::Regression(regression) }];
+    policy.rules = vec![rule("worse", Condition::Regression(regression))];
     policy
 }
 

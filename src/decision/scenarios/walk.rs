@@ -9,10 +9,10 @@ use proptest::test_runner::TestRunner;
 
 use super::judge;
 use super::platform::Who;
-use super::world::{Reply, Sight, World, minutes, policy, secs};
+use super::world::{Reply, Sight, World, minutes, policy, rule, secs};
 use crate::decision::effect::{Guard, Rejection};
 use crate::decision::observation::{Cause, Phase, ReadFault, Request};
-use crate::decision::policy::{Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, Policy, Rule};
+use crate::decision::policy::{Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, Policy};
 use crate::decision::state::Outcome;
 
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         }
         if flags[4] {
             let condition = Condition::FailureRatio { above: 0.3, over: secs(60), min_samples: 7 };
-            policy.rules.push(Rule { name: "flaky".into(), probe: 0, condition });
+            policy.rules.push(rule("flaky", condition));
         }
         policy
     })

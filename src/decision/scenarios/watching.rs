@@ -139,7 +139,7 @@ fn the_platform_s_age_of_the_live_deployment_goes_on_between_reads() {
 #[test]
 fn the_first_failures_of_a_release_are_not_held_against_the_one_before() {
     let mut policy = policy();
-    policy.rules[0].condition = Condition::ConsecutiveFailures { count: 1 };
+    policy.rules[0].tests[0].condition = Condition::ConsecutiveFailures { count: 1 };
     let mut world = World::steady(policy);
     world.release_bad();
     let sample = Sample { at: world.at + Duration::from_millis(500), micros: 1, result: BAD };

@@ -14,8 +14,8 @@ use crate::decision::observation::{
     Request,
 };
 use crate::decision::policy::{
-    Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
-    RollbackPolicy, Rule, SoakPolicy,
+    Action, Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
+    RollbackPolicy, Rule, SoakPolicy, Test,
 };
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
 use crate::decision::state::{Outcome, Situation, State};
@@ -121,6 +121,12 @@ pub(super) fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
+/// A rule with one test, on the first probe.
+pub(in crate::decision) fn rule(name: &str, condition: Condition) -> Rule {
+    let tests = vec![Test { probe: 0, condition }];
+    Rule { name: name.into(), tests, needed: 1, action: Action::Rollback }
+}
+
 pub(in crate::decision) fn policy() -> Policy {
     Policy {
         app: "shop".into(),
@@ -133,11 +139,7 @@ pub(in crate::decision) fn policy() -> Policy {
             timeout: secs(2),
             settle: secs(0),
         }],
-        rules: vec![Rule {
-            name: "down".into(),
-            probe: 0,
-            condition: Condition::ConsecutiveFailures { count: 3 },
-        }],
+        rules: vec![rule("down", Condition::ConsecutiveFailures { count: 3 })],
         rollback: RollbackPolicy { warnings: OnWarnings::Refuse, migrations: OnMigrations::Hold },
         soak: SoakPolicy {
             period: minutes(10),

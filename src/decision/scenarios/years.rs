@@ -48,8 +48,9 @@ fn what_is_remembered_of_an_app_does_not_grow_with_its_releases() {
         let state = serde_json::to_string(&world.state).expect("a state is JSON");
         largest[round / 40] = largest[round / 40].max(state.len());
     }
-    let Ledger { good, condemned, accused, ours, settled, lost, rollbacks, soft_pin } = &world.state.ledger;
-    assert_eq!(*soft_pin, None);
+    let Ledger { good, condemned, accused, ours, settled, lost, rollbacks, soft_pin, notices } =
+        &world.state.ledger;
+    assert_eq!((soft_pin, notices.as_slice()), (&None, [].as_slice()));
     assert_eq!(good.len(), Ledger::KEEP_GOOD);
     let full = [condemned.len(), accused.len(), ours.len(), settled.len(), rollbacks.len()];
     assert_eq!((full, lost.len()), ([Ledger::KEEP; 5], Ledger::KEEP_LOST), "each list was filled");

@@ -1,6 +1,6 @@
 //! An open incident: what is being done about a bad release, how far, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub struct Incident {
     /// How often the samples of the accused release had been weighed anew.
     #[serde(default)]
     pub begun: u32,
+    /// The rules that were Bad already when it went live.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bad_before: BTreeSet<RuleName>,
     /// Targets that were tried and not accepted, and why.
     pub tried: Vec<(DeploymentId, Reason)>,
     /// The rollbacks that were asked for, without the requests that were surely not applied.

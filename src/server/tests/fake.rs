@@ -84,6 +84,7 @@ fn app(name: &str) -> AppStatus {
             value: Some(f64::NAN),
             threshold: 3.0,
             samples: 0,
+            told_at: None,
         }],
         probes: vec![ProbeStatus {
             name: "home".into(),

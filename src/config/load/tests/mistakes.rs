@@ -6,6 +6,9 @@ use super::*;
 const FIGURE: &str = "        prometheus: { url: http://p.example, query: up, at_least: 1 } #";
 
 /// One file with many mistakes: all are reported, in the order of the file, and no secret with them.
+/// Two conditions.
+const TWO: &str = "{ probe: home, consecutive_failures: 3 }, { probe: home, consecutive_failures: 9 }";
+
 #[test]
 fn all_problems_of_a_file_are_reported_at_once_with_their_places() {
     let text = r#"listen: everywhere
@@ -69,7 +72,7 @@ f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allow
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
 f.yaml:27:37: apps[0].probes[0].expect.status[2]: 999 is out of range; allowed is 100 to 599
 f.yaml:28:9: apps[0].probes[1]: 5 is not a probe; allowed is a mapping with name and url
-f.yaml:30:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio, latency and regression
+f.yaml:30:9: apps[0].rules[0]: has no condition; allowed is exactly one of consecutive_failures, failure_ratio, latency and regression, or several conditions under all, under any, or under of with at_least
 f.yaml:31:58: apps[0].rules[1].consecutive_failures: 0 is out of range; allowed is 1 to 1000
 f.yaml:31:61: apps[0].rules[1].latency: is one of 2 conditions; allowed is exactly one of consecutive_failures, failure_ratio, latency and regression
 f.yaml:31:82: apps[0].rules[1].latency.quantile: 95 is out of range; allowed is above 0 to below 1, such as 0.95
@@ -238,6 +241,69 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "less than the probe's timeout, 2s",
         ),
         (added("rule", "{ name: r, probe: home }"), "rules[0]: has no condition; allowed is exactly one of"),
+        (added("rule", "{ name: r, all: [] }"), "all: has none of them; allowed are at least two conditions"),
+        (
+            added("rule", "{ name: r, all: [{ probe: home, consecutive_failures: 3 }] }"),
+            "rules[0].all: has one of them; allowed are at least two conditions",
+        ),
+        (
+            added("rule", "{ name: r, at_least: 1 }"),
+            "rules[0].of: is missing; allowed is a list of at least two",
+        ),
+        (
+            added("rule", &format!("{{ name: r, of: [{TWO}] }}")),
+            "rules[0].at_least: is missing; allowed is how many of the conditions have to be bad",
+        ),
+        (
+            added("rule", &format!("{{ name: r, at_least: 3, of: [{TWO}] }}")),
+            "at_least: 3 of 2 is out of range; allowed is 1 to 2",
+        ),
+        (
+            added("rule", &format!("{{ name: r, at_least: 0, of: [{TWO}] }}")),
+            "at_least: 0 of 2 is out of range; allowed is 1 to 2",
+        ),
+        (
+            added("rule", &format!("{{ name: r, at_least: 1, any: [{TWO}] }}")),
+            "at_least: stands beside any; allowed is with the conditions under of",
+        ),
+        (
+            added("rule", &format!("{{ name: r, all: [{TWO}], any: [{TWO}] }}")),
+            "any: stands beside all; allowed is one of all, any and of",
+        ),
+        (
+            added("rule", &format!("{{ name: r, probe: home, all: [{TWO}] }}")),
+            "probe: stands beside all; allowed is in one of the conditions of a list",
+        ),
+        (
+            added("rule", &format!("{{ name: r, consecutive_failures: 3, any: [{TWO}] }}")),
+            "consecutive_failures: stands beside any; allowed is in one of the conditions of a list",
+        ),
+        (
+            added(
+                "rule",
+                "{ name: r, any: [{ probe: home, regression: {} }, { probe: home, regression: {} }] }",
+            ),
+            "any[1].regression: is the second regression in this rule; allowed is one",
+        ),
+        (
+            added("rule", "{ name: r, any: [{ probe: home, consecutive_failures: 3 }, { probe: home }] }"),
+            "any[1]: has no condition; allowed is exactly one of",
+        ),
+        (
+            added(
+                "rule",
+                "{ name: r, any: [{ probe: home, all: [] }, { probe: home, consecutive_failures: 0 }] }",
+            ),
+            "unknown key `all`",
+        ),
+        (added("rule", "{ name: r, action: page, probe: home, consecutive_failures: 3 }"), "not an action"),
+        (
+            with(
+                "    rules:\n      - { name: down, ",
+                "    mode: enforce\n    rules:\n      - { action: notify, name: down, ",
+            ),
+            "rules: all of them only notify, so nothing is ever rolled back; allowed is mode observe",
+        ),
         (with("    rules:\n", "    rules: []\n    x:\n"), "unknown key `x`"),
         (
             added("app", "limits: { per: 91d }"),

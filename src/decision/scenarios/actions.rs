@@ -1,0 +1,140 @@
+//! What a rule leads to: a notice, a question, or a rollback.
+
+use std::time::Duration;
+
+use super::world::{World, minutes, policy, rule, secs};
+use crate::decision::effect::Reason;
+use crate::decision::observation::Request;
+use crate::decision::policy::{Action, Condition, Mode, Policy, Rule};
+use crate::decision::sample::{Failure, Sample, SampleResult};
+use crate::decision::state::Outcome;
+
+fn in_a_row(name: &str, count: u32, action: Action) -> Rule {
+    Rule { action, ..rule(name, Condition::ConsecutiveFailures { count }) }
+}
+
+/// Bad whatever is measured.
+fn ever_bad(action: Action) -> Rule {
+    let (above, over) = (Duration::ZERO, secs(60));
+    let condition = Condition::Latency { quantile: 0.5, above, over, min_samples: 1 };
+    Rule { action, ..rule("slow", condition) }
+}
+
+fn with(rules: Vec<Rule>) -> Policy {
+    Policy { rules, ..policy() }
+}
+
+fn told(world: &World) -> Vec<&str> {
+    world.state.ledger.notices.iter().map(|notice| notice.rule.as_str()).collect()
+}
+
+#[test]
+fn a_rule_that_only_tells_does_so_once_a_release_and_the_watch_goes_on() {
+    let mut world =
+        World::steady(with(vec![ever_bad(Action::Notify), in_a_row("down", 3, Action::Rollback)]));
+    assert!(told(&world).is_empty(), "there was nothing under watch");
+    let release = world.release();
+    world.run(minutes(31));
+    assert_eq!((world.state.word(), told(&world)), ("steady", vec!["slow"]), "{}", world.transcript());
+    let notice = &world.state.ledger.notices[0];
+    assert_eq!(notice.deployment, release);
+    assert!(notice.evidence.contains("limit 0s"), "{}", notice.evidence);
+    assert_eq!(world.platform.our_writes(), 0);
+    assert!(world.state.ledger.good.iter().any(|good| good.id == release), "it speaks against nobody");
+    world.release();
+    world.run(minutes(1));
+    assert_eq!(told(&world), ["slow", "slow"], "another release is told of anew");
+}
+
+#[test]
+fn a_rule_that_only_tells_leaves_the_release_to_the_rules_that_act() {
+    let rules = vec![in_a_row("early", 2, Action::Notify), in_a_row("down", 3, Action::Rollback)];
+    let mut world = World::with_bad_release(with(rules));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(told(&world), ["early"]);
+}
+
+#[test]
+fn a_rule_that_only_tells_is_not_heard_in_a_soak() {
+    let rules = vec![in_a_row("down", 3, Action::Rollback), ever_bad(Action::Notify)];
+    let mut world = World::with_bad_release(with(rules));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    // Where it acts, it is.
+    let mut world = World::with_bad_release(with(vec![in_a_row("down", 3, Action::Rollback)]));
+    world.run_to_stage("soaking");
+    world.policy.rules.push(ever_bad(Action::Rollback));
+    assert_eq!(world.run_to_close().0, Outcome::Reverted, "{}", world.transcript());
+}
+
+#[test]
+fn a_rule_asks_where_it_says_so_and_where_the_app_does() {
+    let asked = [
+        (Mode::Enforce, Action::Approve, true),
+        (Mode::Approve, Action::Rollback, true),
+        (Mode::Approve, Action::Approve, true),
+        (Mode::Enforce, Action::Rollback, false),
+    ];
+    for (mode, action, is_asked) in asked {
+        let rules = vec![in_a_row("down", 3, action)];
+        let mut world = World::with_bad_release(Policy { mode, ..with(rules) });
+        if is_asked {
+            world.run_to_stage("awaiting_approval");
+            world.run(minutes(1));
+            assert_eq!((world.stage(), world.platform.our_writes()), ("awaiting_approval", 0));
+            world.ask(Request::Approve);
+        }
+        assert_eq!(world.run_to_close().0, Outcome::Committed, "{mode:?} {action:?}");
+    }
+    let rules = vec![in_a_row("down", 3, Action::Rollback)];
+    let mut world = World::with_bad_release(Policy { mode: Mode::Observe, ..with(rules) });
+    assert_eq!(world.run_to_close().0, Outcome::Observed, "no rule goes further than its app");
+}
+
+#[test]
+fn what_needs_no_asking_is_done_while_a_person_is_asked_for_less() {
+    let rules = || vec![in_a_row("early", 2, Action::Approve), in_a_row("down", 8, Action::Rollback)];
+    let mut world = World::with_bad_release(with(rules()));
+    world.run_to_stage("awaiting_approval");
+    assert_eq!(world.state.incident().map(|incident| incident.rule.as_str()), Some("early"));
+    world.run_to_stage("rolling_back");
+    let incident = world.state.incident().expect("open");
+    assert_eq!((incident.rule.as_str(), incident.approved), ("down", false), "{}", world.transcript());
+    assert_eq!(world.run_to_close().0, Outcome::Committed);
+    assert!(world.transcript().contains("rule down fired as well"), "{}", world.transcript());
+    // Where the app itself asks, nothing is done unasked.
+    let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..with(rules()) });
+    world.run_to_stage("awaiting_approval");
+    world.run(minutes(10));
+    assert_eq!((world.stage(), world.platform.our_writes()), ("awaiting_approval", 0));
+}
+
+#[test]
+fn the_rule_that_leads_furthest_accuses() {
+    let rules = vec![in_a_row("ask", 3, Action::Approve), in_a_row("down", 3, Action::Rollback)];
+    let mut world = World::with_bad_release(with(rules));
+    assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
+}
+
+#[test]
+fn a_rule_that_was_bad_before_does_not_speak_for_one_that_was_not() {
+    let share = Condition::FailureRatio { above: 0.0, over: minutes(10), min_samples: 3 };
+    let bad_before = |rules: Vec<Rule>| {
+        let mut world = World::steady(with(rules));
+        let failed = SampleResult::Bad(Failure::Connect);
+        world.windows[0].push(Sample {
+            at: world.at + Duration::from_millis(100),
+            micros: 1,
+            result: failed,
+        });
+        world.run(secs(20));
+        world.release_bad();
+        let ended = world.run_to_close();
+        (ended, world.transcript())
+    };
+    let alone = vec![rule("flaky", share.clone())];
+    let (ended, story) = bad_before(alone);
+    assert_eq!(ended, (Outcome::Refused, Reason::BadBeforeDeployment), "{story}");
+    let both = vec![rule("flaky", share), in_a_row("down", 3, Action::Rollback)];
+    let (ended, story) = bad_before(both);
+    assert_eq!(ended.0, Outcome::Committed, "{story}");
+}
