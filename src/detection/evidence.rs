@@ -4,13 +4,12 @@ use super::baseline::Baseline;
 use super::memory::Memory;
 use super::{ASSUMED, Round};
 
-/// How badly a bad release may fail, and how much of the stake is on it. The last stake is not played, so the evidence
-/// never falls below it.
-const SEVERITIES: [(f64, f64); 6] =
-    [(1.0, 0.4), (0.7, 0.15), (0.4, 0.15), (0.15, 0.1), (0.05, 0.1), (0.0, NOT_PLAYED)];
+/// How badly a bad release may fail, and how much of the stake is on it.
+const SEVERITIES: [(f64, f64); 5] = [(1.0, 0.4), (0.7, 0.15), (0.4, 0.15), (0.15, 0.1), (0.05, 0.1)];
+/// The rest of the stake, which is not bet, so the evidence never falls below it.
 const NOT_PLAYED: f64 = 0.1;
 /// How finely the rates that the release before may have are told apart.
-const CELLS: u32 = 32;
+const CELLS: usize = 32;
 /// The part of the stake that is on "bad from the start".
 const AT_ONCE: f64 = 0.5;
 /// Seconds. The rest is on "from t on", about as `1 / (t + 10 s)`.
@@ -19,6 +18,11 @@ const ONSET: f64 = 10.0;
 const ALL: f64 = 1.0 - 1e-9;
 /// A stake as large as that is enough for any decision.
 const MOST: f64 = 1e200;
+/// A stake as small as that is lost. Smaller numbers would lead to ones that a processor takes thirty times as long with.
+const LEAST: f64 = 1e-290;
+/// How close a rate is reckoned, as a part of it, and how many steps that may take.
+const CLOSE: f64 = 1e-14;
+const STEPS: u32 = 128;
 
 /// What the evidence is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,22 +37,29 @@ pub struct Question {
     pub probability: f64,
 }
 
-/// A range of rates that the release before may have.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Cell {
-    /// How often a release may fail that is no worse than the highest of them.
-    allowed: f64,
+/// Ranges of rates that the release before may have, a column each: one row after the other is what a processor does
+/// several columns of at once. What is not used has everything against it.
+#[derive(Clone, Debug, PartialEq)]
+struct Cells {
+    /// How often a release may fail that is no worse than the highest rate of the cell.
+    allowed: [f64; CELLS],
     /// What the baseline has against all lower ones.
-    against: f64,
-    /// The stakes, one a severity.
-    stakes: [f64; SEVERITIES.len()],
+    against: [f64; CELLS],
+    stakes: [[f64; CELLS]; SEVERITIES.len()],
+}
+
+#[cfg(test)]
+impl Cells {
+    fn used(&self) -> usize {
+        self.against.iter().take_while(|against| against.is_finite()).count()
+    }
 }
 
 /// The evidence against one release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     watch: f64,
-    cells: Vec<Cell>,
+    cells: Box<Cells>,
     /// Rates above those of all cells can be no less than this far from enough.
     ceiling: f64,
     memory: Memory,
@@ -70,17 +81,25 @@ impl Evidence {
         let highest = if is_healthy { ASSUMED } else { ALL };
         let from = baseline.against(0.0);
         let to = (1.0 / (probability * NOT_PLAYED)).ln();
-        let (mut cells, mut level, mut is_whole) = (Vec::new(), from, false);
-        for n in 1..=CELLS {
-            let against = level.exp();
-            level = from + (to - from) * f64::from(n) / f64::from(CELLS);
-            is_whole = baseline.against(highest) <= level;
-            let rate = if is_whole { highest } else { where_reached(baseline, level, highest) };
-            let allowed = (rate + worse_by).min(1.0);
-            cells.push(Cell { allowed, against, stakes: [0.0; SEVERITIES.len()] });
-            if is_whole {
-                break;
-            }
+        let mut cells = Box::new(Cells {
+            allowed: [1.0; CELLS],
+            against: [f64::INFINITY; CELLS],
+            stakes: [[0.0; CELLS]; SEVERITIES.len()],
+        });
+        let whole = baseline.against(highest);
+        let (mut rate, mut level, mut is_whole, mut used) = (0.0, from, false, 0);
+        while used < CELLS && !is_whole {
+            cells.against[used] = level.exp();
+            let before = level;
+            level = from + (to - from) * (used + 1) as f64 / CELLS as f64;
+            is_whole = whole <= level;
+            rate = if is_whole {
+                highest
+            } else {
+                where_reached(baseline, level, (rate, before), (highest, whole))
+            };
+            cells.allowed[used] = (rate + worse_by).min(1.0);
+            used += 1;
         }
         Self {
             watch,
@@ -105,24 +124,25 @@ impl Evidence {
         let more = played - self.played;
         self.played = played;
         let excuse = self.memory.excuse(at);
-        // How much of each stake is bet. What is excused is nothing to bet on.
-        let bets = SEVERITIES.map(
-            |(severity, _)| {
-                if severity > excuse { (severity - excuse) / (1.0 - excuse) } else { 0.0 }
-            },
-        );
-        self.score = self.ceiling;
-        for (n, cell) in self.cells.iter_mut().enumerate() {
+        let Cells { allowed, against, stakes } = &mut *self.cells;
+        let odds = allowed.map(|allowed| {
             // Against one that may fail always there is nothing to win.
-            let is_open = cell.allowed < 1.0;
-            let odds =
-                if is_open { badness / (cell.allowed + (1.0 - cell.allowed) * excuse) - 1.0 } else { 0.0 };
-            let mut sum = 1.0 - played;
-            for ((stake, bet), (_, weight)) in cell.stakes.iter_mut().zip(bets).zip(SEVERITIES) {
-                *stake = ((*stake + more) * (1.0 + bet * odds)).min(MOST);
-                sum += weight * *stake;
+            let is_open = allowed < 1.0;
+            if is_open { badness / (allowed + (1.0 - allowed) * excuse) - 1.0 } else { 0.0 }
+        });
+        let mut sums = [1.0 - played + NOT_PLAYED * played; CELLS];
+        for (stakes, (severity, weight)) in stakes.iter_mut().zip(SEVERITIES) {
+            // How much of the stake is bet. What is excused is nothing to bet on.
+            let bet = if severity > excuse { (severity - excuse) / (1.0 - excuse) } else { 0.0 };
+            for ((stake, odds), sum) in stakes.iter_mut().zip(&odds).zip(&mut sums) {
+                let now = (*stake + more) * (1.0 + bet * odds);
+                *stake = if now < LEAST { 0.0 } else { now.min(MOST) };
+                *sum += weight * *stake;
             }
-            let score = cell.against * sum;
+        }
+        self.score = self.ceiling;
+        for (n, (against, sum)) in against.iter().zip(sums).enumerate() {
+            let score = against * sum;
             if score < self.score {
                 (self.score, self.worst) = (score, n);
             }
@@ -140,12 +160,17 @@ impl Evidence {
 
     /// How often a release may fail that is no worse, by the rate of its predecessor that speaks best for it.
     pub fn allowed(&self) -> f64 {
-        self.cells.get(self.worst).map_or(1.0, |cell| cell.allowed)
+        self.cells.allowed[self.worst]
     }
 
     #[cfg(test)]
     pub(super) fn all_allowed(&self) -> Vec<f64> {
-        self.cells.iter().map(|cell| cell.allowed).collect()
+        self.cells.allowed[..self.cells.used()].to_vec()
+    }
+
+    #[cfg(test)]
+    pub(super) fn all_stakes(&self) -> impl Iterator<Item = f64> {
+        self.cells.stakes.iter().flat_map(|stakes| stakes[..self.cells.used()].iter().copied())
     }
 
     /// Whether the release before was seen too little to know better than to assume that it was well.
@@ -175,20 +200,34 @@ fn in_play(at: f64, watch: f64) -> f64 {
     AT_ONCE + (1.0 - AT_ONCE) * (at / ONSET).ln_1p() / (watch / ONSET).ln_1p()
 }
 
-/// The rate against which the baseline says as much as `level`.
-fn where_reached(baseline: &Baseline, level: f64, highest: f64) -> f64 {
-    let (mut low, mut high) = (0.0, highest);
-    loop {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
-            return high;
+/// The rate against which the baseline says as much as `level`. At `low` it says less, at `high` more: rates, and what is
+/// said against them. False position that halves what an end says which stays where it is (Illinois): a fifth of the
+/// steps that halving the range takes.
+fn where_reached(baseline: &Baseline, level: f64, low: (f64, f64), high: (f64, f64)) -> f64 {
+    let ((mut low, below), (mut high, above)) = (low, high);
+    let (mut below, mut above) = (below - level, above - level);
+    let mut was_low = None;
+    for step in 0..STEPS {
+        let least = CLOSE * high / 2.0;
+        if high - low <= 2.0 * least {
+            break;
         }
-        if baseline.against(middle) <= level {
-            low = middle;
+        // A curve that is bent too much for that is halved.
+        let is_bent = step >= STEPS / 2;
+        let guess =
+            if is_bent { f64::midpoint(low, high) } else { low + (high - low) * below / (below - above) };
+        let guess = guess.clamp(low + least, high - least);
+        let there = baseline.against(guess) - level;
+        let is_low = there <= 0.0;
+        let kept = if was_low == Some(is_low) { 0.5 } else { 1.0 };
+        if is_low {
+            (low, below, above) = (guess, there, above * kept);
         } else {
-            high = middle;
+            (high, above, below) = (guess, there, below * kept);
         }
+        was_low = Some(is_low);
     }
+    high
 }
 
 /// Seconds of a watch, by a clock of which a long silence counts only in part: a machine that slept has not watched.

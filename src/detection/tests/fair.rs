@@ -78,3 +78,17 @@ fn what_counts_is_bounded_whatever_happens() {
     }
     assert_eq!((evidence.rounds(), evidence.bad_rounds()), (200_000, 100_000));
 }
+
+#[test]
+fn a_stake_that_is_lost_is_not_carried_on_in_numbers_that_take_long() {
+    // Long after the watch nothing is added any more, and each stake fades at a pace of its own.
+    for glitch in [0.0, 5.0] {
+        let mut evidence = Evidence::new(&Baseline::default(), Question { glitch, ..QUESTION });
+        for n in 0..40_000_u32 {
+            evidence.take(Round { at: f64::from(n), badness: 0.0 });
+            assert!(!evidence.all_stakes().any(f64::is_subnormal), "after {n} rounds");
+        }
+        assert!(evidence.all_stakes().all(|stake| stake == 0.0));
+        assert!((evidence.score() - 0.1).abs() < 1e-12, "what was not bet is left: {}", evidence.score());
+    }
+}
