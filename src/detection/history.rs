@@ -10,6 +10,8 @@ use super::Round;
 pub const KEPT: f64 = 24.0 * 60.0 * 60.0;
 /// Runs that are kept at most, the newest: what changes all the time is known well enough by then.
 const MOST_RUNS: usize = 512;
+/// Samples that were set aside are one run up to a gap of so many milliseconds, as long as the longest glitch.
+const JOINED: i64 = 60_000;
 
 /// Samples in a row that were alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +80,16 @@ impl History {
 
     /// Sets aside what was sent at `since` or later: a rule was Bad then, so it is no way for an app to be.
     pub fn set_aside(&mut self, since: i64) {
-        for run in self.runs.iter_mut().rev().take_while(|run| run.to >= since) {
+        let first = self.runs.partition_point(|run| run.to < since);
+        for mut run in self.runs.split_off(first) {
             run.is_aside = true;
+            match self.runs.back_mut() {
+                // Trouble that lasts is set aside sample by sample, and must not push out what was before it.
+                Some(last) if last.is_aside && last.is_bad == run.is_bad && run.from - last.to <= JOINED => {
+                    (last.to, last.count) = (run.to, last.count.saturating_add(run.count));
+                }
+                _ => self.runs.push_back(run),
+            }
         }
     }
 
@@ -215,6 +225,16 @@ mod tests {
         assert_eq!(counted, [0.0, 5.0, 25.0, 30.0, 35.0]);
         assert_eq!(history.rounds_of(30_000).count(), 2);
         assert_eq!(history.count(), (8, 4));
+    }
+
+    #[test]
+    fn trouble_that_lasts_does_not_push_out_what_was_before_it() {
+        let mut history = of([false; 100]);
+        for n in 100..2_000 {
+            history.add(n * 5_000, true, 5_000);
+            history.set_aside(500_000);
+        }
+        assert_eq!((history.rounds_of(0).count(), history.count()), (100, (2_000, 1_900)));
     }
 
     #[test]
