@@ -15,18 +15,24 @@
 //! * Nobody knows when a bad release begins to fail, nor how badly. Part of the stake is on "at once", part on later,
 //!   and on several severities.
 //!
-//! [`history`] keeps a day of samples in little room. [`power`] tells what could be noticed in how long. Everything here
+//! A sample that failed is a round that is as bad as can be. Latency makes rounds of half a minute each ([`latency`],
+//! [`blocks`]).
+//!
+//! [`history`] keeps a day of samples in little room, [`values`] a day of values. [`power`] tells what could be noticed in how long. Everything here
 //! is arithmetic: nothing reads a clock, and the same samples give the same figures. Constant work and memory a sample.
 //!
 //! Sources: betting on bounded means, Waudby-Smith and Ramdas, arXiv:2010.09686; e-detectors, Shin, Ramdas and Rinaldo,
 //! arXiv:2203.03532; joint e-values as in universal inference, Wasserman, Ramdas and Balakrishnan, arXiv:1912.11436.
 
 pub mod baseline;
+pub mod blocks;
 pub mod evidence;
 pub mod glitch;
 pub mod history;
+pub mod latency;
 pub mod memory;
 pub mod power;
+pub mod values;
 
 #[cfg(test)]
 mod tests;

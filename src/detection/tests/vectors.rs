@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::detection::baseline::Baseline;
+use crate::detection::blocks::{Blocks, quantile};
 use crate::detection::evidence::{Evidence, Question, Stretch};
 use crate::detection::{Round, glitch};
 
@@ -123,5 +124,32 @@ fn the_time_of_a_watch() {
         for (now, at) in list(&case["mono"]).iter().zip(list(&case["t"])) {
             assert!(is_close(stretch.at(number(now)), number(at)), "{case}");
         }
+    }
+}
+
+#[test]
+fn latencies_in_blocks_and_what_most_of_them_do_not_exceed() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["block_medians"]) {
+        let (start, mut found) = (number(&case["start"]), Vec::new());
+        let mut blocks = Blocks::new(number(&case["length"]), 0.0);
+        for sample in list(&case["samples"]) {
+            found.extend(blocks.take(number(&sample[0]) - start, sample[1].as_f64()));
+        }
+        found.extend(blocks.end());
+        let theirs = list(&case["out"]);
+        assert_eq!(found.len(), theirs.len(), "{found:?}");
+        for (block, theirs) in found.iter().zip(theirs) {
+            assert!(is_close(block.end + start, number(&theirs[0])), "{block:?}, not {theirs}");
+            match (block.median, theirs[1].as_f64()) {
+                (Some(mine), Some(theirs)) => assert!(is_close(mine, theirs), "{block:?}, not {theirs}"),
+                (mine, theirs) => assert_eq!(mine, theirs, "{block:?}"),
+            }
+        }
+    }
+    for case in list(&vectors["latency_threshold"]) {
+        let values = list(&case["older_half"]).iter().map(number).collect();
+        let mine = quantile(values, number(&case["level"])).expect("there are values");
+        assert!(is_close(mine, number(&case["z"])), "{mine}: {case}");
     }
 }
