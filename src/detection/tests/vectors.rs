@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::detection::baseline::Baseline;
 use crate::detection::blocks::{Blocks, quantile};
+use crate::detection::counters::{Counters, Totals};
 use crate::detection::evidence::{Evidence, Question, Stretch};
 use crate::detection::{Round, glitch};
 
@@ -151,5 +152,24 @@ fn latencies_in_blocks_and_what_most_of_them_do_not_exceed() {
         let values = list(&case["older_half"]).iter().map(number).collect();
         let mine = quantile(values, number(&case["level"])).expect("there are values");
         assert!(is_close(mine, number(&case["z"])), "{mine}: {case}");
+    }
+}
+
+#[test]
+fn what_counters_say_between_two_scrapes() {
+    let Some(vectors) = vectors() else { return };
+    for case in list(&vectors["counter_rounds"]) {
+        let mut counters = Counters::default();
+        for scrape in list(&case["samples"]) {
+            let totals = scrape[1].as_f64().zip(scrape[2].as_f64());
+            let totals = totals.map(|(requests, errors)| Totals { requests, errors });
+            let mine = counters.take(totals, number(&case["min_requests"]));
+            // The first one after a gap is not in their list.
+            let theirs = list(&case["out"]).iter().find(|pair| pair[0] == scrape[0]);
+            match (mine, theirs.and_then(|pair| pair[1].as_f64())) {
+                (Some(mine), Some(theirs)) => assert!(is_close(mine, theirs), "{mine}: {scrape}"),
+                (mine, theirs) => assert_eq!(mine, theirs, "{scrape}"),
+            }
+        }
     }
 }
