@@ -92,3 +92,29 @@ fn a_stake_that_is_lost_is_not_carried_on_in_numbers_that_take_long() {
         assert!((evidence.score() - 0.1).abs() < 1e-12, "what was not bet is left: {}", evidence.score());
     }
 }
+
+#[test]
+fn what_is_in_the_wake_of_a_failure_says_nothing_of_the_release_before() {
+    // One failure in a hundred, and a burst of twelve.
+    let bad = |n: u32| n % 100 == 0 || (250..262).contains(&n);
+    let rounds =
+        || (0..1_000).map(|n| Round { at: f64::from(n) * 5.0, badness: f64::from(u8::from(bad(n))) });
+    let (all, fresh) = (Baseline::of(rounds(), 0.0), Baseline::of(rounds(), 5.0));
+    assert_eq!((all.rounds(), all.failed()), (1_000, 22.0));
+    assert_eq!(fresh.failed(), 11.0, "the burst is one failure");
+    assert!(fresh.rounds() < 980);
+}
+
+#[test]
+fn the_rate_that_speaks_best_for_a_release_is_looked_for_among_all() {
+    let mut baseline = Baseline::default();
+    baseline.add(0.0, 285);
+    baseline.add(1.0, 15);
+    let mut evidence = Evidence::new(&baseline, Question { probability: 0.001, ..QUESTION });
+    for n in 0..300 {
+        evidence.take(Round { at: f64::from(n) * 5.0, badness: f64::from(u8::from(n % 2 == 0)) });
+    }
+    let all = evidence.all_allowed();
+    let place = all.iter().position(|allowed| *allowed == evidence.allowed()).expect("one of them");
+    assert!((2..31).contains(&place), "{place} of {}", all.len());
+}

@@ -1,85 +1,76 @@
 //! What the shipped defaults promise, measured: how often a release is accused that is no worse, and how soon one that is.
+//!
+//! The figures are for the defaults as they are: who changes one has to measure again (`benches/detection.md`) and to
+//! say so here. Seeds are fixed; the margins are what another seed may need.
 
+mod failures;
+mod glitches;
+mod latency;
+mod shares;
+
+use std::time::Duration;
+
+use super::defaults;
 use crate::detection::Round;
 use crate::detection::baseline::Baseline;
 use crate::detection::evidence::{Evidence, Question};
-use crate::detection::power::{Chance, time_to_notice};
 
-/// The defaults of a rule, with a watch of half an hour.
-const DEFAULTS: Question = Question { worse_by: 0.02, glitch: 5.0, watch: 1_800.0, probability: 0.001 };
+/// Seconds between two samples.
 const INTERVAL: f64 = 5.0;
+/// Samples in a watch.
+const WATCH: u32 = 360;
+/// Samples in an hour, and in a day.
+const HOUR: u32 = 720;
+const DAY: u32 = 17_280;
 
-fn baseline_of(rounds: u32, rate: f64, chance: &mut Chance) -> Baseline {
-    let mut baseline = Baseline::default();
-    for _ in 0..rounds {
-        baseline.add(f64::from(u8::from(chance.next() < rate)), 1);
+/// What the product asks where the configuration says nothing.
+fn shipped() -> Question {
+    assert_eq!(defaults::PERIOD, Duration::from_secs_f64(INTERVAL));
+    assert_eq!(defaults::WATCH, Duration::from_secs_f64(INTERVAL * f64::from(WATCH)));
+    Question {
+        worse_by: defaults::WORSE_BY,
+        glitch: defaults::GLITCH.as_secs_f64(),
+        watch: defaults::WATCH.as_secs_f64(),
+        probability: defaults::FALSE_ROLLBACK_PROBABILITY,
     }
-    baseline
 }
 
-/// After how many samples a release is accused that fails with this rate, if ever.
-fn accused_after(baseline: &Baseline, question: Question, rate: f64, chance: &mut Chance) -> Option<u32> {
+/// After how many rounds, as bad as `badness` says, a release is accused, if ever.
+fn accused_after(
+    baseline: &Baseline,
+    question: Question,
+    interval: f64,
+    badness: impl IntoIterator<Item = f64>,
+) -> Option<u32> {
     let mut evidence = Evidence::new(baseline, question);
-    (1..=360).find(|n| {
-        let badness = f64::from(u8::from(chance.next() < rate));
-        evidence.take(Round { at: f64::from(*n) * INTERVAL, badness }) >= (1.0 - 1e-9) / question.probability
-            && evidence.bad_rounds() >= 3
+    (1..).zip(badness).find_map(|(n, badness)| {
+        let score = evidence.take(Round { at: f64::from(n) * interval, badness });
+        let is_enough = score >= (1.0 - 1e-9) / question.probability;
+        (is_enough && evidence.bad_rounds() >= u64::from(defaults::MIN_FAILURES)).then_some(n)
     })
 }
 
-#[test]
-fn a_release_that_is_no_worse_is_accused_as_rarely_as_was_said() {
-    let mut chance = Chance(7);
-    for before in [0.0, 0.001, 0.01, 0.05] {
-        // The worst that is allowed, and no worse at all.
-        for rate in [before, before + DEFAULTS.worse_by] {
-            let question = Question { glitch: 0.0, probability: 0.01, ..DEFAULTS };
-            let watches = 3_000;
-            let accused = (0..watches)
-                .filter(|_| {
-                    let baseline = baseline_of(720, before, &mut chance);
-                    accused_after(&baseline, question, rate, &mut chance).is_some()
-                })
-                .count();
-            // Four standard deviations above the promise are not chance.
-            let promised = f64::from(watches) * question.probability;
-            assert!(
-                (accused as f64) < promised + 4.0 * promised.sqrt(),
-                "{before} {rate}: {accused} of {watches}"
-            );
-        }
-    }
+/// No more of `tried` than that share, and four standard deviations of chance.
+#[track_caller]
+fn at_most(accused: usize, tried: usize, share: f64, what: &str) {
+    let stated = tried as f64 * share;
+    println!("{what}: {accused} of {tried} accused");
+    assert!(
+        accused as f64 <= stated + 4.0 * stated.sqrt(),
+        "{what}: {accused} of {tried}, {share} of them were said"
+    );
 }
 
-#[test]
-fn a_release_that_is_worse_is_found_as_soon_as_was_said() {
-    let mut chance = Chance(11);
-    // Median of the samples it takes, with an hour of a release before that never failed.
-    for (rate, glitch, median) in
-        [(1.0, 5.0, 6), (1.0, 0.0, 3), (0.5, 5.0, 17), (0.5, 0.0, 7), (0.2, 5.0, 49), (0.2, 0.0, 32)]
-    {
-        let question = Question { glitch, ..DEFAULTS };
-        let baseline = baseline_of(720, 0.0, &mut chance);
-        let mut taken: Vec<u32> = (0..301)
-            .map(|_| accused_after(&baseline, question, rate, &mut chance).unwrap_or(u32::MAX))
-            .collect();
-        taken.sort_unstable();
-        assert!(taken[150] <= median + median / 10, "{rate} {glitch}: {} samples, not {median}", taken[150]);
-    }
-}
-
-#[test]
-fn what_could_be_noticed_is_what_is_noticed() {
-    let mut chance = Chance(13);
-    let baseline = baseline_of(720, 0.0, &mut chance);
-    for rate in [1.0, 0.5, 0.2, 0.1] {
-        let said = time_to_notice(&baseline, DEFAULTS, INTERVAL, rate, 3).expect("found");
-        let mut taken: Vec<u32> = (0..301)
-            .map(|_| accused_after(&baseline, DEFAULTS, rate, &mut chance).unwrap_or(u32::MAX))
-            .collect();
-        taken.sort_unstable();
-        let measured = f64::from(taken[150] - 1) * INTERVAL;
-        assert!((said - measured).abs() <= 10.0 + measured * 0.35, "{rate}: {said} s, measured {measured} s");
-    }
-    assert_eq!(time_to_notice(&baseline, DEFAULTS, INTERVAL, 0.02, 3), None);
+/// Half of them are found after so many samples and a tenth, and 95 % after so many and a fifth; `None` says nothing of it.
+#[track_caller]
+fn found_within(taken: Vec<Option<u32>>, median: u32, late: Option<u32>, what: &str) {
+    let mut taken: Vec<u32> = taken.into_iter().map(|taken| taken.unwrap_or(u32::MAX)).collect();
+    taken.sort_unstable();
+    let (half, most) = (taken[taken.len() / 2], taken[taken.len() * 95 / 100]);
+    println!("{what}: {half} / {most} samples, {median} / {late:?} were said");
+    assert!(half <= median + median / 10, "{what}: half of them after {half} samples, not {median}");
+    assert!(
+        late.is_none_or(|late| most <= late + late / 5),
+        "{what}: 95 % after {most} samples, not {late:?}"
+    );
 }

@@ -1,0 +1,83 @@
+//! Latencies: log-normal around a tenth of a second, with a deviation of a half.
+
+use super::glitches::glitching;
+use super::{DAY, INTERVAL, WATCH, at_most, defaults, found_within, shipped};
+use crate::detection::latency::{Latencies, Slower, Usual};
+use crate::detection::power::Chance;
+
+/// By how much a release may be slower.
+const SLOWER_BY: f64 = 0.5;
+
+/// Seconds, each with so much of the one before in it.
+fn latencies(count: u32, like_before: f64, chance: &mut Chance) -> Vec<f64> {
+    let mut normal = || {
+        let radius = (-2.0 * (1.0 - chance.next()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * chance.next()).cos()
+    };
+    let fresh = (1.0 - like_before * like_before).sqrt();
+    let mut state = normal();
+    let next = |_| {
+        state = like_before * state + fresh * normal();
+        0.1 * (0.5 * state).exp()
+    };
+    (0..count).map(next).collect()
+}
+
+fn usual(before: &[f64]) -> Usual {
+    let mut known = Latencies::default();
+    for (n, latency) in (0..).zip(before) {
+        known.add(n * 5_000, Some((latency * 1e6) as u32), 5_000);
+    }
+    known.usual(0, INTERVAL).expect("a day is known")
+}
+
+fn slower_after(usual: &Usual, after: &[f64]) -> Option<u32> {
+    let question = shipped();
+    let mut slower = Slower::new(usual, SLOWER_BY, question.watch, question.probability);
+    (0..).zip(after).find_map(|(n, latency)| {
+        slower.take(f64::from(n) * INTERVAL, Some(*latency));
+        slower.is_slower(u64::from(defaults::MIN_FAILURES)).then_some(n + 1)
+    })
+}
+
+#[test]
+fn a_release_that_is_no_slower_is_accused_as_rarely_as_was_said() {
+    let mut chance = Chance(19);
+    // How much of the one before is in each, whether there are slow spells of a minute every hour, and what was said.
+    for (alike, spells, share) in
+        [(0.0, false, 0.001), (0.8, false, 0.001), (0.95, false, 0.002), (0.0, true, 0.002)]
+    {
+        let mut draw = |count: u32| {
+            let mut drawn = latencies(count, alike, &mut chance);
+            if spells {
+                let slow = glitching(count, INTERVAL, (60.0, 3_600.0), &mut chance);
+                drawn.iter_mut().zip(slow).filter(|(_, slow)| *slow).for_each(|(latency, _)| *latency *= 3.0);
+            }
+            drawn
+        };
+        let (mut tried, mut accused) = (0, 0);
+        for _ in 0..60 {
+            let usual = usual(&draw(DAY));
+            for _ in 0..8 {
+                tried += 1;
+                accused += usize::from(slower_after(&usual, &draw(WATCH)).is_some());
+            }
+        }
+        at_most(accused, tried, share, &format!("{alike} of the one before, spells: {spells}"));
+    }
+}
+
+#[test]
+fn a_release_that_is_slower_is_found_as_soon_as_was_said() {
+    let mut chance = Chance(23);
+    let usual = usual(&latencies(DAY, 0.0, &mut chance));
+    // A block is known to be over by the first sample of the next one.
+    for (factor, median, late) in [(2.0, 174, Some(313)), (3.0, 31, Some(55)), (10.0, 31, Some(31))] {
+        let mut one = |_| {
+            let slow =
+                latencies(WATCH, 0.0, &mut chance).iter().map(|latency| latency * factor).collect::<Vec<_>>();
+            slower_after(&usual, &slow)
+        };
+        found_within((0..101).map(&mut one).collect(), median, late, &format!("{factor} times as slow"));
+    }
+}
