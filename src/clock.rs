@@ -78,7 +78,7 @@ impl Mark {
 pub trait Clock: Send + Sync + 'static {
     /// The steady clock.
     fn now(&self) -> Moment;
-    /// The wall clock, for people and for nothing else.
+    /// The wall clock, for people and for certificates, and for nothing else.
     fn wall(&self) -> jiff::Timestamp;
     /// What to write into the journal so that the next process continues this clock.
     fn mark(&self) -> Mark;

@@ -157,6 +157,8 @@ pub enum Ask {
     Http(HttpAsk),
     /// Whether a port takes connections.
     Tcp(TcpAsk),
+    /// How long certificates are good for.
+    Tls(TlsAsk),
     /// What a Prometheus server measures of the app.
     Prometheus(PrometheusAsk),
 }
@@ -166,8 +168,17 @@ impl Ask {
     /// vouches for nobody's way to it.
     pub fn is_answered_by_the_app(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Tcp(_) => true,
+            Self::Http(_) | Self::Tcp(_) | Self::Tls(_) => true,
             Self::Prometheus(_) => false,
+        }
+    }
+
+    /// Whether it is the release that is live that answers. Certificates are as good as they were when it came, whatever
+    /// it does, and whoever presents them is awake while the app sleeps.
+    pub fn is_answered_by_the_release(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Tcp(_) => true,
+            Self::Tls(_) | Self::Prometheus(_) => false,
         }
     }
 
@@ -176,6 +187,7 @@ impl Ask {
         match self {
             Self::Http(ask) => without_secrets(&ask.url),
             Self::Tcp(ask) => format!("tcp://{}:{}", ask.host, ask.port),
+            Self::Tls(ask) => format!("tls://{}:{}", ask.host, ask.port),
             Self::Prometheus(ask) => without_secrets(&ask.url),
         }
     }
@@ -207,6 +219,19 @@ pub struct TcpAsk {
     pub host: Host,
     /// Where.
     pub port: u16,
+}
+
+/// A TLS session, which is closed again without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsAsk {
+    /// Whom.
+    pub host: Host,
+    /// Where.
+    pub port: u16,
+    /// How long the certificates have to be good for.
+    pub at_least: Duration,
+    /// The name they have to be for; the host where there is none.
+    pub server_name: Option<Host>,
 }
 
 /// An instant query.

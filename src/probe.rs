@@ -1,7 +1,8 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
 //! `schedule` says when the next sample of a probe is due, `network` takes it: `http` asks for a page, `expect` reads the
-//! answer, `tcp` asks for a connection, `prometheus` for a figure, `blame` says whose fault an error is. A sample
+//! answer, `tcp` asks for a connection, `tls` for certificates, `prometheus` for a figure; `resolve`, `connect` and `secure`
+//! are the way there, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
 //! `waking` sets aside what an app answers that was asleep.
@@ -13,6 +14,7 @@ use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
 mod blame;
+mod connect;
 pub mod control;
 mod expect;
 mod http;
@@ -21,7 +23,9 @@ pub mod peers;
 mod prometheus;
 mod resolve;
 pub mod schedule;
+mod secure;
 mod tcp;
+mod tls;
 pub mod waking;
 
 /// Takes one sample.

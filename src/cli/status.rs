@@ -197,6 +197,7 @@ fn blindness(cause: &str) -> &str {
         "peers" => "all apps and the platform fail at once: it may be this machine's own network",
         "host" => "this machine cannot send the probes",
         "asleep" => "the app may have been asleep, and what wakes it says nothing of the release",
+        "clock" => "this machine's clock is wrong, or the app's certificate is not valid yet",
         "overload" => "this machine is too busy to probe in time",
         "platform" => "the platform does not tell what is live",
         "journal" => "the journal does not work",

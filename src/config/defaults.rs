@@ -62,6 +62,13 @@ pub(super) const FIGURE_PERIOD: Duration = Duration::from_secs(15);
 /// As long as Prometheus itself looks back, <https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness>.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
+/// Certificates are renewed weeks ahead, as a rule a third of their time: who has a week left has missed it.
+pub(super) const CERTIFICATE: Duration = Duration::from_secs(7 * 86_400);
+/// They change a few times a year.
+pub(super) const CERTIFICATE_PERIOD: Duration = MINUTE;
+/// The thirty samples of a soak come in less than its ten minutes.
+pub(super) const CERTIFICATE_WATCH_PERIOD: Duration = Duration::from_secs(15);
+
 /// A minute's samples at the pace of a watch, twice.
 pub(super) const OVER: Duration = Duration::from_secs(120);
 /// With fewer, one unlucky sample weighs more than 5 %.
@@ -113,6 +120,8 @@ pub(super) const READINESS_RANGE: Times = MINUTE..=DAY;
 pub(super) const FIGURES_RANGE: Times = Duration::from_secs(10 * 60)..=Duration::from_secs(7 * 86_400);
 /// Below a scrape interval there is never a value; above an hour it says nothing of a watch.
 pub(super) const MAX_AGE_RANGE: Times = Duration::from_secs(5)..=HOUR;
+/// From those that are valid now to a year, longer than a public certificate is good for.
+pub(super) const CERTIFICATE_RANGE: Times = Duration::ZERO..=Duration::from_secs(365 * 86_400);
 /// A watch of days keeps accusing releases of what came after them.
 pub(super) const WATCH_RANGE: Times = SECOND..=Duration::from_secs(7 * 86_400);
 /// None, up to a day; an app that takes longer to start is better probed elsewhere.

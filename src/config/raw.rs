@@ -4,12 +4,16 @@
 //! Nothing is required here and ranges are not checked: `validate` does both, so that one mistake does not hide
 //! the next. Keys of type [`Unread`] are known only to be refused by name.
 
+mod ask;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::leaf::{Count, Flag, Json, List, Number, Share, Span, Text, Unread, Word};
+pub(super) use ask::{Expect, ExpectJson, Tls};
+
+use super::leaf::{Count, Flag, List, Number, Share, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
 use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
@@ -143,32 +147,39 @@ pub(super) struct App {
     pub(super) freeze: Option<Unread>,
 }
 
-/// What is asked again and again to know how an app is: a page, a port, or a Prometheus server.
+/// What is asked again and again to know how an app is: a page, a port, its certificates, or a Prometheus server.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a probe; allowed is a mapping with name and url")]
 #[schemars(extend(
     "required" = ["name"],
-    "oneOf" = [{ "required": ["url"] }, { "required": ["tcp"] }, { "required": ["prometheus"] }]
+    "oneOf" = [
+        { "required": ["url"] },
+        { "required": ["tcp"] },
+        { "required": ["tls"] },
+        { "required": ["prometheus"] }
+    ]
 ))]
 pub(super) struct Probe {
     /// Name by which rules refer to the probe: letters, digits, - and _, at most 63.
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
-    /// The http or https URL that is asked. Either this, tcp or prometheus.
+    /// The http or https URL that is asked. Either this, tcp, tls or prometheus.
     pub(super) url: Option<Text>,
     /// Extra headers of the request to url. Their values are never shown. Default: none
     pub(super) headers: Option<BTreeMap<String, Text>>,
     /// Host and port, such as db.example.com:5432. Good is a port that takes a connection, which is closed at once.
     pub(super) tcp: Option<Text>,
+    /// How long the app's certificates are good for.
+    pub(super) tls: Option<Tls>,
     /// A figure that a Prometheus server has of the app.
     pub(super) prometheus: Option<Prometheus>,
-    /// Time between samples at rest. Default: 5s, and 15s for prometheus
+    /// Time between samples at rest. Default: 5s, 1m for tls, and 15s for prometheus
     pub(super) period: Option<Span>,
     /// Time between samples while a new deployment is under watch. Default: the shorter of period and 2s, and 15s for
-    /// prometheus
+    /// tls and prometheus
     pub(super) watch_period: Option<Span>,
     /// Time between samples for a while after a first failed one in a watch. Default: the shorter of
-    /// watch_period and 1s, and 15s for prometheus
+    /// watch_period and 1s, and 15s for tls and prometheus
     pub(super) burst: Option<Span>,
     /// Limit of one sample; a sample that takes longer has failed. Default: 2s
     pub(super) timeout: Option<Span>,
@@ -177,45 +188,6 @@ pub(super) struct Probe {
     pub(super) settle: Option<Span>,
     /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,
-}
-
-/// What a good answer looks like: everything that is written here holds.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "an expectation; allowed is a mapping with status, body_contains or json"
-)]
-pub(super) struct Expect {
-    /// The statuses that are good. Default: any from 200 to 299
-    #[schemars(extend("minItems" = 1))]
-    pub(super) status: Option<List<Count>>,
-    /// Text within the first 64 KiB of the body. Default: any body
-    #[schemars(extend("minLength" = 1))]
-    pub(super) body_contains: Option<Text>,
-    /// A value in a JSON body. Default: any body
-    pub(super) json: Option<ExpectJson>,
-}
-
-/// A value in a JSON body.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a JSON expectation; allowed is a mapping with pointer, and equals, at_least or at_most"
-)]
-#[schemars(extend(
-    "required" = ["pointer"],
-    "anyOf" = [{ "required": ["equals"] }, { "required": ["at_least"] }, { "required": ["at_most"] }]
-))]
-pub(super) struct ExpectJson {
-    /// Where, as an RFC 6901 pointer such as /status; empty for the whole body.
-    pub(super) pointer: Option<Text>,
-    /// The value that has to stand there. Either this, or limits.
-    #[serde(default, deserialize_with = "Json::written")]
-    pub(super) equals: Option<Json>,
-    /// A number that is not below this has to stand there.
-    pub(super) at_least: Option<Number>,
-    /// A number that is not above this has to stand there.
-    pub(super) at_most: Option<Number>,
 }
 
 /// A figure that a Prometheus server has of the app, by an instant query. Every series of the answer has to be within the

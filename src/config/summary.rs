@@ -7,7 +7,7 @@ use url::Url;
 use super::span::spoken;
 use super::{
     Absent, AppConfig, Ask, Config, Expect, ExpectValue, HttpAsk, Limits, PlatformConfig, PlatformKind,
-    ProbeConfig, PrometheusAsk, TokenSource, pace,
+    ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, pace,
 };
 use crate::decision::policy::{
     Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy, Test,
@@ -153,6 +153,19 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
         }
         Ask::Tcp(_) => {
             writeln!(out, "  probe     {name}: {} takes a connection", ask.shown())?;
+            0
+        }
+        Ask::Tls(TlsAsk { at_least, server_name, .. }) => {
+            let whose = server_name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+            let good = match at_least.is_zero() {
+                true => "now".to_owned(),
+                false => format!("for at least {}", spoken(*at_least)),
+            };
+            writeln!(
+                out,
+                "  probe     {name}: {} has certificates{whose} that are good {good}",
+                ask.shown()
+            )?;
             0
         }
         Ask::Prometheus(figure) => {

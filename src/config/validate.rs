@@ -2,6 +2,7 @@
 //! values are possible. Goes on after a problem, so that all are found.
 
 mod app;
+mod ask;
 mod platform;
 mod probe;
 mod rule;

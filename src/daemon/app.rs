@@ -326,7 +326,8 @@ impl App {
 
     fn take_sample(&mut self, n: usize, sample: Sample) {
         let now = self.shell.clock.now();
-        let is_its_own = self.config.probes.get(n).is_some_and(|probe| probe.ask.is_answered_by_the_app());
+        let is_its_own =
+            self.config.probes.get(n).is_some_and(|probe| probe.ask.is_answered_by_the_release());
         let sample = match self.view.value() {
             _ if !is_its_own => sample,
             Some(view) => self.waking.judge(sample, view.sleeps_after_ms.map(Duration::from_millis)),
@@ -377,6 +378,10 @@ async fn finished<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     }
 }
 
+/// How long it may be until the app answers again. What is asked rarely because it never changes does not count beside
+/// what is asked of the release.
 fn longest_period(config: &AppConfig) -> Duration {
-    config.probes.iter().map(|probe| probe.period).max().unwrap_or_default()
+    let of_the_release = config.probes.iter().filter(|probe| probe.ask.is_answered_by_the_release());
+    let longest = of_the_release.map(|probe| probe.period).max();
+    longest.or(config.probes.iter().map(|probe| probe.period).max()).unwrap_or_default()
 }

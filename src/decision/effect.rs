@@ -446,6 +446,8 @@ mod tests {
             Failure::Protocol,
             Failure::Value,
             Failure::Absent,
+            Failure::Untrusted,
+            Failure::Expiring,
         ] {
             assert_eq!(failure.word(), written(&failure, ""));
         }

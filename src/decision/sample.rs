@@ -78,6 +78,10 @@ pub enum Failure {
     Value,
     /// No figure where there has to be one.
     Absent,
+    /// A certificate that nobody vouches for, or that is for another name.
+    Untrusted,
+    /// A certificate that has expired, or will sooner than it may.
+    Expiring,
 }
 
 impl Failure {
@@ -94,6 +98,8 @@ impl Failure {
             Self::Protocol => "protocol",
             Self::Value => "value",
             Self::Absent => "absent",
+            Self::Untrusted => "untrusted",
+            Self::Expiring => "expiring",
         }
     }
 }
@@ -120,11 +126,13 @@ pub enum BlindCause {
     Source,
     /// Who measures the app has no value.
     Absent,
+    /// The clock of this machine is wrong, or the app's certificate begins later.
+    Clock,
 }
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Control,
         Self::Peers,
         Self::Host,
@@ -134,6 +142,7 @@ impl BlindCause {
         Self::Journal,
         Self::Source,
         Self::Absent,
+        Self::Clock,
     ];
 
     /// The fixed word for metrics and the API.
@@ -148,6 +157,7 @@ impl BlindCause {
             Self::Journal => "journal",
             Self::Source => "source",
             Self::Absent => "absent",
+            Self::Clock => "clock",
         }
     }
 }

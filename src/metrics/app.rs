@@ -13,9 +13,21 @@ use crate::decision::state::{Outcome, State};
 use crate::ids::AppName;
 
 /// The `result` labels of `probes_total`.
-pub const PROBE_RESULTS: [&str; 12] = [
-    "good", "unknown", "dns", "connect", "tls", "timeout", "status", "body", "redirect", "protocol", "value",
+pub const PROBE_RESULTS: [&str; 14] = [
+    "good",
+    "unknown",
+    "dns",
+    "connect",
+    "tls",
+    "timeout",
+    "status",
+    "body",
+    "redirect",
+    "protocol",
+    "value",
     "absent",
+    "untrusted",
+    "expiring",
 ];
 
 /// Upper bounds of `probe_duration_seconds`, in microseconds.

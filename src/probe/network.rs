@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::http::Http;
 use super::prometheus::Prometheus;
 use super::resolve::Resolver;
+use super::secure::{Secure, SecureError};
+use super::tls::Tls;
 use super::{Probe, tcp};
 use crate::clock::Clock;
 use crate::config::{Ask, ProbeConfig};
@@ -31,11 +33,21 @@ pub enum NetworkError {
     /// Most often there are no CA certificates on this system.
     #[error("set up the HTTP client of the probes (are CA certificates installed?)")]
     Client(#[source] reqwest::Error),
+    /// There are no CA certificates on this system.
+    #[error("set up TLS for the probes")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<SecureError> for NetworkError {
+    fn from(error: SecureError) -> Self {
+        Self::Tls(Box::new(error))
+    }
 }
 
 /// Sends probes. One for the whole process, shared behind an `Arc`.
 pub struct Network {
     http: Http,
+    tls: Tls,
     prometheus: Prometheus,
     resolver: Resolver,
     clock: Arc<dyn Clock>,
@@ -52,13 +64,15 @@ impl Network {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Resolver::new();
         let http = Http::new(resolver.clone()).map_err(NetworkError::Client)?;
-        Ok(Self { http, prometheus: Prometheus::default(), resolver, clock })
+        let tls = Tls::new(Secure::new(Arc::clone(&clock))?)?;
+        Ok(Self { http, tls, prometheus: Prometheus::default(), resolver, clock })
     }
 
     async fn ask(&self, ask: &Ask) -> SampleResult {
         match ask {
             Ask::Http(ask) => self.http.exchange(ask).await,
-            Ask::Tcp(ask) => tcp::connect(&self.resolver, ask).await,
+            Ask::Tcp(ask) => tcp::ask(&self.resolver, ask).await,
+            Ask::Tls(ask) => self.tls.ask(&self.resolver, ask).await,
             Ask::Prometheus(ask) => self.prometheus.query(&self.http.client, ask).await,
         }
     }

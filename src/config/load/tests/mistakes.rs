@@ -5,6 +5,9 @@ use super::*;
 /// A probe that asks a Prometheus server, in place of one that asks a page.
 const FIGURE: &str = "        prometheus: { url: http://p.example, query: up, at_least: 1 } #";
 
+/// One that looks at certificates.
+const CERTIFICATE: &str = "        tls: { address: \"checkout.example.com:443\" } #";
+
 /// One file with many mistakes: all are reported, in the order of the file, and no secret with them.
 /// Two conditions.
 const TWO: &str = "{ probe: home, consecutive_failures: 3 }, { probe: home, consecutive_failures: 9 }";
@@ -66,7 +69,7 @@ f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
-f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, prometheus, period, watch_period, burst, timeout, settle, expect
+f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, tls, prometheus, period, watch_period, burst, timeout, settle, expect
 f.yaml:25:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
@@ -119,7 +122,7 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         ),
         (
             added("other probe", "{ name: p, url: http://a.example/, tcp: \"a:1\" }"),
-            "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp and prometheus",
+            "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp, tls and prometheus",
         ),
         (
             with("        url: https://checkout.example.com/healthz", FIGURE)
@@ -140,6 +143,47 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         (
             added("other probe", "{ name: p, tcp: \"db:1\", expect: { status: [200] } }"),
             "expect: belongs to url; allowed is to leave it out",
+        ),
+        (
+            added(
+                "other probe",
+                "{ name: p, tls: { address: \"a.example:443\" }, expect: { status: [200] } }",
+            ),
+            "expect: belongs to url; allowed is to leave it out",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { at_least: 7d } }"),
+            "probes[0].tls.address: is missing; allowed is a host and a port such as shop.example.com:443",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { address: \"a.example:443\", at_least: 2y } }"),
+            "tls.at_least: 730d 12h is out of range; allowed is 0s to 365d",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { address: a.example, server_name: \"a b\" } }"),
+            "tls.address: \"a.example\" is not a host and a port; allowed are those such as",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { address: a.example, server_name: \"a b\" } }"),
+            "tls.server_name: \"a b\" is not the name of a server; allowed is one such as shop.example.com",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { address: \"a..b:443\" } }"),
+            "tls.address: is a host that no certificate can be for; allowed is to say which as server_name",
+        ),
+        (
+            added("other probe", "{ name: p, tls: { address: \"https://u:hunter2@a.example\" } }"),
+            "tls.address: what stands here is not a host and a port",
+        ),
+        (
+            with("        url: https://checkout.example.com/healthz", CERTIFICATE)
+                .replace("consecutive_failures: 3", "latency: { quantile: 0.9, above: 1s }"),
+            "rules[0].latency: would measure who presents the certificates, and not the release; allowed on such",
+        ),
+        (
+            with("        url: https://checkout.example.com/healthz", CERTIFICATE)
+                .replace("consecutive_failures: 3", "regression: {}"),
+            "rules[0].regression: would accuse a release of what it does not change; allowed on such a probe are",
         ),
         (
             added("other probe", "{ name: p, prometheus: { url: http://p.example, query: up } }"),

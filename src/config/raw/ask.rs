@@ -1,0 +1,63 @@
+//! What a probe asks, and what a good answer is, as it is written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::leaf::{Count, Json, List, Number, Span, Text};
+
+/// What a good answer looks like: everything that is written here holds.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an expectation; allowed is a mapping with status, body_contains or json"
+)]
+pub(in crate::config) struct Expect {
+    /// The statuses that are good. Default: any from 200 to 299
+    #[schemars(extend("minItems" = 1))]
+    pub(in crate::config) status: Option<List<Count>>,
+    /// Text within the first 64 KiB of the body. Default: any body
+    #[schemars(extend("minLength" = 1))]
+    pub(in crate::config) body_contains: Option<Text>,
+    /// A value in a JSON body. Default: any body
+    pub(in crate::config) json: Option<ExpectJson>,
+}
+
+/// A value in a JSON body.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a JSON expectation; allowed is a mapping with pointer, and equals, at_least or at_most"
+)]
+#[schemars(extend(
+    "required" = ["pointer"],
+    "anyOf" = [{ "required": ["equals"] }, { "required": ["at_least"] }, { "required": ["at_most"] }]
+))]
+pub(in crate::config) struct ExpectJson {
+    /// Where, as an RFC 6901 pointer such as /status; empty for the whole body.
+    pub(in crate::config) pointer: Option<Text>,
+    /// The value that has to stand there. Either this, or limits.
+    #[serde(default, deserialize_with = "Json::written")]
+    pub(in crate::config) equals: Option<Json>,
+    /// A number that is not below this has to stand there.
+    pub(in crate::config) at_least: Option<Number>,
+    /// A number that is not above this has to stand there.
+    pub(in crate::config) at_most: Option<Number>,
+}
+
+/// How long the certificates are good for that an app presents: a TLS handshake, and nothing else. They have to be trusted
+/// by this machine, and be for the name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a look at certificates; allowed is a mapping with address, at_least and server_name"
+)]
+#[schemars(extend("required" = ["address"]))]
+pub(in crate::config) struct Tls {
+    /// Host and port, such as shop.example.com:443.
+    pub(in crate::config) address: Option<Text>,
+    /// Good while the certificates stay valid for at least this long, up to 1y; 0s for those that are valid now. Rules on it
+    /// are consecutive_failures and failure_ratio. Default: 7d
+    pub(in crate::config) at_least: Option<Span>,
+    /// The name that is asked for, and that the certificate has to be for. Default: the host of address
+    pub(in crate::config) server_name: Option<Text>,
+}
