@@ -28,10 +28,24 @@ mod tcp;
 mod tls;
 pub mod waking;
 
+/// Which of the addresses of a name is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Any that answers.
+    Any,
+    /// The nth sample of this probe: each address in its turn. Counted for each probe on its own, since three probes of a
+    /// name with three addresses would else meet the same one for ever.
+    Nth(u32),
+}
+
 /// Takes one sample.
 pub trait Probe: Send + Sync + 'static {
     /// Sends the request and gives the sample, within the probe's timeout and a little more.
-    fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>>;
+    fn sample<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        turn: Turn,
+    ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>>;
 }
 
 /// Somebody who can be asked whether our network works where no control probe is configured.
@@ -104,7 +118,11 @@ mod tests {
     struct Always(Arc<dyn Clock>, SampleResult);
 
     impl Probe for Always {
-        fn sample<'a>(&'a self, _: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        fn sample<'a>(
+            &'a self,
+            _: &'a ProbeConfig,
+            _: Turn,
+        ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
             Box::pin(async { Sample { at: self.0.now(), micros: 1, result: self.1 } })
         }
     }

@@ -35,7 +35,7 @@ use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::waking::{self, Waking};
-use crate::probe::{Witness, believed};
+use crate::probe::{Turn, Witness, believed};
 
 pub(super) use command::{Asked, Command};
 use failed::Failed;
@@ -105,6 +105,8 @@ pub(super) struct App {
 struct Probing {
     schedule: Schedule,
     is_under_way: bool,
+    /// Samples taken so far.
+    taken: u32,
 }
 
 enum Woken {
@@ -236,6 +238,8 @@ impl App {
             probing.schedule.attend(pacing, now);
             if !probing.is_under_way && probing.schedule.wake(now) == Wake::Now {
                 probing.is_under_way = true;
+                let turn = Turn::Nth(probing.taken);
+                probing.taken = probing.taken.wrapping_add(1);
                 let last = self.windows.get(n).and_then(Window::last);
                 if last.is_some_and(|last| last.result.has_failed()) {
                     // It may fail again: the control's answer shall be at hand then.
@@ -252,7 +256,7 @@ impl App {
                 });
                 self.sampling.spawn(async move {
                     let probe = &config.probes[n];
-                    let sample = shell.probe.sample(probe).await;
+                    let sample = shell.probe.sample(probe, turn).await;
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
                     (n, believed(&probe.ask, sample, &controls, &peer, witness).await)

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io;
 
 use rustix::io::Errno;
-use url::Url;
 
 use super::resolve::LookupError;
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
@@ -24,18 +23,26 @@ const HOST_AT_FAULT: [Errno; 10] = [
     Errno::AFNOSUPPORT,
 ];
 
-/// Whose fault an error is, read from the types along its chain of causes and never from their text.
-pub(super) fn blame(error: &reqwest::Error, url: &Url) -> SampleResult {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+/// Errors that say that nothing was sent to the address, since there is no way to it from here.
+const NO_WAY: [Errno; 7] = [
+    Errno::NETUNREACH,
+    Errno::HOSTUNREACH,
+    Errno::NETDOWN,
+    Errno::ADDRNOTAVAIL,
+    Errno::AFNOSUPPORT,
+    Errno::ACCESS,
+    Errno::PERM,
+];
+
+/// Whose fault it is that a talk broke off, read from the types along an error's chain of causes and never from their text.
+pub(super) fn blame(error: &(dyn Error + 'static)) -> SampleResult {
+    let mut cause = Some(error);
     while let Some(error_here) = cause {
-        if let Some(lookup) = error_here.downcast_ref::<LookupError>() {
-            return blame_lookup(lookup);
-        }
         if error_here.is::<rustls::Error>() {
             return SampleResult::Bad(Failure::Tls);
         }
         let io = error_here.downcast_ref::<io::Error>();
-        if let Some(result) = io.and_then(|io| blame_io(io, error.is_connect() && url.scheme() == "https")) {
+        if let Some(result) = io.and_then(|io| blame_io(io, false)) {
             return result;
         }
         // An io::Error that wraps another error skips it in `source`.
@@ -44,14 +51,7 @@ pub(super) fn blame(error: &reqwest::Error, url: &Url) -> SampleResult {
             None => error_here.source(),
         };
     }
-    if error.is_builder() {
-        // A URL that no request can be made of: the configuration's fault.
-        SampleResult::Unknown(BlindCause::Host)
-    } else if error.is_connect() {
-        SampleResult::Bad(Failure::Connect)
-    } else {
-        SampleResult::Bad(Failure::Protocol)
-    }
+    SampleResult::Bad(Failure::Protocol)
 }
 
 pub(super) fn blame_lookup(error: &LookupError) -> SampleResult {
@@ -80,9 +80,17 @@ pub(super) fn blame_io(error: &io::Error, securing: bool) -> Option<SampleResult
     }
 }
 
+/// Whether there is no way to an address from here, so that it may be one that only others can reach.
+pub(super) fn has_no_way(error: &io::Error) -> bool {
+    is_one_of(error, &NO_WAY)
+}
+
 fn is_host_at_fault(error: &io::Error) -> bool {
-    let fault = |code| HOST_AT_FAULT.iter().any(|errno| errno.raw_os_error() == code);
-    error.raw_os_error().is_some_and(fault)
+    is_one_of(error, &HOST_AT_FAULT)
+}
+
+fn is_one_of(error: &io::Error, errnos: &[Errno]) -> bool {
+    error.raw_os_error().is_some_and(|code| errnos.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Probe;
+use super::{Probe, Turn};
 use crate::clock::{Clock, Moment};
 use crate::config::{Ask, ControlProbe, Expect, HttpAsk, ProbeConfig};
 use crate::decision::sample::{Sample, SampleResult};
@@ -236,7 +236,7 @@ fn send(
 ) -> BoxFuture<'static, (usize, Moment, SampleResult)> {
     control.sent = Some(now);
     let (probe, config) = (Arc::clone(probe), control.config.clone());
-    Box::pin(async move { (index, now, probe.sample(&config).await.result) })
+    Box::pin(async move { (index, now, probe.sample(&config, Turn::Any).await.result) })
 }
 
 #[cfg(test)]
@@ -291,7 +291,11 @@ mod tests {
     }
 
     impl Probe for Counting {
-        fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        fn sample<'a>(
+            &'a self,
+            probe: &'a ProbeConfig,
+            _: Turn,
+        ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
             Box::pin(async move {
                 self.sent.fetch_add(1, Ordering::SeqCst);
                 let at = self.clock.now();

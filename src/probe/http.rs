@@ -9,20 +9,31 @@
 //!   `Authorization` and cookies at a change of host, but not an `X-Api-Key`, so redirects are followed here.
 //! * Nothing is kept between probes but the TLS sessions of rustls (256 of them): a resumed session is not checked
 //!   against a certificate that expired meanwhile, until the server's ticket does.
-//!
-//! Addresses of both families are tried 300 ms apart (hyper-util's happy eyeballs), so an IPv6 black hole costs that
-//! much. Addresses of one family are tried in turn, without a limit of their own: where the first is a black hole the
-//! probe ends in `Timeout`, as it does for the app's users.
+//! * The request goes over hyper's connection itself and not through a client, which would choose the address: that is
+//!   the probe's turn (`connect`), the same for all requests of a sample.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
 
-use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect, retry};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT as NAME,
+};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use reqwest::{Client, redirect, retry};
+use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::Turn;
 use super::blame::blame;
 use super::expect::{self, Body, Progress};
 use super::resolve::Resolver;
+use super::secure::{Line, open};
 use crate::config::{Expect, Header, HttpAsk};
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 
@@ -32,64 +43,125 @@ mod tests;
 /// What probes call themselves in an app's log.
 const USER_AGENT: &str = concat!("rearguard/", env!("CARGO_PKG_VERSION"), " (+probe)");
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
 /// Redirects followed. A health check that needs more is a loop.
 const MAX_REDIRECTS: usize = 5;
 
 /// Asks for pages.
 pub(super) struct Http {
-    pub(super) client: Client,
+    /// Knows how a request is written. It sends none.
+    client: Client,
+    resolver: Resolver,
+    connector: TlsConnector,
+}
+
+/// A client for whoever is asked on the way, such as Prometheus. It is not the app, so any of its addresses will do.
+pub(super) fn client(resolver: Resolver, tls: ClientConfig) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .tls_backend_preconfigured(tls)
+        // Lets the server close first, so that our ports do not fill up with connections in TIME_WAIT.
+        .default_headers(HeaderMap::from_iter([(CONNECTION, CLOSE)]))
+        .pool_max_idle_per_host(0)
+        .retry(retry::never())
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .dns_resolver(resolver)
+        .build()
+}
+
+/// What one request came to.
+enum Step {
+    Done(SampleResult),
+    To(Url),
 }
 
 impl Http {
-    /// One that trusts the system's CA certificates as they are now.
-    pub(super) fn new(resolver: Resolver) -> Result<Self, reqwest::Error> {
-        Self::build(resolver, |builder| builder)
-    }
-
-    fn build(
-        resolver: Resolver,
-        adjust: impl FnOnce(ClientBuilder) -> ClientBuilder,
-    ) -> Result<Self, reqwest::Error> {
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            // Lets the server close first, so that our ports do not fill up with connections in TIME_WAIT.
-            .default_headers(HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]))
-            .pool_max_idle_per_host(0)
-            .retry(retry::never())
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .dns_resolver(resolver);
-        Ok(Self { client: adjust(builder).build()? })
+    pub(super) fn new(client: Client, resolver: Resolver, tls: ClientConfig) -> Self {
+        Self { client, resolver, connector: TlsConnector::from(Arc::new(tls)) }
     }
 
     /// The whole exchange, redirects and all, without its timeout.
-    pub(super) async fn exchange(&self, ask: &HttpAsk) -> SampleResult {
+    pub(super) async fn exchange(&self, ask: &HttpAsk, turn: Turn) -> SampleResult {
         // The configuration lets no such header pass; if one does, it is not the app's fault.
         let Some(mut headers) = headers(&ask.headers) else { return SampleResult::Unknown(BlindCause::Host) };
         let mut url = ask.url.clone();
         for redirects in 0..=MAX_REDIRECTS {
-            let request = self.client.get(url.clone()).headers(headers.clone());
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => return lost(blame(&error, &url), redirects),
+            let Some(request) = self.request(&url, headers.clone()) else {
+                return SampleResult::Unknown(BlindCause::Host);
             };
-            let status = response.status();
-            if expect::status(&ask.expect, status.as_u16()) {
-                return body(response, &ask.expect, &url).await;
-            }
-            let next = match follow(&response, &url) {
-                Follow::Answer => return SampleResult::Bad(Failure::Status(status.as_u16())),
-                Follow::Nowhere => return SampleResult::Bad(Failure::Redirect),
-                Follow::To(next) => next,
+            let line = match open(&self.resolver, &self.connector, &url, turn).await {
+                Ok(line) => line,
+                Err(result) => return lost(result, redirects),
             };
-            if next.origin() != url.origin() {
-                headers.clear();
+            match talk(line, request, &ask.expect, &url).await {
+                Step::Done(result) => return result,
+                Step::To(next) => {
+                    if next.origin() != url.origin() {
+                        headers.clear();
+                    }
+                    url = next;
+                }
             }
-            url = next;
         }
         SampleResult::Bad(Failure::Redirect)
+    }
+
+    /// None for a URL that no request can be made of: the configuration's fault.
+    fn request(&self, url: &Url, headers: HeaderMap) -> Option<Request<Empty<Bytes>>> {
+        // It makes a header of a user and a password in the URL.
+        let request = self.client.get(url.clone()).headers(headers).build().ok()?;
+        let (mut parts, _) = Request::<reqwest::Body>::try_from(request).ok()?.into_parts();
+        parts.uri = Uri::try_from(parts.uri.path_and_query()?.as_str()).ok()?;
+        let host = match url.port() {
+            Some(port) => format!("{}:{port}", url.host_str()?),
+            None => url.host_str()?.to_owned(),
+        };
+        let headers = &mut parts.headers;
+        headers.entry(HOST).or_insert(HeaderValue::from_str(&host).ok()?);
+        headers.entry(NAME).or_insert(HeaderValue::from_static(USER_AGENT));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        // Lets the server close first, so that our ports do not fill up with connections in TIME_WAIT.
+        headers.insert(CONNECTION, CLOSE);
+        Some(Request::from_parts(parts, Empty::new()))
+    }
+}
+
+/// Sends the request and reads as much of the answer as the verdict needs. Then the connection is closed.
+async fn talk(line: Box<dyn Line>, request: Request<Empty<Bytes>>, expect: &Expect, url: &Url) -> Step {
+    let (mut sender, connection) = match http1::handshake(TokioIo::new(line)).await {
+        Ok(both) => both,
+        Err(error) => return Step::Done(blame(&error)),
+    };
+    let exchange = async {
+        let response = match sender.send_request(request).await {
+            Ok(response) => response,
+            Err(error) => return Step::Done(blame(&error)),
+        };
+        let status = response.status();
+        if expect::status(expect, status.as_u16()) {
+            return Step::Done(body(response, expect).await);
+        }
+        match follow(status, response.headers(), url) {
+            Follow::Answer => Step::Done(SampleResult::Bad(Failure::Status(status.as_u16()))),
+            Follow::Nowhere => Step::Done(SampleResult::Bad(Failure::Redirect)),
+            Follow::To(next) => Step::To(next),
+        }
+    };
+    driven(connection, exchange).await
+}
+
+/// What is exchanged over a connection that moves only while it is polled. It is gone when this is.
+pub(super) async fn driven<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        // What it ended with is told to the exchange.
+        _ = &mut connection => exchange.await,
     }
 }
 
@@ -104,15 +176,16 @@ pub(super) fn headers(given: &BTreeMap<String, Header>) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// Reads as much of the body as the verdict needs. Dropping the response closes the connection.
-async fn body(mut response: Response, expect: &Expect, url: &Url) -> SampleResult {
+/// Reads as much of the body as the verdict needs.
+async fn body(mut response: Response<Incoming>, expect: &Expect) -> SampleResult {
     let (mut body, mut progress) = Body::new(expect);
     while progress == Progress::More {
-        progress = match response.chunk().await {
-            Ok(Some(piece)) => body.push(&piece),
-            Ok(None) if body.end() => Progress::Good,
-            Ok(None) => Progress::Bad,
-            Err(error) => return blame(&error, url),
+        progress = match response.frame().await {
+            // Trailers say nothing.
+            Some(Ok(frame)) => frame.into_data().map_or(Progress::More, |piece| body.push(&piece)),
+            None if body.end() => Progress::Good,
+            None => Progress::Bad,
+            Some(Err(error)) => return blame(&error),
         };
     }
     if progress == Progress::Good { SampleResult::Good } else { SampleResult::Bad(Failure::Body) }
@@ -127,9 +200,9 @@ enum Follow {
     To(Url),
 }
 
-fn follow(response: &Response, url: &Url) -> Follow {
+fn follow(status: StatusCode, headers: &HeaderMap, url: &Url) -> Follow {
     let redirects = matches!(
-        response.status(),
+        status,
         StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
@@ -139,7 +212,7 @@ fn follow(response: &Response, url: &Url) -> Follow {
     if !redirects {
         return Follow::Answer;
     }
-    let Some(location) = response.headers().get(LOCATION) else { return Follow::Answer };
+    let Some(location) = headers.get(LOCATION) else { return Follow::Answer };
     let next = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| url.join(text).ok());
     match next {
         Some(next) if next.scheme() == "https" || next.scheme() == "http" && url.scheme() == "http" => {

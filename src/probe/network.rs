@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::http::Http;
+use super::http::{self, Http};
 use super::prometheus::Prometheus;
 use super::resolve::Resolver;
 use super::secure::{Secure, SecureError};
 use super::tls::Tls;
-use super::{Probe, tcp};
+use super::{Probe, Turn, tcp};
 use crate::clock::Clock;
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
@@ -62,28 +62,38 @@ impl Network {
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, NetworkError> {
         // An error says that somebody installed one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let resolver = Resolver::new();
-        let http = Http::new(resolver.clone()).map_err(NetworkError::Client)?;
-        let tls = Tls::new(Secure::new(Arc::clone(&clock))?)?;
-        Ok(Self { http, tls, prometheus: Prometheus::default(), resolver, clock })
+        let secure = Arc::new(Secure::new(Arc::clone(&clock))?);
+        Self::with(Resolver::new(), secure, clock)
     }
 
-    async fn ask(&self, ask: &Ask) -> SampleResult {
+    fn with(resolver: Resolver, secure: Arc<Secure>, clock: Arc<dyn Clock>) -> Result<Self, NetworkError> {
+        let pages = secure.speaking("http/1.1")?;
+        let client = http::client(resolver.clone(), pages.clone()).map_err(NetworkError::Client)?;
+        let http = Http::new(client.clone(), resolver.clone(), pages);
+        let prometheus = Prometheus::new(client);
+        Ok(Self { http, tls: Tls::new(secure)?, prometheus, resolver, clock })
+    }
+
+    async fn ask(&self, ask: &Ask, turn: Turn) -> SampleResult {
         match ask {
-            Ask::Http(ask) => self.http.exchange(ask).await,
-            Ask::Tcp(ask) => tcp::ask(&self.resolver, ask).await,
-            Ask::Tls(ask) => self.tls.ask(&self.resolver, ask).await,
-            Ask::Prometheus(ask) => self.prometheus.query(&self.http.client, ask).await,
+            Ask::Http(ask) => self.http.exchange(ask, turn).await,
+            Ask::Tcp(ask) => tcp::ask(&self.resolver, ask, turn).await,
+            Ask::Tls(ask) => self.tls.ask(&self.resolver, ask, turn).await,
+            Ask::Prometheus(ask) => self.prometheus.query(ask).await,
         }
     }
 }
 
 impl Probe for Network {
-    fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+    fn sample<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        turn: Turn,
+    ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
         Box::pin(async move {
             let at = self.clock.now();
             let started = Instant::now();
-            let in_time = tokio::time::timeout(probe.timeout, self.ask(&probe.ask)).await;
+            let in_time = tokio::time::timeout(probe.timeout, self.ask(&probe.ask, turn)).await;
             let result = in_time.unwrap_or(match probe.ask.is_answered_by_the_app() {
                 true => SampleResult::Bad(Failure::Timeout),
                 false => SampleResult::Unknown(BlindCause::Source),
@@ -106,6 +116,9 @@ fn held_up(result: SampleResult, timeout: Duration, elapsed: Duration, steady: D
     let timed_out = result == SampleResult::Bad(Failure::Timeout);
     late > HELD_UP || steady.abs_diff(elapsed) > HELD_UP || timed_out && late > LATE_TIMER
 }
+
+#[cfg(test)]
+mod turns;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -170,7 +183,7 @@ pub(super) mod tests {
             headers: std::collections::BTreeMap::new(),
             expect: Expect::default(),
         };
-        let result = network.sample(&asking(Ask::Http(ask))).await.result;
+        let result = network.sample(&asking(Ask::Http(ask)), Turn::Any).await.result;
         assert_eq!(result, SampleResult::Unknown(BlindCause::Overload));
     }
 }

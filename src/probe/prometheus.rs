@@ -25,8 +25,8 @@ const ANSWER_MAX: usize = 1024 * 1024;
 const COMPLAINT: usize = 200;
 
 /// Asks Prometheus servers.
-#[derive(Default)]
 pub(super) struct Prometheus {
+    client: Client,
     /// Queries whose refusal was told already.
     told: Mutex<BTreeSet<String>>,
 }
@@ -51,10 +51,14 @@ enum Coverage {
 }
 
 impl Prometheus {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, told: Mutex::default() }
+    }
+
     /// Asks, and holds the answer against the limits.
-    pub(super) async fn query(&self, client: &Client, ask: &PrometheusAsk) -> SampleResult {
+    pub(super) async fn query(&self, ask: &PrometheusAsk) -> SampleResult {
         let key = format!("{} {}", ask.url, ask.query);
-        match answer(client, ask).await {
+        match answer(&self.client, ask).await {
             Answer::Values(values, coverage) => {
                 self.told().remove(&key);
                 match judge(ask, &values) {

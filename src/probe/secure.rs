@@ -11,12 +11,14 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use url::Host;
+use url::{Host, Url};
 
+use super::Turn;
 use super::blame::blame_io;
+use super::connect::connect;
+use super::resolve::Resolver;
 use crate::clock::Clock;
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 
@@ -81,6 +83,13 @@ impl Secure {
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
+    /// For talks in this protocol. Sessions are resumed.
+    pub(super) fn speaking(&self, protocol: &str) -> Result<ClientConfig, SecureError> {
+        let mut config = self.config()?;
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Ok(config)
+    }
+
     fn config(&self) -> Result<ClientConfig, SecureError> {
         let wall = Arc::new(Wall(Arc::clone(&self.clock)));
         let config = ClientConfig::builder_with_details(Arc::clone(&self.provider), wall)
@@ -120,13 +129,32 @@ pub(super) fn server_name(host: &Host) -> Option<ServerName<'static>> {
     }
 }
 
-/// A session, or what it means that there is none.
-pub(super) async fn secure(
+/// A connection that one can talk over, secured or not.
+pub(super) trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
+/// A connection to where a URL is, secured by `connector` where it is an https one.
+pub(super) async fn open(
+    resolver: &Resolver,
     connector: &TlsConnector,
-    name: ServerName<'static>,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, io::Error> {
-    connector.connect(name, stream).await
+    url: &Url,
+    turn: Turn,
+) -> Result<Box<dyn Line>, SampleResult> {
+    // The configuration lets no other URL pass.
+    let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+        return Err(SampleResult::Unknown(BlindCause::Host));
+    };
+    let host = host.to_owned();
+    let stream = connect(resolver, &host, port, turn).await?;
+    if url.scheme() != "https" {
+        return Ok(Box::new(stream));
+    }
+    let Some(name) = server_name(&host) else { return Err(SampleResult::Bad(Failure::Tls)) };
+    match connector.connect(name, stream).await {
+        Ok(session) => Ok(Box::new(session)),
+        Err(error) => Err(blame_io(&error, true).unwrap_or(SampleResult::Bad(Failure::Tls))),
+    }
 }
 
 /// What it means that there is no session, told as closely as a certificate is of interest.

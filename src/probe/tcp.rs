@@ -1,13 +1,14 @@
 //! Whether a port takes connections. Nothing is sent: the connection is closed again at once.
 
+use super::Turn;
 use super::connect::connect;
 use super::resolve::Resolver;
 use crate::config::TcpAsk;
 use crate::decision::sample::SampleResult;
 
 /// Good when one of the addresses takes a connection.
-pub(super) async fn ask(resolver: &Resolver, ask: &TcpAsk) -> SampleResult {
-    match connect(resolver, &ask.host, ask.port).await {
+pub(super) async fn ask(resolver: &Resolver, ask: &TcpAsk, turn: Turn) -> SampleResult {
+    match connect(resolver, &ask.host, ask.port, turn).await {
         Ok(_) => SampleResult::Good,
         Err(result) => result,
     }
@@ -34,7 +35,7 @@ mod tests {
         let ask = TcpAsk { host: Host::parse(host).expect("a host"), port };
         let mut probe = asking(Ask::Tcp(ask));
         probe.timeout = Duration::from_secs(2);
-        network.sample(&probe).await.result
+        network.sample(&probe, Turn::Any).await.result
     }
 
     #[tokio::test]

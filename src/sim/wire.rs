@@ -19,7 +19,7 @@ use crate::decision::effect::Effect;
 use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::lab::Lab;
 use crate::platform::http::{Broken, InProcess};
-use crate::probe::Probe;
+use crate::probe::{Probe, Turn};
 
 /// The answers of the sites, by the deployment that gave them: when, on the machine's clock, and whether it was a good one.
 pub(super) type Answers = Arc<Mutex<BTreeMap<String, Vec<(i64, bool)>>>>;
@@ -220,7 +220,11 @@ struct Visitor {
 }
 
 impl Probe for Visitor {
-    fn sample<'a>(&'a self, probe: &'a ProbeConfig) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+    fn sample<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        _: Turn,
+    ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
         Box::pin(async move {
             let at = self.clock.now();
             let began = tokio::time::Instant::now();

@@ -165,6 +165,7 @@ impl App {
         let probes = self.config.probes.iter().map(|probe| Probing {
             schedule: Schedule::new(&self.config.name, &probe.name, Pace::from(probe), Pacing::Rest, now),
             is_under_way: false,
+            taken: 0,
         });
         self.probes = probes.collect();
     }

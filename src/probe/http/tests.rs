@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::pki_types::PrivateKeyDer;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::super::Probe;
 use super::super::network::Network;
 use super::super::network::tests::asking;
+use super::super::secure::Secure;
 use super::*;
 use crate::clock::{Clock, SteadyClock};
 use crate::config::{Ask, ExpectJson, ExpectValue, ProbeConfig};
@@ -60,7 +62,7 @@ fn short(mut probe: ProbeConfig) -> ProbeConfig {
 async fn take(probe: &ProbeConfig) -> Sample {
     let http = Network::new(clock()).expect("a client");
     loop {
-        let sample = http.sample(probe).await;
+        let sample = http.sample(probe, Turn::Nth(0)).await;
         if sample.result != SampleResult::Unknown(BlindCause::Overload) {
             return sample;
         }
@@ -166,7 +168,7 @@ async fn the_sample_says_when_it_was_sent_and_how_long_it_took() {
     let clock = clock();
     let probe = Network::new(Arc::clone(&clock)).expect("a client");
     let before = clock.now();
-    let sample = probe.sample(&probe_of(&url)).await;
+    let sample = probe.sample(&probe_of(&url), Turn::Nth(0)).await;
     assert!(sample.at >= before && sample.at <= clock.now());
     assert!(sample.micros > 0 && sample.latency() < Duration::from_secs(5));
 }
@@ -207,7 +209,7 @@ async fn each_probe_has_a_connection_of_its_own() {
     .await;
     let http = Network::new(clock()).expect("a client");
     for _ in 0..5 {
-        assert_eq!(http.sample(&containing(&url, "ok")).await.result, GOOD);
+        assert_eq!(http.sample(&containing(&url, "ok"), Turn::Nth(0)).await.result, GOOD);
     }
     assert_eq!(connections.load(Ordering::SeqCst), 5);
 }
@@ -455,13 +457,10 @@ async fn configured_headers_do_not_follow_a_redirect_to_another_origin() {
 
 #[tokio::test]
 async fn https_is_not_left_for_http() {
-    let response = |location: &'static str| {
-        let answer = axum::http::Response::builder().status(302).header(LOCATION, location).body("");
-        Response::from(answer.expect("a response"))
-    };
     let secure: Url = "https://shop.example/a".parse().expect("a URL");
     let plain: Url = "http://shop.example/a".parse().expect("a URL");
-    let leads = |from: &Url, to| match follow(&response(to), from) {
+    let location = |to| HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(to))]);
+    let leads = |from: &Url, to| match follow(StatusCode::FOUND, &location(to), from) {
         Follow::To(next) => Some(next.to_string()),
         Follow::Nowhere => None,
         Follow::Answer => panic!("a redirect"),
@@ -473,13 +472,13 @@ async fn https_is_not_left_for_http() {
 }
 
 /// A TLS server on a thread of its own, with a certificate for localhost that is valid until `year`.
-fn tls_server(year: i32) -> (u16, reqwest::Certificate) {
+fn tls_server(year: i32) -> (u16, CertificateDer<'static>) {
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     params.not_before = rcgen::date_time_ymd(2000, 1, 1);
     params.not_after = rcgen::date_time_ymd(year, 1, 1);
     let key = rcgen::KeyPair::generate().expect("a key");
     let cert = params.self_signed(&key).expect("a certificate");
-    let trusted = reqwest::Certificate::from_der(cert.der()).expect("a certificate");
+    let trusted = cert.der().clone();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
@@ -501,11 +500,14 @@ fn tls_server(year: i32) -> (u16, reqwest::Certificate) {
     (port, trusted)
 }
 
-async fn result_trusting(port: u16, host: &str, trusted: reqwest::Certificate) -> SampleResult {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Http::build(Resolver::new(), |builder| builder.tls_certs_only([trusted])).expect("a client");
+async fn result_trusting(port: u16, host: &str, trusted: CertificateDer<'static>) -> SampleResult {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted).expect("a certificate");
+    let tls = Secure::trusting(roots, clock()).expect("roots").speaking("http/1.1").expect("TLS");
+    let resolver = Resolver::new();
+    let http = Http::new(client(resolver.clone(), tls.clone()).expect("a client"), resolver, tls);
     let mut probe = containing(&format!("https://{host}:{port}/"), "ok");
-    http.exchange(page(&mut probe)).await
+    http.exchange(page(&mut probe), Turn::Nth(0)).await
 }
 
 #[tokio::test]

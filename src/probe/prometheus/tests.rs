@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::super::Probe;
 use super::super::network::Network;
 use super::super::network::tests::asking;
+use super::super::{Probe, Turn};
 use super::*;
 use crate::clock::SteadyClock;
 use crate::config::{Ask, Limits};
@@ -117,7 +117,7 @@ async fn result(ask: PrometheusAsk) -> SampleResult {
     let network = Network::new(Arc::new(SteadyClock::resume(None))).expect("a client");
     let mut probe = asking(Ask::Prometheus(ask));
     probe.timeout = Duration::from_millis(300);
-    network.sample(&probe).await.result
+    network.sample(&probe, Turn::Any).await.result
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn presenting(certificate: Arc<CertifiedKey>) -> (u16, Arc<Presented>) {
 
 fn tls(authority: &Authority, wall: &str) -> Tls {
     let clock = Arc::new(At(wall.parse().expect("a time")));
-    Tls::new(Secure::trusting(authority.trusted(), clock).expect("roots")).expect("TLS")
+    Tls::new(Arc::new(Secure::trusting(authority.trusted(), clock).expect("roots"))).expect("TLS")
 }
 
 fn asked(port: u16, at_least: Duration) -> TlsAsk {
@@ -153,7 +153,7 @@ async fn certificates_are_good_for_as_long_as_they_have_to_be_or_expiring() {
         ("1969-12-31T00:00:00Z", 7 * DAY, CLOCK),
         ("2019-12-31T00:00:00Z", 7 * DAY, CLOCK),
     ] {
-        let result = tls(&root, wall).ask(&Resolver::new(), &asked(port, at_least)).await;
+        let result = tls(&root, wall).ask(&Resolver::new(), &asked(port, at_least), Turn::Nth(0)).await;
         assert_eq!(result, expected, "{wall} {at_least:?}");
     }
 }
@@ -172,7 +172,7 @@ async fn it_is_the_chain_that_is_needed_that_counts() {
         ("one above it is missing", long.signs(2040, &[]), bad(Failure::Untrusted)),
     ] {
         let (port, _) = presenting(certificate).await;
-        let result = tls(&root, wall).ask(&Resolver::new(), &asked(port, month)).await;
+        let result = tls(&root, wall).ask(&Resolver::new(), &asked(port, month), Turn::Nth(0)).await;
         assert_eq!(result, expected, "{what}");
     }
 }
@@ -183,14 +183,18 @@ async fn certificates_have_to_be_trusted_and_for_the_name() {
     let (port, _) = presenting(root.signs(2040, &[])).await;
     let ask = asked(port, DAY);
     let somebody = tls(&Authority::root(), wall);
-    assert_eq!(somebody.ask(&Resolver::new(), &ask).await, bad(Failure::Untrusted));
+    assert_eq!(somebody.ask(&Resolver::new(), &ask, Turn::Nth(0)).await, bad(Failure::Untrusted));
     let by_address = TlsAsk { host: Host::Ipv4([127, 0, 0, 1].into()), ..ask.clone() };
     let tls = tls(&root, wall);
-    assert_eq!(tls.ask(&Resolver::new(), &by_address).await, bad(Failure::Untrusted), "another name");
+    assert_eq!(
+        tls.ask(&Resolver::new(), &by_address, Turn::Nth(0)).await,
+        bad(Failure::Untrusted),
+        "another name"
+    );
     let named = TlsAsk { server_name: Some(ask.host.clone()), ..by_address };
-    assert_eq!(tls.ask(&Resolver::new(), &named).await, SampleResult::Good);
+    assert_eq!(tls.ask(&Resolver::new(), &named, Turn::Nth(0)).await, SampleResult::Good);
     let misnamed = TlsAsk { server_name: Some(Host::Domain("shop.example".to_owned())), ..ask };
-    assert_eq!(tls.ask(&Resolver::new(), &misnamed).await, bad(Failure::Untrusted));
+    assert_eq!(tls.ask(&Resolver::new(), &misnamed, Turn::Nth(0)).await, bad(Failure::Untrusted));
 }
 
 #[tokio::test]
@@ -198,10 +202,10 @@ async fn what_is_presented_now_counts_and_not_what_an_earlier_session_showed() {
     let (root, wall) = (Authority::root(), "2029-06-01T00:00:00Z");
     let (port, presented) = presenting(root.signs(2040, &[])).await;
     let (tls, ask) = (tls(&root, wall), asked(port, DAY));
-    assert_eq!(tls.ask(&Resolver::new(), &ask).await, SampleResult::Good);
+    assert_eq!(tls.ask(&Resolver::new(), &ask, Turn::Nth(0)).await, SampleResult::Good);
     for (until, expected) in [(2025, bad(Failure::Expiring)), (2041, SampleResult::Good)] {
         *presented.0.lock().expect("not poisoned") = root.signs(until, &[]);
-        assert_eq!(tls.ask(&Resolver::new(), &ask).await, expected, "{until}");
+        assert_eq!(tls.ask(&Resolver::new(), &ask, Turn::Nth(0)).await, expected, "{until}");
     }
 }
 
@@ -211,7 +215,7 @@ async fn without_a_session_it_is_judged_as_any_other_probe() {
         let network = Network::new(Arc::new(SteadyClock::resume(None))).expect("a client");
         let mut probe = asking(Ask::Tls(asked(port, DAY)));
         probe.timeout = timeout;
-        network.sample(&probe).await.result
+        network.sample(&probe, Turn::Nth(0)).await.result
     };
     let second = Duration::from_secs(5);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
