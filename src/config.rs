@@ -159,6 +159,8 @@ pub enum Ask {
     Tcp(TcpAsk),
     /// How long certificates are good for.
     Tls(TlsAsk),
+    /// Whether a gRPC server serves.
+    Grpc(GrpcAsk),
     /// What a Prometheus server measures of the app.
     Prometheus(PrometheusAsk),
 }
@@ -168,7 +170,7 @@ impl Ask {
     /// vouches for nobody's way to it.
     pub fn is_answered_by_the_app(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Tcp(_) | Self::Tls(_) => true,
+            Self::Http(_) | Self::Tcp(_) | Self::Tls(_) | Self::Grpc(_) => true,
             Self::Prometheus(_) => false,
         }
     }
@@ -177,7 +179,7 @@ impl Ask {
     /// it does, and whoever presents them is awake while the app sleeps.
     pub fn is_answered_by_the_release(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Tcp(_) => true,
+            Self::Http(_) | Self::Tcp(_) | Self::Grpc(_) => true,
             Self::Tls(_) | Self::Prometheus(_) => false,
         }
     }
@@ -188,6 +190,7 @@ impl Ask {
             Self::Http(ask) => without_secrets(&ask.url),
             Self::Tcp(ask) => format!("tcp://{}:{}", ask.host, ask.port),
             Self::Tls(ask) => format!("tls://{}:{}", ask.host, ask.port),
+            Self::Grpc(ask) => without_secrets(&ask.url),
             Self::Prometheus(ask) => without_secrets(&ask.url),
         }
     }
@@ -232,6 +235,17 @@ pub struct TlsAsk {
     pub at_least: Duration,
     /// The name they have to be for; the host where there is none.
     pub server_name: Option<Host>,
+}
+
+/// A question for the health of a gRPC server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrpcAsk {
+    /// Whom, without a path.
+    pub url: Url,
+    /// Whose health; that of the whole server where there is none.
+    pub service: Option<String>,
+    /// Extra metadata. Values may be secrets and are never shown.
+    pub headers: BTreeMap<String, Header>,
 }
 
 /// An instant query.

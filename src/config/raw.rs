@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use ask::{Expect, ExpectJson, Tls};
+pub(super) use ask::{Expect, ExpectJson, Grpc, Tls};
 
 use super::leaf::{Count, Flag, List, Number, Share, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
@@ -147,7 +147,8 @@ pub(super) struct App {
     pub(super) freeze: Option<Unread>,
 }
 
-/// What is asked again and again to know how an app is: a page, a port, its certificates, or a Prometheus server.
+/// What is asked again and again to know how an app is: a page, a port, its certificates, a gRPC server's
+/// health, or a Prometheus server.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a probe; allowed is a mapping with name and url")]
 #[schemars(extend(
@@ -156,6 +157,7 @@ pub(super) struct App {
         { "required": ["url"] },
         { "required": ["tcp"] },
         { "required": ["tls"] },
+        { "required": ["grpc"] },
         { "required": ["prometheus"] }
     ]
 ))]
@@ -163,7 +165,7 @@ pub(super) struct Probe {
     /// Name by which rules refer to the probe: letters, digits, - and _, at most 63.
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
-    /// The http or https URL that is asked. Either this, tcp, tls or prometheus.
+    /// The http or https URL that is asked. Either this, tcp, tls, grpc or prometheus.
     pub(super) url: Option<Text>,
     /// Extra headers of the request to url. Their values are never shown. Default: none
     pub(super) headers: Option<BTreeMap<String, Text>>,
@@ -171,6 +173,8 @@ pub(super) struct Probe {
     pub(super) tcp: Option<Text>,
     /// How long the app's certificates are good for.
     pub(super) tls: Option<Tls>,
+    /// Whether a gRPC server says that it serves.
+    pub(super) grpc: Option<Grpc>,
     /// A figure that a Prometheus server has of the app.
     pub(super) prometheus: Option<Prometheus>,
     /// Time between samples at rest. Default: 5s, 1m for tls, and 15s for prometheus

@@ -6,8 +6,8 @@ use url::Url;
 
 use super::span::spoken;
 use super::{
-    Absent, AppConfig, Ask, Config, Expect, ExpectValue, HttpAsk, Limits, PlatformConfig, PlatformKind,
-    ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, pace,
+    Absent, AppConfig, Ask, Config, Expect, ExpectValue, GrpcAsk, HttpAsk, Limits, PlatformConfig,
+    PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, pace,
 };
 use crate::decision::policy::{
     Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy, Test,
@@ -167,6 +167,11 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
                 ask.shown()
             )?;
             0
+        }
+        Ask::Grpc(GrpcAsk { service, headers, .. }) => {
+            let who = service.as_ref().map_or("it".to_owned(), |service| format!("{service:?}"));
+            writeln!(out, "  probe     {name}: {} says over gRPC that {who} serves", ask.shown())?;
+            headers.len()
         }
         Ask::Prometheus(figure) => {
             let PrometheusAsk { query, headers, limits, absent, max_age, .. } = figure;

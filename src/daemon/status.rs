@@ -159,6 +159,7 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
             Some(failure.word()),
             match failure {
                 crate::decision::sample::Failure::Status(status) => Some(status.to_string()),
+                crate::decision::sample::Failure::Grpc(code) => Some(code.to_string()),
                 _ => None,
             },
         ),

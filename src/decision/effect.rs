@@ -446,6 +446,8 @@ mod tests {
             Failure::Protocol,
             Failure::Value,
             Failure::Absent,
+            Failure::NotServing,
+            Failure::Grpc(14),
             Failure::Untrusted,
             Failure::Expiring,
         ] {

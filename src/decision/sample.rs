@@ -78,6 +78,10 @@ pub enum Failure {
     Value,
     /// No figure where there has to be one.
     Absent,
+    /// It says that it does not serve.
+    NotServing,
+    /// A status of gRPC other than good.
+    Grpc(u8),
     /// A certificate that nobody vouches for, or that is for another name.
     Untrusted,
     /// A certificate that has expired, or will sooner than it may.
@@ -98,6 +102,8 @@ impl Failure {
             Self::Protocol => "protocol",
             Self::Value => "value",
             Self::Absent => "absent",
+            Self::NotServing => "not_serving",
+            Self::Grpc(_) => "grpc",
             Self::Untrusted => "untrusted",
             Self::Expiring => "expiring",
         }

@@ -13,7 +13,7 @@ use crate::decision::state::{Outcome, State};
 use crate::ids::AppName;
 
 /// The `result` labels of `probes_total`.
-pub const PROBE_RESULTS: [&str; 14] = [
+pub const PROBE_RESULTS: [&str; 16] = [
     "good",
     "unknown",
     "dns",
@@ -26,6 +26,8 @@ pub const PROBE_RESULTS: [&str; 14] = [
     "protocol",
     "value",
     "absent",
+    "not_serving",
+    "grpc",
     "untrusted",
     "expiring",
 ];

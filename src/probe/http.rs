@@ -41,7 +41,7 @@ use crate::decision::sample::{BlindCause, Failure, SampleResult};
 mod tests;
 
 /// What probes call themselves in an app's log.
-const USER_AGENT: &str = concat!("rearguard/", env!("CARGO_PKG_VERSION"), " (+probe)");
+pub(super) const USER_AGENT: &str = concat!("rearguard/", env!("CARGO_PKG_VERSION"), " (+probe)");
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 

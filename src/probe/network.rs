@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::grpc::Grpc;
 use super::http::{self, Http};
 use super::prometheus::Prometheus;
 use super::resolve::Resolver;
@@ -48,6 +49,7 @@ impl From<SecureError> for NetworkError {
 pub struct Network {
     http: Http,
     tls: Tls,
+    grpc: Grpc,
     prometheus: Prometheus,
     resolver: Resolver,
     clock: Arc<dyn Clock>,
@@ -71,7 +73,8 @@ impl Network {
         let client = http::client(resolver.clone(), pages.clone()).map_err(NetworkError::Client)?;
         let http = Http::new(client.clone(), resolver.clone(), pages);
         let prometheus = Prometheus::new(client);
-        Ok(Self { http, tls: Tls::new(secure)?, prometheus, resolver, clock })
+        let grpc = Grpc::new(secure.speaking("h2")?);
+        Ok(Self { http, tls: Tls::new(secure)?, grpc, prometheus, resolver, clock })
     }
 
     async fn ask(&self, ask: &Ask, turn: Turn) -> SampleResult {
@@ -79,6 +82,7 @@ impl Network {
             Ask::Http(ask) => self.http.exchange(ask, turn).await,
             Ask::Tcp(ask) => tcp::ask(&self.resolver, ask, turn).await,
             Ask::Tls(ask) => self.tls.ask(&self.resolver, ask, turn).await,
+            Ask::Grpc(ask) => self.grpc.check(&self.resolver, ask, turn).await,
             Ask::Prometheus(ask) => self.prometheus.query(ask).await,
         }
     }

@@ -9,6 +9,7 @@ mod apps;
 mod binary;
 mod faults;
 mod figures;
+mod grpc;
 mod people;
 mod prometheus;
 mod ready;

@@ -97,12 +97,12 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.probes[0], default.policy.probes[0]);
     let paces =
         |probe: &ProbeConfig| [probe.period, probe.watch_period, probe.burst].map(|pace| pace.as_secs());
-    let settles = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[3].settle.as_secs();
+    let settles = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[4].settle.as_secs();
     assert_eq!((settles(FULL), settles(&FULL.replace("settle: 1m", "timeout: 2s"))), (60, 60));
     let older = FULL.replace("settle: 1m", "timeout: 2s").replace("max_age: 1m", "max_age: 10m");
     assert_eq!(settles(&older), 600, "as long as a value may be of the release before");
     let found: Vec<_> = app.probes[1..].iter().map(paces).collect();
-    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [15, 15, 15]]);
+    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [5, 2, 1], [15, 15, 15]]);
     let certificates = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[2].clone();
     let bare =
         FULL.replace("          at_least: 7d ", "          #").replace("        period: 1m ", "        #");
@@ -260,6 +260,8 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s; keeps 91 samples
   probe     certificate: tls://checkout.example.com:443 has certificates for checkout.example.com that are good for at least 7d
             every 1m, in a watch every 15s, in doubt every 15s; timeout 2s; keeps 63 samples
+  probe     cart: https://cart.example.com/ says over gRPC that "shop.v1.Cart" serves
+            every 5s, in a watch every 2s, in doubt every 1s; timeout 2s; keeps 91 samples
   probe     errors: http://prometheus.example.com:9090/ says at most 0.05 of
             (sum(rate(http_errors_total[1m])) or vector(0)) / sum(rate(http_requests_total[1m]))
             without a value of the last 1m nobody can tell

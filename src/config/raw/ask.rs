@@ -1,5 +1,7 @@
 //! What a probe asks, and what a good answer is, as it is written.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,4 +62,22 @@ pub(in crate::config) struct Tls {
     pub(in crate::config) at_least: Option<Span>,
     /// The name that is asked for, and that the certificate has to be for. Default: the host of address
     pub(in crate::config) server_name: Option<Text>,
+}
+
+/// Whether a gRPC server says of itself that it serves: grpc.health.v1.Health/Check. A server without that service says
+/// nothing.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a question for health over gRPC; allowed is a mapping with url, service and headers"
+)]
+#[schemars(extend("required" = ["url"]))]
+pub(in crate::config) struct Grpc {
+    /// The server, such as `https://shop.example.com` or `http://127.0.0.1:50051`, without a path. HTTP/2 in either case.
+    pub(in crate::config) url: Option<Text>,
+    /// Whose health is asked for. Default: the whole server's
+    #[schemars(extend("minLength" = 1))]
+    pub(in crate::config) service: Option<Text>,
+    /// Extra metadata. Their values are never shown. Default: none
+    pub(in crate::config) headers: Option<BTreeMap<String, Text>>,
 }

@@ -4,29 +4,33 @@ use std::collections::BTreeMap;
 
 use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
-use url::Host;
+use url::{Host, Url};
 
 use super::{count, duration, items, some, url};
 use crate::config::leaf::{Json, Number, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::{
-    Absent, Ask, Expect, ExpectJson, ExpectValue, Header, HttpAsk, Limits, PrometheusAsk, TcpAsk, TlsAsk,
-    defaults, raw,
+    Absent, Ask, Expect, ExpectJson, ExpectValue, GrpcAsk, Header, HttpAsk, Limits, PrometheusAsk, TcpAsk,
+    TlsAsk, defaults, raw,
 };
 
+/// Names of services are like shop.v1.Cart.
+const SERVICE_MAX: usize = 256;
+
 /// What may be asked.
-const KINDS: &str = "exactly one of url, tcp, tls and prometheus";
+const KINDS: &str = "exactly one of url, tcp, tls, grpc and prometheus";
 
 /// Headers that belong to the connection and not to the operator.
 const RESERVED_HEADERS: [&str; 5] = ["connection", "content-length", "te", "transfer-encoding", "upgrade"];
 
 /// What is asked: exactly one thing.
 pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
-    let [tcp_at, tls_at, figure_at] = ["tcp", "tls", "prometheus"].map(|key| spot.key(key));
+    let [tcp_at, tls_at, grpc_at, figure_at] = ["tcp", "tls", "grpc", "prometheus"].map(|key| spot.key(key));
     let there = [
         ("url", raw.url.is_some()),
         ("tcp", raw.tcp.is_some()),
         ("tls", raw.tls.is_some()),
+        ("grpc", raw.grpc.is_some()),
         ("prometheus", raw.prometheus.is_some()),
     ];
     let named: Vec<&str> = there.iter().filter_map(|(key, there)| there.then_some(*key)).collect();
@@ -46,10 +50,11 @@ pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
             .as_ref()
             .map(|text| address(&tcp_at, text).map(|(host, port)| Ask::Tcp(TcpAsk { host, port }))),
         raw.tls.as_ref().map(|raw| tls(&tls_at, raw).map(Ask::Tls)),
+        raw.grpc.as_ref().map(|raw| grpc(&grpc_at, raw).map(Ask::Grpc)),
         raw.prometheus.as_ref().map(|raw| prometheus(&figure_at, raw).map(Ask::Prometheus)),
     ];
     // What is broken was reported, and is no reason to ask for a page.
-    let is_broken = [tcp_at, tls_at, figure_at].iter().any(Spot::is_broken);
+    let is_broken = [tcp_at, tls_at, grpc_at, figure_at].iter().any(Spot::is_broken);
     let other = others.into_iter().flatten().next().or(is_broken.then_some(None));
     let page = (is_page && other.is_none() || raw.url.is_some()).then(|| http(spot, raw).map(Ask::Http));
     other.or(page).flatten()
@@ -86,6 +91,26 @@ fn tls(spot: &Spot, raw: &raw::Tls) -> Option<TlsAsk> {
         return None;
     }
     Some(TlsAsk { host, port, at_least: at_least?, server_name })
+}
+
+fn grpc(spot: &Spot, raw: &raw::Grpc) -> Option<GrpcAsk> {
+    let at = spot.key("url");
+    let url = url(&at, raw.url.as_ref());
+    let is_bare = |url: &Url| {
+        url.path() == "/" && url.query().is_none() && url.username().is_empty() && url.password().is_none()
+    };
+    if url.as_ref().is_some_and(|url| !is_bare(url)) {
+        at.wrong("is more than a server; allowed is one such as https://shop.example.com:443, and the rest as service and headers");
+    }
+    let headers = headers(&spot.key("headers"), raw.headers.as_ref());
+    let service = raw.service.as_ref().map(|Text(service)| service.clone());
+    if service.as_ref().is_some_and(|service| service.is_empty() || service.len() > SERVICE_MAX) {
+        let what = format!(
+            "is none, or too long; allowed are 1 to {SERVICE_MAX} characters, or to leave it out for the whole server"
+        );
+        spot.key("service").wrong(what);
+    }
+    Some(GrpcAsk { url: url.filter(is_bare)?, service, headers: headers? })
 }
 
 /// Not every name that can be looked up, such as one with two dots in a row.
