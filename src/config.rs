@@ -4,7 +4,7 @@
 //! mirror into [`Config`], `problem` collects what is wrong on the way. [`secret`] reads tokens, [`reload`]
 //! notices a changed file, `summary` says what was understood.
 
-mod defaults;
+pub(crate) mod defaults;
 mod leaf;
 mod load;
 mod mirror;

@@ -45,9 +45,9 @@ pub(super) const CONTROL_PERIOD: Duration = Duration::from_secs(5);
 pub(super) const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Most bad releases show in the first minutes; half an hour covers caches that expire and jobs that start.
-pub(super) const WATCH: Duration = Duration::from_secs(30 * 60);
+pub(crate) const WATCH: Duration = Duration::from_secs(30 * 60);
 /// Cheap for the app, and quick enough that steady trouble is known before a release.
-pub(super) const PERIOD: Duration = Duration::from_secs(5);
+pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 /// Three failures in a row are seen in six seconds.
 pub(super) const WATCH_PERIOD: Duration = Duration::from_secs(2);
 /// Doubt is settled at one request a second, which no app minds.
@@ -75,13 +75,13 @@ pub(super) const OVER: Duration = Duration::from_secs(120);
 pub(super) const MIN_SAMPLES: u32 = 20;
 
 /// One wrong rollback in a thousand releases: years, for most.
-pub(super) const FALSE_ROLLBACK_PROBABILITY: f64 = 0.001;
+pub(crate) const FALSE_ROLLBACK_PROBABILITY: f64 = 0.001;
 /// What users hardly notice; 10 % of failures are found in minutes.
-pub(super) const WORSE_BY: f64 = 0.02;
+pub(crate) const WORSE_BY: f64 = 0.02;
 /// An ordinary hiccup of a network. Longer ones are learnt.
-pub(super) const GLITCH: Duration = Duration::from_secs(5);
+pub(crate) const GLITCH: Duration = Duration::from_secs(5);
 /// Two failures may be one event seen twice.
-pub(super) const MIN_FAILURES: u32 = 3;
+pub(crate) const MIN_FAILURES: u32 = 3;
 
 /// Long enough for caches and connections to settle after the rollback, short enough that the pin goes soon.
 pub(super) const SOAK: Duration = Duration::from_secs(10 * 60);

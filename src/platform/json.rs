@@ -45,8 +45,7 @@ pub(super) fn each<W: DeserializeOwned, T>(
     what: &str,
     mut seen: impl FnMut(W) -> Option<T>,
 ) -> Vec<T> {
-    let is_object = |item: &&Box<RawValue>| item.get().starts_with('{');
-    let readable = items.iter().filter(is_object);
+    let readable = items.iter().filter(|item| item.get().starts_with('{'));
     let readable = readable.filter_map(|item| serde_json::from_str(item.get()).ok().and_then(&mut seen));
     let readable: Vec<T> = readable.collect();
     if readable.len() < items.len() {

@@ -73,6 +73,8 @@ pub(super) fn answered(
         Answer::Pinned => {
             if let Some(pin) = &mut draft.ledger.soft_pin {
                 pin.is_answered = true;
+                // What was left of an earlier one is looked out for as long as this one from now on.
+                (pin.incident, pin.until) = (draft.incident.id.clone(), pin.until.max(seen.at + LATEST));
             }
             return create(policy, draft, target, seen);
         }
@@ -80,10 +82,11 @@ pub(super) fn answered(
         // Not even a refusal is proof. A pause that comes about later is a person's.
         Answer::Refused { .. } => {
             let mine = draft.incident.id.clone();
-            let is_void =
-                |pin: &&mut SoftPin| pin.incident == mine && pin.lost_at.is_none() && !pin.is_there();
-            if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_void) {
-                pin.until = seen.at + LAG;
+            let is_void = |pin: &SoftPin| pin.incident == mine && pin.lost_at.is_none() && !pin.is_there();
+            match draft.ledger.soft_pin.as_mut() {
+                Some(pin) if is_void(pin) => pin.until = seen.at + LAG,
+                Some(pin) => pin.until = pin.until.max(seen.at + LAG),
+                None => {}
             }
         }
         _ => {}

@@ -7,7 +7,8 @@ use crate::decision::capability::{Capabilities, PinKind, Pushes, Signals, Suppor
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::policy::{Mode, OnHealthy, Policy};
-use crate::decision::state::{Outcome, Situation};
+use crate::decision::state::{Outcome, Situation, SoftPin};
+use crate::ids::IncidentId;
 
 /// The platform picks, pushes can be paused, and nothing else is there.
 pub(super) const PICKS: Capabilities = Capabilities {
@@ -356,6 +357,29 @@ fn another_incident_takes_a_pause_over_that_was_not_let_go_yet() {
     world.script.clear();
     run_until_let_go(&mut world);
     assert_eq!(changes(&world), ["pause", "rollback", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
+    let mut world = steady(accepting(), PICKS);
+    // Somebody let an earlier pause go, which is looked out for a little longer.
+    world.state.ledger.soft_pin = Some(SoftPin {
+        incident: IncidentId::of(&"shop".into(), &"earlier".into()),
+        holds: None,
+        is_answered: false,
+        is_seen: false,
+        until: world.at + secs(90),
+        lost_at: None,
+        over_at: world.at,
+        release: None,
+        tries: 0,
+    });
+    world.release_bad();
+    world.run_to_stage("rolling_back");
+    let pin = world.state.ledger.soft_pin.clone().expect("a pause");
+    let mine = world.state.incident().expect("open").id.clone();
+    assert_eq!((pin.incident, pin.is_answered), (mine, true));
+    assert!(pin.until.since(world.at) > minutes(50), "reads may lag: it is looked out for as any other");
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn a_stake_that_is_lost_is_not_carried_on_in_numbers_that_take_long() {
 #[test]
 fn what_is_in_the_wake_of_a_failure_says_nothing_of_the_release_before() {
     // One failure in a hundred, and a burst of twelve.
-    let bad = |n: u32| n % 100 == 0 || (250..262).contains(&n);
+    let bad = |n: u32| n.is_multiple_of(100) || (250..262).contains(&n);
     let rounds =
         || (0..1_000).map(|n| Round { at: f64::from(n) * 5.0, badness: f64::from(u8::from(bad(n))) });
     let (all, fresh) = (Baseline::of(rounds(), 0.0), Baseline::of(rounds(), 5.0));

@@ -10,7 +10,7 @@ mod shares;
 
 use std::time::Duration;
 
-use super::defaults;
+use crate::config::defaults;
 use crate::detection::Round;
 use crate::detection::baseline::Baseline;
 use crate::detection::evidence::{Evidence, Question};
