@@ -8,7 +8,7 @@
 //! serves. Clients that check health by themselves go on with such a server too:
 //! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>.
 //!
-//! The protocol is spoken over the h2 crate, since a gRPC library is forty crates for one message of two fields:
+//! The protocol is spoken over the h2 crate, since a gRPC library is a dozen more crates for one message:
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
 use std::sync::Arc;
