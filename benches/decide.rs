@@ -98,12 +98,8 @@ fn policy() -> Policy {
             settle: Duration::ZERO,
         }],
         rules: vec![
-            Rule { name: "down".into(), probe: 0, condition: Condition::ConsecutiveFailures { count: 3 } },
-            Rule {
-                name: "flaky".into(),
-                probe: 0,
-                condition: Condition::FailureRatio { above: 0.2, over: 10 * minute, min_samples: 20 },
-            },
+            Rule::of("down", 0, Condition::ConsecutiveFailures { count: 3 }),
+            Rule::of("flaky", 0, Condition::FailureRatio { above: 0.2, over: 10 * minute, min_samples: 20 }),
         ],
         rollback: RollbackPolicy { warnings: OnWarnings::Refuse, migrations: OnMigrations::Hold },
         soak: SoakPolicy {

@@ -102,6 +102,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A rule with one test, which asks for a rollback.
+    pub fn of(name: &str, probe: usize, condition: Condition) -> Self {
+        let tests = vec![Test { probe, condition }];
+        Self { name: name.into(), tests, needed: 1, action: Action::Rollback }
+    }
+
     /// Its test against the release before, if it has one, and the position of that test's probe.
     pub fn regression(&self) -> Option<(&Regression, usize)> {
         self.tests.iter().find_map(|test| match &test.condition {

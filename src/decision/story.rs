@@ -473,16 +473,10 @@ fn answered(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::policy::Action;
     use crate::decision::rule::Verdict;
 
     fn rule(condition: Condition) -> Rule {
-        Rule {
-            name: "down".into(),
-            tests: vec![Test { probe: 0, condition }],
-            needed: 1,
-            action: Action::Rollback,
-        }
+        Rule::of("down", 0, condition)
     }
 
     fn evidence(rule: &Rule, value: Option<f64>, samples: u32) -> String {

@@ -14,8 +14,8 @@ use crate::decision::observation::{
     Request,
 };
 use crate::decision::policy::{
-    Action, Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
-    RollbackPolicy, Rule, SoakPolicy, Test,
+    Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
+    RollbackPolicy, Rule, SoakPolicy,
 };
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
 use crate::decision::state::{Outcome, Situation, State};
@@ -123,8 +123,7 @@ pub(super) fn minutes(minutes: u64) -> Duration {
 
 /// A rule with one test, on the first probe.
 pub(in crate::decision) fn rule(name: &str, condition: Condition) -> Rule {
-    let tests = vec![Test { probe: 0, condition }];
-    Rule { name: name.into(), tests, needed: 1, action: Action::Rollback }
+    Rule::of(name, 0, condition)
 }
 
 pub(in crate::decision) fn policy() -> Policy {
