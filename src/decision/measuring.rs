@@ -89,17 +89,16 @@ impl Measuring {
             return;
         }
         past.lately.add(at, is_bad, interval);
-        let (Some(live), Some(window), true) = (state.live(), windows.get(place), is_bad) else { return };
-        let to = sample.at + Duration::from_millis(1);
-        let span = rule::Span { from: live.since + probe.settle, to, pace: Pace::Rest };
+        let (Some(live), true) = (state.live(), is_bad) else { return };
+        let span = (live.since, sample.at + Duration::from_millis(1));
         // What only tells may be Bad for ever.
         let judging = policy.rules.iter().filter(|rule| rule.action != Action::Notify);
-        let tests = judging.flat_map(|rule| rule.tests.iter().map(|test| (&rule.name, test)));
-        let of_it = tests.filter(|(_, test)| test.probe == place);
-        let since = of_it
-            .map(|(rule, test)| rule::read_test(rule, test, probe, window, span))
-            .filter(|reading| reading.verdict == Verdict::Bad)
-            .filter_map(|reading| reading.first_failure_at);
+        let on_it = judging.filter(|rule| rule.tests.iter().any(|test| test.probe == place));
+        // The whole rule: that one of its tests is Bad may be how the app always is.
+        let since = on_it
+            .map(|rule| (rule, rule::read(rule, policy, windows, span, Pace::Rest)))
+            .filter(|(_, reading)| reading.verdict == Verdict::Bad)
+            .filter_map(|(rule, reading)| bad_since(rule, &reading, place));
         if let Some(since) = since.min() {
             past.lately.set_aside(since.as_millis());
         }
@@ -250,6 +249,16 @@ fn weighed(state: &State) -> Option<(Live, BTreeMap<RuleName, Before>, u32)> {
         _ => return None,
     };
     Some((state.live()?.clone(), before.clone(), begun))
+}
+
+/// Since when a rule that is Bad has been so by what the probe at `place` says.
+fn bad_since(rule: &Rule, reading: &rule::Reading, place: usize) -> Option<Moment> {
+    if reading.parts.is_empty() {
+        return reading.first_failure_at;
+    }
+    let of_it = rule.tests.iter().zip(&reading.parts).filter(|(test, _)| test.probe == place);
+    let bad = of_it.filter(|(_, part)| part.verdict == Verdict::Bad);
+    bad.filter_map(|(_, part)| part.first_failure_at).min()
 }
 
 fn millis(time: Duration) -> i64 {

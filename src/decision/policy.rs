@@ -52,6 +52,12 @@ impl Policy {
         self.rules.iter().zip(readings).filter(|(rule, _)| rule.action != Action::Notify)
     }
 
+    /// Whether anything can say that a release is good. Without a rule at all its age has to do, for an app that is only
+    /// observed; rules that only tell are none that say so.
+    pub fn has_judging(&self) -> bool {
+        self.rules.is_empty() || self.judging(&self.rules).next().is_some()
+    }
+
     /// Whether a rollback may be asked for where a platform can do that much. One that picks the target by itself, and
     /// picks another one when it is asked again, needs the operator's word for it.
     pub fn arms(&self, capabilities: Capabilities) -> bool {

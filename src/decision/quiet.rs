@@ -290,11 +290,16 @@ fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Obser
         && !ledger.good.iter().any(|good| good.id == old.id)
         // What had its incident was judged by it.
         && !contains(&ledger.accused, &old.id)
-        && !bad_before(policy, old, new.since, seen).is_empty()
+        && failed_until_replaced(policy, old, new.since, seen)
     {
         Ledger::note(&mut ledger.condemned, (old.id.clone(), Artifact::default()));
     }
     ledger
+}
+
+fn failed_until_replaced(policy: &Policy, old: &Live, replaced_at: Moment, seen: &Observation<'_>) -> bool {
+    let bad = bad_before(policy, old, replaced_at, seen);
+    policy.judging(&policy.rules).any(|(rule, _)| bad.contains(&rule.name))
 }
 
 /// The rules that were Bad while `old` was live, which another deployment replaced at `replaced_at`. What failed since
@@ -313,7 +318,7 @@ fn bad_before(
         None => return BTreeSet::new(),
     };
     let readings = rule::read_all(policy, seen.windows, old.since, to, Pace::Rest);
-    let bad = policy.judging(&readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
+    let bad = policy.rules.iter().zip(readings).filter(|(_, reading)| reading.verdict == Verdict::Bad);
     bad.map(|(rule, _)| rule.name.clone()).collect()
 }
 
@@ -331,9 +336,11 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
     for (rule, reading) in policy.rules.iter().zip(&readings) {
         match reading.verdict {
             Verdict::Bad if is_told(&state.ledger, watch, rule) => {}
+            // Nobody is asked about what was so before, and what acts is left its watch.
+            Verdict::Bad if rule.action == Action::Approve && watch.bad_before.contains(&rule.name) => {}
             Verdict::Bad => match confirmed(policy, &watch.live, rule, seen) {
                 Some(reading) => bad.push((rule, reading)),
-                None => is_unconfirmed = true,
+                None => is_unconfirmed |= !watch.bad_before.contains(&rule.name) || bad.is_empty(),
             },
             Verdict::Good => {
                 cleared.remove(&rule.name);
@@ -344,9 +351,11 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
     // The rule that leads furthest accuses, and of those that lead as far the first one. One that was Bad before can only
     // say that.
     let leads_to = |rule: &policy::Rule| (!watch.bad_before.contains(&rule.name), rule.action);
-    if let Some((rule, reading)) = bad.iter().rev().max_by_key(|(rule, _)| leads_to(rule)) {
+    let accusing = bad.iter().rev().max_by_key(|(rule, _)| leads_to(rule));
+    // One that was Bad before waits for what is known of the others.
+    if let Some((rule, reading)) = accusing.filter(|(rule, _)| leads_to(rule).0 || !is_unconfirmed) {
         return match rule.action {
-            Action::Notify => tell(policy, state, watch, (rule, reading), seen),
+            Action::Notify => tell(policy, state, watch, &bad, seen),
             Action::Approve | Action::Rollback => incident::open(policy, state, watch, rule, reading, seen),
         };
     }
@@ -391,33 +400,34 @@ pub(super) fn confirmed(
 /// Whether this rule only tells, and has done so of this release.
 fn is_told(ledger: &Ledger, watch: &Watch, rule: &policy::Rule) -> bool {
     let is_it = |id: &DeploymentId| *id == watch.live.id || contains(&watch.former, id);
+    let of_it = || ledger.notices.iter().filter(|notice| is_it(&notice.deployment));
     rule.action == Action::Notify
-        && ledger.notices.iter().any(|notice| notice.rule == rule.name && is_it(&notice.deployment))
+        // No more of one release than the list keeps.
+        && (of_it().any(|notice| notice.rule == rule.name) || of_it().count() >= Ledger::KEEP)
 }
 
-/// Tells that a rule is Bad which is there for no more than that. The watch goes on.
+/// Tells of the rules among `bad` that are there for no more than that. The watch goes on.
 fn tell(
     policy: &Policy,
     state: &State,
     watch: &Watch,
-    (rule, reading): (&policy::Rule, &rule::Reading),
+    bad: &[(&policy::Rule, rule::Reading)],
     seen: &Observation<'_>,
 ) -> Decision {
-    let mut state = state.clone();
-    let (name, evidence) = (rule.name.clone(), evidence_in_words(rule, &policy.probes, reading));
-    let deployment = watch.live.id.clone();
-    let notice = Notice { rule: name.clone(), deployment: deployment.clone(), at: seen.at, evidence };
-    let event = Event::Noticed { rule: name, deployment, evidence: notice.evidence.clone() };
-    Ledger::note(&mut state.ledger.notices, notice);
+    let (mut state, mut story) = (state.clone(), Vec::new());
+    for (rule, reading) in bad.iter().filter(|(rule, _)| rule.action == Action::Notify) {
+        // It may be one too many by now.
+        if is_told(&state.ledger, watch, rule) {
+            continue;
+        }
+        let (rule, evidence) = (rule.name.clone(), evidence_in_words(rule, &policy.probes, reading));
+        let deployment = watch.live.id.clone();
+        let event = Event::Noticed { rule: rule.clone(), deployment: deployment.clone(), evidence };
+        story.push(event);
+        Ledger::note(&mut state.ledger.notices, Notice { rule, deployment, at: seen.at });
+    }
     let ruling = Ruling { verb: Verb::Notify, reason: Reason::RuleFired, incident: None };
-    Decision::change(Change {
-        state,
-        effect: None,
-        ruling: Some(ruling),
-        closed: None,
-        story: vec![event],
-        about: None,
-    })
+    Decision::change(Change { state, effect: None, ruling: Some(ruling), closed: None, story, about: None })
 }
 
 /// A candidate whose rules are all Good at the end of its watch is good. One that could not be judged goes on as
@@ -425,7 +435,9 @@ fn tell(
 fn end_of_watch(policy: &Policy, state: &State, watch: &Watch, readings: &[rule::Reading]) -> Decision {
     let mut ledger = state.ledger.clone();
     let live = watch.live.clone();
-    let situation = if policy.judging(readings).all(|(_, reading)| reading.verdict == Verdict::Good) {
+    let situation = if policy.has_judging()
+        && policy.judging(readings).all(|(_, reading)| reading.verdict == Verdict::Good)
+    {
         ledger.note_good(watch.candidate.clone());
         Situation::Steady { live }
     } else {
@@ -451,7 +463,8 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
         return Decision::stay(None);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Rest);
-    if policy.judging(&readings).any(|(_, reading)| reading.verdict != Verdict::Good) {
+    if !policy.has_judging() || policy.judging(&readings).any(|(_, reading)| reading.verdict != Verdict::Good)
+    {
         return Decision::stay(None);
     }
     let mut ledger = state.ledger.clone();

@@ -151,7 +151,14 @@ pub fn read_all(
 
 /// How many samples that say something the probe with the fewest has on the deployment live since `live_since`.
 pub fn fewest_samples(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> u32 {
-    let counts = policy.probes.iter().enumerate().map(|(n, probe)| {
+    let is_named = |rule: &Rule, n: usize| rule.tests.iter().any(|test| test.probe == n);
+    // What is only there for rules that tell is not waited for.
+    let only_tells = |n: &usize| {
+        policy.rules.iter().any(|rule| is_named(rule, *n))
+            && !policy.judging(&policy.rules).any(|(rule, _)| is_named(rule, *n))
+    };
+    let probes = policy.probes.iter().enumerate().filter(|(n, _)| !only_tells(n));
+    let counts = probes.map(|(n, probe)| {
         let count = windows.get(n).map_or(0, |window| {
             let span = Span { from: live_since + probe.settle, to: now, pace: Pace::Watch };
             span.known(window).count()

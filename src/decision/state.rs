@@ -162,8 +162,6 @@ pub struct Notice {
     pub deployment: DeploymentId,
     /// When.
     pub at: Moment,
-    /// What was measured, in words.
-    pub evidence: String,
 }
 
 /// Pushes that we keep from being deployed, or may be keeping from it, for the sake of a rollback. The platform does not

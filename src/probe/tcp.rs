@@ -6,7 +6,7 @@ use super::resolve::Resolver;
 use crate::config::TcpAsk;
 use crate::decision::sample::SampleResult;
 
-/// Good when one of the addresses takes a connection.
+/// Good when the address whose turn it is takes a connection.
 pub(super) async fn ask(resolver: &Resolver, ask: &TcpAsk, turn: Turn) -> SampleResult {
     match connect(resolver, &ask.host, ask.port, turn).await {
         Ok(_) => SampleResult::Good,

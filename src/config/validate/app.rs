@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::platform::Platforms;
-use super::probe::{Probes, probes, refuse_weighing};
+use super::probe::{Probes, probes};
 use super::rule::{Surroundings, rules};
 use super::{NOT_YET, count, duration, items, name, refuse, some};
 use crate::config::leaf::{Flag, List, Text, Word};
@@ -63,7 +63,6 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     let poll = account.map_or(defaults::POLL, |account| account.poll);
     let around = Surroundings { watch, lookback: poll * defaults::POLLS_BACK, names: &names, nameless };
     let rules = rules(&spot.key("rules"), raw.rules.as_ref(), &mut probes, &around);
-    refuse_weighing(&spot.key("rules"), raw.rules.as_ref(), &probes);
     let acts = mode != Mode::Observe && !spot.key("mode").is_broken();
     if acts && raw.rules.as_ref().is_none_or(|rules| rules.0.is_empty()) {
         spot.key("rules")

@@ -38,6 +38,11 @@ impl Draft {
         self.0.ask.is_answered_by_the_app()
     }
 
+    /// Whether it is about certificates, which no release changes.
+    pub(super) fn is_about_certificates(&self) -> bool {
+        matches!(self.0.ask, Ask::Tls(_))
+    }
+
     /// The shortest time between two samples.
     pub(super) fn fastest(&self) -> Duration {
         self.0.period.min(self.0.watch_period).min(self.0.burst)
@@ -56,31 +61,6 @@ impl Draft {
 
     pub(super) fn finish(self) -> ProbeConfig {
         self.0
-    }
-}
-
-/// Rules that weigh what the release did are refused on a probe that somebody else answers. (`rule` does so for figures.)
-pub(super) fn refuse_weighing(spot: &Spot, rules: Option<&List<raw::Rule>>, probes: &[Option<Draft>]) {
-    let rules = rules.map(|rules| rules.0.as_slice()).unwrap_or_default();
-    for (n, raw) in rules.iter().enumerate().filter_map(|(n, raw)| Some((n, raw.as_ref()?))) {
-        let named = |probe: &&Draft| raw.probe.as_ref().is_some_and(|Text(name)| name == probe.name());
-        let probe = probes.iter().flatten().find(named);
-        if !probe.is_some_and(|Draft(probe)| matches!(probe.ask, Ask::Tls(_))) {
-            continue;
-        }
-        for (key, there, why) in [
-            (
-                "latency",
-                raw.latency.is_some(),
-                "would measure who presents the certificates, and not the release",
-            ),
-            ("regression", raw.regression.is_some(), "would accuse a release of what it does not change"),
-        ] {
-            if there {
-                let allowed = "allowed on such a probe are consecutive_failures and failure_ratio";
-                spot.item(n).key(key).wrong_key(format!("{why}; {allowed}"));
-            }
-        }
     }
 }
 

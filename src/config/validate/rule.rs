@@ -43,10 +43,26 @@ pub(super) fn rules(
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
         let action = word(raw.action, Action::Rollback);
         let tests = tests(&spot, raw, probes, around);
+        if let Some((tests, needed)) = &tests {
+            accuses_a_release(&spot, tests, *needed, action, probes);
+        }
         let rule = |name: String, (tests, needed)| Rule { name: name.into(), tests, needed, action };
         rules.extend(name.zip(tests).map(|(name, tests)| rule(name, tests)));
     }
     rules
+}
+
+/// That a certificate runs out is no release's doing, and going back does not renew it.
+fn accuses_a_release(spot: &Spot, tests: &[Test], needed: usize, action: Action, probes: &[Option<Draft>]) {
+    let is_about_certificates = |test: &&Test| {
+        probes.get(test.probe).and_then(Option::as_ref).is_some_and(Draft::is_about_certificates)
+    };
+    if action == Action::Rollback && tests.iter().filter(is_about_certificates).count() >= needed {
+        let remedy = "allowed is action notify or approve, or all together with what the release answers";
+        spot.wrong(format!(
+            "would roll a release back for its certificates, which it does not change; {remedy}"
+        ));
+    }
 }
 
 /// What a rule tests, and how many of the tests have to be Bad.
@@ -194,11 +210,19 @@ fn condition(
         }
         [_] => {}
     }
-    if probe.as_ref().is_some_and(|probe| !probe.is_answered_by_the_app()) {
-        for (key, why) in [
+    let whys = match probe.as_ref() {
+        Some(probe) if probe.is_about_certificates() => Some([
+            ("latency", "would measure who presents the certificates, and not the release"),
+            ("regression", "would accuse a release of what it does not change"),
+        ]),
+        Some(probe) if !probe.is_answered_by_the_app() => Some([
             ("latency", "would measure the Prometheus server, and not the app"),
             ("regression", "would count one failure as often as the query looks back on it"),
-        ] {
+        ]),
+        _ => None,
+    };
+    if let Some(whys) = whys {
+        for (key, why) in whys {
             if named.contains(&key) {
                 let allowed = "allowed on such a probe are consecutive_failures and failure_ratio";
                 spot.key(key).wrong_key(format!("{why}; {allowed}"));

@@ -5,7 +5,7 @@ use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation, Request};
 use super::super::policy::{Mode, Policy, Rule};
 use super::super::quiet;
-use super::super::rule::Reading;
+use super::super::rule::{self, Pace, Reading, Verdict};
 use super::super::state::{Outcome, Stage};
 use super::super::story::{Event, condition_in_words, evidence_in_words};
 use super::draft::Draft;
@@ -67,6 +67,9 @@ fn needs_no_asking<'a>(
             && rule.name != incident.rule
             && !incident.bad_before.contains(&rule.name)
     };
+    let span = (incident.live.since, seen.at);
+    let is_bad =
+        |rule: &&Rule| rule::read(rule, policy, seen.windows, span, Pace::Watch).verdict == Verdict::Bad;
     let confirmed = |rule| Some((rule, quiet::confirmed(policy, &incident.live, rule, seen)?));
-    policy.rules.iter().filter(acts).find_map(confirmed)
+    policy.rules.iter().filter(acts).filter(is_bad).find_map(confirmed)
 }

@@ -75,6 +75,7 @@ pub(super) fn answered(
                 pin.is_answered = true;
                 // What was left of an earlier one is looked out for as long as this one from now on.
                 (pin.incident, pin.until) = (draft.incident.id.clone(), pin.until.max(seen.at + LATEST));
+                (pin.release, pin.tries) = (None, 0);
             }
             return create(policy, draft, target, seen);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::capability::Support;
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation};
-use super::super::policy::{OnHealthy, OnUnhealthy, Policy};
+use super::super::policy::{Action, OnHealthy, OnUnhealthy, Policy, Rule};
 use super::super::rule::{self, Pace, Verdict};
 use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
@@ -30,7 +30,15 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
     let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
-    let is_good = policy.judging(&readings).all(|(_, reading)| reading.verdict == Verdict::Good);
+    // What was Bad before the release is no fault of it, and going back from it does not mend it.
+    let counts = |rule: &Rule| !draft.incident.bad_before.contains(&rule.name);
+    let judging = || policy.judging(&readings).filter(|(rule, _)| counts(rule));
+    let is_good = policy.has_judging() && judging().all(|(_, reading)| reading.verdict == Verdict::Good);
+    let bad: Vec<&Rule> =
+        judging().filter(|(_, reading)| reading.verdict == Verdict::Bad).map(|(rule, _)| rule).collect();
+    // A rule that asks a person does not decide that a bad release comes back, unless it is what was asked about.
+    let may_revert =
+        bad.iter().any(|rule| rule.action == Action::Rollback || rule.name == draft.incident.rule);
     let fired_is_good = policy
         .judging(&readings)
         .any(|(rule, reading)| rule.name == draft.incident.rule && reading.verdict == Verdict::Good);
@@ -45,8 +53,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if (pin, give_up, restored_at) != before {
         draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
     }
-    if policy.judging(&readings).any(|(_, reading)| reading.verdict == Verdict::Bad) {
-        return unhealthy(policy, draft, samples, give_up, seen);
+    if !bad.is_empty() {
+        let on_unhealthy = if may_revert { policy.soak.on_unhealthy } else { OnUnhealthy::Hold };
+        return unhealthy(policy, draft, samples, (give_up, on_unhealthy), seen);
     }
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
@@ -97,14 +106,14 @@ fn unhealthy(
     policy: &Policy,
     mut draft: Draft,
     samples: u32,
-    give_up: Option<Moment>,
+    (give_up, on_unhealthy): (Option<Moment>, OnUnhealthy),
     seen: &Observation<'_>,
 ) -> Decision {
     if seen.operator.paused {
         return draft.done(None, Some(Reason::Paused));
     }
-    let is_rolled_back_again = policy.soak.on_unhealthy == OnUnhealthy::Revert
-        && draft.incident.capabilities.revert == Support::Emulated;
+    let is_rolled_back_again =
+        on_unhealthy == OnUnhealthy::Revert && draft.incident.capabilities.revert == Support::Emulated;
     if is_rolled_back_again && returning::existing(seen).is_none() {
         // It is not known what there is: nothing is told before it can be done.
         if give_up.is_some_and(|give_up| seen.at >= give_up) {
@@ -113,7 +122,7 @@ fn unhealthy(
         return Decision { look: true, ..draft.done(give_up, Some(Reason::Blind)) };
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakUnhealthy, samples });
-    match policy.soak.on_unhealthy {
+    match on_unhealthy {
         OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
         OnUnhealthy::Revert => {
             draft.rule(Verb::Revert, Reason::SoakUnhealthy);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
-use crate::decision::policy::{Action, Condition, Mode, Policy, Rule};
+use crate::decision::policy::{Action, Condition, Mode, Policy, ProbePolicy, Rule, Test};
+use crate::decision::rule::fewest_samples;
 use crate::decision::sample::{Failure, Sample, SampleResult};
-use crate::decision::state::Outcome;
+use crate::decision::state::{Ledger, Outcome};
 
 fn in_a_row(name: &str, count: u32, action: Action) -> Rule {
     Rule { action, ..rule(name, Condition::ConsecutiveFailures { count }) }
@@ -36,9 +37,8 @@ fn a_rule_that_only_tells_does_so_once_a_release_and_the_watch_goes_on() {
     let release = world.release();
     world.run(minutes(31));
     assert_eq!((world.state.word(), told(&world)), ("steady", vec!["slow"]), "{}", world.transcript());
-    let notice = &world.state.ledger.notices[0];
-    assert_eq!(notice.deployment, release);
-    assert!(notice.evidence.contains("limit 0s"), "{}", notice.evidence);
+    assert_eq!(world.state.ledger.notices[0].deployment, release);
+    assert!(world.transcript().contains("is bad on deployment d3: p50 is 1ms"), "{}", world.transcript());
     assert_eq!(world.platform.our_writes(), 0);
     assert!(world.state.ledger.good.iter().any(|good| good.id == release), "it speaks against nobody");
     world.release();
@@ -137,4 +137,74 @@ fn a_rule_that_was_bad_before_does_not_speak_for_one_that_was_not() {
     let both = vec![rule("flaky", share), in_a_row("down", 3, Action::Rollback)];
     let (ended, story) = bad_before(both);
     assert_eq!(ended.0, Outcome::Committed, "{story}");
+}
+
+#[test]
+fn what_was_bad_before_the_release_is_not_held_against_the_way_back() {
+    let mut world = World::steady(with(vec![in_a_row("down", 3, Action::Rollback)]));
+    world.policy.rules.push(ever_bad(Action::Approve));
+    world.release_bad();
+    world.run_to_stage("soaking");
+    let incident = world.state.incident().expect("open");
+    assert_eq!((incident.rule.as_str(), incident.bad_before.len()), ("down", 1), "{}", world.transcript());
+    assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
+}
+
+#[test]
+fn a_rule_that_asks_does_not_bring_a_bad_release_back() {
+    let mut world = World::with_bad_release(with(vec![in_a_row("down", 3, Action::Rollback)]));
+    world.run_to_stage("soaking");
+    world.policy.rules.push(ever_bad(Action::Approve));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+}
+
+#[test]
+fn a_rule_that_asks_and_was_bad_before_leaves_the_release_to_those_that_act() {
+    let mut world = World::steady(with(vec![in_a_row("down", 3, Action::Rollback)]));
+    world.policy.rules.push(ever_bad(Action::Approve));
+    world.release();
+    world.run(minutes(10));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    let live = world.platform.active.clone();
+    world.bad.insert(live);
+    assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
+}
+
+#[test]
+fn rules_that_only_tell_say_of_no_release_that_it_is_good() {
+    let mut world = World::steady(policy());
+    world.policy.rules = vec![in_a_row("down", 3, Action::Notify)];
+    let release = world.release_bad();
+    world.run(minutes(90));
+    assert_eq!((world.state.word(), told(&world)), ("learning", vec!["down"]), "{}", world.transcript());
+    assert!(world.state.ledger.good.iter().all(|good| good.id != release));
+}
+
+#[test]
+fn however_many_rules_tell_each_does_so_once() {
+    let many = |n: usize| Rule { name: format!("r{n}").as_str().into(), ..ever_bad(Action::Notify) };
+    let mut rules: Vec<Rule> = (0..40).map(many).collect();
+    rules.push(in_a_row("down", 3, Action::Rollback));
+    let mut world = World::steady(with(rules));
+    world.release();
+    world.run(minutes(10));
+    let notices = told(&world);
+    assert_eq!((notices.len(), notices[0]), (Ledger::KEEP, "r0"), "the first ones are still there");
+    assert_eq!(world.state.word(), "watching");
+}
+
+#[test]
+fn a_probe_that_only_a_telling_rule_names_is_not_waited_for() {
+    let mut policy = with(vec![in_a_row("down", 3, Action::Rollback)]);
+    policy.probes.push(ProbePolicy { name: "other".into(), ..policy.probes[0].clone() });
+    let fewest = |policy: &Policy| {
+        let world = World::steady(with(vec![in_a_row("down", 3, Action::Rollback)]));
+        fewest_samples(policy, &world.windows, world.start, world.at)
+    };
+    assert_eq!(fewest(&policy), 0, "one that no rule names is");
+    let test = Test { probe: 1, condition: Condition::ConsecutiveFailures { count: 1 } };
+    policy.rules.push(Rule { tests: vec![test], ..in_a_row("told", 1, Action::Notify) });
+    assert!(fewest(&policy) > 0);
+    policy.rules[1].action = Action::Approve;
+    assert_eq!(fewest(&policy), 0);
 }

@@ -9,6 +9,12 @@ const FIGURE: &str = "        prometheus: { url: http://p.example, query: up, at
 const CERTIFICATE: &str = "        tls: { address: \"checkout.example.com:443\" } #";
 
 /// One file with many mistakes: all are reported, in the order of the file, and no secret with them.
+/// The minimal file with a probe of certificates and a rule.
+fn on_certificates(rule: &str) -> String {
+    let probe = "      - { name: cert, tls: { address: \"a.example:443\" } }";
+    added("rule", rule).replacen("    probes:", &format!("    probes:\n{probe}"), 1)
+}
+
 /// Two conditions.
 const TWO: &str = "{ probe: home, consecutive_failures: 3 }, { probe: home, consecutive_failures: 9 }";
 
@@ -359,6 +365,22 @@ fn single_mistakes_are_named_with_what_is_allowed() {
                 "{ name: r, any: [{ probe: home, all: [] }, { probe: home, consecutive_failures: 0 }] }",
             ),
             "unknown key `all`",
+        ),
+        (
+            on_certificates("{ name: r, probe: cert, consecutive_failures: 1 }"),
+            "rules[0]: would roll a release back for its certificates, which it does not change; allowed is action notify",
+        ),
+        (
+            on_certificates(&format!(
+                "{{ name: r, any: [{{ probe: cert, consecutive_failures: 1 }}, {TWO}] }}"
+            )),
+            "rules[0]: would roll a release back for its certificates",
+        ),
+        (
+            on_certificates(
+                "{ name: r, all: [{ probe: cert, regression: {} }, { probe: home, consecutive_failures: 3 }] }",
+            ),
+            "all[0].regression: would accuse a release of what it does not change",
         ),
         (added("rule", "{ name: r, action: page, probe: home, consecutive_failures: 3 }"), "not an action"),
         (
