@@ -2,7 +2,7 @@
 
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
-use crate::decision::policy::{Condition, Policy, Regression};
+use crate::decision::policy::{Condition, Policy, Regression, Rule, Test};
 use crate::decision::state::{Outcome, Situation};
 
 fn worse() -> Policy {
@@ -96,4 +96,33 @@ fn a_release_that_follows_a_broken_one_is_not_accused_of_what_it_inherits() {
         "{}",
         world.transcript()
     );
+}
+
+#[test]
+fn what_one_test_of_several_says_leaves_what_is_known_of_an_app_as_it_is() {
+    // How often the release before was seen to fail, where another rule has these tests of which so many have to be Bad.
+    let failed = |counts: [u32; 2], needed| {
+        let mut policy = worse();
+        let test = |count| Test { probe: 0, condition: Condition::ConsecutiveFailures { count } };
+        let tests = counts.map(test).to_vec();
+        policy.rules.push(Rule {
+            tests,
+            needed,
+            ..rule("other", Condition::ConsecutiveFailures { count: 1 })
+        });
+        let mut world = known(policy);
+        for _ in 0..6 {
+            let live = world.platform.active.clone();
+            world.bad.insert(live.clone());
+            world.run(secs(6));
+            world.bad.remove(&live);
+            world.run(minutes(5));
+        }
+        world.release();
+        world.run(secs(30));
+        let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+        watch.before.values().next().expect("the rule has a test against it").baseline.failed()
+    };
+    assert!(failed([1, 900], 2) >= 5.0, "{}", failed([1, 900], 2));
+    assert_eq!((failed([1, 900], 1), failed([1, 1], 2)), (0.0, 0.0), "a rule that is Bad says since when");
 }
