@@ -340,7 +340,7 @@ fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation
             Verdict::Bad if rule.action == Action::Approve && watch.bad_before.contains(&rule.name) => {}
             Verdict::Bad => match confirmed(policy, &watch.live, rule, seen) {
                 Some(reading) => bad.push((rule, reading)),
-                None => is_unconfirmed |= !watch.bad_before.contains(&rule.name) || bad.is_empty(),
+                None => is_unconfirmed = true,
             },
             Verdict::Good => {
                 cleared.remove(&rule.name);
