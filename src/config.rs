@@ -20,7 +20,7 @@ mod suggest;
 mod summary;
 mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -125,8 +125,18 @@ pub struct AppConfig {
     pub id: PlatformAppId,
     /// How it is probed, in the order of the policy's probes.
     pub probes: Vec<ProbeConfig>,
+    /// Which of the probes ask what the app needs and no release of it changes.
+    pub depends_on: BTreeSet<usize>,
     /// What the core decides by.
     pub policy: Policy,
+}
+
+impl AppConfig {
+    /// Whether what the probe at `place` is told comes from the release that is live.
+    pub fn is_of_the_release(&self, place: usize) -> bool {
+        let asks_it = |probe: &ProbeConfig| probe.ask.is_answered_by_the_release();
+        !self.depends_on.contains(&place) && self.probes.get(place).is_some_and(asks_it)
+    }
 }
 
 /// A probe.

@@ -10,7 +10,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::config::{Ask, ProbeConfig};
+use crate::config::{AppConfig, Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
 mod blame;
@@ -55,6 +55,26 @@ pub trait Witness: Send + Sync {
     fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// What an app needs of others, asked when the app fails: while one of them is not well, it is not known to be the
+/// release.
+#[derive(Clone, Copy)]
+pub struct Needs<'a> {
+    /// Who asks.
+    pub probe: &'a dyn Probe,
+    /// The app, with what it depends on.
+    pub app: &'a AppConfig,
+}
+
+impl Needs<'_> {
+    /// Whether all of them are good now. Asked together, so it takes as long as the slowest of them.
+    async fn are_met(&self) -> bool {
+        let asked = self.app.depends_on.iter().filter_map(|place| self.app.probes.get(*place));
+        let samples = asked.map(|need| self.probe.sample(need, Turn::Any));
+        let samples = futures_util::future::join_all(samples).await;
+        samples.iter().all(|sample| sample.result == SampleResult::Good)
+    }
+}
+
 /// The sample as it may be used against the app: a failure becomes Unknown where the fault may be ours.
 ///
 /// The raw sample is recorded with `peer` first, so that the others can see that this app fails as well. Answers
@@ -64,7 +84,34 @@ pub trait Witness: Send + Sync {
 ///
 /// What somebody else says of the app needs no vouching by peers, and vouches for nobody: they answered. Control probes are
 /// asked all the same, since what measures the app may be where we are, behind the same broken line.
+///
+/// `needs` are asked meanwhile: what the app depends on may be why it fails, and no release is accused of that.
 pub async fn believed(
+    ask: &Ask,
+    sample: Sample,
+    controls: &control::Controls,
+    peer: &peers::Peer,
+    witness: Option<&dyn Witness>,
+    needs: Option<Needs<'_>>,
+) -> Sample {
+    if ask.is_answered_by_the_app() {
+        peer.record(&sample);
+    }
+    if !matches!(sample.result, SampleResult::Bad(_)) {
+        return sample;
+    }
+    let ours = is_ours(ask, sample, controls, peer, witness);
+    let Some(needs) = needs else { return ours.await };
+    match futures_util::future::join(ours, needs.are_met()).await {
+        (sample, false) if sample.result.has_failed() => {
+            Sample { result: SampleResult::Unknown(BlindCause::Dependency), ..sample }
+        }
+        (sample, _) => sample,
+    }
+}
+
+/// Whose fault it is as far as our own network goes.
+async fn is_ours(
     ask: &Ask,
     sample: Sample,
     controls: &control::Controls,
@@ -72,9 +119,6 @@ pub async fn believed(
     witness: Option<&dyn Witness>,
 ) -> Sample {
     let is_its_own = ask.is_answered_by_the_app();
-    if is_its_own {
-        peer.record(&sample);
-    }
     let SampleResult::Bad(failure) = sample.result else { return sample };
     let blind = match controls.verdict(&sample).await {
         control::ControlVerdict::Theirs => None,
@@ -157,10 +201,65 @@ mod tests {
             let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
             let controls = controls(&clock, control);
             assert_eq!(
-                believed(&page(), sample, &controls, &peer, None).await,
+                believed(&page(), sample, &controls, &peer, None, None).await,
                 Sample { result: expected, ..sample },
                 "{what}"
             );
+        }
+    }
+
+    /// Answers for the probes it has a result for, and is good for all others.
+    struct Named(Arc<dyn Clock>, Vec<(&'static str, SampleResult)>);
+
+    impl Probe for Named {
+        fn sample<'a>(
+            &'a self,
+            probe: &'a ProbeConfig,
+            _: Turn,
+        ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+            let known = self.1.iter().find(|(name, _)| probe.name.as_str() == *name);
+            let result = known.map_or(SampleResult::Good, |(_, result)| *result);
+            Box::pin(async move { Sample { at: self.0.now(), micros: 1, result } })
+        }
+    }
+
+    const TWO_NEEDS: &str = "
+platforms: [{ name: ocean, kind: digitalocean, token_env: TOKEN }]
+apps:
+  - name: shop
+    platform: ocean
+    id: shop-1
+    probes:
+      - { name: home, url: https://shop.example/ }
+      - { name: database, tcp: \"db.example:5432\" }
+      - { name: status, url: https://status.example/ }
+    depends_on: [database, status]
+";
+
+    #[tokio::test]
+    async fn a_failure_accuses_nobody_while_something_is_down_that_the_app_needs() {
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+        let app = crate::config::parse("f.yaml", TWO_NEEDS).expect("a configuration").apps.remove(0);
+        let (host, down) =
+            (SampleResult::Unknown(BlindCause::Host), SampleResult::Unknown(BlindCause::Dependency));
+        let ours = SampleResult::Unknown(BlindCause::Control);
+        let good = SampleResult::Good;
+        for (what, results, control, raw, expected) in [
+            ("all is well", vec![], good, BAD, BAD),
+            ("one of two is down", vec![("status", BAD)], good, BAD, down),
+            ("one of two cannot be asked", vec![("database", host)], good, BAD, down),
+            ("what nobody needs is down", vec![("home", BAD)], good, BAD, BAD),
+            ("our own network is down as well", vec![("database", BAD)], BAD, BAD, ours),
+            ("the app is well all the same", vec![("database", BAD)], good, good, good),
+            ("nothing is known of the app", vec![("database", BAD)], good, host, host),
+        ] {
+            let peer = Peers::new().join(Duration::from_secs(15));
+            let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
+            let controls = controls(&clock, Some(control));
+            let probe = Named(Arc::clone(&clock), results);
+            let needs = Needs { probe: &probe, app: &app };
+            let judged = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
+            assert_eq!(judged, Sample { result: expected, ..sample }, "{what}");
         }
     }
 
@@ -188,11 +287,11 @@ mod tests {
         let (none, dead) = (controls(&clock, None), controls(&clock, Some(BAD)));
         let sample = |result| Sample { at: clock.now(), micros: 1_000, result };
         let value = SampleResult::Bad(Failure::Value);
-        assert_eq!(believed(&figure, sample(value), &none, &one, None).await.result, value);
+        assert_eq!(believed(&figure, sample(value), &none, &one, None, None).await.result, value);
         let blind = SampleResult::Unknown(BlindCause::Control);
-        assert_eq!(believed(&figure, sample(value), &dead, &one, None).await.result, blind);
+        assert_eq!(believed(&figure, sample(value), &dead, &one, None, None).await.result, blind);
         assert_eq!(
-            believed(&figure, sample(SampleResult::Good), &dead, &one, None).await.result,
+            believed(&figure, sample(SampleResult::Good), &dead, &one, None, None).await.result,
             SampleResult::Good
         );
         // Another app's good figure is no sign that apps can be reached.
@@ -210,13 +309,13 @@ mod tests {
         let failed = |seconds| Sample { at: at(seconds), micros: 1_000, result: BAD };
         peers.platform_unreachable(at(99));
         for app in &apps {
-            let blind = believed(&page(), failed(100), &controls, app, None).await.result;
+            let blind = believed(&page(), failed(100), &controls, app, None, None).await.result;
             assert_eq!(blind, SampleResult::Unknown(BlindCause::Peers));
         }
         peers.platform_answered(at(102));
-        assert_eq!(believed(&page(), failed(102), &controls, &apps[0], None).await.result, BAD);
+        assert_eq!(believed(&page(), failed(102), &controls, &apps[0], None, None).await.result, BAD);
         let unvouched = SampleResult::Unvouched(Failure::Connect);
-        assert_eq!(believed(&page(), failed(200), &controls, &apps[0], None).await.result, unvouched);
+        assert_eq!(believed(&page(), failed(200), &controls, &apps[0], None, None).await.result, unvouched);
     }
 
     /// The platform as somebody to ask: it answers, or cannot be reached.
@@ -245,7 +344,10 @@ mod tests {
             let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15))).collect();
             for app in &apps {
                 let failed = Sample { at: Moment::from_millis(100_000), micros: 1_000, result: BAD };
-                assert_eq!(believed(&page(), failed, &controls, app, Some(&witness)).await.result, expected);
+                assert_eq!(
+                    believed(&page(), failed, &controls, app, Some(&witness), None).await.result,
+                    expected
+                );
             }
             assert_eq!(witness.2.load(std::sync::atomic::Ordering::Relaxed), 1);
         }

@@ -135,6 +135,10 @@ pub(super) struct App {
     /// What is asked of the app to know how it is.
     #[schemars(extend("minItems" = 1))]
     pub(super) probes: Option<List<Probe>>,
+    /// Names of probes of things that the app needs and no release of it changes: a database, another app, the
+    /// platform's status page. While one of them is not good, what fails says nothing of a release. Rules on them may
+    /// only notify. Default: none
+    pub(super) depends_on: Option<List<Text>>,
     /// What counts as a bad release. May be left out only in mode observe.
     pub(super) rules: Option<List<Rule>>,
     /// What a rollback needs to be acceptable.

@@ -35,7 +35,7 @@ use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::waking::{self, Waking};
-use crate::probe::{Turn, Witness, believed};
+use crate::probe::{Needs, Turn, Witness, believed};
 
 pub(super) use command::{Asked, Command};
 use failed::Failed;
@@ -259,7 +259,10 @@ impl App {
                     let sample = shell.probe.sample(probe, turn).await;
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
-                    (n, believed(&probe.ask, sample, &controls, &peer, witness).await)
+                    let is_needed = config.depends_on.is_empty() || config.depends_on.contains(&n);
+                    let needs = Needs { probe: shell.probe.as_ref(), app: &config };
+                    let needs = (!is_needed).then_some(needs);
+                    (n, believed(&probe.ask, sample, &controls, &peer, witness, needs).await)
                 });
             }
         }
@@ -330,8 +333,7 @@ impl App {
 
     fn take_sample(&mut self, n: usize, sample: Sample) {
         let now = self.shell.clock.now();
-        let is_its_own =
-            self.config.probes.get(n).is_some_and(|probe| probe.ask.is_answered_by_the_release());
+        let is_its_own = self.config.is_of_the_release(n);
         let sample = match self.view.value() {
             _ if !is_its_own => sample,
             Some(view) => self.waking.judge(sample, view.sleeps_after_ms.map(Duration::from_millis)),
@@ -385,7 +387,8 @@ async fn finished<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
 /// How long it may be until the app answers again. What is asked rarely because it never changes does not count beside
 /// what is asked of the release.
 fn longest_period(config: &AppConfig) -> Duration {
-    let of_the_release = config.probes.iter().filter(|probe| probe.ask.is_answered_by_the_release());
-    let longest = of_the_release.map(|probe| probe.period).max();
+    let probes = config.probes.iter().enumerate();
+    let of_the_release = probes.filter(|(place, _)| config.is_of_the_release(*place));
+    let longest = of_the_release.map(|(_, probe)| probe.period).max();
     longest.or(config.probes.iter().map(|probe| probe.period).max()).unwrap_or_default()
 }

@@ -134,11 +134,13 @@ pub enum BlindCause {
     Absent,
     /// The clock of this machine is wrong, or the app's certificate begins later.
     Clock,
+    /// What the app needs is not well either.
+    Dependency,
 }
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Control,
         Self::Peers,
         Self::Host,
@@ -149,6 +151,7 @@ impl BlindCause {
         Self::Source,
         Self::Absent,
         Self::Clock,
+        Self::Dependency,
     ];
 
     /// The fixed word for metrics and the API.
@@ -164,6 +167,7 @@ impl BlindCause {
             Self::Source => "source",
             Self::Absent => "absent",
             Self::Clock => "clock",
+            Self::Dependency => "dependency",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::platform::Platforms;
-use super::probe::{Probes, probes};
+use super::probe::{Draft, Probes, probes};
 use super::rule::{Surroundings, rules};
 use super::{NOT_YET, count, duration, items, name, refuse, some};
 use crate::config::leaf::{Flag, List, Text, Word};
@@ -12,7 +12,7 @@ use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{AppConfig, defaults, raw};
 use crate::decision::policy::{
-    Action, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy,
+    Action, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy, Rule,
     SoakPolicy,
 };
 
@@ -63,6 +63,8 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     let poll = account.map_or(defaults::POLL, |account| account.poll);
     let around = Surroundings { watch, lookback: poll * defaults::POLLS_BACK, names: &names, nameless };
     let rules = rules(&spot.key("rules"), raw.rules.as_ref(), &mut probes, &around);
+    let depends_on = depends_on(&spot.key("depends_on"), raw.depends_on.as_ref(), &probes, &around);
+    accuse_the_release(&spot.key("depends_on"), &depends_on, &rules);
     let acts = mode != Mode::Observe && !spot.key("mode").is_broken();
     if acts && raw.rules.as_ref().is_none_or(|rules| rules.0.is_empty()) {
         spot.key("rules")
@@ -77,7 +79,7 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     for probe in probes.iter_mut().flatten() {
         probe.make_room(2 * soak.min_samples as usize, around.lookback);
     }
-    let probes: Vec<_> = probes.into_iter().flatten().map(super::probe::Draft::finish).collect();
+    let probes: Vec<_> = probes.into_iter().flatten().map(Draft::finish).collect();
     let (name, limits, reconcile) = (name?, limits?, account?.reconcile);
     let rollback = raw.rollback.as_ref();
     let policy = Policy {
@@ -96,7 +98,51 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
         restart_first: restart_first.flatten(),
         accept_platform_choice: raw.accept_platform_choice.is_some_and(|Flag(accepted)| accepted),
     };
-    Some(AppConfig { name: name.into(), platform: platform?.into(), id: id?.into(), probes, policy })
+    let depends_on = depends_on.into_iter().map(|(place, _)| place).collect();
+    let (platform, id) = (platform?.into(), id?.into());
+    Some(AppConfig { name: name.into(), platform, id, probes, depends_on, policy })
+}
+
+/// The probes of what the app needs: their places among the app's probes, and in the list.
+fn depends_on(
+    spot: &Spot,
+    list: Option<&List<Text>>,
+    probes: &[Option<Draft>],
+    around: &Surroundings,
+) -> Vec<(usize, usize)> {
+    let mut named: Vec<(usize, usize)> = Vec::new();
+    for (n, (spot, Text(name))) in items(spot, list).into_iter().enumerate() {
+        if !around.names.contains(name) && !around.nameless {
+            let there = listed(around.names);
+            spot.wrong(format!("there is no probe \"{}\"; allowed is {there}", shown(name)));
+        }
+        let place = probes.iter().position(|probe| probe.as_ref().is_some_and(|probe| probe.name() == name));
+        let Some(place) = place else { continue };
+        if named.iter().any(|(other, _)| *other == place) {
+            spot.wrong(format!("the probe {name} is named twice; allowed is once"));
+        }
+        named.push((place, n));
+    }
+    if !named.is_empty() && named.len() == probes.len() {
+        spot.wrong("names every probe, so nothing asks the app itself; allowed is to leave one of them out");
+    }
+    named
+}
+
+/// What no release changes accuses none.
+fn accuse_the_release(spot: &Spot, depends_on: &[(usize, usize)], rules: &[Rule]) {
+    for (place, n) in depends_on {
+        let is_on_it = |rule: &&Rule| {
+            rule.action != Action::Notify && rule.tests.iter().any(|test| test.probe == *place)
+        };
+        if let Some(rule) = rules.iter().find(is_on_it) {
+            let remedy = "allowed is action notify for that rule";
+            spot.item(*n).wrong(format!(
+                "accuses releases in the rule {}, although no release changes it; {remedy}",
+                rule.name
+            ));
+        }
+    }
 }
 
 pub(super) fn word<T>(given: Option<Word<T>>, default: T) -> T {
