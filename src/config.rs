@@ -324,6 +324,17 @@ pub struct Expect {
     pub body_contains: Option<String>,
     /// The body is JSON with this value at this place.
     pub json: Option<ExpectJson>,
+    /// Where it says which version has answered: another release's answer says nothing.
+    pub version: Option<VersionAt>,
+}
+
+/// Where an answer names the version that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionAt {
+    /// In this header, in lower case.
+    Header(String),
+    /// At this RFC 6901 pointer of a JSON body.
+    Json(String),
 }
 
 /// A JSON value that has to be there.

@@ -38,6 +38,7 @@ pub mod sample;
 pub mod state;
 pub mod story;
 pub mod target;
+pub mod version;
 
 #[cfg(test)]
 mod scenarios;

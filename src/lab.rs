@@ -55,7 +55,7 @@ pub use kind::{AppKind, Source};
 pub use ledger::{Entry, Ledger, Operation};
 pub use model::Durations;
 pub use rate::{RateLimit, Tiers};
-pub use release::{Fate, Health, Image, Release};
+pub use release::{Fate, Health, Image, Lingering, Release};
 pub use sleep::Sleep;
 pub use unknowns::{
     Allowed, Busy, ClonedFrom, Hint, NullImage, Pin, Replaced, RevertCause, RevertTo, RollbackRule,

@@ -47,7 +47,19 @@ pub trait Probe: Send + Sync + 'static {
         probe: &'a ProbeConfig,
         turn: Turn,
     ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>>;
+
+    /// The same, with the version that the answer named: what asks for none is told none.
+    fn versioned<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        turn: Turn,
+    ) -> Pin<Box<dyn Future<Output = Versioned> + Send + 'a>> {
+        Box::pin(async move { (self.sample(probe, turn).await, None) })
+    }
 }
+
+/// A sample, and the version that the answer named where it was asked for.
+pub type Versioned = (Sample, Option<Box<str>>);
 
 /// Somebody who can be asked whether our network works where no control probe is configured.
 pub trait Witness: Send + Sync {

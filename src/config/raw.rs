@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use ask::{Expect, ExpectJson, Grpc, Tls};
+pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, Tls};
 
 use super::leaf::{Count, Flag, List, Number, Share, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
@@ -196,6 +196,9 @@ pub(super) struct Probe {
     pub(super) settle: Option<Span>,
     /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,
+    /// Where an answer of url names the version that gave it: a commit or its first seven digits or more, an image's tag or
+    /// digest, or the deployment's id. What another release answered is set aside. Default: every answer counts
+    pub(super) expect_version: Option<ExpectVersion>,
 }
 
 /// A figure that a Prometheus server has of the app, by an instant query. Every series of the answer has to be within the

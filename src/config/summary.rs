@@ -7,7 +7,7 @@ use url::Url;
 use super::span::spoken;
 use super::{
     Absent, AppConfig, Ask, Config, Expect, ExpectValue, GrpcAsk, HttpAsk, Limits, PlatformConfig,
-    PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, pace,
+    PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt, pace,
 };
 use crate::decision::policy::{
     Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy, Test,
@@ -155,6 +155,15 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
     let headers = match ask {
         Ask::Http(HttpAsk { url, headers, expect }) => {
             writeln!(out, "  probe     {name}: {} expects {}", shown(url), expected(expect))?;
+            match &expect.version {
+                Some(VersionAt::Header(name)) => {
+                    writeln!(out, "            of the release that is live, by its header {name}")?
+                }
+                Some(VersionAt::Json(pointer)) => {
+                    writeln!(out, "            of the release that is live, by its JSON at {pointer}")?
+                }
+                None => {}
+            }
             headers.len()
         }
         Ask::Tcp(_) => {

@@ -29,13 +29,14 @@ use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
-use crate::decision::sample::{Sample, SampleResult, Window};
+use crate::decision::sample::{SampleResult, Window};
 use crate::decision::state::{Attention, Situation, State};
+use crate::decision::version::Versions;
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::waking::{self, Waking};
-use crate::probe::{Needs, Turn, Witness, believed};
+use crate::probe::{Needs, Turn, Versioned, Witness, believed};
 
 pub(super) use command::{Asked, Command};
 use failed::Failed;
@@ -62,6 +63,10 @@ pub(super) struct App {
     /// The state as the journal has it; `None` until it was read, and after a write that may have failed.
     pub(super) state: Option<State>,
     pub(super) windows: Vec<Window>,
+    /// Which versions have answered, one a probe.
+    versions: Vec<Versions>,
+    /// The deployment that was live before the one that `view` shows.
+    former: Option<Deployment>,
     /// What samples amount to that are not kept.
     measuring: Measuring,
     /// When that is to be kept in the journal; none before it was read there.
@@ -79,7 +84,7 @@ pub(super) struct App {
     pub(super) waiting: Option<Reason>,
     wake_at: Option<Moment>,
     /// Tasks of their own: this one may wait for the journal, and that must not look like an app's latency.
-    sampling: JoinSet<(usize, Sample)>,
+    sampling: JoinSet<(usize, Versioned)>,
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
     asking: Option<BoxFuture<'static, Option<Readiness>>>,
@@ -112,7 +117,7 @@ struct Probing {
 enum Woken {
     Stop,
     Command(Option<Command>),
-    Sampled(usize, Sample),
+    Sampled(usize, Versioned),
     Looked(Looked),
     Performed(Performed),
     Ready(Option<Readiness>),
@@ -145,6 +150,8 @@ impl App {
             peer,
             state: None,
             windows: Vec::new(),
+            versions: Vec::new(),
+            former: None,
             measuring: Measuring::default(),
             keep_past_at: None,
             probes: Vec::new(),
@@ -256,13 +263,14 @@ impl App {
                 });
                 self.sampling.spawn(async move {
                     let probe = &config.probes[n];
-                    let sample = shell.probe.sample(probe, turn).await;
+                    let (sample, version) = shell.probe.versioned(probe, turn).await;
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
                     let is_needed = config.depends_on.is_empty() || config.depends_on.contains(&n);
                     let needs = Needs { probe: shell.probe.as_ref(), app: &config };
                     let needs = (!is_needed).then_some(needs);
-                    (n, believed(&probe.ask, sample, &controls, &peer, witness, needs).await)
+                    let sample = believed(&probe.ask, sample, &controls, &peer, witness, needs).await;
+                    (n, (sample, version))
                 });
             }
         }
@@ -331,7 +339,7 @@ impl App {
         ControlFlow::Continue(())
     }
 
-    fn take_sample(&mut self, n: usize, sample: Sample) {
+    fn take_sample(&mut self, n: usize, (sample, version): Versioned) {
         let now = self.shell.clock.now();
         let is_its_own = self.config.is_of_the_release(n);
         let sample = match self.view.value() {
@@ -347,6 +355,11 @@ impl App {
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);
         window.push(sample);
+        if let (Some(version), Some(versions)) = (version, self.versions.get_mut(n)) {
+            versions.take(sample.at, version);
+            self.set_aside(n);
+        }
+        let Some(sample) = self.windows.get(n).and_then(Window::last).copied() else { return };
         if let Some(state) = &self.state {
             self.measuring.take(&self.config.policy, state, &self.windows, n, &sample);
         }

@@ -136,11 +136,13 @@ pub enum BlindCause {
     Clock,
     /// What the app needs is not well either.
     Dependency,
+    /// Another release than the one that is live has answered.
+    Version,
 }
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Control,
         Self::Peers,
         Self::Host,
@@ -152,6 +154,7 @@ impl BlindCause {
         Self::Absent,
         Self::Clock,
         Self::Dependency,
+        Self::Version,
     ];
 
     /// The fixed word for metrics and the API.
@@ -168,6 +171,7 @@ impl BlindCause {
             Self::Absent => "absent",
             Self::Clock => "clock",
             Self::Dependency => "dependency",
+            Self::Version => "version",
         }
     }
 }
@@ -223,6 +227,14 @@ impl Window {
         let start = self.samples.partition_point(|sample| sample.at < from);
         let end = self.samples.partition_point(|sample| sample.at < to);
         self.samples.range(start..end.max(start))
+    }
+
+    /// Sees the samples sent at that moment in another light.
+    pub fn revise(&mut self, at: Moment, result: impl Fn(&Sample) -> SampleResult) {
+        let start = self.samples.partition_point(|sample| sample.at < at);
+        for sample in self.samples.range_mut(start..).take_while(|sample| sample.at == at) {
+            sample.result = result(sample);
+        }
     }
 
     /// What the samples amount to for a rule.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::AppKind;
-use super::release::{Fate, Health, Release, Reply, hex};
+use super::release::{Fate, Health, Lingering, Release, Reply, hex};
 use super::sleep::Sleeper;
 use super::traffic::Traffic;
 
@@ -251,21 +251,34 @@ impl App {
     }
 
     /// The next answer of its site, which follows the live deployment at each instant.
-    pub(crate) fn serve(&mut self, now: i64) -> Option<(Reply, String)> {
+    pub(crate) fn serve(&mut self, now: i64) -> Option<(Reply, Arc<Release>)> {
         let live = self.active()?;
         let (health, since) =
             self.imposed.unwrap_or_else(|| (live.health(), live.live_ms.unwrap_or(live.updated_ms)));
-        let version = live.release.version.clone();
+        let release = Arc::clone(&live.release);
         let live_ms = live.live_ms.unwrap_or(live.updated_ms);
         if !self.sleeper.is_up(now, live_ms) {
-            return Some((Reply { status: 503, latency_ms: 0 }, version));
+            return Some((Reply { status: 503, latency_ms: 0 }, release));
+        }
+        if let Some(Lingering { for_ms, status }) = release.lingering
+            && now - live_ms < i64::try_from(for_ms).unwrap_or(i64::MAX)
+            && let Some(before) = self.before(live_ms)
+        {
+            return Some((Reply { status, latency_ms: 0 }, before));
         }
         let reply = health.reply(self.served, now - since);
         self.served += 1;
         if self.kind.source().is_some() {
             self.traffic.add(now, reply);
         }
-        Some((reply, version))
+        Some((reply, release))
+    }
+
+    /// What was live until then.
+    fn before(&self, live_ms: i64) -> Option<Arc<Release>> {
+        let earlier =
+            self.deployments.iter().filter_map(|d| Some((d.live_ms.filter(|at| *at < live_ms)?, d)));
+        earlier.max_by_key(|(at, _)| *at).map(|(_, deployment)| Arc::clone(&deployment.release))
     }
 
     /// What reads show at `now`.

@@ -16,6 +16,8 @@ pub struct Release {
     pub health: Health,
     /// How its site answers when a *rollback* brought it back, where that differs: the world has moved on.
     pub when_rolled_back: Option<Health>,
+    /// How long the release before goes on answering once this one is live, with that status.
+    pub lingering: Option<Lingering>,
     /// What comes of its build.
     pub build: Fate,
     /// How long the build takes; the lab's default when absent.
@@ -32,6 +34,16 @@ pub struct Release {
     pub static_site: bool,
     /// It is a container image rather than a build of a repository.
     pub image: Option<Image>,
+}
+
+/// A release that goes on answering although another one is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lingering {
+    /// For how long.
+    pub for_ms: u64,
+    /// With what.
+    pub status: u16,
 }
 
 /// A container image.
@@ -132,6 +144,7 @@ impl Default for Release {
             commit: String::new(),
             health: Health::Good,
             when_rolled_back: None,
+            lingering: None,
             build: Fate::Works,
             build_ms: None,
             rollout: Fate::Works,

@@ -111,14 +111,16 @@ fn page_of(world: &mut World, app: &str, page: &str) -> (Answer, u64) {
     let Ok(place) = world.place(app) else {
         return (Answer::text(404, "text/plain", "no such app\n".to_owned()), 0);
     };
-    let Some((reply, version)) = world.model.apps[place].serve(now) else {
+    let Some((reply, release)) = world.model.apps[place].serve(now) else {
         return (Answer::text(503, "text/plain", "nothing is deployed\n".to_owned()), 0);
     };
     let word = if reply.status < 400 { "ok" } else { "failing" };
-    let answer = if page == "status" {
+    let version = &release.version;
+    let mut answer = if page == "status" {
         Answer::json(reply.status, &json!({ "status": word, "version": version }))
     } else {
         Answer::text(reply.status, "text/plain", format!("{word} {version}\n"))
     };
+    answer.headers.push(("x-version", release.commit_hash()));
     (answer, reply.latency_ms)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::config::{Expect, ExpectJson, ExpectValue};
+use crate::config::{Expect, ExpectJson, ExpectValue, VersionAt};
+use crate::decision::version::LONGEST;
 
 /// The most of a body that is read. A health page is a few hundred bytes; this bounds what an app that went mad
 /// can cost, in memory and in time.
@@ -11,6 +12,13 @@ pub(super) const BODY_MAX: usize = 64 * 1024;
 /// Whether the status is an expected one; any 2xx when none is named.
 pub(super) fn status(expect: &Expect, status: u16) -> bool {
     if expect.status.is_empty() { (200..300).contains(&status) } else { expect.status.contains(&status) }
+}
+
+/// A version as it is kept: in one line, and not longer than any is.
+pub(super) fn version(told: &str) -> Option<Box<str>> {
+    let told = told.trim();
+    let fits = !told.is_empty() && told.len() <= LONGEST && told.chars().all(|c| c.is_ascii_graphic());
+    fits.then(|| told.into())
 }
 
 /// A body on its way, and what it has to show.
@@ -35,8 +43,24 @@ impl<'a> Body<'a> {
     /// Nothing read yet. [`Progress::Good`] at once when no body is expected.
     pub(super) fn new(expect: &'a Expect) -> (Self, Progress) {
         let found = expect.body_contains.as_ref().is_none_or(String::is_empty);
-        let progress = if found && expect.json.is_none() { Progress::Good } else { Progress::More };
-        (Self { expect, read: Vec::new(), found }, progress)
+        let body = Self { expect, read: Vec::new(), found };
+        let progress = if found && !body.is_wanted_whole() { Progress::Good } else { Progress::More };
+        (body, progress)
+    }
+
+    /// Whether it says nothing before its end.
+    fn is_wanted_whole(&self) -> bool {
+        self.expect.json.is_some() || matches!(self.expect.version, Some(VersionAt::Json(_)))
+    }
+
+    /// The version it names, now that it is at its end.
+    pub(super) fn version(&self, pointer: &str) -> Option<Box<str>> {
+        let body: Value = serde_json::from_slice(&self.read).ok()?;
+        match body.pointer(pointer)? {
+            Value::String(text) => version(text),
+            Value::Number(number) => version(&number.to_string()),
+            _ => None,
+        }
     }
 
     /// Adds a piece, of which nothing beyond the first [`BODY_MAX`] bytes of the body is looked at.
@@ -50,7 +74,7 @@ impl<'a> Body<'a> {
             self.found = self.read[from..].windows(text.len()).any(|window| window == text.as_bytes());
         }
         match (self.found, taken < piece.len()) {
-            (true, false) if self.expect.json.is_none() => Progress::Good,
+            (true, false) if !self.is_wanted_whole() => Progress::Good,
             (_, false) => Progress::More,
             // JSON cut off is not JSON.
             (found, true) if found && self.expect.json.is_none() => Progress::Good,

@@ -34,7 +34,7 @@ use super::blame::blame;
 use super::expect::{self, Body, Progress};
 use super::resolve::Resolver;
 use super::secure::{Line, open};
-use crate::config::{Expect, Header, HttpAsk};
+use crate::config::{Expect, Header, HttpAsk, VersionAt};
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 
 #[cfg(test)]
@@ -85,7 +85,13 @@ impl Http {
     }
 
     /// The whole exchange, redirects and all, without its timeout.
-    pub(super) async fn exchange(&self, ask: &HttpAsk, turn: Turn) -> SampleResult {
+    /// `version` becomes the one that the answer names, as soon as it does.
+    pub(super) async fn exchange(
+        &self,
+        ask: &HttpAsk,
+        turn: Turn,
+        version: &mut Option<Box<str>>,
+    ) -> SampleResult {
         // The configuration lets no such header pass; if one does, it is not the app's fault.
         let Some(mut headers) = headers(&ask.headers) else { return SampleResult::Unknown(BlindCause::Host) };
         let mut url = ask.url.clone();
@@ -97,7 +103,7 @@ impl Http {
                 Ok(line) => line,
                 Err(result) => return lost(result, redirects),
             };
-            match talk(line, request, &ask.expect, &url).await {
+            match talk(line, request, &ask.expect, &url, version).await {
                 Step::Done(result) => return result,
                 Step::To(next) => {
                     if next.origin() != url.origin() {
@@ -131,7 +137,13 @@ impl Http {
 }
 
 /// Sends the request and reads as much of the answer as the verdict needs. Then the connection is closed.
-async fn talk(line: Box<dyn Line>, request: Request<Empty<Bytes>>, expect: &Expect, url: &Url) -> Step {
+async fn talk(
+    line: Box<dyn Line>,
+    request: Request<Empty<Bytes>>,
+    expect: &Expect,
+    url: &Url,
+    version: &mut Option<Box<str>>,
+) -> Step {
     let (mut sender, connection) = match http1::handshake(TokioIo::new(line)).await {
         Ok(both) => both,
         Err(error) => return Step::Done(blame(&error)),
@@ -142,11 +154,21 @@ async fn talk(line: Box<dyn Line>, request: Request<Empty<Bytes>>, expect: &Expe
             Err(error) => return Step::Done(blame(&error)),
         };
         let status = response.status();
+        if let Some(VersionAt::Header(name)) = &expect.version {
+            let told = response.headers().get(name).and_then(|value| value.to_str().ok());
+            *version = told.and_then(expect::version);
+        }
         if expect::status(expect, status.as_u16()) {
-            return Step::Done(body(response, expect).await);
+            return Step::Done(body(response, expect, version).await);
         }
         match follow(status, response.headers(), url) {
-            Follow::Answer => Step::Done(SampleResult::Bad(Failure::Status(status.as_u16()))),
+            Follow::Answer => {
+                if matches!(expect.version, Some(VersionAt::Json(_))) {
+                    // Whose failure it is. Whatever else the body says does not matter any more.
+                    body(response, expect, version).await;
+                }
+                Step::Done(SampleResult::Bad(Failure::Status(status.as_u16())))
+            }
             Follow::Nowhere => Step::Done(SampleResult::Bad(Failure::Redirect)),
             Follow::To(next) => Step::To(next),
         }
@@ -177,7 +199,11 @@ pub(super) fn headers(given: &BTreeMap<String, Header>) -> Option<HeaderMap> {
 }
 
 /// Reads as much of the body as the verdict needs.
-async fn body(mut response: Response<Incoming>, expect: &Expect) -> SampleResult {
+async fn body(
+    mut response: Response<Incoming>,
+    expect: &Expect,
+    version: &mut Option<Box<str>>,
+) -> SampleResult {
     let (mut body, mut progress) = Body::new(expect);
     while progress == Progress::More {
         progress = match response.frame().await {
@@ -187,6 +213,9 @@ async fn body(mut response: Response<Incoming>, expect: &Expect) -> SampleResult
             None => Progress::Bad,
             Some(Err(error)) => return blame(&error),
         };
+    }
+    if let Some(VersionAt::Json(pointer)) = &expect.version {
+        *version = body.version(pointer);
     }
     if progress == Progress::Good { SampleResult::Good } else { SampleResult::Bad(Failure::Body) }
 }

@@ -15,7 +15,7 @@ use super::prometheus::Prometheus;
 use super::resolve::Resolver;
 use super::secure::{Secure, SecureError};
 use super::tls::Tls;
-use super::{Probe, Turn, tcp};
+use super::{Probe, Turn, Versioned, tcp};
 use crate::clock::Clock;
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
@@ -77,9 +77,9 @@ impl Network {
         Ok(Self { http, tls: Tls::new(secure)?, grpc, prometheus, resolver, clock })
     }
 
-    async fn ask(&self, ask: &Ask, turn: Turn) -> SampleResult {
+    async fn ask(&self, ask: &Ask, turn: Turn, version: &mut Option<Box<str>>) -> SampleResult {
         match ask {
-            Ask::Http(ask) => self.http.exchange(ask, turn).await,
+            Ask::Http(ask) => self.http.exchange(ask, turn, version).await,
             Ask::Tcp(ask) => tcp::ask(&self.resolver, ask, turn).await,
             Ask::Tls(ask) => self.tls.ask(&self.resolver, ask, turn).await,
             Ask::Grpc(ask) => self.grpc.check(&self.resolver, ask, turn).await,
@@ -94,10 +94,21 @@ impl Probe for Network {
         probe: &'a ProbeConfig,
         turn: Turn,
     ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        Box::pin(async move { self.versioned(probe, turn).await.0 })
+    }
+
+    fn versioned<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        turn: Turn,
+    ) -> Pin<Box<dyn Future<Output = Versioned> + Send + 'a>> {
         Box::pin(async move {
             let at = self.clock.now();
             let started = Instant::now();
-            let in_time = tokio::time::timeout(probe.timeout, self.ask(&probe.ask, turn)).await;
+            // Known even where the rest of the answer does not come in time.
+            let mut version = None;
+            let asked = self.ask(&probe.ask, turn, &mut version);
+            let in_time = tokio::time::timeout(probe.timeout, asked).await;
             let result = in_time.unwrap_or(match probe.ask.is_answered_by_the_app() {
                 true => SampleResult::Bad(Failure::Timeout),
                 false => SampleResult::Unknown(BlindCause::Source),
@@ -109,7 +120,9 @@ impl Probe for Network {
             } else {
                 result
             };
-            Sample { at, micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX), result }
+            let sample =
+                Sample { at, micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX), result };
+            (sample, version)
         })
     }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod apps;
+mod attribution;
 mod binary;
 mod faults;
 mod figures;

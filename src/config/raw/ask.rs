@@ -24,6 +24,18 @@ pub(in crate::config) struct Expect {
     pub(in crate::config) json: Option<ExpectJson>,
 }
 
+/// Where an answer names the version that gave it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the place of a version; allowed is a mapping with header or json")]
+#[schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["json"] }]))]
+pub(in crate::config) struct ExpectVersion {
+    /// A response header, such as x-version. Either this or json.
+    #[schemars(extend("minLength" = 1))]
+    pub(in crate::config) header: Option<Text>,
+    /// Where in a JSON body, as an RFC 6901 pointer such as /version. The body is read to its end for it.
+    pub(in crate::config) json: Option<Text>,
+}
+
 /// A value in a JSON body.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(

@@ -11,7 +11,7 @@ use crate::config::leaf::{Json, Number, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::{
     Absent, Ask, Expect, ExpectJson, ExpectValue, GrpcAsk, Header, HttpAsk, Limits, PrometheusAsk, TcpAsk,
-    TlsAsk, defaults, raw,
+    TlsAsk, VersionAt, defaults, raw,
 };
 
 /// Names of services are like shop.v1.Cart.
@@ -39,7 +39,12 @@ pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
         spot.key(second).wrong_key(what);
     }
     let is_page = named.iter().all(|key| *key == "url");
-    for (key, there) in [("headers", raw.headers.is_some()), ("expect", raw.expect.is_some())] {
+    let of_pages = [
+        ("headers", raw.headers.is_some()),
+        ("expect", raw.expect.is_some()),
+        ("expect_version", raw.expect_version.is_some()),
+    ];
+    for (key, there) in of_pages {
         if there && !is_page {
             spot.key(key).wrong_key("belongs to url; allowed is to leave it out");
         }
@@ -194,7 +199,27 @@ fn http(spot: &Spot, raw: &raw::Probe) -> Option<HttpAsk> {
     let url = url(&spot.key("url"), raw.url.as_ref());
     let headers = headers(&spot.key("headers"), raw.headers.as_ref());
     let expect = expect(&spot.key("expect"), raw.expect.as_ref());
-    Some(HttpAsk { url: url?, headers: headers?, expect: expect? })
+    let version = version(&spot.key("expect_version"), raw.expect_version.as_ref())?;
+    Some(HttpAsk { url: url?, headers: headers?, expect: Expect { version, ..expect? } })
+}
+
+/// Where the version stands: nowhere, where nobody asks for it.
+fn version(spot: &Spot, raw: Option<&raw::ExpectVersion>) -> Option<Option<VersionAt>> {
+    let Some(raw) = raw.filter(|_| !spot.is_broken()) else { return (!spot.is_broken()).then_some(None) };
+    match (&raw.header, &raw.json) {
+        (Some(_), Some(_)) => spot.key("json").wrong_key("stands beside header; allowed is one of the two"),
+        (None, None) => spot.key("header").missing("the name of a header, or json with a pointer"),
+        (Some(Text(name)), None) => match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => return Some(Some(VersionAt::Header(name.to_string()))),
+            Err(_) => spot
+                .key("header")
+                .wrong("is not the name of a header; allowed are letters, digits and -, such as x-version"),
+        },
+        (None, Some(text)) => {
+            return pointer(&spot.key("json"), text).map(|pointer| Some(VersionAt::Json(pointer)));
+        }
+    }
+    None
 }
 
 /// Names and values that can be sent. Values are never shown.
@@ -241,21 +266,17 @@ fn expect(spot: &Spot, raw: Option<&raw::Expect>) -> Option<Expect> {
         Some(raw) => Some(json(&spot.key("json"), raw)?),
         None => None,
     };
-    Some(Expect { status, body_contains, json })
+    Some(Expect { status, body_contains, json, version: None })
 }
 
 fn json(spot: &Spot, raw: &raw::ExpectJson) -> Option<ExpectJson> {
     let at = spot.key("pointer");
-    let pointer = match &raw.pointer {
+    let place = match &raw.pointer {
         None => {
             at.missing("an RFC 6901 pointer such as /status");
             None
         }
-        Some(Text(pointer)) if !pointer.is_empty() && !pointer.starts_with('/') => {
-            at.wrong(format!("\"{}\" is not a JSON pointer; allowed is one such as /status", shown(pointer)));
-            None
-        }
-        Some(Text(pointer)) => Some(pointer.clone()),
+        Some(text) => pointer(&at, text),
     };
     let is_limited = raw.at_least.is_some() || raw.at_most.is_some();
     let value = match &raw.equals {
@@ -271,5 +292,14 @@ fn json(spot: &Spot, raw: &raw::ExpectJson) -> Option<ExpectJson> {
             None
         }
     };
-    Some(ExpectJson { pointer: pointer?, value: value? })
+    Some(ExpectJson { pointer: place?, value: value? })
+}
+
+/// A place in a JSON body.
+fn pointer(spot: &Spot, Text(pointer): &Text) -> Option<String> {
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        spot.wrong(format!("\"{}\" is not a JSON pointer; allowed is one such as /status", shown(pointer)));
+        return None;
+    }
+    Some(pointer.clone())
 }

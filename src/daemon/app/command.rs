@@ -15,6 +15,7 @@ use crate::decision::observation::{Reading, Request};
 use crate::decision::policy::Policy;
 use crate::decision::sample::Window;
 use crate::decision::state::{Situation, Stage};
+use crate::decision::version::Versions;
 use crate::ids::IncidentId;
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
@@ -156,12 +157,13 @@ impl App {
             // What another account showed of it is not what this one shows.
             (self.view, self.history) = (Reading::never(), Reading::never());
             self.metrics.show_bandwidth(None);
-            (self.other_was_live_at, self.looking) = (None, None);
+            (self.other_was_live_at, self.former, self.looking) = (None, None, None);
         }
     }
 
     pub(super) fn plan_probes(&mut self, now: Moment) {
         self.windows = self.config.probes.iter().map(|probe| Window::new(probe.window)).collect();
+        self.versions = vec![Versions::default(); self.windows.len()];
         let probes = self.config.probes.iter().map(|probe| Probing {
             schedule: Schedule::new(&self.config.name, &probe.name, Pace::from(probe), Pacing::Rest, now),
             is_under_way: false,

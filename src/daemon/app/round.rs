@@ -29,6 +29,10 @@ impl App {
             return;
         }
         for _ in 0..MOST_IN_A_ROW {
+            for place in 0..self.windows.len() {
+                // Another release may be judged by now.
+                self.set_aside(place);
+            }
             let Some(state) = self.state.take() else { return };
             let shown = Shown { app: &self.view, other_was_live_at: self.other_was_live_at };
             self.measuring.weigh(&self.config.policy, &state, shown, &mut self.windows);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::look::{self, Looked};
 use super::App;
 use crate::clock::Moment;
-use crate::decision::observation::{AppView, ReadFault, Reading};
+use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
 use crate::decision::state::{Attention, Situation, State};
+use crate::decision::version;
 use crate::platform::pace::{is_for_acting, next_poll};
 
 /// The app itself is read this often in an incident, or as often as the account is polled if that is faster.
@@ -94,6 +95,8 @@ impl App {
 
     pub(super) fn take_view(&mut self, view: Reading<AppView>) {
         let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
+        let active = |view: &AppView| view.active.clone();
+        let former = self.view.value().and_then(active);
         let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
         let under_way = self.view.value().and_then(|view| view.in_progress.clone());
         look::merge(&mut self.view, view);
@@ -101,7 +104,22 @@ impl App {
             && before != self.view.value().and_then(live)
         {
             self.other_was_live_at = Some(at);
+            self.former = former;
         }
         self.note_ending(under_way);
+    }
+
+    /// Sets aside what other releases than the one that is judged have answered to the probe at `place`.
+    pub(super) fn set_aside(&mut self, place: usize) {
+        let judged = self.state.as_ref().and_then(version::judged);
+        let (Some(judged), Some(versions), Some(window)) =
+            (judged, self.versions.get_mut(place), self.windows.get_mut(place))
+        else {
+            return;
+        };
+        let known = self.state.iter().flat_map(|state| &state.ledger.good);
+        let listed = self.history.value().into_iter().flatten();
+        let others: Vec<&Deployment> = known.chain(listed).chain(&self.former).collect();
+        versions.set_aside(judged, &others, window);
     }
 }

@@ -73,6 +73,52 @@ async fn result(probe: &ProbeConfig) -> SampleResult {
     take(probe).await.result
 }
 
+#[tokio::test]
+async fn an_answer_names_its_version_whatever_else_it_says() {
+    let header = || VersionAt::Header("x-version".to_owned());
+    let json = || VersionAt::Json("/build/commit".to_owned());
+    let ok =
+        |body: &str| format!("{HEAD_OK}X-Version:  9a4df0b \r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let failing = |body: &str| ok(body).replacen("200 OK", "500 Internal Server Error", 1);
+    let named = r#"{"build": {"commit": "1f0e4a9"}}"#;
+    let long = format!(r#"{{"build": {{"commit": "{}"}}}}"#, "f".repeat(129));
+    let broken = bad(Failure::Status(500));
+    for (answer, at, result, version) in [
+        (ok("x"), header(), GOOD, Some("9a4df0b")),
+        (failing("x"), header(), broken, Some("9a4df0b")),
+        (HEAD_OK.to_owned() + "\r\n", header(), GOOD, None),
+        (ok(named), json(), GOOD, Some("1f0e4a9")),
+        (failing(named), json(), broken, Some("1f0e4a9")),
+        (ok(r#"{"build": {"commit": 20261127}}"#), json(), GOOD, Some("20261127")),
+        (ok(r#"{"build": {"commit": null}}"#), json(), GOOD, None),
+        (ok("<html>"), json(), GOOD, None),
+        (failing("<html>"), json(), broken, None),
+        (ok(&long), json(), GOOD, None),
+        (ok(&format!("{named}{}", " ".repeat(70_000))), json(), GOOD, Some("1f0e4a9")),
+    ] {
+        let mut probe = probe_of(&answering(answer.clone()).await);
+        page(&mut probe).expect.version = Some(at);
+        let http = Network::new(clock()).expect("a client");
+        let (sample, told) = http.versioned(&probe, Turn::Nth(0)).await;
+        assert_eq!(
+            (sample.result, told.as_deref()),
+            (result, version),
+            "{}",
+            answer.get(..120).unwrap_or(&answer)
+        );
+    }
+    let url = answering("HTTP/1.1 200 OK\r\nX-Version: v7\r\nContent-Length: 9\r\n\r\nnot").await;
+    let mut probe = containing(&url, "never");
+    page(&mut probe).expect.version = Some(header());
+    let http = Network::new(clock()).expect("a client");
+    let (sample, told) = http.versioned(&probe, Turn::Nth(0)).await;
+    assert_eq!(
+        (sample.result, told.as_deref()),
+        (bad(Failure::Protocol), Some("v7")),
+        "known before it broke off"
+    );
+}
+
 /// Hands every connection to `talk`, with the request's head, and gives the base URL.
 async fn server<F, T>(talk: F) -> String
 where
@@ -507,7 +553,7 @@ async fn result_trusting(port: u16, host: &str, trusted: CertificateDer<'static>
     let resolver = Resolver::new();
     let http = Http::new(client(resolver.clone(), tls.clone()).expect("a client"), resolver, tls);
     let mut probe = containing(&format!("https://{host}:{port}/"), "ok");
-    http.exchange(page(&mut probe), Turn::Nth(0)).await
+    http.exchange(page(&mut probe), Turn::Nth(0), &mut None).await
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
-f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, tls, grpc, prometheus, period, watch_period, burst, timeout, settle, expect
+f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, tls, grpc, prometheus, period, watch_period, burst, timeout, settle, expect, expect_version
 f.yaml:25:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
@@ -121,6 +121,26 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         (
             added("app", "depends_on: [home]"),
             "depends_on[0]: accuses releases in the rule down, although no release changes it; allowed is action",
+        ),
+        (
+            added("probe", "expect_version: {}"),
+            "probes[0].expect_version.header: is missing; allowed is the name of a header, or json with a pointer",
+        ),
+        (
+            added("probe", "expect_version: { header: \"x version\" }"),
+            "expect_version.header: is not the name of a header; allowed are letters, digits and -",
+        ),
+        (
+            added("probe", "expect_version: { header: x-version, json: /version }"),
+            "expect_version.json: stands beside header; allowed is one of the two",
+        ),
+        (
+            added("probe", "expect_version: { json: version }"),
+            "expect_version.json: \"version\" is not a JSON pointer; allowed is one such as /status",
+        ),
+        (
+            added("other probe", "{ name: p, tcp: \"db:1\", expect_version: { header: x-version } }"),
+            "expect_version: belongs to url; allowed is to leave it out",
         ),
         (
             added("platform", "readiness: 5s"),
