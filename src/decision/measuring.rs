@@ -3,34 +3,22 @@
 //!
 //! The shell owns it, feeds it each sample once, and has the results put into the windows that [`super::decide`] is given.
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use past::Past;
 
 use super::observation::{AppView, Deployment, Observation, Reading};
-use super::policy::{Action, Policy, Regression, Rule};
+use super::policy::{Action, Policy, Rule};
 use super::quiet;
 use super::rule::regression::{Before, Scale, probability};
 use super::rule::{self, Pace, Verdict};
 use super::sample::{Sample, SampleResult, Window};
 use super::state::{Live, Situation, State};
 use crate::clock::Moment;
-use crate::detection::baseline::Baseline;
-use crate::detection::glitch;
-use crate::detection::history::History;
 use crate::ids::{DeploymentId, ProbeName, RuleName};
-
-/// How one probe found the app.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Past {
-    /// While releases were live that were good, whichever they were.
-    lately: History,
-    /// Since when that is the last of them.
-    since: Moment,
-    /// While a release is live of which nobody knows yet whether it is good.
-    new: History,
-}
 
 /// What is kept of an app.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +72,11 @@ impl Measuring {
         if !is_model(state) {
             // What is held, or has its incident, is no way for an app to be.
             if matches!(state.situation, Situation::Learning { .. } | Situation::Watching(_)) {
-                past.new.add(at, is_bad, interval);
+                past.add_new(at, is_bad, interval);
             }
             return;
         }
-        past.lately.add(at, is_bad, interval);
+        past.add(at, is_bad, interval);
         let (Some(live), true) = (state.live(), is_bad) else { return };
         let span = (live.since, sample.at + Duration::from_millis(1));
         // What only tells may be Bad for ever.
@@ -100,7 +88,7 @@ impl Measuring {
             .filter(|(_, reading)| reading.verdict == Verdict::Bad)
             .filter_map(|(rule, reading)| bad_since(rule, &reading, place));
         if let Some(since) = since.min() {
-            past.lately.set_aside(since.as_millis());
+            past.set_aside(since);
         }
     }
 
@@ -159,18 +147,17 @@ impl Measuring {
         if is_new {
             self.is_fresh = matches!(after.situation, Situation::Watching(_));
             for past in self.pasts.values_mut() {
-                past.new = History::default();
+                past.forget_new();
             }
         }
         if is_model(after) && !is_model(before) {
             let since = after.live().map_or(Moment::default(), |live| live.since);
             let is_release = matches!(before.situation, Situation::Watching(_) | Situation::Learning { .. });
             for past in self.pasts.values_mut() {
-                let new = std::mem::take(&mut past.new);
-                if is_release && !new.is_empty() {
-                    past.lately.append(new);
-                    past.since = since;
+                if is_release {
+                    past.accept_new(since);
                 }
+                past.forget_new();
             }
         }
     }
@@ -197,9 +184,9 @@ impl Measuring {
             return;
         }
         self.measured_at = Some(next.id.clone());
-        let gone = quiet::replaced_at(seen.app, seen.other_was_live_at).as_millis();
+        let gone = quiet::replaced_at(seen.app, seen.other_was_live_at);
         for past in self.pasts.values_mut() {
-            past.lately.cut(gone);
+            past.cut(gone);
         }
         for rule in &policy.rules {
             let Some((regression, place)) = rule.regression() else { continue };
@@ -222,16 +209,6 @@ pub struct Shown<'a> {
 impl<'a> From<&Observation<'a>> for Shown<'a> {
     fn from(seen: &Observation<'a>) -> Self {
         Self { app: seen.app, other_was_live_at: seen.other_was_live_at }
-    }
-}
-
-impl Past {
-    fn before(&self, regression: &Regression, period: Duration) -> Before {
-        let rounds = || self.lately.rounds_of(self.since.as_millis());
-        let rate = Baseline::of(rounds(), 0.0).rate();
-        let (interval, floor) = (period.as_secs_f64(), regression.glitch.as_secs_f64());
-        let glitch = glitch::length(self.lately.rounds(), interval, floor, rate + regression.worse_by);
-        Before { baseline: Baseline::of(rounds(), glitch), glitch: Some(glitch) }
     }
 }
 
