@@ -9,6 +9,7 @@ use crate::{DAY, FEWER, HOUR, INTERVAL, WATCH};
 
 /// By how much a release may be slower.
 const SLOWER_BY: f64 = 0.5;
+const SLOW_SPELL: f64 = 10.0;
 /// How wide latencies are spread, as the deviation of their logarithm.
 const SPREAD: f64 = 0.5;
 
@@ -30,8 +31,9 @@ impl Judge {
                 for (n, latency) in (0..).zip(before) {
                     latencies.add(n * interval, Some((latency * 1e6) as u32), interval);
                 }
-                let usual = latencies.usual(0, INTERVAL)?;
-                let mut slower = Slower::new(&usual, SLOWER_BY, INTERVAL * WATCH as f64, probability);
+                let usual = latencies.usual(0, INTERVAL, SLOW_SPELL)?;
+                let mut slower =
+                    Slower::new(Some(&usual), INTERVAL, SLOWER_BY, INTERVAL * WATCH as f64, probability);
                 after.iter().enumerate().position(|(n, latency)| {
                     slower.take(n as f64 * INTERVAL, Some(*latency));
                     slower.is_slower(3)

@@ -78,6 +78,10 @@ pub(super) const MIN_SAMPLES: u32 = 20;
 pub(crate) const FALSE_ROLLBACK_PROBABILITY: f64 = 0.001;
 /// What users hardly notice; 10 % of failures are found in minutes.
 pub(crate) const WORSE_BY: f64 = 0.02;
+/// Nobody notices a page that takes a third longer, and the time of day alone does that much.
+pub(crate) const SLOWER_BY: f64 = 0.5;
+/// A slow spell lasts longer than a lost connection does. Longer ones are learnt.
+pub(crate) const SLOW_SPELL: Duration = Duration::from_secs(10);
 /// An ordinary hiccup of a network. Longer ones are learnt.
 pub(crate) const GLITCH: Duration = Duration::from_secs(5);
 /// Two failures may be one event seen twice.

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
 use super::{Absent, PlatformKind};
-use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Signal};
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
 const DURATION_PATTERN: &str = r"^\s*\d+\s*[a-zA-Zµ]+(\s*\d+\s*[a-zA-Zµ]+)*\s*$";
@@ -85,6 +85,12 @@ impl Wording for Action {
     const EXPECTED: &'static str = "an action; allowed are notify, approve and rollback";
     const WORDS: &'static [(&'static str, Self)] =
         &[("notify", Self::Notify), ("approve", Self::Approve), ("rollback", Self::Rollback)];
+}
+
+impl Wording for Signal {
+    const EXPECTED: &'static str = "what is compared; allowed are failures and latency";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("failures", Self::Failures), ("latency", Self::Latency)];
 }
 
 impl Wording for OnWarnings {

@@ -5,6 +5,7 @@
 //! the next. Keys of type [`Unread`] are known only to be refused by name.
 
 mod ask;
+mod rule;
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, Tls};
+pub(super) use rule::{Condition, FailureRatio, Latency, Regression, Rule};
 
-use super::leaf::{Count, Flag, List, Number, Share, Span, Text, Unread, Word};
+use super::leaf::{Count, Flag, List, Number, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
-use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
+use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
 
 /// Configuration of rearguard, which guards deployments: it watches each new one and rolls back those that fail.
 /// Durations are written as 30s, 10m or 1h 30m.
@@ -231,147 +233,6 @@ pub(super) struct Prometheus {
     /// How old the newest value of a series may be, from 5s to 1h; an older one is absent. Functions over a range are as
     /// old as their range. Default: 5m
     pub(super) max_age: Option<Span>,
-}
-
-/// A rule: when a release counts as bad, by one condition on one probe or by several of them, and what is done then.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a rule; allowed is a mapping with name, probe and one condition")]
-#[schemars(extend(
-    "required" = ["name"],
-    "oneOf" = [
-        { "required": ["probe", "consecutive_failures"] },
-        { "required": ["probe", "failure_ratio"] },
-        { "required": ["probe", "latency"] },
-        { "required": ["probe", "regression"] },
-        { "required": ["all"], "not": { "required": ["probe"] } },
-        { "required": ["any"], "not": { "required": ["probe"] } },
-        { "required": ["at_least", "of"], "not": { "required": ["probe"] } }
-    ]
-))]
-pub(super) struct Rule {
-    /// Name in incidents and metrics: letters, digits, - and _, at most 63.
-    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
-    pub(super) name: Option<Text>,
-    /// What is done when it is bad, as far as the app's mode allows: rollback; approve, a person is asked; notify, it is
-    /// told once a release and nothing else, nor does the rule count in a soak. Default: rollback
-    pub(super) action: Option<Word<Action>>,
-    /// Bad when all of these conditions are. Each is a mapping with probe and one condition, as a rule itself.
-    #[schemars(extend("minItems" = 2))]
-    pub(super) all: Option<List<Condition>>,
-    /// Bad when any of these conditions is.
-    #[schemars(extend("minItems" = 2))]
-    pub(super) any: Option<List<Condition>>,
-    /// Bad when at least so many of the conditions under of are.
-    #[schemars(extend("minimum" = 1))]
-    pub(super) at_least: Option<Count>,
-    /// The conditions that at_least counts.
-    #[schemars(extend("minItems" = 2))]
-    pub(super) of: Option<List<Condition>>,
-    /// Name of the probe, one of the same app.
-    pub(super) probe: Option<Text>,
-    /// Condition: this many failed samples in a row, from 1 to 1000.
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
-    pub(super) consecutive_failures: Option<Count>,
-    /// Condition: too large a share of the samples in a window failed.
-    pub(super) failure_ratio: Option<FailureRatio>,
-    /// Condition: good answers take too long.
-    pub(super) latency: Option<Latency>,
-    /// Condition: it is provably worse than the release before.
-    pub(super) regression: Option<Regression>,
-}
-
-impl Rule {
-    /// The one condition that stands in the rule itself.
-    pub(super) fn own(&self) -> Condition {
-        Condition {
-            probe: self.probe.clone(),
-            consecutive_failures: self.consecutive_failures,
-            failure_ratio: self.failure_ratio.clone(),
-            latency: self.latency.clone(),
-            regression: self.regression.clone(),
-        }
-    }
-}
-
-/// One of the conditions of a rule that has several: a probe and what is bad of it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a condition; allowed is a mapping with probe and one condition")]
-#[schemars(extend(
-    "required" = ["probe"],
-    "oneOf" = [
-        { "required": ["consecutive_failures"] },
-        { "required": ["failure_ratio"] },
-        { "required": ["latency"] },
-        { "required": ["regression"] }
-    ]
-))]
-pub(super) struct Condition {
-    /// Name of the probe, one of the same app.
-    pub(super) probe: Option<Text>,
-    /// This many failed samples in a row, from 1 to 1000.
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
-    pub(super) consecutive_failures: Option<Count>,
-    /// Too large a share of the samples in a window failed.
-    pub(super) failure_ratio: Option<FailureRatio>,
-    /// Good answers take too long.
-    pub(super) latency: Option<Latency>,
-    /// It is provably worse than the release before. One of these a rule.
-    pub(super) regression: Option<Regression>,
-}
-
-/// Too large a share of the samples in a window failed.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a failure ratio; allowed is a mapping with above, over and min_samples"
-)]
-#[schemars(extend("required" = ["above"]))]
-pub(super) struct FailureRatio {
-    /// The share that has to be exceeded, from 0 to below 1.
-    pub(super) above: Option<Share>,
-    /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
-    pub(super) over: Option<Span>,
-    /// With fewer samples than this in the window nothing is concluded. Default: 20
-    pub(super) min_samples: Option<Count>,
-}
-
-/// Good answers take too long.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a latency condition; allowed is a mapping with quantile, above, over and min_samples"
-)]
-#[schemars(extend("required" = ["quantile", "above"]))]
-pub(super) struct Latency {
-    /// Which of the answers' latencies, ordered by length: 0.5 is the median, 0.95 all but the slowest 5 %.
-    pub(super) quantile: Option<Share>,
-    /// The latency that has to be exceeded, shorter than the probe's timeout.
-    pub(super) above: Option<Span>,
-    /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
-    pub(super) over: Option<Span>,
-    /// With fewer good samples than this in the window nothing is concluded. Default: 20
-    pub(super) min_samples: Option<Count>,
-}
-
-/// It is provably worse than the release before: samples of the two are compared, however often they are looked at, with a
-/// known probability of being wrong.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a regression; allowed is a mapping with false_rollback_probability, worse_by, glitch and min_failures"
-)]
-pub(super) struct Regression {
-    /// How likely it may be, for each release, that it is accused although it is not worse, from 0.000001 to 0.1. Rules
-    /// of the same app share it. Default: 0.001
-    pub(super) false_rollback_probability: Option<Share>,
-    /// How much larger the share of failures may be before anybody minds, from 0 to 0.5. Default: 0.02
-    pub(super) worse_by: Option<Share>,
-    /// How long trouble lasts that is nobody's fault, up to 1m; more where the release before shows more. 0s for none.
-    /// Default: 5s
-    pub(super) glitch: Option<Span>,
-    /// With fewer failures than this nobody is accused, from 1 to 1000. Default: 3
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
-    pub(super) min_failures: Option<Count>,
 }
 
 /// What a rollback needs to be acceptable.

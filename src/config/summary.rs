@@ -10,7 +10,8 @@ use super::{
     PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt, pace,
 };
 use crate::decision::policy::{
-    Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, SoakPolicy, Test,
+    Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, Signal,
+    SoakPolicy, Test,
 };
 use crate::decision::story::{one_in, percent, quantile_in_words};
 
@@ -294,14 +295,21 @@ fn condition(test: &Test, policy: &Policy) -> String {
         }
         Condition::Regression(regression) => {
             let (more, few) = (percent(regression.worse_by), one_in(1.0 / regression.probability));
-            let glitch = spoken(regression.glitch);
+            let (glitch, least) = (spoken(regression.glitch), regression.min_failures);
+            let (worse, from, glitches) = match regression.of {
+                Signal::Failures => ("fails more often than in", plural_failures(least), "glitches"),
+                Signal::Latency => ("takes longer than", slow_stretches(least), "slow spells"),
+            };
             format!(
-                "when {probe} surely fails more often than in the release before, and {more} more, from {} on;\n            \
-                 glitches of {glitch}, or as the release before shows them; wrong for at most {few}",
-                plural_failures(regression.min_failures)
+                "when {probe} surely {worse} the release before, and {more} more, from {from} on;\n            \
+                 {glitches} of {glitch}, or as the release before shows them; wrong for at most {few}"
             )
         }
     }
+}
+
+fn slow_stretches(count: u32) -> String {
+    format!("{count} slow {}", if count == 1 { "stretch" } else { "stretches" })
 }
 
 fn plural_failures(count: u32) -> String {

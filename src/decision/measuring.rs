@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use past::Past;
+use past::Wanted;
 
 use super::observation::{AppView, Deployment, Observation, Reading};
-use super::policy::{Action, Policy, Rule};
+use super::policy::{Action, Condition, Policy, Rule, Test};
 use super::quiet;
 use super::rule::regression::{Before, Scale, probability};
 use super::rule::{self, Pace, Verdict};
@@ -57,38 +58,38 @@ impl Measuring {
         place: usize,
         sample: &Sample,
     ) {
-        let is_asked_for = |rule: &Rule| rule.regression().is_some_and(|(_, probe)| probe == place);
-        if !policy.rules.iter().any(is_asked_for) {
+        let wanted = Wanted::of(policy, place);
+        if wanted == Wanted::default() || matches!(sample.result, SampleResult::Unknown(_)) {
             return;
         }
-        let is_bad = match sample.result {
-            SampleResult::Good => false,
-            SampleResult::Bad(_) | SampleResult::Unvouched(_) => true,
-            SampleResult::Unknown(_) => return,
-        };
         let probe = &policy.probes[place];
         let past = self.pasts.entry(probe.name.clone()).or_default();
-        let (at, interval) = (sample.at.as_millis(), millis(probe.period));
         if !is_model(state) {
             // What is held, or has its incident, is no way for an app to be.
             if matches!(state.situation, Situation::Learning { .. } | Situation::Watching(_)) {
-                past.add_new(at, is_bad, interval);
+                past.add_new(sample, probe.period, wanted);
             }
             return;
         }
-        past.add(at, is_bad, interval);
-        let (Some(live), true) = (state.live(), is_bad) else { return };
+        past.add(sample, probe.period, wanted);
+        let Some(live) = state.live() else { return };
+        let is_bad = sample.result.has_failed();
         let span = (live.since, sample.at + Duration::from_millis(1));
         // What only tells may be Bad for ever.
         let judging = policy.rules.iter().filter(|rule| rule.action != Action::Notify);
-        let on_it = judging.filter(|rule| rule.tests.iter().any(|test| test.probe == place));
+        // What answers can only be too slow.
+        let may_be_bad = |test: &Test| is_bad || matches!(test.condition, Condition::Latency { .. });
+        let on_it =
+            judging.filter(|rule| rule.tests.iter().any(|test| test.probe == place && may_be_bad(test)));
         // The whole rule: that one of its tests is Bad may be how the app always is.
         let since = on_it
             .map(|rule| (rule, rule::read(rule, policy, windows, span, Pace::Rest)))
             .filter(|(_, reading)| reading.verdict == Verdict::Bad)
             .filter_map(|(rule, reading)| bad_since(rule, &reading, place));
-        if let Some(since) = since.min() {
-            past.set_aside(since);
+        match since.min() {
+            Some(since) if is_bad => past.set_aside(since),
+            Some(since) => past.set_slow_aside(since),
+            None => {}
         }
     }
 
@@ -120,7 +121,8 @@ impl Measuring {
                 let unknown = Before::default();
                 let before = before.get(&rule.name).unwrap_or(&unknown);
                 let probability = probability(policy, regression, begun);
-                *scale = Some(Scale::new(regression, before, (probability, begun), from, policy.watch));
+                let (probe, times) = (&policy.probes[probe], (from, policy.watch));
+                *scale = Some(Scale::new(regression, before, (probability, begun), probe, times));
                 self.is_fresh = false;
             }
             if let Some(scale) = scale {
@@ -236,8 +238,4 @@ fn bad_since(rule: &Rule, reading: &rule::Reading, place: usize) -> Option<Momen
     let of_it = rule.tests.iter().zip(&reading.parts).filter(|(test, _)| test.probe == place);
     let bad = of_it.filter(|(_, part)| part.verdict == Verdict::Bad);
     bad.filter_map(|(_, part)| part.first_failure_at).min()
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

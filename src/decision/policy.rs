@@ -191,14 +191,39 @@ pub enum Condition {
 /// When a release counts as provably worse than the one before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Regression {
+    /// What of the probe is compared.
+    #[serde(default)]
+    pub of: Signal,
     /// How likely it may be, for each release, that it is accused although it is not worse. Between 0 and 1.
     pub probability: f64,
-    /// How much larger the share of failures may be before anybody minds.
+    /// How much worse it may be before anybody minds: by how much the share of failures may be larger, or by what part
+    /// of what was usual a latency.
     pub worse_by: f64,
     /// How long trouble lasts that is nobody's fault, where the release before did not show more of it.
     pub glitch: Duration,
-    /// Fewer failures than this accuse nobody.
+    /// Fewer failures, or slow stretches of time, than this accuse nobody.
     pub min_failures: u32,
+}
+
+/// What of a probe is held against what it was in the release before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// How often it fails.
+    #[default]
+    Failures,
+    /// How long good answers take.
+    Latency,
+}
+
+impl Signal {
+    /// Its part of the probability beside signals of other kinds: more for what wanders less by itself.
+    pub fn weight(self) -> f64 {
+        match self {
+            Self::Failures => 5.0,
+            Self::Latency => 2.0,
+        }
+    }
 }
 
 /// What a rollback needs to be acceptable.

@@ -59,6 +59,22 @@ pub struct Reading {
     /// What its tests say, where the rule has several: the value is how many of them are Bad.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Reading>,
+    /// What was compared, where a release was held against the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// A release beside the one before it: shares of samples, or seconds, as the rule has it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// How many of the samples, or stretches of time, were bad.
+    pub bad: u64,
+    /// How it was in the release before.
+    pub usual: f64,
+    /// How it may be in one that is no worse.
+    pub limit: f64,
+    /// How it is in this one: of latencies, in those that are bad.
+    pub seen: f64,
 }
 
 /// What a verdict is for.
@@ -120,6 +136,7 @@ fn combine(parts: Vec<Reading>, needed: usize) -> Reading {
         samples: parts.iter().fold(0, |sum, part| sum.saturating_add(part.samples)),
         first_failure_at: parts.iter().filter(speak).filter_map(|part| part.first_failure_at).min(),
         parts,
+        compared: None,
     }
 }
 
@@ -310,6 +327,7 @@ mod tests {
             samples: 3,
             first_failure_at: Some(Moment::from_millis(if verdict == Bad { 7 } else { 3 })),
             parts: Vec::new(),
+            compared: None,
         };
         let table = [
             (1, vec![Good, Good], Good),

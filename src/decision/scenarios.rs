@@ -18,6 +18,7 @@ mod refusals;
 mod regressions;
 mod restarts;
 mod settling;
+mod slower;
 mod walk;
 mod watching;
 mod years;

@@ -1,13 +1,16 @@
 //! What a decision has to tell: the lines of an incident's timeline, as data and as sentences.
 
+mod compared;
+
 use std::time::Duration;
 
+use compared::{compared_in_words, time};
 use serde::{Deserialize, Serialize};
 
 use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection, is_native, natively};
 use super::observation::Code;
-use super::policy::{Condition, ProbePolicy, Rule, Test};
+use super::policy::{Condition, ProbePolicy, Rule, Signal, Test};
 use super::rule::{Reading, Verdict};
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
@@ -298,7 +301,11 @@ fn test_in_words(condition: &Condition) -> String {
             plural(*min_samples, "sample"),
         ),
         Condition::Regression(regression) => format!(
-            "when it surely fails more often than the release before and {} more; wrong for at most {}",
+            "when it surely {} than the release before and {} more; wrong for at most {}",
+            match regression.of {
+                Signal::Failures => "fails more often",
+                Signal::Latency => "takes longer",
+            },
             percent(regression.worse_by),
             one_in(1.0 / regression.probability),
         ),
@@ -335,11 +342,16 @@ fn measured_in_words(condition: &Condition, reading: &Reading) -> String {
         }
         Condition::Latency { quantile, above, .. } => {
             let (name, limit) = (quantile_in_words(*quantile), humantime::format_duration(*above));
-            let value = if value < 1.0 { format!("{:.0}ms", value * 1e3) } else { format!("{value:.1}s") };
-            format!("{name} is {value} over {samples}, limit {limit}")
+            format!("{name} is {} over {samples}, limit {limit}", time(value))
         }
-        Condition::Regression(_) => {
-            format!("evidence {} of the {:.0} it takes, from {samples}", figures(value), reading.threshold)
+        Condition::Regression(regression) => {
+            let evidence = format!("evidence {} of the {:.0} it takes", figures(value), reading.threshold);
+            match &reading.compared {
+                Some(compared) => {
+                    format!("{}; {evidence}", compared_in_words(regression.of, compared, reading.samples))
+                }
+                None => format!("{evidence}, from {samples}"),
+            }
         }
     }
 }
@@ -473,7 +485,7 @@ fn answered(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::rule::Verdict;
+    use crate::decision::rule::{Compared, Verdict};
 
     fn rule(condition: Condition) -> Rule {
         Rule::of("down", 0, condition)
@@ -487,6 +499,7 @@ mod tests {
             samples,
             first_failure_at: None,
             parts: Vec::new(),
+            compared: None,
         };
         evidence_in_words(rule, &[], &reading)
     }
@@ -515,6 +528,57 @@ mod tests {
         assert_eq!(evidence(&slow, Some(0.9), 1), "p99.9 is 900ms over 1 sample, limit 800ms");
         assert_eq!(evidence(&slow, Some(1.0), 2), "p99.9 is 1.0s over 2 samples, limit 800ms");
         assert_eq!(evidence(&slow, Some(2.34), 2), "p99.9 is 2.3s over 2 samples, limit 800ms");
+    }
+
+    #[test]
+    fn what_was_compared_reads_in_its_own_units() {
+        let said = |of, value, samples, compared| {
+            let regression = crate::decision::policy::Regression {
+                of,
+                probability: 0.001,
+                worse_by: 0.5,
+                glitch: Duration::from_secs(5),
+                min_failures: 3,
+            };
+            let reading = Reading {
+                verdict: Verdict::Bad,
+                value: Some(value),
+                threshold: 1_111.0,
+                samples,
+                first_failure_at: None,
+                parts: Vec::new(),
+                compared,
+            };
+            let rule = rule(Condition::Regression(regression));
+            (condition_in_words(&rule, &[]), evidence_in_words(&rule, &[], &reading))
+        };
+        let compared = |bad, usual, limit, seen| Some(Compared { bad, usual, limit, seen });
+        let (condition, evidence) =
+            said(Signal::Failures, 1_240.0, 37, compared(12, 0.001, 0.024, 12.0 / 37.0));
+        assert_eq!(
+            condition,
+            "bad when it surely fails more often than the release before and 50 % more; wrong for at most 1 release in 1000"
+        );
+        assert_eq!(evidence, "12 of 37 samples failed, where 2.4 % may; evidence 1240 of the 1111 it takes");
+        let (condition, evidence) = said(Signal::Latency, 3.21, 7, compared(6, 0.12, 0.18, 1.31));
+        assert_eq!(
+            condition,
+            "bad when it surely takes longer than the release before and 50 % more; wrong for at most 1 release in 1000"
+        );
+        assert_eq!(
+            evidence,
+            "6 of 7 stretches slower than 180ms (1.3s on average), where most of the release before took up to 120ms; \
+             evidence 3.2 of the 1111 it takes"
+        );
+        let (_, evidence) = said(Signal::Latency, 1.0, 1, compared(0, 0.12, 0.18, 0.0));
+        assert!(evidence.starts_with("0 of 1 stretch slower than 180ms, where most"), "{evidence}");
+        let (_, evidence) = said(Signal::Latency, 1.0, 2, compared(0, 0.0, 0.0, 0.0));
+        assert_eq!(
+            evidence,
+            "2 stretches and no release before to compare them with; evidence 1.0 of the 1111 it takes"
+        );
+        let (_, evidence) = said(Signal::Failures, 1.0, 2, None);
+        assert_eq!(evidence, "evidence 1.0 of the 1111 it takes, from 2 samples", "of an older journal");
     }
 
     #[test]

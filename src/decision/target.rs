@@ -171,6 +171,7 @@ mod tests {
             samples: 3,
             first_failure_at: None,
             parts: Vec::new(),
+            compared: None,
         };
         let live = Live { id: accused.id.clone(), created_ms: accused.created_ms, since: at };
         Incident {

@@ -1,6 +1,7 @@
 //! How long trouble lasts that is nobody's fault, learnt from the release before.
 
 use super::Round;
+use super::baseline::Baseline;
 
 /// Trouble that lasts longer is an incident of its own, and no glitch.
 pub const LONGEST: f64 = 60.0;
@@ -32,6 +33,21 @@ pub fn length(rounds: impl IntoIterator<Item = Round>, interval: f64, floor: f64
         return floor;
     }
     (interval / (1.0 / own).ln()).clamp(floor, LONGEST)
+}
+
+/// What rounds show of the release before: how often it was bad, by those that are `its` own and counted for themselves,
+/// and how long glitches last, by `all` that there are, one every `interval` seconds. As [`length`] takes the rest, where
+/// it may be worse by as much.
+pub fn learnt(
+    all: impl IntoIterator<Item = Round>,
+    its: impl IntoIterator<Item = Round> + Clone,
+    interval: f64,
+    floor: f64,
+    worse_by: f64,
+) -> (Baseline, f64) {
+    let rate = Baseline::of(its.clone(), 0.0).rate();
+    let glitch = length(all, interval, floor, rate + worse_by);
+    (Baseline::of(its, glitch), glitch)
 }
 
 #[derive(Default)]

@@ -32,6 +32,7 @@ struct Run {
 /// Samples that come faster than that, such as those after a failure, are left out by their time alone, so that what is
 /// left says how the app fares and not how closely it was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct History {
     runs: VecDeque<Run>,
 }

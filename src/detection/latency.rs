@@ -23,8 +23,6 @@ pub const LEVELS: [f64; 2] = [0.75, 0.95];
 pub const NOTICED: f64 = 0.02;
 /// By how much the share of slow blocks may be higher.
 pub const WORSE_BY: f64 = 0.02;
-/// Seconds. How long a slow spell lasts, where the release before did not show longer ones.
-pub const GLITCH: f64 = 10.0;
 /// Seconds. A release that has just begun has cold caches.
 pub const WARM_UP: f64 = 30.0;
 /// With fewer blocks of the release before nothing is known to be usual: ten minutes of them.
@@ -80,9 +78,9 @@ impl Latencies {
         self.medians.is_empty()
     }
 
-    /// What was usual since then, in milliseconds, of a probe that is sent every `interval` seconds. `None` while too
-    /// little is known.
-    pub fn usual(&self, since: i64, interval: f64) -> Option<Usual> {
+    /// What was usual since then, in milliseconds, of a probe that is sent every `interval` seconds, where slow spells last
+    /// `glitch` seconds or longer. `None` while too little is known.
+    pub fn usual(&self, since: i64, interval: f64, glitch: f64) -> Option<Usual> {
         let medians: Vec<(f64, f64)> = self.medians.of(since).map(in_seconds).collect();
         if medians.len() < FEWEST {
             return None;
@@ -94,11 +92,10 @@ impl Latencies {
             let round =
                 move |(at, median): (f64, f64)| Round { at, badness: f64::from(u8::from(median > limit)) };
             let rounds = newer.iter().copied().map(round);
-            let rate = Baseline::of(rounds.clone(), 0.0).rate();
             // What was set aside says how long spells are as well.
             let all = self.medians.all().map(in_seconds).filter(|(at, _)| *at >= begin).map(round);
-            let glitch = glitch::length(all, length(interval), GLITCH, rate + WORSE_BY);
-            Some(Level { limit, baseline: Baseline::of(rounds, glitch), glitch })
+            let (baseline, glitch) = glitch::learnt(all, rounds, length(interval), glitch, WORSE_BY);
+            Some(Level { limit, baseline, glitch })
         };
         Some(Usual { levels: [level(LEVELS[0])?, level(LEVELS[1])?], interval })
     }
@@ -126,82 +123,154 @@ struct Level {
     glitch: f64,
 }
 
+impl Usual {
+    /// How many of the blocks of `samples`, which are times and latencies in seconds, are slow for a release that may be
+    /// slower by that part, and how many there are.
+    pub fn slow_blocks(
+        &self,
+        slower_by: f64,
+        samples: impl Iterator<Item = (f64, Option<f64>)>,
+    ) -> (u64, u64) {
+        let limit = slow_from(self.levels[0].limit, slower_by);
+        let mut blocks = Blocks::new(length(self.interval), self.interval);
+        let mut medians: Vec<f64> = Vec::new();
+        for (at, latency) in samples {
+            medians.extend(blocks.take(at, latency).and_then(|block| block.median));
+        }
+        medians.extend(blocks.end().and_then(|block| block.median));
+        let slow = medians.iter().filter(|median| **median > limit).count();
+        (slow as u64, medians.len() as u64)
+    }
+}
+
+/// From where on a block is slow, where most stayed below `limit`, in seconds.
+fn slow_from(limit: f64, slower_by: f64) -> f64 {
+    (limit * (1.0 + slower_by)).max(limit + NOTICED)
+}
+
 /// The evidence that one release is slower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slower {
     blocks: Blocks,
-    sides: [Side; LEVELS.len()],
+    length: f64,
+    /// None where nothing is known of the release before: then nothing speaks against this one.
+    sides: Vec<Side>,
     needed: f64,
+    /// Blocks that were measured.
+    measured: u64,
 }
 
+/// The evidence on one of the levels.
 #[derive(Clone, Debug, PartialEq)]
-struct Side {
-    /// Seconds: blocks above are slow.
+pub struct Side {
+    usual: f64,
     limit: f64,
     evidence: Evidence,
+    /// The medians of the slow blocks, together.
+    slow: f64,
+}
+
+/// A block of the release that is over, and was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// When it began, in seconds from the beginning of the watch.
+    pub began: f64,
+    /// It was slow on one level at least.
+    pub is_slow: bool,
 }
 
 impl Slower {
     /// No evidence yet against a release that may be slower by a part `slower_by` of what was usual, within a watch of so
-    /// many seconds. One that is not is accused with that probability at most.
-    pub fn new(usual: &Usual, slower_by: f64, watch: f64, probability: f64) -> Self {
+    /// many seconds. One that is not is accused with that probability at most. Without anything usual its samples, one
+    /// every `interval` seconds at the most, are only counted.
+    pub fn new(usual: Option<&Usual>, interval: f64, slower_by: f64, watch: f64, probability: f64) -> Self {
         let share = probability / LEVELS.len() as f64;
-        let sides = [0, 1].map(|n| {
-            let Level { limit, baseline, glitch } = &usual.levels[n];
+        let sides = usual.iter().flat_map(|usual| &usual.levels).map(|level| {
+            let Level { limit, baseline, glitch } = level;
             let question = Question { worse_by: WORSE_BY, glitch: *glitch, watch, probability: share };
             Side {
-                limit: (limit * (1.0 + slower_by)).max(limit + NOTICED),
+                usual: *limit,
+                limit: slow_from(*limit, slower_by),
                 evidence: Evidence::new(baseline, question),
+                slow: 0.0,
             }
         });
-        let blocks = Blocks::new(length(usual.interval), usual.interval);
-        Self { blocks, sides, needed: 1.0 / share }
+        let interval = usual.map_or(interval, |usual| usual.interval);
+        Self {
+            blocks: Blocks::new(length(interval), interval),
+            length: length(interval),
+            sides: sides.collect(),
+            needed: 1.0 / share,
+            measured: 0,
+        }
     }
 
     /// Takes the next sample, its time in seconds from the beginning of the watch; without a latency, in seconds, it
-    /// failed. Gives the evidence.
-    pub fn take(&mut self, at: f64, latency: Option<f64>) -> f64 {
-        if at >= WARM_UP
-            && let Some(block) = self.blocks.take(at, latency)
-            && let Some(median) = block.median
-        {
-            for side in &mut self.sides {
-                let badness = f64::from(u8::from(median > side.limit));
-                side.evidence.take(Round { at: block.end, badness });
-            }
+    /// failed. Gives the block that is over by it.
+    pub fn take(&mut self, at: f64, latency: Option<f64>) -> Option<Judged> {
+        if at < WARM_UP {
+            return None;
         }
-        self.score()
+        let block = self.blocks.take(at, latency)?;
+        let median = block.median?;
+        self.measured += 1;
+        let mut is_slow = false;
+        for side in &mut self.sides {
+            let badness = f64::from(u8::from(median > side.limit));
+            side.evidence.take(Round { at: block.end, badness });
+            side.slow += badness * median;
+            is_slow |= badness > 0.0;
+        }
+        Some(Judged { began: block.end - self.length, is_slow })
     }
 
-    /// The evidence: that of the level that speaks against it most.
-    pub fn score(&self) -> f64 {
-        self.first().evidence.score()
-    }
-
-    /// How much of it is enough.
+    /// How much evidence is enough.
     pub fn needed(&self) -> f64 {
         self.needed
     }
 
+    /// How many blocks were measured.
+    pub fn measured(&self) -> u64 {
+        self.measured
+    }
+
+    /// The level that speaks against the release most, of those that do in so many blocks at least, if there are such.
+    pub fn worst(&self, min_blocks: u64) -> Option<&Side> {
+        let key = |side: &&Side| (side.evidence.bad_rounds() >= min_blocks, side.evidence.score());
+        let is_worse = |a: (bool, f64), b: (bool, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
+        // Of those that say the same, the first one, which sees more.
+        self.sides.iter().rev().max_by(|a, b| is_worse(key(a), key(b)))
+    }
+
     /// Whether the release is slower, seen in so many blocks at least.
     pub fn is_slower(&self, min_blocks: u64) -> bool {
-        self.sides.iter().any(|side| {
+        self.worst(min_blocks).is_some_and(|side| {
             side.evidence.score() >= self.needed * (1.0 - 1e-9) && side.evidence.bad_rounds() >= min_blocks
         })
     }
+}
 
-    /// What makes a block a slow one there, in seconds.
+impl Side {
+    /// What most blocks of the release before stayed below, in seconds.
+    pub fn usual(&self) -> f64 {
+        self.usual
+    }
+
+    /// What makes a block a slow one, in seconds.
     pub fn limit(&self) -> f64 {
-        self.first().limit
+        self.limit
     }
 
-    /// The evidence there, with its blocks and how many of them were slow.
+    /// What the slow blocks took on average, in seconds.
+    pub fn slow(&self) -> f64 {
+        match self.evidence.bad_rounds() {
+            0 => 0.0,
+            bad => self.slow / bad as f64,
+        }
+    }
+
+    /// The evidence, with its blocks and how many of them were slow.
     pub fn evidence(&self) -> &Evidence {
-        &self.first().evidence
-    }
-
-    fn first(&self) -> &Side {
-        let [early, late] = &self.sides;
-        if early.evidence.score() >= late.evidence.score() { early } else { late }
+        &self.evidence
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
             samples: 8,
             first_failure_at: Some(moment(5)),
             parts: Vec::new(),
+            compared: None,
         },
         accused: deployment("bad"),
         live: live("bad"),

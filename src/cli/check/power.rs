@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use super::super::words::span;
 use crate::config::Config;
-use crate::decision::policy::{Policy, ProbePolicy, Regression};
+use crate::decision::policy::{Policy, ProbePolicy, Regression, Signal};
 use crate::decision::rule::regression::probability;
+use crate::decision::story::percent;
 use crate::detection::baseline::Baseline;
+use crate::detection::blocks;
 use crate::detection::evidence::Question;
+use crate::detection::latency::{self, LEVELS};
 use crate::detection::power::time_to_notice;
 
 /// Shares of requests that fail, and what they are called.
@@ -29,12 +32,12 @@ pub(super) fn what_would_be_noticed(config: &Config) -> String {
             let Some((regression, probe)) = rule.regression() else { continue };
             let probe = &app.policy.probes[probe];
             let question = question(&app.policy, probe, regression);
-            let key = format!(
-                "{question:?} {:?} {:?}",
-                probe.period,
-                (probe.watch_period, regression.min_failures)
-            );
-            let line = known.entry(key).or_insert_with(|| line(question, probe, regression.min_failures));
+            let (of, least) = (regression.of, regression.min_failures);
+            let key = format!("{of:?} {question:?} {:?} {:?}", probe.period, (probe.watch_period, least));
+            let line = known.entry(key).or_insert_with(|| match of {
+                Signal::Failures => line(question, probe, least),
+                Signal::Latency => line_of_latency(question, probe, least),
+            });
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {} {}: {line}", app.name, rule.name);
         }
@@ -55,6 +58,33 @@ fn question(policy: &Policy, probe: &ProbePolicy, regression: &Regression) -> Qu
         watch: policy.watch.saturating_sub(probe.settle).as_secs_f64(),
         probability: probability(policy, regression, 0),
     }
+}
+
+/// Of stretches of time that are slow, after an hour with as many as make up what is usual.
+fn line_of_latency(question: Question, probe: &ProbePolicy, min_failures: u32) -> String {
+    let block = blocks::length(probe.period.as_secs_f64());
+    let share = question.probability / LEVELS.len() as f64;
+    let asked = Question { worse_by: latency::WORSE_BY, probability: share, ..question };
+    // How often the newer half of them exceeds what is read from the older one.
+    let befores = LEVELS.map(|level| {
+        let all = (BEFORE.as_secs_f64() / block / 2.0).round();
+        let slow = (all * (1.0 - level)).round();
+        let mut before = Baseline::default();
+        before.add(1.0, slow as u64);
+        before.add(0.0, (all - slow) as u64);
+        before
+    });
+    let noticed = [(1.0, "all"), (0.5, "half")].map(|(rate, name)| {
+        let times = befores.iter().filter_map(|before| {
+            let after = time_to_notice(before, asked, block, rate, min_failures.into())?;
+            // The first one has to be over, and what is cold is left out.
+            Some(after + block + latency::WARM_UP)
+        });
+        let soonest = times.min_by(f64::total_cmp).filter(|after| *after <= question.watch);
+        format!("{name} {}", soonest.map_or("not".to_owned(), span))
+    });
+    let (much, length) = (percent(question.worse_by), span(block));
+    format!("{} of the stretches of {length} more than {much} slower than most before", noticed.join(", "))
 }
 
 fn line(question: Question, probe: &ProbePolicy, min_failures: u32) -> String {
@@ -111,6 +141,10 @@ mod tests {
         assert!(!text.contains("% not") && !text.contains("longer watch"), "{text}");
         let short = said("1m", "[{ name: worse, probe: home, regression: {} }]");
         assert!(short.contains("20 % not, 10 % not; a longer watch, a shorter watch_period"), "{short}");
+        let text = said("30m", "[{ name: slower, probe: home, regression: { of: latency } }]");
+        let all = text.split_once("\n  shop slower: all ").map(|said| said.1).unwrap_or_default();
+        assert!(all.starts_with("2m") || all.starts_with("3m"), "{text}");
+        assert!(all.ends_with("of the stretches of 30s more than 50 % slower than most before\n"), "{text}");
         // Two rules share the probability, so each finds less.
         let two = "[{ name: a, probe: home, regression: {} }, { name: b, probe: home, regression: {} }]";
         let one = "[{ name: a, probe: home, regression: {} }]";

@@ -32,6 +32,7 @@ fn fired() -> Event {
         samples: 3,
         first_failure_at: Some(Moment::from_millis(0)),
         parts: Vec::new(),
+        compared: None,
     };
     Event::Fired {
         rule: "down".into(),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Ask, ExpectValue, PlatformKind, ProbeConfig, TokenSource, schema, summary};
-use crate::decision::policy::{Action, Condition, Mode, OnUnhealthy};
+use crate::decision::policy::{Action, Condition, Mode, OnUnhealthy, Signal};
 use crate::decision::sample::Window;
 
 const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
@@ -36,6 +36,21 @@ fn added(place: &str, keys: &str) -> String {
         "rule" => with("    rules:", &format!("    rules:\n      - {keys}")),
         _ => unreachable!("{place}"),
     }
+}
+
+#[test]
+fn what_a_regression_leaves_out_depends_on_what_is_compared() {
+    let of = |keys: &str| {
+        let rule = format!("{{ name: r, probe: home, regression: {{ {keys} }} }}");
+        let config = parse("f.yaml", &added("rule", &rule)).unwrap();
+        let (regression, _) = config.apps[0].policy.rules[0].regression().unwrap();
+        let glitch = regression.glitch.as_secs();
+        (regression.of, regression.worse_by, glitch, regression.probability, regression.min_failures)
+    };
+    assert_eq!(of(""), (Signal::Failures, 0.02, 5, 0.001, 3));
+    assert_eq!(of("of: failures"), of(""));
+    assert_eq!(of("of: latency"), (Signal::Latency, 0.5, 10, 0.001, 3));
+    assert_eq!(of("of: latency, worse_by: 10, glitch: 0s"), (Signal::Latency, 10.0, 0, 0.001, 3));
 }
 
 #[test]
@@ -111,7 +126,9 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 6);
+    assert_eq!(app.policy.rules.len(), 7);
+    let bare = parse("f.yaml", &FULL.replace(", worse_by: 0.5, glitch: 10s", "")).unwrap();
+    assert_eq!(app.policy.rules, bare.apps[0].policy.rules);
     let Ask::Http(ask) = &app.probes[0].ask else { panic!("{:?}", app.probes[0].ask) };
     assert_eq!(ask.expect.json.as_ref().unwrap().value, ExpectValue::Equals(json!("ok")));
     // 2m of samples at the pace of the burst, twenty at rest, and two polls.
@@ -272,6 +289,8 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   rule      errors: bad when errors fails 2 times in a row
   rule      worse: bad when home surely fails more often than in the release before, and 2 % more, from 3 failures on;
             glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
+  rule      slower: bad when home surely takes longer than the release before, and 50 % more, from 3 slow stretches on;
+            slow spells of 10s, or as the release before shows them; wrong for at most 1 release in 1000
   rule      overloaded: bad when all of these hold; told, and nothing done
             - p50 of home's latency is above 500ms over 2m, from 20 samples on
             - errors fails once

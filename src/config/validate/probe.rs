@@ -34,6 +34,14 @@ impl Draft {
         self.0.timeout
     }
 
+    pub(super) fn period(&self) -> Duration {
+        self.0.period
+    }
+
+    pub(super) fn settle(&self) -> Duration {
+        self.0.settle
+    }
+
     pub(super) fn is_answered_by_the_app(&self) -> bool {
         self.0.ask.is_answered_by_the_app()
     }

@@ -1,7 +1,11 @@
 //! Rules: one condition each or several, on probes that exist, with windows that can be filled.
 
+mod regression;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use regression::regression;
 
 use super::app::{listed, word};
 use super::probe::Draft;
@@ -10,8 +14,7 @@ use crate::config::leaf::{Count, List, Share, Span, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{defaults, raw};
-use crate::decision::policy::{Action, Condition, Regression, Rule, Test};
-use crate::decision::rule::regression;
+use crate::decision::policy::{Action, Condition, Rule, Test};
 use crate::decision::sample::Window;
 
 /// The conditions on one probe.
@@ -289,46 +292,6 @@ fn latency(
     }
     let (over, min_samples) = window(spot, (raw.over, raw.min_samples), probe, around);
     Some(Condition::Latency { quantile: quantile?, above: above?, over: over?, min_samples: min_samples? })
-}
-
-fn regression(
-    spot: &Spot,
-    raw: &raw::Regression,
-    probe: Option<&mut Draft>,
-    around: &Surroundings,
-) -> Option<Condition> {
-    let or = |given: Option<Share>, default| given.or(Some(Share(default)));
-    let likely = |share: f64| (1e-6..=0.1).contains(&share);
-    let probability = share(
-        &spot.key("false_rollback_probability"),
-        or(raw.false_rollback_probability, defaults::FALSE_ROLLBACK_PROBABILITY),
-        likely,
-        "0.000001 to 0.1, such as 0.001",
-    );
-    let tolerable = |share: f64| (0.0..=0.5).contains(&share);
-    let worse_by = share(
-        &spot.key("worse_by"),
-        or(raw.worse_by, defaults::WORSE_BY),
-        tolerable,
-        "0 to 0.5, such as 0.02",
-    );
-    let glitch = duration(&spot.key("glitch"), raw.glitch, defaults::GLITCH, &defaults::GLITCH_RANGE);
-    let min_failures = count(
-        &spot.key("min_failures"),
-        raw.min_failures,
-        defaults::MIN_FAILURES,
-        &defaults::CONSECUTIVE_RANGE,
-    );
-    if let Some(probe) = probe {
-        // What was not weighed yet, and what says how the app was lately.
-        probe.make_room(regression::PERIODS as usize + probe.samples_in(defaults::OVER), around.lookback);
-    }
-    Some(Condition::Regression(Regression {
-        probability: probability?,
-        worse_by: worse_by?,
-        glitch: glitch?,
-        min_failures: min_failures?,
-    }))
 }
 
 fn share(spot: &Spot, given: Option<Share>, fits: impl Fn(f64) -> bool, allowed: &str) -> Option<f64> {

@@ -1,68 +1,138 @@
-//! What is kept of the past of one probe.
+//! What is kept of the past of one probe, for what is compared of it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
-use crate::decision::policy::Regression;
+use crate::decision::policy::{Policy, Regression, Signal};
 use crate::decision::rule::regression::Before;
-use crate::detection::baseline::Baseline;
+use crate::decision::sample::{Sample, SampleResult};
 use crate::detection::glitch;
 use crate::detection::history::History;
+use crate::detection::latency::Latencies;
 
 /// How one probe found the app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     /// While releases were live that were good, whichever they were.
-    lately: History,
+    lately: Kept,
     /// Since when that is the last of them.
     since: Moment,
     /// While a release is live of which nobody knows yet whether it is good.
-    new: History,
+    new: Kept,
+}
+
+/// A day of samples, as far as rules ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    /// Which of them failed.
+    #[serde(rename = "runs")]
+    failures: History,
+    /// How long good answers took.
+    #[serde(default, skip_serializing_if = "Latencies::is_empty")]
+    latencies: Latencies,
+}
+
+/// What rules ask for of a probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    failures: bool,
+    latency: bool,
+}
+
+impl Wanted {
+    /// Of the probe at `place`.
+    pub(super) fn of(policy: &Policy, place: usize) -> Self {
+        let mut wanted = Self::default();
+        let regressions = policy.rules.iter().filter_map(|rule| rule.regression());
+        for (regression, _) in regressions.filter(|(_, probe)| *probe == place) {
+            match regression.of {
+                Signal::Failures => wanted.failures = true,
+                Signal::Latency => wanted.latency = true,
+            }
+        }
+        wanted
+    }
 }
 
 impl Past {
     /// Takes a sample of a release that is good.
-    pub(super) fn add(&mut self, at: i64, is_bad: bool, interval: i64) {
-        self.lately.add(at, is_bad, interval);
+    pub(super) fn add(&mut self, sample: &Sample, period: Duration, wanted: Wanted) {
+        self.lately.add(sample, period, wanted);
     }
 
     /// Takes a sample of a release of which nobody knows yet.
-    pub(super) fn add_new(&mut self, at: i64, is_bad: bool, interval: i64) {
-        self.new.add(at, is_bad, interval);
+    pub(super) fn add_new(&mut self, sample: &Sample, period: Duration, wanted: Wanted) {
+        self.new.add(sample, period, wanted);
     }
 
     /// What was sent since then is no way for an app to be.
     pub(super) fn set_aside(&mut self, since: Moment) {
-        self.lately.set_aside(since.as_millis());
+        self.lately.failures.set_aside(since.as_millis());
+        self.lately.latencies.set_aside(since.as_millis());
+    }
+
+    /// How long it took since then is none; that it answered is.
+    pub(super) fn set_slow_aside(&mut self, since: Moment) {
+        self.lately.latencies.set_aside(since.as_millis());
     }
 
     /// What was sent since then was another release's.
     pub(super) fn cut(&mut self, from: Moment) {
-        self.lately.cut(from.as_millis());
+        self.lately.failures.cut(from.as_millis());
+        self.lately.latencies.cut(from.as_millis());
     }
 
     /// The new release, live since then, is good.
     pub(super) fn accept_new(&mut self, since: Moment) {
         let new = std::mem::take(&mut self.new);
         if !new.is_empty() {
-            self.lately.append(new);
+            self.lately.failures.append(new.failures);
+            self.lately.latencies.append(new.latencies);
             self.since = since;
         }
     }
 
     /// The new release is gone, or was not good.
     pub(super) fn forget_new(&mut self) {
-        self.new = History::default();
+        self.new = Kept::default();
     }
 
-    /// What is known of the last good release.
-    pub(super) fn before(&self, regression: &Regression, period: Duration) -> Before {
-        let rounds = || self.lately.rounds_of(self.since.as_millis());
-        let rate = Baseline::of(rounds(), 0.0).rate();
+    /// What is known of the last good release, of a probe with that period.
+    pub fn before(&self, regression: &Regression, period: Duration) -> Before {
         let (interval, floor) = (period.as_secs_f64(), regression.glitch.as_secs_f64());
-        let glitch = glitch::length(self.lately.rounds(), interval, floor, rate + regression.worse_by);
-        Before { baseline: Baseline::of(rounds(), glitch), glitch: Some(glitch) }
+        let (kept, since) = (&self.lately, self.since.as_millis());
+        match regression.of {
+            Signal::Failures => {
+                let (all, its) = (kept.failures.rounds(), kept.failures.rounds_of(since));
+                let (baseline, glitch) = glitch::learnt(all, its, interval, floor, regression.worse_by);
+                Before { baseline, glitch: Some(glitch), usual: None }
+            }
+            Signal::Latency => {
+                Before { usual: kept.latencies.usual(since, interval, floor), ..Before::default() }
+            }
+        }
     }
+}
+
+impl Kept {
+    fn add(&mut self, sample: &Sample, period: Duration, wanted: Wanted) {
+        let (at, interval) = (sample.at.as_millis(), millis(period));
+        if wanted.failures {
+            self.failures.add(at, sample.result.has_failed(), interval);
+        }
+        if wanted.latency {
+            let latency = (sample.result == SampleResult::Good).then_some(sample.micros);
+            self.latencies.add(at, latency, interval);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.failures.is_empty() && self.latencies.is_empty()
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -35,6 +35,7 @@ pub(super) fn read(count: u32, probe: &ProbePolicy, window: &Window, span: Span)
         samples,
         first_failure_at,
         parts: Vec::new(),
+        compared: None,
     }
 }
 

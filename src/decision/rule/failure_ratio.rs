@@ -20,7 +20,7 @@ pub(super) fn read(above: f64, min_samples: u32, window: &Window, span: Span) ->
         Some(_) => Verdict::Good,
         None => Verdict::Unknown,
     };
-    Reading { verdict, value, threshold: above, samples, first_failure_at, parts: Vec::new() }
+    Reading { verdict, value, threshold: above, samples, first_failure_at, parts: Vec::new(), compared: None }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) fn read(quantile: f64, above: Duration, min_samples: u32, window: &Wi
         Some(_) => Verdict::Good,
         None => Verdict::Unknown,
     };
-    Reading { verdict, value, threshold, samples, first_failure_at, parts: Vec::new() }
+    Reading { verdict, value, threshold, samples, first_failure_at, parts: Vec::new(), compared: None }
 }
 
 /// The smallest value that at least a share `quantile` of the values does not exceed.

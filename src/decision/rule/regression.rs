@@ -4,17 +4,20 @@
 //! goes on the [`Scale`], and what it shows ([`Weighed`]) is what the rule reads. The arithmetic is [`crate::detection`].
 
 mod scale;
+mod tally;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use scale::Scale;
 use serde::{Deserialize, Serialize};
 
-use super::{Pace, Reading, Span, Verdict, failure_ratio};
+use super::{Compared, Pace, Reading, Span, Verdict, failure_ratio};
 use crate::clock::Moment;
-use crate::decision::policy::{Policy, ProbePolicy, Regression};
-use crate::decision::sample::Window;
+use crate::decision::policy::{Policy, ProbePolicy, Regression, Signal};
+use crate::decision::sample::{Sample, SampleResult, Window};
 use crate::detection::baseline::Baseline;
+use crate::detection::latency::Usual;
 use crate::ids::RuleName;
 
 /// A sum as good as the limit, after a hundred multiplications.
@@ -38,6 +41,9 @@ pub struct Before {
     /// How long trouble lasts that is nobody's fault, in seconds. `None` without a release before: then it is what the
     /// rule says.
     pub glitch: Option<f64>,
+    /// How long it took to answer, where that is asked for. `None` while too little of it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<Usual>,
 }
 
 /// What the samples of one release amount to.
@@ -60,30 +66,40 @@ pub struct Weight {
     pub score: f64,
     /// How much of it makes the rule Bad.
     pub needed: f64,
-    /// Samples that counted.
+    /// Samples that counted, or stretches of time.
     pub rounds: u64,
-    /// Those of them that failed.
+    /// Those of them that failed, or were slow.
     pub failed: u64,
-    /// When the first of those was sent.
+    /// When the first of those was sent, or began.
     pub first_failure_at: Option<Moment>,
     /// When the last sample was sent.
     pub last_at: Option<Moment>,
-    /// The share that may fail of a release that is no worse.
+    /// The share that may fail of a release that is no worse, or from how many seconds on a stretch of time is slow.
     pub allowed: f64,
+    /// The share that failed of the release before, or the seconds that most of its stretches of time stayed below.
+    #[serde(default)]
+    pub usual: f64,
+    /// The share that failed, or the seconds of those that were slow.
+    #[serde(default)]
+    pub seen: f64,
     /// Too little is known of the release before, so that it was well is assumed.
     pub is_assumed: bool,
 }
 
-/// How likely it may be that `rule` accuses a release that is not worse. What the rules of an app state is for the app and
-/// a release of it, so they share it. A weighing that has to begin anew, as after a restart, has only a part of what is
+/// How likely it may be that a rule accuses a release that is not worse. What the rules of an app state is for the app and
+/// a release of it, so they share it: the kinds of signals that there are by their weights, and those of a kind alike.
+/// Whichever of them is wrong, that is no likelier than the most that one of them states. A weighing that has to begin anew, as after a restart, has only a part of what is
 /// left: first nine tenths, then half of the rest each time.
 pub fn probability(policy: &Policy, regression: &Regression, begun: u32) -> f64 {
-    let rules = policy.rules.iter().filter(|rule| rule.regression().is_some()).count().max(1);
+    let signals = || policy.rules.iter().filter_map(|rule| Some(rule.regression()?.0.of));
+    let alike = signals().filter(|signal| *signal == regression.of).count().max(1);
+    let kinds: BTreeSet<Signal> = signals().chain([regression.of]).collect();
+    let share = regression.of.weight() / kinds.into_iter().map(Signal::weight).sum::<f64>();
     let part = match begun {
         0 => 0.9,
         again => 0.1 * 0.5_f64.powi(i32::try_from(again).unwrap_or(i32::MAX)),
     };
-    regression.probability * part / rules as f64
+    regression.probability * part * share / alike as f64
 }
 
 /// Reads the rule.
@@ -103,7 +119,13 @@ pub(super) fn read(
             });
             weight.map_or_else(|| nothing(regression), |weight| judge(regression, weight))
         }
-        Pace::Rest => lately(regression, window, span.last(LATELY.max(probe.period * PERIODS))),
+        Pace::Rest => {
+            let span = span.last(LATELY.max(probe.period * PERIODS));
+            match regression.of {
+                Signal::Failures => failing(regression, window, span),
+                Signal::Latency => slow(rule, regression, window, span),
+            }
+        }
     }
 }
 
@@ -115,6 +137,7 @@ fn nothing(regression: &Regression) -> Reading {
         samples: 0,
         first_failure_at: None,
         parts: Vec::new(),
+        compared: None,
     }
 }
 
@@ -134,11 +157,17 @@ fn judge(regression: &Regression, weight: &Weight) -> Reading {
         samples: u32::try_from(weight.rounds).unwrap_or(u32::MAX),
         first_failure_at: weight.first_failure_at,
         parts: Vec::new(),
+        compared: Some(Compared {
+            bad: weight.failed,
+            usual: weight.usual,
+            limit: weight.allowed,
+            seen: weight.seen,
+        }),
     }
 }
 
-/// How the app fares while nobody is accused: what makes a release before too unwell to be measured against.
-fn lately(regression: &Regression, window: &Window, span: Span) -> Reading {
+/// Whether the app is well while nobody is accused: what fails too often is too unwell to be measured against.
+fn failing(regression: &Regression, window: &Window, span: Span) -> Reading {
     let share = failure_ratio::read(UNHEALTHY, ENOUGH, window, span);
     let failed = share.value.unwrap_or_default() * f64::from(share.samples);
     let are_few = failed.round() < f64::from(regression.min_failures);
@@ -150,3 +179,33 @@ fn lately(regression: &Regression, window: &Window, span: Span) -> Reading {
         ..nothing(regression)
     }
 }
+
+/// Whether the app is as fast as usual while nobody is accused. Where it is not, the release that follows is not slower.
+/// What is usual is looked up when another one goes live; until then whatever answers is fast enough.
+fn slow(rule: &RuleName, regression: &Regression, window: &Window, span: Span) -> Reading {
+    let samples = u32::try_from(span.known(window).filter(|sample| latency(sample).is_some()).count());
+    let samples = samples.unwrap_or(u32::MAX);
+    let usual = window.gauge(rule).and_then(|gauge| gauge.before.as_ref()?.usual.as_ref());
+    let timed = span.known(window).map(|sample| (seconds(sample.at), latency(sample)));
+    let (slow, all) = usual.map_or((0, 0), |usual| usual.slow_blocks(regression.worse_by, timed));
+    let verdict = if 2 * slow > all && slow >= u64::from(regression.min_failures) {
+        Verdict::Bad
+    } else if samples >= ENOUGH {
+        Verdict::Good
+    } else {
+        Verdict::Unknown
+    };
+    Reading { verdict, samples, ..nothing(regression) }
+}
+
+/// How long a good answer took, in seconds. What failed has no latency: it failed.
+fn latency(sample: &Sample) -> Option<f64> {
+    (sample.result == SampleResult::Good).then(|| f64::from(sample.micros) / 1e6)
+}
+
+fn seconds(moment: Moment) -> f64 {
+    moment.as_millis() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests;

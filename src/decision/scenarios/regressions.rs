@@ -2,12 +2,18 @@
 
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
-use crate::decision::policy::{Condition, Policy, Regression, Rule, Test};
+use crate::decision::policy::{Condition, Policy, Regression, Rule, Signal, Test};
 use crate::decision::state::{Outcome, Situation};
 
 fn worse() -> Policy {
     let mut policy = policy();
-    let regression = Regression { probability: 0.001, worse_by: 0.02, glitch: secs(5), min_failures: 3 };
+    let regression = Regression {
+        of: Signal::Failures,
+        probability: 0.001,
+        worse_by: 0.02,
+        glitch: secs(5),
+        min_failures: 3,
+    };
     policy.rules = vec![rule("worse", Condition::Regression(regression))];
     policy
 }

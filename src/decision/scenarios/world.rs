@@ -75,6 +75,8 @@ pub(in crate::decision) struct World {
     pub(super) operator: Operator,
     /// Deployments that fail their probes.
     pub(super) bad: BTreeSet<DeploymentId>,
+    /// Microseconds that deployments take to answer, where it is not one millisecond.
+    pub(super) takes: BTreeMap<DeploymentId, u32>,
     /// Everything fails, whatever is live.
     pub(super) outage: bool,
     /// Commits are answered by somebody else, and not done.
@@ -171,6 +173,7 @@ impl World {
             measuring: Measuring::default(),
             operator: Operator::default(),
             bad: BTreeSet::new(),
+            takes: BTreeMap::new(),
             outage: false,
             is_lied_to: false,
             sight: Sight::Clear,
@@ -359,7 +362,8 @@ impl World {
         };
         // Sent a little before now, so that the tick sees it.
         let at = self.at - Duration::from_millis(1);
-        let sample = Sample { at, micros: 1_000, result };
+        let micros = self.takes.get(&self.platform.active).copied().unwrap_or(1_000);
+        let sample = Sample { at, micros, result };
         for n in 0..self.windows.len() {
             self.windows[n].push(sample);
             self.measuring.take(&self.policy, &self.state, &self.windows, n, &sample);

@@ -294,6 +294,23 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "regression.false_rollback_probability: 0.5 is out of range; allowed is 0.000001 to 0.1, such as 0.001",
         ),
         (
+            added("rule", "{ name: r, probe: home, regression: { of: weather } }"),
+            "regression.of: \"weather\" is not what is compared; allowed are failures and latency",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, regression: { of: latency, worse_by: 11 } }"),
+            "regression.worse_by: 11 is out of range; allowed is 0 to 10, such as 0.5",
+        ),
+        (
+            added("rule", "{ name: r, probe: home, regression: { of: latency } }").replacen(
+                "    probes:",
+                "    watch: 2m\n    probes:",
+                1,
+            ),
+            "regression.of: latency is never found to be worse in a watch of 2m; allowed is in one of at least 2m 30s, for 3 \
+             stretches of 30s: lengthen watch, or lower min_failures",
+        ),
+        (
             added("rule", "{ name: r, probe: home, regression: { worse_by: 2 } }"),
             "regression.worse_by: 2 is out of range; allowed is 0 to 0.5, such as 0.02",
         ),

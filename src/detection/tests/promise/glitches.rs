@@ -24,7 +24,7 @@ pub(super) fn glitching(
     (0..count).map(next).collect()
 }
 
-fn rounds(samples: &[bool]) -> impl Iterator<Item = Round> {
+fn rounds(samples: &[bool]) -> impl Iterator<Item = Round> + Clone {
     let round =
         |(n, bad): (u32, &bool)| Round { at: f64::from(n) * INTERVAL, badness: f64::from(u8::from(*bad)) };
     (0..).zip(samples).map(round)
@@ -32,9 +32,9 @@ fn rounds(samples: &[bool]) -> impl Iterator<Item = Round> {
 
 /// Learns from the release before as the product does.
 fn learnt(before: &[bool], question: Question) -> (Baseline, Question) {
-    let rate = Baseline::of(rounds(before), 0.0).rate();
-    let glitch = glitch::length(rounds(before), INTERVAL, question.glitch, rate + question.worse_by);
-    (Baseline::of(rounds(before), glitch), Question { glitch, ..question })
+    let (all, its) = (rounds(before), rounds(before));
+    let (baseline, glitch) = glitch::learnt(all, its, INTERVAL, question.glitch, question.worse_by);
+    (baseline, Question { glitch, ..question })
 }
 
 #[test]

@@ -5,9 +5,6 @@ use super::{DAY, INTERVAL, WATCH, at_most, defaults, found_within, shipped};
 use crate::detection::latency::{Latencies, Slower, Usual};
 use crate::detection::power::Chance;
 
-/// By how much a release may be slower.
-const SLOWER_BY: f64 = 0.5;
-
 /// Seconds, each with so much of the one before in it.
 fn latencies(count: u32, like_before: f64, chance: &mut Chance) -> Vec<f64> {
     let mut normal = || {
@@ -28,12 +25,13 @@ fn usual(before: &[f64]) -> Usual {
     for (n, latency) in (0..).zip(before) {
         known.add(n * 5_000, Some((latency * 1e6) as u32), 5_000);
     }
-    known.usual(0, INTERVAL).expect("a day is known")
+    known.usual(0, INTERVAL, defaults::SLOW_SPELL.as_secs_f64()).expect("a day is known")
 }
 
 fn slower_after(usual: &Usual, after: &[f64]) -> Option<u32> {
     let question = shipped();
-    let mut slower = Slower::new(usual, SLOWER_BY, question.watch, question.probability);
+    let mut slower =
+        Slower::new(Some(usual), INTERVAL, defaults::SLOWER_BY, question.watch, question.probability);
     (0..).zip(after).find_map(|(n, latency)| {
         slower.take(f64::from(n) * INTERVAL, Some(*latency));
         slower.is_slower(u64::from(defaults::MIN_FAILURES)).then_some(n + 1)

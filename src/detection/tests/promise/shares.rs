@@ -48,9 +48,9 @@ fn learnt(before: &[f64]) -> (Baseline, Question) {
         kept.add(n * 15_000, *badness, 15_000);
     }
     let question = Question { worse_by: WORSE_BY, ..shipped() };
-    let rate = Baseline::of(kept.rounds(), 0.0).rate();
-    let glitch = glitch::length(kept.rounds(), INTERVAL, question.glitch, rate + WORSE_BY);
-    (Baseline::of(kept.rounds(), glitch), Question { glitch, ..question })
+    let (baseline, glitch) =
+        glitch::learnt(kept.rounds(), kept.rounds_of(0), INTERVAL, question.glitch, question.worse_by);
+    (baseline, Question { glitch, ..question })
 }
 
 #[test]
