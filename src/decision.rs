@@ -31,6 +31,7 @@ pub mod measuring;
 pub mod observation;
 mod pin;
 pub mod policy;
+pub mod prediction;
 pub mod quiet;
 pub mod readiness;
 pub mod rule;

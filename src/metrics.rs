@@ -17,6 +17,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 
+use crate::decision::prediction::Efficacy;
 use crate::ids::AppName;
 use crate::platform::http::CODES;
 use crate::platform::operation;
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub time_to_detect: Histogram,
     /// From the first failing sample to the first Good verdict after the rollback.
     pub time_to_restore: Histogram,
+    /// Rollbacks whose soak is over, by what they did.
+    pub rollback_efficacy: IntCounterVec,
     /// The account's balance, by platform; no series while it is not known.
     pub balance: GaugeVec,
     /// The day that the apps' bandwidth is of, by platform; no series while none is known.
@@ -107,6 +110,13 @@ impl Metrics {
                 "From the first failing sample to the first Good verdict after the rollback was live.",
                 &RESTORE_BUCKETS,
             )?,
+            rollback_efficacy: IntCounterVec::new(
+                Opts::new(
+                    "rearguard_rollback_efficacy_total",
+                    "Rollbacks whose soak is over, by what they did to what the rule that fired measures.",
+                ),
+                &["result"],
+            )?,
             reload_successful: IntGauge::new(
                 "rearguard_config_last_reload_successful",
                 "1 when the last attempt to load the configuration succeeded.",
@@ -127,6 +137,9 @@ impl Metrics {
             registry,
         };
         metrics.register(build)?;
+        for efficacy in Efficacy::ALL {
+            metrics.rollback_efficacy.with_label_values(&[efficacy.word()]).inc_by(0);
+        }
         for platform in platforms {
             metrics.add_platform(platform);
         }
@@ -142,6 +155,7 @@ impl Metrics {
         registry.register(Box::new(self.bandwidth_day.clone()))?;
         registry.register(Box::new(self.time_to_detect.clone()))?;
         registry.register(Box::new(self.time_to_restore.clone()))?;
+        registry.register(Box::new(self.rollback_efficacy.clone()))?;
         registry.register(Box::new(self.reload_successful.clone()))?;
         registry.register(Box::new(self.storm.clone()))?;
         registry.register(Box::new(self.journal_writable.clone()))?;

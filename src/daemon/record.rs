@@ -146,6 +146,9 @@ impl Recorder {
                         shell.metrics.time_to_detect.observe(detect.as_secs_f64());
                     }
                 }
+                Event::PredictionJudged { efficacy, .. } => {
+                    shell.metrics.rollback_efficacy.with_label_values(&[efficacy.word()]).inc();
+                }
                 Event::Restored { after_seconds } => shell.metrics.time_to_restore.observe(*after_seconds),
                 _ => {}
             }

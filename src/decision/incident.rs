@@ -66,6 +66,7 @@ pub(super) fn open(
         requests: Requests::default(),
         setbacks: 0,
         approved: false,
+        prediction: None,
         capabilities,
         restartable: is_restartable(policy, watch, capabilities).then(|| Box::new(watch.clone())),
         stage: Stage::Validating { target: None, call: None, deadline: seen.at + VALIDATE_WITHIN },

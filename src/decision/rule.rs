@@ -192,13 +192,20 @@ impl Span {
     }
 
     /// Its samples that say anything, oldest first.
-    fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
+    pub(super) fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
         window.between(self.from, self.to).filter(move |sample| match sample.result {
             SampleResult::Good | SampleResult::Bad(_) => true,
             SampleResult::Unvouched(_) => self.pace == Pace::Rest,
             SampleResult::Unknown(_) => false,
         })
     }
+}
+
+/// A quantile of the latency of the good samples within `span`, in seconds, unless there are fewer than `enough`.
+pub(super) fn latency_quantile(quantile: f64, enough: usize, window: &Window, span: Span) -> Option<f64> {
+    let enough = u32::try_from(enough).unwrap_or(u32::MAX);
+    let reading = latency::read(quantile, Duration::ZERO, enough, window, span);
+    reading.value.filter(|_| reading.samples >= enough)
 }
 
 /// Whether the newest sample that says anything is too old to speak for the app now.

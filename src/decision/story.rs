@@ -1,6 +1,7 @@
 //! What a decision has to tell: the lines of an incident's timeline, as data and as sentences.
 
 mod compared;
+mod predicted;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection, is_native, natively};
 use super::observation::Code;
 use super::policy::{Condition, ProbePolicy, Rule, Signal, Test};
+use super::prediction::{Efficacy, Prediction};
 use super::rule::{Reading, Verdict};
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
@@ -152,6 +154,22 @@ pub enum Event {
         /// Samples of the probe with the fewest.
         samples: u32,
     },
+    /// What the rollback is expected to do.
+    Predicted {
+        /// That.
+        prediction: Prediction,
+    },
+    /// What the rollback did, at the end of its soak.
+    PredictionJudged {
+        /// What was expected.
+        prediction: Prediction,
+        /// What was measured.
+        value: f64,
+        /// What that comes to.
+        efficacy: Efficacy,
+        /// Another rule than the one that fired is Bad now.
+        is_other: bool,
+    },
     /// The incident is over.
     Closed {
         /// How.
@@ -183,6 +201,8 @@ impl Event {
             Self::SoakBegan { .. } => "soak_began",
             Self::Restored { .. } => "restored",
             Self::SoakJudged { .. } => "soak_judged",
+            Self::Predicted { .. } => "predicted",
+            Self::PredictionJudged { .. } => "prediction_judged",
             Self::Closed { .. } => "closed",
         }
     }
@@ -257,6 +277,10 @@ impl Event {
             Self::SoakJudged { reason, samples } => {
                 let samples = plural(*samples, "sample");
                 format!("the soak is over: {}; each probe has at least {samples}", reason.meaning())
+            }
+            Self::Predicted { prediction } => predicted::predicted(prediction),
+            Self::PredictionJudged { prediction, value, efficacy, is_other } => {
+                predicted::judged(prediction, *value, *efficacy, *is_other)
             }
             Self::Closed { outcome, reason } => {
                 format!("closed as {}: {} ({})", outcome.word(), reason.meaning(), reason.word())

@@ -191,6 +191,7 @@ mod tests {
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,
             approved: true,
+            prediction: None,
             capabilities: crate::decision::capability::Capabilities::default(),
             restartable: None,
             stage: Stage::Validating { target: None, call: None, deadline: at },

@@ -81,6 +81,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         },
         setbacks: 0,
         approved: true,
+        prediction: None,
         capabilities: Capabilities::default(),
         restartable: None,
         stage: Stage::Creating {

@@ -6,6 +6,7 @@ use super::super::capability::{PinKind, Targeting};
 use super::super::effect::{Answer, Guard, Reason, Rejection};
 use super::super::observation::{Artifact, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
+use super::super::prediction;
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
@@ -29,6 +30,12 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         draft.incident.requests.before = existing(&draft, &target, seen);
     }
     draft.incident.requests.targets.push(target.clone());
+    if draft.incident.prediction.is_none()
+        && let Some(prediction) = prediction::predict(policy, &draft.incident, seen)
+    {
+        draft.tell(Event::Predicted { prediction: prediction.clone() });
+        draft.incident.prediction = Some(prediction);
+    }
     let accused = draft.incident.accused.id.clone();
     let effect = draft.incident.rollback_to(accused, &target);
     let attempt = u32::try_from(draft.incident.requests.targets.len()).unwrap_or(u32::MAX);

@@ -6,6 +6,7 @@ use super::super::capability::Support;
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Action, OnHealthy, OnUnhealthy, Policy, Rule};
+use super::super::prediction::{self, Efficacy};
 use super::super::rule::{self, Pace, Verdict};
 use super::super::state::{Outcome, PinSight, Stage};
 use super::super::story::Event;
@@ -55,12 +56,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     if !bad.is_empty() {
         let on_unhealthy = if may_revert { policy.soak.on_unhealthy } else { OnUnhealthy::Hold };
-        return unhealthy(policy, draft, samples, (give_up, on_unhealthy), seen);
+        let is_other = fired_is_good && bad.iter().all(|rule| rule.name != draft.incident.rule);
+        return unhealthy(policy, draft, samples, (give_up, on_unhealthy, is_other), seen);
     }
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
     }
     if give_up.is_some_and(|give_up| seen.at >= give_up) {
+        tell_efficacy(policy, &mut draft, false, seen);
         return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
@@ -89,6 +92,7 @@ fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'
         return draft.done(None, Some(Reason::Paused));
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
+    tell_efficacy(policy, &mut draft, false, seen);
     match policy.soak.on_healthy {
         OnHealthy::Hold => draft.close(Outcome::Held, Reason::SoakHealthy, seen),
         OnHealthy::Commit => {
@@ -106,7 +110,7 @@ fn unhealthy(
     policy: &Policy,
     mut draft: Draft,
     samples: u32,
-    (give_up, on_unhealthy): (Option<Moment>, OnUnhealthy),
+    (give_up, on_unhealthy, is_other): (Option<Moment>, OnUnhealthy, bool),
     seen: &Observation<'_>,
 ) -> Decision {
     if seen.operator.paused {
@@ -117,11 +121,13 @@ fn unhealthy(
     if is_rolled_back_again && returning::existing(seen).is_none() {
         // It is not known what there is: nothing is told before it can be done.
         if give_up.is_some_and(|give_up| seen.at >= give_up) {
+            tell_efficacy(policy, &mut draft, is_other, seen);
             return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
         }
         return Decision { look: true, ..draft.done(give_up, Some(Reason::Blind)) };
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakUnhealthy, samples });
+    tell_efficacy(policy, &mut draft, is_other, seen);
     match on_unhealthy {
         OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
         OnUnhealthy::Revert => {
@@ -133,6 +139,17 @@ fn unhealthy(
             }
         }
     }
+}
+
+/// What the rollback did, beside what it was expected to do. With another rule Bad than the one that fired it did harm,
+/// whatever became of what was wrong.
+fn tell_efficacy(policy: &Policy, draft: &mut Draft, is_other: bool, seen: &Observation<'_>) {
+    let Stage::Soaking { live, .. } = &draft.incident.stage else { return };
+    let Some(prediction) = draft.incident.prediction.clone() else { return };
+    let span = (live.since, seen.at);
+    let Some((value, efficacy)) = prediction::judge(policy, &prediction, seen.windows, span) else { return };
+    let efficacy = if is_other { Efficacy::Harmed } else { efficacy };
+    draft.tell(Event::PredictionJudged { prediction, value, efficacy, is_other });
 }
 
 /// The rollback is what the app runs from now on, and a target for the next incident.

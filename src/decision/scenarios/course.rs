@@ -31,6 +31,7 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
             the app is healthy again, 66.0 s after its first failing sample
     12:26  incident/committing [commit soak_healthy]
             the soak is over: the rolled-back app stayed healthy; each probe has at least 300 samples
+            the rollback helped: the failures of home went from 100 % to 0 %; as expected
             committing rollback d4, so that new deployments are possible again
     12:26  steady
             commit: done, the app is not pinned any more
@@ -82,6 +83,7 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
             finding out whether the platform would accept a rollback to d1
      1:26  incident/rolling_back
             validate: the platform would accept it, no warnings
+            going back is expected to take the failures of home from 100 % to at most 1 % within 5m of being live
             rolling back from d3 to d1; new deployments are blocked meanwhile
      1:26  incident/rolling_back
             create_rollback: no conclusive answer; reading the platform before anything else
@@ -103,6 +105,7 @@ fn a_lost_request_is_found_by_reading_and_its_story_says_so() {
             the app is healthy again, 106.0 s after its first failing sample
     13:06  incident/committing [commit soak_healthy]
             the soak is over: the rolled-back app stayed healthy; each probe has at least 300 samples
+            the rollback helped: the failures of home went from 100 % to 0 %; as expected
             committing rollback d4, so that new deployments are possible again
     13:06  incident/committing
             commit: not applied: the platform refuses our token

@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::Deployment;
+use crate::decision::prediction::Prediction;
 use crate::decision::rule::Reading as RuleReading;
 use crate::decision::rule::regression::Before;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
@@ -53,6 +54,9 @@ pub struct Incident {
     pub setbacks: u32,
     /// A person said yes to the target that was named.
     pub approved: bool,
+    /// What the rollback is expected to do, once it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
     /// What the platform can do for the app.
     #[serde(default)]
     pub capabilities: Capabilities,

@@ -1,0 +1,256 @@
+//! What a rollback is expected to do, said before it is asked for, and what it did, judged when its soak is over.
+//!
+//! The measure is that of the rule that fired, on the probe that it fired on: the share of failures, or a quantile of
+//! latency. Expected is what was measured before the accused release went live, and a little more; where nothing is known
+//! of that, hardly a failure, or what the rule itself allows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::Observation;
+use super::policy::{Condition, Policy, Rule, Signal, Test};
+use super::rule::{Pace, Span, Verdict, latency_quantile};
+use super::sample::Window;
+use super::state::Incident;
+use crate::clock::Moment;
+use crate::ids::ProbeName;
+
+/// How far back the accused release, and the one before it, are measured.
+const LATELY: Duration = Duration::from_secs(2 * 60);
+const BEFORE: Duration = Duration::from_secs(10 * 60);
+
+/// Nobody's samples, around a going live: see `quiet`.
+const GRAIN: Duration = Duration::from_secs(3);
+
+/// Fewer samples than this say nothing of how an app was.
+const ENOUGH: usize = 10;
+
+/// A share of failures this much larger than before is as expected.
+const MORE_FAILURES: f64 = 0.01;
+
+/// A latency this much larger than before, and at least so many seconds, is as expected.
+const SLOWER: f64 = 1.25;
+const SLOWER_SECONDS: f64 = 0.02;
+
+/// From when on the effect is to be seen, at the latest.
+const WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// It helped that took away at least this part of what was wrong.
+const PART: f64 = 0.5;
+
+/// It did harm that made things worse by this part, and failures by this share.
+const WORSE: f64 = 1.25;
+const WORSE_FAILURES: f64 = 0.05;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measure", rename_all = "snake_case")]
+pub enum Measure {
+    /// The share of samples that failed.
+    Failures,
+    /// A quantile of the time that good answers took, in seconds.
+    Latency {
+        /// Between 0 and 1.
+        quantile: f64,
+    },
+}
+
+/// What a rollback is expected to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The probe that is measured.
+    pub probe: ProbeName,
+    /// What is measured of it.
+    #[serde(flatten)]
+    pub measure: Measure,
+    /// What it is with the accused release.
+    pub from: f64,
+    /// What it is to be at most.
+    pub at_most: f64,
+    /// So many seconds after the rollback is live.
+    pub within_seconds: u64,
+}
+
+/// What a rollback did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Efficacy {
+    /// At least half of what was wrong is gone.
+    Helped,
+    /// It is about as it was.
+    NoEffect,
+    /// It is worse than it was, or something else is bad now.
+    Harmed,
+}
+
+impl Efficacy {
+    /// Every one, in the order metrics show them.
+    pub const ALL: [Self; 3] = [Self::Helped, Self::NoEffect, Self::Harmed];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Helped => "helped",
+            Self::NoEffect => "no_effect",
+            Self::Harmed => "harmed",
+        }
+    }
+}
+
+/// What going back from the accused release is expected to do. `None` where it cannot be measured, as after a restart of
+/// rearguard with not one sample yet.
+pub(super) fn predict(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Prediction> {
+    let rule = policy.rules.iter().find(|rule| rule.name == incident.rule)?;
+    let test = accusing(rule, incident)?;
+    let (probe, window) = (policy.probes.get(test.probe)?, seen.windows.get(test.probe)?);
+    let measure = measure(&test.condition);
+    let accused = (incident.live.since + probe.settle).max(seen.at - LATELY);
+    let from = value(measure, window, (accused, seen.at), Pace::Watch, 1)?;
+    let gone = incident.live.since - GRAIN;
+    let before = value(measure, window, (gone - BEFORE, gone), Pace::Rest, ENOUGH);
+    let expected = match (measure, before, &test.condition) {
+        (Measure::Failures, before, _) => before.unwrap_or_default() + MORE_FAILURES,
+        (Measure::Latency { .. }, Some(before), _) => (before * SLOWER).max(before + SLOWER_SECONDS),
+        (Measure::Latency { .. }, None, Condition::Latency { above, .. }) => above.as_secs_f64(),
+        (Measure::Latency { .. }, None, _) => from * PART,
+    };
+    Some(Prediction {
+        probe: probe.name.clone(),
+        measure,
+        from,
+        at_most: expected.min(from),
+        within_seconds: WITHIN.min(policy.soak.period / 2).as_secs(),
+    })
+}
+
+/// What came of it in the soak of a rollback that is live since `live_since`, with the value that was measured. `None`
+/// where nothing was.
+pub(super) fn judge(
+    policy: &Policy,
+    prediction: &Prediction,
+    windows: &[Window],
+    (live_since, now): (Moment, Moment),
+) -> Option<(f64, Efficacy)> {
+    let place = policy.probes.iter().position(|probe| probe.name == prediction.probe)?;
+    let (probe, window) = (&policy.probes[place], windows.get(place)?);
+    let from = live_since + probe.settle;
+    let seen_by = from + Duration::from_secs(prediction.within_seconds);
+    let measured = |from, enough| value(prediction.measure, window, (from, now), Pace::Watch, enough);
+    // A soak that ended early is judged by what there is.
+    let value = measured(seen_by, ENOUGH).or_else(|| measured(from, 1))?;
+    let worse = match prediction.measure {
+        Measure::Failures => (prediction.from * WORSE).max(prediction.from + WORSE_FAILURES),
+        Measure::Latency { .. } => prediction.from * WORSE,
+    };
+    let efficacy = if value <= prediction.at_most || value <= prediction.from * PART {
+        Efficacy::Helped
+    } else if value > worse {
+        Efficacy::Harmed
+    } else {
+        Efficacy::NoEffect
+    };
+    Some((value, efficacy))
+}
+
+/// The test of the rule that was Bad when it fired.
+fn accusing<'a>(rule: &'a Rule, incident: &Incident) -> Option<&'a Test> {
+    let bad = |n: usize| incident.evidence.parts.get(n).is_some_and(|part| part.verdict == Verdict::Bad);
+    let place = (0..rule.tests.len()).find(|n| bad(*n)).unwrap_or_default();
+    rule.tests.get(place)
+}
+
+fn measure(condition: &Condition) -> Measure {
+    match condition {
+        Condition::Latency { quantile, .. } => Measure::Latency { quantile: *quantile },
+        Condition::Regression(regression) if regression.of == Signal::Latency => {
+            Measure::Latency { quantile: 0.75 }
+        }
+        Condition::ConsecutiveFailures { .. } | Condition::FailureRatio { .. } | Condition::Regression(_) => {
+            Measure::Failures
+        }
+    }
+}
+
+/// The measured value, unless there are fewer samples than `enough`.
+fn value(
+    measure: Measure,
+    window: &Window,
+    (from, to): (Moment, Moment),
+    pace: Pace,
+    enough: usize,
+) -> Option<f64> {
+    let span = Span { from, to, pace };
+    match measure {
+        Measure::Failures => {
+            let samples = span.known(window).count();
+            let failed = span.known(window).filter(|sample| sample.result.has_failed()).count();
+            (samples >= enough).then(|| failed as f64 / samples as f64)
+        }
+        Measure::Latency { quantile } => latency_quantile(quantile, enough, window, span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::sample::{Failure, Sample, SampleResult};
+    use crate::decision::scenarios::{World, policy};
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_millis(seconds * 1_000)
+    }
+
+    /// One sample a second from the beginning, each good or failed, and how long it took in milliseconds.
+    fn window(samples: impl IntoIterator<Item = (bool, u32)>) -> Window {
+        let mut window = Window::new(Window::MAX);
+        for (n, (is_good, millis)) in (0..).zip(samples) {
+            let result = if is_good { SampleResult::Good } else { SampleResult::Bad(Failure::Status(500)) };
+            window.push(Sample { at: at(n), micros: millis * 1_000, result });
+        }
+        window
+    }
+
+    #[test]
+    fn what_a_rollback_did_is_told_by_how_much_of_the_trouble_is_left() {
+        let policy = policy();
+        let probe = policy.probes[0].name.clone();
+        let judged = |measure, (from, at_most): (f64, f64), bad: usize, millis| {
+            let prediction = Prediction { probe: probe.clone(), measure, from, at_most, within_seconds: 10 };
+            // Rough for as long as it may be, then so many of a hundred failures.
+            let rough = std::iter::repeat_n((false, 5_000), 10);
+            let then = (0..100).map(move |n| (n >= bad, millis));
+            let windows = [window(rough.chain(then))];
+            judge(&policy, &prediction, &windows, (at(0), at(110)))
+        };
+        let failures = |from, bad| judged(Measure::Failures, (from, 0.01), bad, 1).expect("samples");
+        assert_eq!(failures(1.0, 0), (0.0, Efficacy::Helped));
+        assert_eq!(failures(1.0, 1), (0.01, Efficacy::Helped));
+        assert_eq!(failures(1.0, 50), (0.5, Efficacy::Helped), "half of it is gone");
+        assert_eq!(failures(1.0, 51).1, Efficacy::NoEffect);
+        assert_eq!(failures(1.0, 100).1, Efficacy::NoEffect, "no worse than all");
+        assert_eq!(failures(0.2, 25).1, Efficacy::NoEffect);
+        assert_eq!(failures(0.2, 26).1, Efficacy::Harmed);
+        assert_eq!(failures(0.02, 7).1, Efficacy::NoEffect, "within what so few failures vary by");
+        let latency = |millis| judged(Measure::Latency { quantile: 0.5 }, (1.0, 0.2), 0, millis);
+        assert_eq!(latency(200).expect("samples").1, Efficacy::Helped);
+        assert_eq!(latency(600).expect("samples").1, Efficacy::NoEffect);
+        assert_eq!(latency(1_251).expect("samples").1, Efficacy::Harmed);
+        let prediction =
+            Prediction { probe, measure: Measure::Failures, from: 1.0, at_most: 0.01, within_seconds: 10 };
+        assert_eq!(judge(&policy, &prediction, &[Window::new(1)], (at(0), at(110))), None);
+        let other = Prediction { probe: "gone".into(), ..prediction };
+        assert_eq!(judge(&policy, &other, &[window([(true, 1)])], (at(0), at(110))), None);
+    }
+
+    #[test]
+    fn what_is_expected_is_what_was_there_before_and_a_little_more() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let incident = world.state.incident().expect("an incident").clone();
+        let prediction = incident.prediction.clone().expect("a prediction");
+        assert_eq!((prediction.measure, prediction.from), (Measure::Failures, 1.0));
+        assert_eq!(prediction.at_most, 0.01, "nothing failed before");
+        assert_eq!(Duration::from_secs(prediction.within_seconds), WITHIN.min(policy().soak.period / 2));
+    }
+}
