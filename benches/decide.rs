@@ -96,6 +96,7 @@ fn policy() -> Policy {
             watch_period: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
+            lag: Duration::ZERO,
         }],
         rules: vec![
             Rule::of("down", 0, Condition::ConsecutiveFailures { count: 3 }),

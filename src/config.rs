@@ -173,6 +173,8 @@ pub enum Ask {
     Grpc(GrpcAsk),
     /// What a Prometheus server measures of the app.
     Prometheus(PrometheusAsk),
+    /// What the app counts, as a Prometheus server has it.
+    Counters(CountersAsk),
 }
 
 impl Ask {
@@ -181,7 +183,7 @@ impl Ask {
     pub fn is_answered_by_the_app(&self) -> bool {
         match self {
             Self::Http(_) | Self::Tcp(_) | Self::Tls(_) | Self::Grpc(_) => true,
-            Self::Prometheus(_) => false,
+            Self::Prometheus(_) | Self::Counters(_) => false,
         }
     }
 
@@ -190,7 +192,7 @@ impl Ask {
     pub fn is_answered_by_the_release(&self) -> bool {
         match self {
             Self::Http(_) | Self::Tcp(_) | Self::Grpc(_) => true,
-            Self::Tls(_) | Self::Prometheus(_) => false,
+            Self::Tls(_) | Self::Prometheus(_) | Self::Counters(_) => false,
         }
     }
 
@@ -202,6 +204,7 @@ impl Ask {
             Self::Tls(ask) => format!("tls://{}:{}", ask.host, ask.port),
             Self::Grpc(ask) => without_secrets(&ask.url),
             Self::Prometheus(ask) => without_secrets(&ask.url),
+            Self::Counters(ask) => without_secrets(&ask.url),
         }
     }
 }
@@ -272,6 +275,27 @@ pub struct PrometheusAsk {
     /// What it means when there is no value.
     pub absent: Absent,
     /// How old the newest value may be.
+    pub max_age: Duration,
+}
+
+/// Two sets of counters, and what share the ones are of the others between two scrapes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CountersAsk {
+    /// The server, without `/api/v1`. May have a user and a password in it.
+    pub url: Url,
+    /// Extra request headers. Values may be secrets and are never shown.
+    pub headers: BTreeMap<String, Header>,
+    /// Which counters are of errors, as a selector of PromQL.
+    pub errors: String,
+    /// Which are of requests.
+    pub requests: String,
+    /// The largest share that is good, where any is bad.
+    pub at_most: Option<f64>,
+    /// With fewer requests between two scrapes than this nobody can tell.
+    pub min_requests: u32,
+    /// No series of errors are no errors.
+    pub none_is_good: bool,
+    /// How far back two scrapes are looked for.
     pub max_age: Duration,
 }
 

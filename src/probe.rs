@@ -1,7 +1,7 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
 //! `schedule` says when the next sample of a probe is due, `network` takes it: `http` asks for a page, `expect` reads the
-//! answer, `tcp` asks for a connection, `tls` for certificates, `grpc` for a server's health, `prometheus` for a figure; `resolve`, `connect` and `secure`
+//! answer, `tcp` asks for a connection, `tls` for certificates, `grpc` for a server's health, `prometheus` for a figure, `counters` for a share of errors; `resolve`, `connect` and `secure`
 //! are the way there, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
@@ -16,6 +16,7 @@ use crate::decision::sample::{BlindCause, Sample, SampleResult};
 mod blame;
 mod connect;
 pub mod control;
+mod counters;
 mod expect;
 mod grpc;
 mod http;

@@ -61,6 +61,12 @@ pub(super) const SETTLE: Duration = Duration::ZERO;
 pub(super) const FIGURE_PERIOD: Duration = Duration::from_secs(15);
 /// As long as Prometheus itself looks back, <https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness>.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// Two scrapes at Prometheus' own default of a minute, and a little more.
+pub(super) const COUNTED: Duration = Duration::from_secs(150);
+/// One request is a share of nothing or of all; the share of each scrape counts alike all the same.
+pub(super) const MIN_REQUESTS: u32 = 1;
+/// Prometheus' own default between two scrapes: the first one counts what was of the release before as well.
+pub(super) const COUNTED_SETTLE: Duration = MINUTE;
 
 /// Certificates are renewed weeks ahead, as a rule a third of their time: who has a week left has missed it.
 pub(super) const CERTIFICATE: Duration = Duration::from_secs(7 * 86_400);
@@ -80,6 +86,8 @@ pub(crate) const FALSE_ROLLBACK_PROBABILITY: f64 = 0.001;
 pub(crate) const WORSE_BY: f64 = 0.02;
 /// Nobody notices a page that takes a third longer, and the time of day alone does that much.
 pub(crate) const SLOWER_BY: f64 = 0.5;
+/// Users of an app that counts its errors notice less of them than a probe that fails does.
+pub(crate) const MORE_ERRORS: f64 = 0.01;
 /// A slow spell lasts longer than a lost connection does. Longer ones are learnt.
 pub(crate) const SLOW_SPELL: Duration = Duration::from_secs(10);
 /// An ordinary hiccup of a network. Longer ones are learnt.

@@ -194,7 +194,7 @@ pub(super) struct Probe {
     /// Limit of one sample; a sample that takes longer has failed. Default: 2s
     pub(super) timeout: Option<Span>,
     /// Samples this soon after a deployment goes live are set aside. Default: 0s, and max_age for prometheus, since a
-    /// figure is of the release before for as long as the query looks back
+    /// figure is of the release before for as long as the query looks back; 1m with errors and requests
     pub(super) settle: Option<Span>,
     /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,
@@ -203,16 +203,20 @@ pub(super) struct Probe {
     pub(super) expect_version: Option<ExpectVersion>,
 }
 
-/// A figure that a Prometheus server has of the app, by an instant query. Every series of the answer has to be within the
-/// limits; of a range vector the newest value counts.
+/// A figure that a Prometheus server has of the app: by an instant query, of which every series has to be within the limits
+/// (of a range vector the newest value counts); or what share of requests failed between two scrapes, by two selectors of
+/// counters.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a Prometheus query; allowed is a mapping with url, query, and at_least or at_most"
 )]
 #[schemars(extend(
-    "required" = ["url", "query"],
-    "anyOf" = [{ "required": ["at_least"] }, { "required": ["at_most"] }]
+    "required" = ["url"],
+    "oneOf" = [
+        { "required": ["query"], "anyOf": [{ "required": ["at_least"] }, { "required": ["at_most"] }] },
+        { "required": ["errors", "requests"], "not": { "required": ["at_least"] } }
+    ]
 ))]
 pub(super) struct Prometheus {
     /// The server, such as `http://prometheus:9090`, with the path it is served under, if any.
@@ -223,15 +227,28 @@ pub(super) struct Prometheus {
     /// Rules on it are consecutive_failures and failure_ratio.
     #[schemars(extend("minLength" = 1))]
     pub(super) query: Option<Text>,
+    /// Instead of query: which counters are of errors, as a selector without a range, such as
+    /// `http_requests_total{app="shop",code=~"5.."}`. Rules on it are regression, and with at_most also
+    /// consecutive_failures and failure_ratio. period should be what is between two scrapes, and settle no shorter.
+    #[schemars(extend("minLength" = 1))]
+    pub(super) errors: Option<Text>,
+    /// Which counters are of requests, errors among them, out of the same scrapes.
+    #[schemars(extend("minLength" = 1))]
+    pub(super) requests: Option<Text>,
+    /// With fewer requests between two scrapes than this nobody can tell. Default: 1
+    #[schemars(extend("minimum" = 1))]
+    pub(super) min_requests: Option<Count>,
     /// The value is good when it is not below this.
     pub(super) at_least: Option<Number>,
-    /// The value is good when it is not above this.
+    /// The value is good when it is not above this; with errors and requests a share from 0 to below 1, and none is bad
+    /// without it.
     pub(super) at_most: Option<Number>,
     /// What it means when there is no series, or no number: unknown, good or bad. Bad is also what a server says that has
-    /// just begun anew, or lost its targets. One that does not answer is always unknown. Default: unknown
+    /// just begun anew, or lost its targets. One that does not answer is always unknown. With errors and requests: whether no
+    /// series of errors is good, as with an app that had none yet. Default: unknown
     pub(super) absent: Option<Word<Absent>>,
     /// How old the newest value of a series may be, from 5s to 1h; an older one is absent. Functions over a range are as
-    /// old as their range. Default: 5m
+    /// old as their range. With errors and requests how far back two scrapes are looked for. Default: 5m, or 2m 30s with them
     pub(super) max_age: Option<Span>,
 }
 

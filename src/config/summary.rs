@@ -6,8 +6,8 @@ use url::Url;
 
 use super::span::spoken;
 use super::{
-    Absent, AppConfig, Ask, Config, Expect, ExpectValue, GrpcAsk, HttpAsk, Limits, PlatformConfig,
-    PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt, pace,
+    Absent, AppConfig, Ask, Config, CountersAsk, Expect, ExpectValue, GrpcAsk, HttpAsk, Limits,
+    PlatformConfig, PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt, pace,
 };
 use crate::decision::policy::{
     Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, Signal,
@@ -201,6 +201,23 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
             writeln!(out, "            without a value of the last {} {absent}", spoken(*max_age))?;
             headers.len()
         }
+        Ask::Counters(counters) => {
+            let CountersAsk { errors, requests, at_most, headers, max_age, min_requests, .. } = counters;
+            let limit = at_most.map_or(String::new(), |most| format!(" at most {}", percent(most)));
+            writeln!(
+                out,
+                "  probe     {name}: {} says what share of requests failed,{limit} in each scrape",
+                ask.shown()
+            )?;
+            writeln!(out, "            errors {}, requests {}", one_line(errors), one_line(requests))?;
+            writeln!(
+                out,
+                "            without two scrapes in the last {}, or with fewer than {} between them, nobody can tell",
+                spoken(*max_age),
+                plural(u64::from(*min_requests), "request")
+            )?;
+            headers.len()
+        }
     };
     let (period, watch, burst) = (spoken(*period), spoken(*watch_period), spoken(*burst));
     let (timeout, settle) = (spoken(*timeout), spoken(*settle));
@@ -299,6 +316,7 @@ fn condition(test: &Test, policy: &Policy) -> String {
             let (worse, from, glitches) = match regression.of {
                 Signal::Failures => ("fails more often than in", plural_failures(least), "glitches"),
                 Signal::Latency => ("takes longer than", slow_stretches(least), "slow spells"),
+                Signal::Shares => ("has more errors than", format!("{least} bad scrapes"), "spells"),
             };
             format!(
                 "when {probe} surely {worse} the release before, and {more} more, from {from} on;\n            \

@@ -354,6 +354,10 @@ impl App {
         let (Some(probing), Some(window)) = (self.probes.get_mut(n), self.windows.get_mut(n)) else { return };
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);
+        if window.has_share(&sample) {
+            // Nothing was scraped since then.
+            return;
+        }
         window.push(sample);
         if let (Some(version), Some(versions)) = (version, self.versions.get_mut(n)) {
             versions.take(sample.at, version);

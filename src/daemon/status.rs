@@ -10,7 +10,7 @@ use crate::decision::observation::ReadFault;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
 use crate::decision::state::{Notice, Situation, Stage, State};
-use crate::decision::story::{condition_in_words, evidence_in_words};
+use crate::decision::story::{condition_in_words, evidence_in_words, percent};
 use crate::ids::RuleName;
 use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
@@ -154,12 +154,14 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
     let (result, detail) = match last.map(|sample| sample.result) {
         None => (None, None),
         Some(SampleResult::Good) => (Some("good"), None),
+        Some(SampleResult::Share(step)) => (Some("good"), Some(percent(step.share()))),
         Some(SampleResult::Unknown(cause)) => (Some("unknown"), Some(cause.word().to_owned())),
         Some(SampleResult::Bad(failure) | SampleResult::Unvouched(failure)) => (
             Some(failure.word()),
             match failure {
                 crate::decision::sample::Failure::Status(status) => Some(status.to_string()),
                 crate::decision::sample::Failure::Grpc(code) => Some(code.to_string()),
+                crate::decision::sample::Failure::Share(step) => Some(percent(step.share())),
                 _ => None,
             },
         ),

@@ -92,6 +92,9 @@ pub struct ProbePolicy {
     pub timeout: Duration,
     /// Samples this soon after a deployment goes live are set aside.
     pub settle: Duration,
+    /// How much older than when it was asked what it says may be.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub lag: Duration,
 }
 
 /// When a release is bad: so many of some tests are Bad, mostly one of one.
@@ -214,6 +217,8 @@ pub enum Signal {
     Failures,
     /// How long good answers take.
     Latency,
+    /// What share of its requests the app itself counts as errors.
+    Shares,
 }
 
 impl Signal {
@@ -222,6 +227,7 @@ impl Signal {
         match self {
             Self::Failures => 5.0,
             Self::Latency => 2.0,
+            Self::Shares => 3.0,
         }
     }
 }

@@ -194,7 +194,7 @@ impl Span {
     /// Its samples that say anything, oldest first.
     pub(super) fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
         window.between(self.from, self.to).filter(move |sample| match sample.result {
-            SampleResult::Good | SampleResult::Bad(_) => true,
+            SampleResult::Good | SampleResult::Share(_) | SampleResult::Bad(_) => true,
             SampleResult::Unvouched(_) => self.pace == Pace::Rest,
             SampleResult::Unknown(_) => false,
         })
@@ -220,7 +220,7 @@ fn patience(probe: &ProbePolicy, pace: Pace) -> Duration {
         Pace::Rest => probe.period,
         Pace::Watch => probe.watch_period,
     };
-    period * 3 + probe.timeout
+    period * 3 + probe.timeout + probe.lag
 }
 
 #[cfg(test)]
@@ -239,6 +239,7 @@ mod tests {
             watch_period: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
+            lag: Duration::ZERO,
         }
     }
 
@@ -281,6 +282,19 @@ mod tests {
             assert_eq!(at(Moment::from_millis(10_000 + patience), pace), Verdict::Bad);
             assert_eq!(at(Moment::from_millis(10_000 + patience + 1), pace), Verdict::Unknown);
         }
+    }
+
+    #[test]
+    fn what_was_measured_a_while_ago_speaks_for_as_long_as_it_may_be_old() {
+        let window = window(&[BAD, BAD, BAD]);
+        let test = Test { probe: 0, condition: Condition::ConsecutiveFailures { count: 3 } };
+        let at = |to, lag| {
+            let span = Span { from: Moment::default(), to: Moment::from_millis(to), pace: Pace::Rest };
+            let probe = ProbePolicy { lag: Duration::from_secs(lag), ..probe() };
+            super::read_test(&"down".into(), &test, &probe, &window, span).verdict
+        };
+        assert_eq!((at(87_000, 60), at(87_001, 60)), (Verdict::Bad, Verdict::Unknown));
+        assert_eq!(at(87_000, 0), Verdict::Unknown);
     }
 
     #[test]

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::regression::{Before, Weighed};
 use crate::clock::Moment;
+use crate::detection::counters::Step;
 use crate::ids::RuleName;
 
-/// One result of a probe. Sixteen bytes: ten thousand apps keep theirs in memory.
+/// One result of a probe. Twenty-four bytes: ten thousand apps keep theirs in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// When the request was sent; what decides to which deployment the sample belongs.
     pub at: Moment,
-    /// Microseconds until the verdict.
+    /// Microseconds until the verdict: of a figure since it was measured.
     pub micros: u32,
     /// What came of it.
     pub result: SampleResult,
@@ -38,6 +39,8 @@ impl Sample {
 pub enum SampleResult {
     /// The app answered as expected.
     Good,
+    /// What share of its requests failed, with nothing against it.
+    Share(Step),
     /// The app is at fault.
     Bad(Failure),
     /// It failed, and nobody was asked whether the fault is ours: enough to know that an app was bad before, and not to
@@ -51,6 +54,16 @@ impl SampleResult {
     /// Whether it failed, be it vouched for or not.
     pub fn has_failed(self) -> bool {
         matches!(self, Self::Bad(_) | Self::Unvouched(_))
+    }
+
+    /// The share of requests that failed, where that was measured.
+    pub fn share(self) -> Option<f64> {
+        match self {
+            Self::Share(step) | Self::Bad(Failure::Share(step)) | Self::Unvouched(Failure::Share(step)) => {
+                Some(step.share())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -76,6 +89,8 @@ pub enum Failure {
     Protocol,
     /// A figure outside its limits.
     Value,
+    /// A share of requests that failed which is too large.
+    Share(Step),
     /// No figure where there has to be one.
     Absent,
     /// It says that it does not serve.
@@ -100,7 +115,7 @@ impl Failure {
             Self::Body => "body",
             Self::Redirect => "redirect",
             Self::Protocol => "protocol",
-            Self::Value => "value",
+            Self::Value | Self::Share(_) => "value",
             Self::Absent => "absent",
             Self::NotServing => "not_serving",
             Self::Grpc(_) => "grpc",
@@ -196,8 +211,11 @@ pub struct Gauge {
     pub weighed: Option<Weighed>,
 }
 
+/// Times of the same scrape differ by what reading two clocks takes.
+const SAME_SCRAPE: Duration = Duration::from_millis(50);
+
 impl Window {
-    /// The most samples a window may hold: 64 KiB. The configuration refuses a rule that would need more.
+    /// The most samples a window may hold: 96 KiB. The configuration refuses a rule that would need more.
     pub const MAX: usize = 4096;
 
     /// An empty window for `capacity` samples, which is cut to [`Window::MAX`].
@@ -206,8 +224,18 @@ impl Window {
     }
 
     /// Adds the newest sample and forgets the oldest one beyond the capacity. Samples arrive in the order of
-    /// their `at`, since a probe has at most one request under way; one that is older than the newest is dropped.
+    /// their `at`, since a probe has at most one request under way; one that is older than the newest is dropped. A share is
+    /// as old as its scrape: that nobody could tell meanwhile is over with it, and one that is there already is not added.
     pub fn push(&mut self, sample: Sample) {
+        if sample.result.share().is_some() {
+            while self
+                .samples
+                .back()
+                .is_some_and(|last| last.at > sample.at && matches!(last.result, SampleResult::Unknown(_)))
+            {
+                self.samples.pop_back();
+            }
+        }
         if self.samples.back().is_some_and(|last| last.at > sample.at) {
             return;
         }
@@ -215,6 +243,13 @@ impl Window {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
+    }
+
+    /// Whether it has this share already: that of a scrape counts once, however often it is asked for.
+    pub fn has_share(&self, sample: &Sample) -> bool {
+        let is_share = |known: &&Sample| known.result.share().is_some();
+        sample.result.share().is_some()
+            && self.samples.iter().rev().find(is_share).is_some_and(|last| sample.at <= last.at + SAME_SCRAPE)
     }
 
     /// All samples, oldest first.
@@ -269,6 +304,29 @@ mod tests {
     fn a_sample_is_finished_when_its_latency_is_over() {
         assert_eq!(sample(1_000).latency(), Duration::from_millis(2_500));
         assert_eq!(sample(1_000).finished(), Moment::from_millis(3_500));
+    }
+
+    #[test]
+    fn a_share_counts_once_and_ends_that_nobody_could_tell() {
+        assert_eq!(size_of::<Sample>(), 24);
+        let share = |at, share| Sample {
+            at: Moment::from_millis(at),
+            micros: 1,
+            result: SampleResult::Share(Step::of(share)),
+        };
+        let mut window = Window::new(9);
+        window.push(share(1_000, 0.5));
+        assert_eq!(window.last().and_then(|last| last.result.share()), Some(0.5));
+        assert!(window.has_share(&share(1_001, 0.25)) && window.has_share(&share(900, 0.25)));
+        assert!(!window.has_share(&share(1_200, 0.25)) && !window.has_share(&sample(1_000)));
+        for at in [2_000, 3_000] {
+            window.push(Sample { result: SampleResult::Unknown(BlindCause::Absent), ..sample(at) });
+        }
+        assert!(window.has_share(&share(1_000, 0.5)), "nothing new was scraped meanwhile");
+        window.push(share(2_500, 0.25));
+        assert_eq!(times(window.iter()), [1_000, 2_000, 2_500]);
+        window.push(sample(2_400));
+        assert_eq!(times(window.iter()), [1_000, 2_000, 2_500]);
     }
 
     #[test]

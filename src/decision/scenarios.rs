@@ -18,6 +18,7 @@ mod refusals;
 mod regressions;
 mod restarts;
 mod settling;
+mod shares;
 mod slower;
 mod walk;
 mod watching;

@@ -329,6 +329,7 @@ fn test_in_words(condition: &Condition) -> String {
             match regression.of {
                 Signal::Failures => "fails more often",
                 Signal::Latency => "takes longer",
+                Signal::Shares => "has more errors",
             },
             percent(regression.worse_by),
             one_in(1.0 / regression.probability),

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::Round;
 use super::values::Values;
 
-/// By how much the share of errors may be higher before anybody minds.
-pub const WORSE_BY: f64 = 0.01;
 /// Shares are kept as steps of 4 % of themselves, up to the next one: a release before that is made out a little worse
 /// than it was accuses nobody more easily.
 const STEPS: f64 = 16.0;
@@ -52,7 +50,7 @@ impl Totals {
 }
 
 /// How far a counter rose.
-fn increase(from: f64, to: f64) -> f64 {
+pub fn increase(from: f64, to: f64) -> f64 {
     if to >= from { to - from } else { to }
 }
 
@@ -65,7 +63,7 @@ pub struct Shares {
 impl Shares {
     /// Adds what a scrape at `at` milliseconds has shown. One comes every `interval` milliseconds.
     pub fn add(&mut self, at: i64, badness: f64, interval: i64) {
-        self.steps.add(at, step(badness), interval);
+        self.steps.add(at, Step::of(badness).0.into(), interval);
     }
 
     /// As for [`super::history::History`].
@@ -100,23 +98,34 @@ impl Shares {
 }
 
 fn round((at, step): (f64, u32)) -> Round {
-    let badness = match step {
-        0 => 0.0,
-        step => ((f64::from(step) - 1.0) / STEPS - HALVINGS).exp2(),
-    };
-    Round { at, badness }
+    Round { at, badness: Step(u16::try_from(step).unwrap_or(u16::MAX)).share() }
 }
 
-/// The first step that is no less than that: 0 for nothing at all, the last for everything.
-fn step(badness: f64) -> u32 {
-    if badness <= 0.0 {
-        return 0;
+/// A share in two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Step(u16);
+
+impl Step {
+    /// The first step that is no less than that: 0 for nothing at all, the last for everything.
+    pub fn of(share: f64) -> Self {
+        if share <= 0.0 {
+            return Self(0);
+        }
+        // What lies on a step must not be lifted to the next one by its last digit.
+        let step = ((share.log2() + HALVINGS) * STEPS - 1e-6).ceil() + 1.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the steps")]
+        let step = step.clamp(1.0, HALVINGS * STEPS + 1.0) as u16;
+        Self(step)
     }
-    // What lies on a step must not be lifted to the next one by its last digit.
-    let step = ((badness.log2() + HALVINGS) * STEPS - 1e-6).ceil() + 1.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the steps")]
-    let step = step.clamp(1.0, HALVINGS * STEPS + 1.0) as u32;
-    step
+
+    /// The share.
+    pub fn share(self) -> f64 {
+        match self.0 {
+            0 => 0.0,
+            step => ((f64::from(step) - 1.0) / STEPS - HALVINGS).exp2().min(1.0),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,15 +155,15 @@ mod tests {
     #[test]
     fn a_share_is_kept_as_it_was_or_up_to_four_percent_worse() {
         for exact in [0.0, 1.0, 0.5, 0.25] {
-            assert_eq!(round((0.0, step(exact))).badness, exact);
+            assert_eq!(Step::of(exact).share(), exact);
         }
         for n in 1..2_000 {
             let badness = f64::from(n) / 2_000.0;
-            let kept = round((0.0, step(badness))).badness;
+            let kept = Step::of(badness).share();
             assert!(kept >= badness * (1.0 - 1e-6) && kept <= badness * 1.045, "{badness}: {kept}");
-            assert_eq!(step(kept), step(badness));
+            assert_eq!(Step::of(kept), Step::of(badness));
         }
-        assert!(round((0.0, step(1e-9))).badness > 0.0, "little is not nothing");
+        assert!(Step::of(1e-9).share() > 0.0, "little is not nothing");
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl AppMetrics {
     pub fn sample(&self, probe: usize, sample: &Sample) {
         let Some(metrics) = self.probes.get(probe) else { return };
         let result = match sample.result {
-            SampleResult::Good => "good",
+            SampleResult::Good | SampleResult::Share(_) => "good",
             SampleResult::Unknown(_) => "unknown",
             SampleResult::Bad(failure) | SampleResult::Unvouched(failure) => failure_word(failure),
         };

@@ -15,7 +15,7 @@ use super::prometheus::Prometheus;
 use super::resolve::Resolver;
 use super::secure::{Secure, SecureError};
 use super::tls::Tls;
-use super::{Probe, Turn, Versioned, tcp};
+use super::{Probe, Turn, Versioned, counters, tcp};
 use crate::clock::Clock;
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
@@ -42,6 +42,19 @@ pub enum NetworkError {
 impl From<SecureError> for NetworkError {
     fn from(error: SecureError) -> Self {
         Self::Tls(Box::new(error))
+    }
+}
+
+/// What came of a question.
+pub(super) struct Said {
+    pub(super) result: SampleResult,
+    /// How long ago it was measured, where that is not now.
+    pub(super) age: Option<Duration>,
+}
+
+impl Said {
+    pub(super) fn now(result: SampleResult) -> Self {
+        Self { result, age: None }
     }
 }
 
@@ -77,14 +90,15 @@ impl Network {
         Ok(Self { http, tls: Tls::new(secure)?, grpc, prometheus, resolver, clock })
     }
 
-    async fn ask(&self, ask: &Ask, turn: Turn, version: &mut Option<Box<str>>) -> SampleResult {
-        match ask {
+    async fn ask(&self, ask: &Ask, turn: Turn, version: &mut Option<Box<str>>) -> Said {
+        Said::now(match ask {
             Ask::Http(ask) => self.http.exchange(ask, turn, version).await,
             Ask::Tcp(ask) => tcp::ask(&self.resolver, ask, turn).await,
             Ask::Tls(ask) => self.tls.ask(&self.resolver, ask, turn).await,
             Ask::Grpc(ask) => self.grpc.check(&self.resolver, ask, turn).await,
             Ask::Prometheus(ask) => self.prometheus.query(ask).await,
-        }
+            Ask::Counters(ask) => return counters::ask(&self.prometheus, ask, &*self.clock).await,
+        })
     }
 }
 
@@ -109,10 +123,11 @@ impl Probe for Network {
             let mut version = None;
             let asked = self.ask(&probe.ask, turn, &mut version);
             let in_time = tokio::time::timeout(probe.timeout, asked).await;
-            let result = in_time.unwrap_or(match probe.ask.is_answered_by_the_app() {
-                true => SampleResult::Bad(Failure::Timeout),
-                false => SampleResult::Unknown(BlindCause::Source),
-            });
+            let Said { result, age } =
+                in_time.unwrap_or(Said::now(match probe.ask.is_answered_by_the_app() {
+                    true => SampleResult::Bad(Failure::Timeout),
+                    false => SampleResult::Unknown(BlindCause::Source),
+                }));
             let elapsed = started.elapsed();
             let steady = self.clock.now().since(at);
             let result = if held_up(result, probe.timeout, elapsed, steady) {
@@ -120,8 +135,12 @@ impl Probe for Network {
             } else {
                 result
             };
-            let sample =
-                Sample { at, micros: u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX), result };
+            // What was measured before it was asked for belongs to then, which is when it was so.
+            let (at, took) = match age {
+                Some(age) if result.share().is_some() => (self.clock.now() - age, age),
+                _ => (at, elapsed),
+            };
+            let sample = Sample { at, micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX), result };
             (sample, version)
         })
     }

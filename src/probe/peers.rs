@@ -161,7 +161,7 @@ impl Peer {
     /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing.
     pub fn record(&self, sample: &Sample) {
         match sample.result {
-            SampleResult::Good => {
+            SampleResult::Good | SampleResult::Share(_) => {
                 self.slots.failing_since.clear();
                 self.slots.good.raise(sample.at);
             }

@@ -26,7 +26,7 @@ const COMPLAINT: usize = 200;
 
 /// Asks Prometheus servers.
 pub(super) struct Prometheus {
-    client: Client,
+    pub(super) client: Client,
     /// Queries whose refusal was told already.
     told: Mutex<BTreeSet<String>>,
 }
@@ -60,7 +60,7 @@ impl Prometheus {
         let key = format!("{} {}", ask.url, ask.query);
         match answer(&self.client, ask).await {
             Answer::Values(values, coverage) => {
-                self.told().remove(&key);
+                self.taken(&key);
                 match judge(ask, &values) {
                     SampleResult::Bad(_) if coverage == Coverage::Partial => {
                         SampleResult::Unknown(BlindCause::Source)
@@ -69,14 +69,24 @@ impl Prometheus {
                 }
             }
             Answer::Refused(complaint) => {
-                if self.told().insert(key) {
-                    let complaint = one_line(&complaint, COMPLAINT);
-                    tracing::warn!(query = ask.query, "failed to ask Prometheus: {complaint}");
-                }
+                self.refused(key, &ask.query, &complaint);
                 SampleResult::Unknown(BlindCause::Source)
             }
             Answer::None => SampleResult::Unknown(BlindCause::Source),
         }
+    }
+
+    /// Tells once that a query is not taken, in the server's words.
+    pub(super) fn refused(&self, key: String, query: &str, complaint: &str) {
+        if self.told().insert(key) {
+            let complaint = one_line(complaint, COMPLAINT);
+            tracing::warn!(query, "failed to ask Prometheus: {complaint}");
+        }
+    }
+
+    /// A query is taken: the next refusal is news.
+    pub(super) fn taken(&self, key: &str) {
+        self.told().remove(key);
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
@@ -110,17 +120,23 @@ async fn answer(client: &Client, ask: &PrometheusAsk) -> Answer {
     }
 }
 
-/// Where the query is asked. The age of the newest value is the server's to judge: it knows when it was scraped.
-fn address(ask: &PrometheusAsk) -> Url {
-    let mut url = ask.url.clone();
+/// Where queries are asked.
+pub(super) fn endpoint(server: &Url) -> Url {
+    let mut url = server.clone();
     let base = url.path().trim_end_matches('/').to_owned();
     url.set_path(&format!("{base}/api/v1/query"));
+    url
+}
+
+/// Where the query is asked. The age of the newest value is the server's to judge: it knows when it was scraped.
+fn address(ask: &PrometheusAsk) -> Url {
+    let mut url = endpoint(&ask.url);
     let age = format!("{}s", ask.max_age.as_secs());
     url.query_pairs_mut().append_pair("query", &ask.query).append_pair("lookback_delta", &age);
     url
 }
 
-async fn body(mut response: Response) -> Option<Vec<u8>> {
+pub(super) async fn body(mut response: Response) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.ok()? {
         body.extend_from_slice(&piece);

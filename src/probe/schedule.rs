@@ -102,13 +102,15 @@ impl Schedule {
 
     /// Takes note of a sample whose verdict was there at `now`, and places the next one.
     pub fn finished(&mut self, sample: &Sample, now: Moment) {
-        self.last_sent = Some(sample.at);
+        // A share is as old as its scrape, and was asked for just now.
+        let sent = if sample.result.share().is_some() { sample.finished() } else { sample.at };
+        self.last_sent = Some(sent);
         if self.attention != Attention::Rest {
             self.streak = follow(self.streak, sample);
         }
         self.due = match self.attention {
             Attention::Rest => self.slot_after(now),
-            Attention::Watch | Attention::Close => (sample.at + self.step(now)).max(now),
+            Attention::Watch | Attention::Close => (sent + self.step(now)).max(now),
         };
     }
 
@@ -163,17 +165,17 @@ impl Schedule {
 fn follow(streak: Option<Streak>, sample: &Sample) -> Option<Streak> {
     match (streak, sample.result) {
         (streak, SampleResult::Unknown(_)) => streak,
-        (None, SampleResult::Good) => None,
+        (None, SampleResult::Good | SampleResult::Share(_)) => None,
         (None, SampleResult::Bad(_) | SampleResult::Unvouched(_)) => {
             Some(Streak { since: sample.at, goods: 0 })
         }
         (Some(streak), SampleResult::Bad(_) | SampleResult::Unvouched(_)) => {
             Some(Streak { goods: 0, ..streak })
         }
-        (Some(streak), SampleResult::Good) if streak.goods + 1 < CALM_AFTER => {
+        (Some(streak), SampleResult::Good | SampleResult::Share(_)) if streak.goods + 1 < CALM_AFTER => {
             Some(Streak { goods: streak.goods + 1, ..streak })
         }
-        (Some(_), SampleResult::Good) => None,
+        (Some(_), SampleResult::Good | SampleResult::Share(_)) => None,
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn what_would_be_noticed(config: &Config) -> String {
             let (of, least) = (regression.of, regression.min_failures);
             let key = format!("{of:?} {question:?} {:?} {:?}", probe.period, (probe.watch_period, least));
             let line = known.entry(key).or_insert_with(|| match of {
-                Signal::Failures => line(question, probe, least),
+                Signal::Failures | Signal::Shares => line(question, probe, least),
                 Signal::Latency => line_of_latency(question, probe, least),
             });
             // Writing to a string cannot fail.

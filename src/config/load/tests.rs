@@ -54,6 +54,34 @@ fn what_a_regression_leaves_out_depends_on_what_is_compared() {
 }
 
 #[test]
+fn counters_are_compared_by_their_share_and_may_have_a_limit() {
+    let of = |keys: &str, rule: &str| {
+        let probe = format!(
+            "prometheus: {{ url: 'http://prom:9090', errors: 'bad{{a=\"b\"}}', requests: all{keys} }}"
+        );
+        let text = with("url: https://checkout.example.com/healthz", &probe)
+            .replace("consecutive_failures: 3", rule);
+        parse("f.yaml", &text).unwrap()
+    };
+    let config = of("", "regression: {}");
+    let (app, second) = (&config.apps[0], Duration::from_secs(1));
+    let (regression, _) = app.policy.rules[0].regression().unwrap();
+    assert_eq!((regression.of, regression.worse_by), (Signal::Shares, 0.01));
+    assert_eq!((regression.glitch, regression.min_failures), (second * 5, 3));
+    let (probe, policy) = (&app.probes[0], &app.policy.probes[0]);
+    let Ask::Counters(ask) = &probe.ask else { panic!("{:?}", probe.ask) };
+    assert_eq!((ask.errors.as_str(), ask.requests.as_str()), ("bad{a=\"b\"}", "all"));
+    assert_eq!((ask.at_most, ask.min_requests, ask.none_is_good), (None, 1, false));
+    assert_eq!((probe.period, probe.settle, policy.lag), (second * 15, second * 60, second * 150));
+    for rule in ["regression: {}", "consecutive_failures: 3", "failure_ratio: { above: 0.5, min_samples: 5 }"]
+    {
+        let config = of(", at_most: 0.05, min_requests: 20, absent: good", rule);
+        let Ask::Counters(ask) = &config.apps[0].probes[0].ask else { panic!("{rule}") };
+        assert_eq!((ask.at_most, ask.min_requests, ask.none_is_good), (Some(0.05), 20, true));
+    }
+}
+
+#[test]
 fn what_a_minimal_file_leaves_out_has_its_default() {
     let config = parse("f.yaml", MINIMAL).unwrap();
     let seconds = Duration::from_secs;
@@ -117,7 +145,7 @@ fn the_full_file_shows_the_defaults() {
     let older = FULL.replace("settle: 1m", "timeout: 2s").replace("max_age: 1m", "max_age: 10m");
     assert_eq!(settles(&older), 600, "as long as a value may be of the release before");
     let found: Vec<_> = app.probes[1..].iter().map(paces).collect();
-    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [5, 2, 1], [15, 15, 15]]);
+    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [5, 2, 1], [15, 15, 15], [15, 15, 15]]);
     let certificates = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[2].clone();
     let bare =
         FULL.replace("          at_least: 7d ", "          #").replace("        period: 1m ", "        #");
@@ -126,7 +154,7 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 7);
+    assert_eq!(app.policy.rules.len(), 8);
     let bare = parse("f.yaml", &FULL.replace(", worse_by: 0.5, glitch: 10s", "")).unwrap();
     assert_eq!(app.policy.rules, bare.apps[0].policy.rules);
     let Ask::Http(ask) = &app.probes[0].ask else { panic!("{:?}", app.probes[0].ask) };
@@ -283,6 +311,10 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
             (sum(rate(http_errors_total[1m])) or vector(0)) / sum(rate(http_requests_total[1m]))
             without a value of the last 1m nobody can tell
             every 15s, in a watch every 15s, in doubt every 15s; timeout 2s, 1m to settle; keeps 63 samples
+  probe     counted: http://prometheus.example.com:9090/ says what share of requests failed, at most 5 % in each scrape
+            errors http_requests_total{app="shop",code=~"5.."}, requests http_requests_total{app="shop"}
+            without two scrapes in the last 2m 30s, or with fewer than 1 request between them, nobody can tell
+            every 15s, in a watch every 15s, in doubt every 15s; timeout 2s, 1m to settle; keeps 63 samples
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
   rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on
@@ -291,6 +323,8 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
             glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
   rule      slower: bad when home surely takes longer than the release before, and 50 % more, from 3 slow stretches on;
             slow spells of 10s, or as the release before shows them; wrong for at most 1 release in 1000
+  rule      erring: bad when counted surely has more errors than the release before, and 1 % more, from 3 bad scrapes on;
+            spells of 5s, or as the release before shows them; wrong for at most 1 release in 1000
   rule      overloaded: bad when all of these hold; told, and nothing done
             - p50 of home's latency is above 500ms over 2m, from 20 samples on
             - errors fails once

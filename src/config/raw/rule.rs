@@ -135,14 +135,15 @@ pub(in crate::config) struct Latency {
 )]
 pub(in crate::config) struct Regression {
     /// What is compared: failures, how often samples fail; or latency, how long good answers take, by the medians of half
-    /// minutes, or of five periods where those are longer. Of latency the first 30s of a release are left out. Default:
-    /// failures
+    /// minutes, or of five periods where those are longer. Of latency the first 30s of a release are left out. Of a
+    /// probe with errors and requests it is always the share of errors. Default: failures
     pub(in crate::config) of: Option<Word<Signal>>,
     /// How likely it may be, for each release, that it is accused although it is not worse, from 0.000001 to 0.1. Rules
-    /// of the same app share it: of 7 parts failures have 5 and latency 2, if there are both. Default: 0.001
+    /// of the same app share it: of 10 parts failures have 5, shares of errors 3 and latency 2, as far as there are such. Default:
+    /// 0.001
     pub(in crate::config) false_rollback_probability: Option<Share>,
     /// How much worse it may be before anybody minds. Of failures: how much larger the share of them, from 0 to 0.5.
-    /// Default: 0.02. Of latency: by what part of the usual one, from 0 to 10. Default: 0.5, half as long again
+    /// Default: 0.02, and 0.01 of shares of errors. Of latency: by what part of the usual one, from 0 to 10. Default: 0.5, half as long again
     pub(in crate::config) worse_by: Option<Share>,
     /// How long trouble lasts that is nobody's fault, up to 1m; more where the release before shows more. 0s for none.
     /// Default: 5s, and 10s of latency

@@ -1,7 +1,10 @@
 //! What a probe asks: exactly one thing, with its expectations and headers.
 
+mod counters;
+
 use std::collections::BTreeMap;
 
+use counters::counters;
 use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
@@ -56,7 +59,7 @@ pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
             .map(|text| address(&tcp_at, text).map(|(host, port)| Ask::Tcp(TcpAsk { host, port }))),
         raw.tls.as_ref().map(|raw| tls(&tls_at, raw).map(Ask::Tls)),
         raw.grpc.as_ref().map(|raw| grpc(&grpc_at, raw).map(Ask::Grpc)),
-        raw.prometheus.as_ref().map(|raw| prometheus(&figure_at, raw).map(Ask::Prometheus)),
+        raw.prometheus.as_ref().map(|raw| figure(&figure_at, raw)),
     ];
     // What is broken was reported, and is no reason to ask for a page.
     let is_broken = [tcp_at, tls_at, grpc_at, figure_at].iter().any(Spot::is_broken);
@@ -141,6 +144,18 @@ fn address(spot: &Spot, Text(text): &Text) -> Option<(Host, u16)> {
         ));
     }
     parsed
+}
+
+/// A query, or counters.
+fn figure(spot: &Spot, raw: &raw::Prometheus) -> Option<Ask> {
+    let is_written = |key: &str, is_there: bool| is_there || spot.key(key).is_broken();
+    let is_counted = is_written("errors", raw.errors.is_some())
+        || is_written("requests", raw.requests.is_some())
+        || is_written("min_requests", raw.min_requests.is_some());
+    if is_counted {
+        return counters(spot, raw).map(Ask::Counters);
+    }
+    prometheus(spot, raw).map(Ask::Prometheus)
 }
 
 fn prometheus(spot: &Spot, raw: &raw::Prometheus) -> Option<PrometheusAsk> {

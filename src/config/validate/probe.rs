@@ -34,6 +34,14 @@ impl Draft {
         self.0.timeout
     }
 
+    /// What the app counts, and whether a share of it may be bad.
+    pub(super) fn counts(&self) -> Option<bool> {
+        match &self.0.ask {
+            Ask::Counters(counters) => Some(counters.at_most.is_some()),
+            _ => None,
+        }
+    }
+
     pub(super) fn period(&self) -> Duration {
         self.0.period
     }
@@ -74,9 +82,13 @@ impl Draft {
 
 /// What the core needs to know of a probe.
 pub(super) fn policy(probe: &ProbeConfig) -> ProbePolicy {
-    let ProbeConfig { name, period, watch_period, timeout, settle, .. } = probe;
+    let ProbeConfig { name, ask, period, watch_period, timeout, settle, .. } = probe;
+    let lag = match ask {
+        Ask::Counters(counters) => counters.max_age,
+        _ => Duration::ZERO,
+    };
     let (period, watch_period, timeout, settle) = (*period, *watch_period, *timeout, *settle);
-    ProbePolicy { name: name.clone(), period, watch_period, timeout, settle }
+    ProbePolicy { name: name.clone(), period, watch_period, timeout, settle, lag }
 }
 
 pub(super) fn probes(spot: &Spot, list: Option<&List<raw::Probe>>, watch: Option<Duration>) -> Probes {
@@ -122,6 +134,7 @@ fn probe(
     // A figure is of the release before for as long as its query looks back.
     let settles = match &ask {
         Some(Ask::Prometheus(figure)) => figure.max_age,
+        Some(Ask::Counters(_)) => defaults::COUNTED_SETTLE,
         _ => defaults::SETTLE,
     };
     let settle = time("settle", raw.settle, settles, &defaults::SETTLE_RANGE);

@@ -224,6 +224,11 @@ fn condition(
         ]),
         _ => None,
     };
+    let counts = probe.as_ref().and_then(|probe| probe.counts());
+    let whys = if counts.is_some() { None } else { whys };
+    if let Some(has_limit) = counts {
+        of_counters(spot, &named, has_limit);
+    }
     if let Some(whys) = whys {
         for (key, why) in whys {
             if named.contains(&key) {
@@ -241,6 +246,22 @@ fn condition(
     let latency = raw.latency.as_ref().map(|raw| latency(&three, raw, probe.as_deref_mut(), around));
     let regression = raw.regression.as_ref().map(|raw| regression(&four, raw, probe, around));
     streak.or(ratio).or(latency).or(regression).flatten()
+}
+
+/// What counters say is a share, which is good or bad only where there is a limit.
+fn of_counters(spot: &Spot, named: &[&str], has_limit: bool) {
+    for key in named.iter().filter(|key| **key != "regression") {
+        let what = match *key {
+            "latency" => {
+                "would measure the Prometheus server, and not the app; allowed on counters is regression"
+            }
+            _ if has_limit => continue,
+            _ => {
+                "has nothing that is bad; allowed on counters is regression, or this with at_most in the probe"
+            }
+        };
+        spot.key(key).wrong_key(what);
+    }
 }
 
 fn consecutive_failures(

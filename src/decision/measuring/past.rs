@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::decision::policy::{Policy, Regression, Signal};
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::{Sample, SampleResult};
+use crate::detection::counters::Shares;
 use crate::detection::glitch;
 use crate::detection::history::History;
 use crate::detection::latency::Latencies;
@@ -32,6 +33,9 @@ struct Kept {
     /// How long good answers took.
     #[serde(default, skip_serializing_if = "Latencies::is_empty")]
     latencies: Latencies,
+    /// What share of requests failed.
+    #[serde(default, skip_serializing_if = "Shares::is_empty")]
+    shares: Shares,
 }
 
 /// What rules ask for of a probe.
@@ -39,6 +43,7 @@ struct Kept {
 pub(super) struct Wanted {
     failures: bool,
     latency: bool,
+    shares: bool,
 }
 
 impl Wanted {
@@ -50,6 +55,7 @@ impl Wanted {
             match regression.of {
                 Signal::Failures => wanted.failures = true,
                 Signal::Latency => wanted.latency = true,
+                Signal::Shares => wanted.shares = true,
             }
         }
         wanted
@@ -71,6 +77,7 @@ impl Past {
     pub(super) fn set_aside(&mut self, since: Moment) {
         self.lately.failures.set_aside(since.as_millis());
         self.lately.latencies.set_aside(since.as_millis());
+        self.lately.shares.set_aside(since.as_millis());
     }
 
     /// How long it took since then is none; that it answered is.
@@ -82,6 +89,7 @@ impl Past {
     pub(super) fn cut(&mut self, from: Moment) {
         self.lately.failures.cut(from.as_millis());
         self.lately.latencies.cut(from.as_millis());
+        self.lately.shares.cut(from.as_millis());
     }
 
     /// The new release, live since then, is good.
@@ -90,6 +98,7 @@ impl Past {
         if !new.is_empty() {
             self.lately.failures.append(new.failures);
             self.lately.latencies.append(new.latencies);
+            self.lately.shares.append(new.shares);
             self.since = since;
         }
     }
@@ -103,11 +112,15 @@ impl Past {
     pub fn before(&self, regression: &Regression, period: Duration) -> Before {
         let (interval, floor) = (period.as_secs_f64(), regression.glitch.as_secs_f64());
         let (kept, since) = (&self.lately, self.since.as_millis());
+        let of = |(baseline, glitch)| Before { baseline, glitch: Some(glitch), usual: None };
         match regression.of {
             Signal::Failures => {
                 let (all, its) = (kept.failures.rounds(), kept.failures.rounds_of(since));
-                let (baseline, glitch) = glitch::learnt(all, its, interval, floor, regression.worse_by);
-                Before { baseline, glitch: Some(glitch), usual: None }
+                of(glitch::learnt(all, its, interval, floor, regression.worse_by))
+            }
+            Signal::Shares => {
+                let (all, its) = (kept.shares.rounds(), kept.shares.rounds_of(since));
+                of(glitch::learnt(all, its, interval, floor, regression.worse_by))
             }
             Signal::Latency => {
                 Before { usual: kept.latencies.usual(since, interval, floor), ..Before::default() }
@@ -126,10 +139,13 @@ impl Kept {
             let latency = (sample.result == SampleResult::Good).then_some(sample.micros);
             self.latencies.add(at, latency, interval);
         }
+        if let (true, Some(share)) = (wanted.shares, sample.result.share()) {
+            self.shares.add(at, share, interval);
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.failures.is_empty() && self.latencies.is_empty()
+        self.failures.is_empty() && self.latencies.is_empty() && self.shares.is_empty()
     }
 }
 

@@ -124,6 +124,7 @@ pub(super) fn read(
             match regression.of {
                 Signal::Failures => failing(regression, window, span),
                 Signal::Latency => slow(rule, regression, window, span),
+                Signal::Shares => erring(rule, regression, window, span),
             }
         }
     }
@@ -188,7 +189,22 @@ fn slow(rule: &RuleName, regression: &Regression, window: &Window, span: Span) -
     let usual = window.gauge(rule).and_then(|gauge| gauge.before.as_ref()?.usual.as_ref());
     let timed = span.known(window).map(|sample| (seconds(sample.at), latency(sample)));
     let (slow, all) = usual.map_or((0, 0), |usual| usual.slow_blocks(regression.worse_by, timed));
-    let verdict = if 2 * slow > all && slow >= u64::from(regression.min_failures) {
+    mostly(slow, all, regression, samples)
+}
+
+/// Whether the app has no more errors than usual while nobody is accused, as [`slow`].
+fn erring(rule: &RuleName, regression: &Regression, window: &Window, span: Span) -> Reading {
+    let shares: Vec<f64> = span.known(window).filter_map(|sample| sample.result.share()).collect();
+    let before = window.gauge(rule).and_then(|gauge| gauge.before.as_ref());
+    let line = before.filter(|before| before.baseline.rounds() > 0);
+    let line = line.map_or(1.0, |before| before.baseline.rate() + regression.worse_by);
+    let bad = shares.iter().filter(|share| **share > line).count();
+    mostly(bad as u64, shares.len() as u64, regression, u32::try_from(shares.len()).unwrap_or(u32::MAX))
+}
+
+/// Bad where most of them are, Good where enough says anything.
+fn mostly(bad: u64, all: u64, regression: &Regression, samples: u32) -> Reading {
+    let verdict = if 2 * bad > all && bad >= u64::from(regression.min_failures) {
         Verdict::Bad
     } else if samples >= ENOUGH {
         Verdict::Good

@@ -20,6 +20,7 @@ use crate::decision::policy::{
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
 use crate::decision::state::{Outcome, Situation, State};
 use crate::decision::{Change, Closed, Decision, decide};
+use crate::detection::counters::Step;
 use crate::ids::DeploymentId;
 
 /// The clock's grain, and the pace of samples.
@@ -77,6 +78,8 @@ pub(in crate::decision) struct World {
     pub(super) bad: BTreeSet<DeploymentId>,
     /// Microseconds that deployments take to answer, where it is not one millisecond.
     pub(super) takes: BTreeMap<DeploymentId, u32>,
+    /// The share of requests that deployments fail, where that is what is measured.
+    pub(super) errs: BTreeMap<DeploymentId, f64>,
     /// Everything fails, whatever is live.
     pub(super) outage: bool,
     /// Commits are answered by somebody else, and not done.
@@ -139,6 +142,7 @@ pub(in crate::decision) fn policy() -> Policy {
             watch_period: TICK,
             timeout: secs(2),
             settle: secs(0),
+            lag: Duration::ZERO,
         }],
         rules: vec![rule("down", Condition::ConsecutiveFailures { count: 3 })],
         rollback: RollbackPolicy { warnings: OnWarnings::Refuse, migrations: OnMigrations::Hold },
@@ -174,6 +178,7 @@ impl World {
             operator: Operator::default(),
             bad: BTreeSet::new(),
             takes: BTreeMap::new(),
+            errs: BTreeMap::new(),
             outage: false,
             is_lied_to: false,
             sight: Sight::Clear,
@@ -358,7 +363,10 @@ impl World {
             Sight::Clear if self.outage || self.bad.contains(&self.platform.active) => {
                 SampleResult::Bad(Failure::Status(503))
             }
-            Sight::Clear => SampleResult::Good,
+            Sight::Clear => match self.errs.get(&self.platform.active) {
+                Some(share) => SampleResult::Share(Step::of(*share)),
+                None => SampleResult::Good,
+            },
         };
         // Sent a little before now, so that the tick sees it.
         let at = self.at - Duration::from_millis(1);

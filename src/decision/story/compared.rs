@@ -12,6 +12,12 @@ pub(super) fn compared_in_words(of: Signal, compared: &Compared, rounds: u32) ->
             let samples = plural(rounds, "sample");
             format!("{bad} of {samples} failed, where {} may", percent(limit))
         }
+        Signal::Shares => {
+            let (scrapes, seen, limit) = (plural(rounds, "scrape"), percent(seen), percent(limit));
+            format!(
+                "{seen} of the requests failed on average of {scrapes}, {bad} of them bad, where {limit} may"
+            )
+        }
         // Nothing is known to be usual.
         Signal::Latency if limit == 0.0 => {
             format!("{} and no release before to compare them with", stretches(rounds))

@@ -3,6 +3,14 @@
 use super::*;
 
 /// A probe that asks a Prometheus server, in place of one that asks a page.
+/// The minimal file with a probe of counters instead, with more keys.
+fn counters(keys: &str) -> String {
+    let keys = if keys.is_empty() { String::new() } else { format!(", {keys}") };
+    let probe =
+        format!("        prometheus: {{ url: 'http://prom:9090', errors: bad, requests: all{keys} }}");
+    with("        url: https://checkout.example.com/healthz", &probe)
+}
+
 const FIGURE: &str = "        prometheus: { url: http://p.example, query: up, at_least: 1 } #";
 
 /// One that looks at certificates.
@@ -175,6 +183,41 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             with("        url: https://checkout.example.com/healthz", FIGURE)
                 .replace("consecutive_failures: 3", "regression: {}"),
             "regression: would count one failure as often as the query looks back on it; allowed on such a",
+        ),
+        (counters("at_least: 1"), "at_least: stands beside errors and requests; allowed is at_most"),
+        (
+            counters("query: up"),
+            "query: stands beside errors and requests; allowed is either query, or the two of them",
+        ),
+        (counters("at_most: 1"), "at_most: 1 is out of range; allowed is 0 to below 1, such as 0.05"),
+        (
+            counters("absent: bad"),
+            "absent: bad is no meaning of counters that are not there; allowed are unknown and good",
+        ),
+        (counters("min_requests: 0"), "min_requests: 0 is out of range; allowed is 1 to 1000000000"),
+        (
+            counters("").replace("requests: all", "requests: \"rate(all[1m])\""),
+            "requests: is not a selector; allowed is one without a range or a function, such as http_requests_total",
+        ),
+        (
+            counters("").replace(", requests: all", ""),
+            "requests: is missing; allowed is a selector of counters such as http_requests_total",
+        ),
+        (
+            counters(""),
+            "consecutive_failures: has nothing that is bad; allowed on counters is regression, or this with at_most in the",
+        ),
+        (
+            counters("").replace("consecutive_failures: 3", "latency: { quantile: 0.9, above: 1s }"),
+            "latency: would measure the Prometheus server, and not the app; allowed on counters is regression",
+        ),
+        (
+            counters("").replace("consecutive_failures: 3", "regression: { of: failures }"),
+            "regression.of: is for what the app answers; allowed on counters is to leave it out",
+        ),
+        (
+            counters("").replace("consecutive_failures: 3", "regression: { worse_by: 0.6 }"),
+            "regression.worse_by: 0.6 is out of range; allowed is 0 to 0.5, such as 0.01",
         ),
         (added("other probe", "{ name: p, tcp: \"db:+80\" }"), "tcp: \"db:+80\" is not a host and a port"),
         (

@@ -29,9 +29,17 @@ pub(super) fn regression(
         likely,
         "0.000001 to 0.1, such as 0.001",
     );
-    let of = word(raw.of, Signal::default());
+    let of = match probe.as_ref().and_then(|probe| probe.counts()) {
+        Some(_) if raw.of.is_some() => {
+            spot.key("of").wrong_key("is for what the app answers; allowed on counters is to leave it out");
+            return None;
+        }
+        Some(_) => Signal::Shares,
+        None => word(raw.of, Signal::default()),
+    };
     let (by, most, allowed, glitch) = match of {
         Signal::Failures => (defaults::WORSE_BY, 0.5, "0 to 0.5, such as 0.02", defaults::GLITCH),
+        Signal::Shares => (defaults::MORE_ERRORS, 0.5, "0 to 0.5, such as 0.01", defaults::GLITCH),
         Signal::Latency => (defaults::SLOWER_BY, 10.0, "0 to 10, such as 0.5", defaults::SLOW_SPELL),
     };
     let tolerable = |share: f64| (0.0..=most).contains(&share);

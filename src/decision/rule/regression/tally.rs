@@ -12,8 +12,8 @@ use crate::detection::latency::Slower;
 /// Makes rounds of samples, and evidence of rounds.
 #[derive(Clone, Debug)]
 pub(super) enum Tally {
-    /// Each sample is a round.
-    Failures(Shares),
+    /// Each sample is a round: it failed or did not, or a share of requests did.
+    Each(Shares),
     /// A stretch of time is one.
     Latency(Slower),
 }
@@ -37,10 +37,10 @@ impl Tally {
     ) -> Self {
         let (worse_by, watch) = (regression.worse_by, watch.as_secs_f64());
         match regression.of {
-            Signal::Failures => {
+            Signal::Failures | Signal::Shares => {
                 let glitch = before.glitch.unwrap_or(regression.glitch.as_secs_f64());
                 let question = Question { worse_by, glitch, watch, probability };
-                Self::Failures(Shares {
+                Self::Each(Shares {
                     evidence: Evidence::new(&before.baseline, question),
                     needed: 1.0 / probability,
                     usual: before.baseline.rate(),
@@ -58,10 +58,9 @@ impl Tally {
     /// that has been so.
     pub(super) fn take(&mut self, at: f64, sample: &Sample) -> Option<Duration> {
         match self {
-            Self::Failures(shares) => {
-                let badness = f64::from(u8::from(sample.result.has_failed()));
-                shares.take(at, badness);
-                (badness > 0.0).then_some(Duration::ZERO)
+            Self::Each(shares) => {
+                let has_failed = f64::from(u8::from(sample.result.has_failed()));
+                shares.take(at, sample.result.share().unwrap_or(has_failed)).then_some(Duration::ZERO)
             }
             Self::Latency(slower) => {
                 let judged = slower.take(at, latency(sample))?;
@@ -73,7 +72,7 @@ impl Tally {
     /// What they amount to, where fewer bad rounds than `min_failures` are nothing.
     pub(super) fn weight(&self, min_failures: u32) -> Weight {
         match self {
-            Self::Failures(shares) => shares.weight(),
+            Self::Each(shares) => shares.weight(),
             Self::Latency(slower) => {
                 let known = slower.worst(min_failures.into()).map(|side| Weight {
                     allowed: side.limit(),
@@ -92,9 +91,11 @@ impl Tally {
 }
 
 impl Shares {
-    fn take(&mut self, at: f64, badness: f64) {
+    /// Whether it is bad.
+    fn take(&mut self, at: f64, badness: f64) -> bool {
         self.evidence.take(Round { at, badness });
         self.sum += badness;
+        badness > self.evidence.bad_line()
     }
 
     fn weight(&self) -> Weight {

@@ -1,9 +1,9 @@
 //! Errors that an app counts itself, a scrape every fifteen seconds.
 
 use super::glitches::glitching;
-use super::{accused_after, at_most, found_within, shipped};
+use super::{accused_after, at_most, defaults, found_within, shipped};
 use crate::detection::baseline::Baseline;
-use crate::detection::counters::{Counters, Shares, Totals, WORSE_BY};
+use crate::detection::counters::{Counters, Shares, Totals};
 use crate::detection::evidence::Question;
 use crate::detection::glitch;
 use crate::detection::power::Chance;
@@ -47,7 +47,7 @@ fn learnt(before: &[f64]) -> (Baseline, Question) {
     for (n, badness) in (0..).zip(before) {
         kept.add(n * 15_000, *badness, 15_000);
     }
-    let question = Question { worse_by: WORSE_BY, ..shipped() };
+    let question = Question { worse_by: defaults::MORE_ERRORS, ..shipped() };
     let (baseline, glitch) =
         glitch::learnt(kept.rounds(), kept.rounds_of(0), INTERVAL, question.glitch, question.worse_by);
     (baseline, Question { glitch, ..question })
