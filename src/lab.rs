@@ -34,6 +34,7 @@ mod site;
 mod sleep;
 mod traffic;
 mod unknowns;
+mod vitals;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,9 +59,10 @@ pub use rate::{RateLimit, Tiers};
 pub use release::{Fate, Health, Image, Lingering, Release};
 pub use sleep::Sleep;
 pub use unknowns::{
-    Allowed, Busy, ClonedFrom, Hint, NullImage, Pin, Replaced, RevertCause, RevertTo, RollbackRule,
-    RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,
+    Allowed, Busy, ClonedFrom, Hint, InstanceNames, NullImage, Pin, Replaced, RevertCause, RevertTo,
+    RollbackRule, RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,
 };
+pub use vitals::Vitals;
 use world::World;
 
 /// The guard's token: may read and write.

@@ -59,7 +59,7 @@ pub mod operation {
     pub const COMMIT_ROLLBACK: &str = "commit_rollback";
     /// [`revert_rollback`](super::Platform::revert_rollback).
     pub const REVERT_ROLLBACK: &str = "revert_rollback";
-    /// [`series`](super::Platform::series).
+    /// [`series`](super::Platform::series), whichever signal it is.
     pub const SERIES: &str = "series";
     /// [`bandwidth`](super::Platform::bandwidth).
     pub const BANDWIDTH: &str = "bandwidth";
@@ -104,9 +104,21 @@ pub struct Goal<'a> {
     pub code: &'a [(String, String)],
 }
 
+/// A signal, as the platform has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// When it was asked, in milliseconds since the Unix epoch on the *platform's* clock, where it says: what the points'
+    /// times are held against.
+    pub at_ms: Option<i64>,
+    /// Its lines; none where there is nothing to tell.
+    pub series: Vec<Series>,
+}
+
 /// One line of a signal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
+    /// The component or process that it is of; empty where it is of the whole app, or the platform does not say.
+    pub component: String,
     /// What it is of: a status, a process, an instance. The platform's word, on one line.
     pub label: String,
     /// When, in milliseconds since the Unix epoch on the *platform's* clock, and how much in the unit of the signal;
@@ -153,15 +165,23 @@ pub trait Platform: Send + Sync + 'static {
     fn revert_rollback<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, Option<DeploymentId>> {
         unsupported(operation::REVERT_ROLLBACK)
     }
-    /// A signal of the app in a span of time, in milliseconds since the Unix epoch. Which ones an app has is in its
-    /// capabilities; no series where there is nothing to tell.
+    /// A signal of the app in a span of time, in milliseconds since the Unix epoch on the platform's clock. Which ones an
+    /// app has is in its capabilities.
     fn series<'a>(
         &'a self,
         _app: &'a PlatformAppId,
         _signal: Signal,
         _span: Range<i64>,
-    ) -> Call<'a, Vec<Series>> {
+    ) -> Call<'a, Measured> {
         unsupported(operation::SERIES)
+    }
+    /// The requests that an answer with so many series takes.
+    fn reads_of(&self, _signal: Signal, _series: usize) -> u32 {
+        1
+    }
+    /// The platform's clock by its last answer, in milliseconds since the Unix epoch; none before it gave one.
+    fn clock_ms(&self) -> Option<i64> {
+        None
     }
     /// What each of the apps sent, on the last whole day that the platform has counted. Writes nothing.
     fn bandwidth<'a>(&'a self, _apps: &'a [PlatformAppId]) -> Call<'a, Bandwidth> {

@@ -118,12 +118,21 @@ pub enum Signal {
     Restarts,
     /// Exit codes, one series a process, each point one that ended.
     Exits,
+    /// What the platform holds of each component now: 1 is healthy, 0 is not, and no point is that it does not know.
+    Health,
 }
 
 impl Signal {
     /// Every signal.
-    pub const ALL: [Self; 6] =
-        [Self::Requests, Self::ResponseTime, Self::Cpu, Self::Memory, Self::Restarts, Self::Exits];
+    pub const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::ResponseTime,
+        Self::Cpu,
+        Self::Memory,
+        Self::Restarts,
+        Self::Exits,
+        Self::Health,
+    ];
 
     /// The fixed word.
     pub fn word(self) -> &'static str {
@@ -134,6 +143,7 @@ impl Signal {
             Self::Memory => "memory",
             Self::Restarts => "restarts",
             Self::Exits => "exits",
+            Self::Health => "health",
         }
     }
 }

@@ -10,6 +10,7 @@ use super::kind::AppKind;
 use super::release::{Fate, Health, Lingering, Release, Reply, hex};
 use super::sleep::Sleeper;
 use super::traffic::Traffic;
+use super::vitals::Vitals;
 
 /// A deployment's phase [godo: `DeploymentPhase`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,6 +214,8 @@ pub(crate) struct App {
     pub(crate) rollback_fate: Fate,
     /// A health that a person imposed on whatever is live, and since when.
     pub(crate) imposed: Option<(Health, i64)>,
+    /// The same of what the platform measures of it.
+    pub(crate) imposed_vitals: Option<(Vitals, i64)>,
     /// Deployments whose PRE_DEPLOY jobs ran.
     pub(crate) job_runs: Vec<String>,
     pub(crate) deleted: bool,

@@ -20,6 +20,7 @@ use super::rate::RateLimit;
 use super::release::{Fate, Health, Release};
 use super::sleep::Sleep;
 use super::unknowns::Unknowns;
+use super::vitals::Vitals;
 use super::world::{Asked, Network, World};
 use super::{Lab, LabError, Token};
 
@@ -134,6 +135,7 @@ pub(super) fn router() -> Router<Lab> {
         .route("/apps/{name}/releases", post(push))
         .route("/apps/{name}/person", post(person))
         .route("/apps/{name}/health", put(health).post(health))
+        .route("/apps/{name}/vitals", put(vitals).post(vitals))
         .route("/apps/{name}/rollback_fate", put(rollback_fate).post(rollback_fate))
         .route("/apps/{name}/sleep", put(sleep).post(sleep))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
@@ -205,6 +207,10 @@ async fn person(State(lab): State<Lab>, Path(name): Path<String>, Json(action): 
 
 async fn health(State(lab): State<Lab>, Path(name): Path<String>, Json(health): Json<Health>) -> Answered {
     answered(lab.set_health(&name, health))
+}
+
+async fn vitals(State(lab): State<Lab>, Path(name): Path<String>, Json(vitals): Json<Vitals>) -> Answered {
+    answered(lab.set_vitals(&name, vitals))
 }
 
 async fn rollback_fate(State(lab): State<Lab>, Path(name): Path<String>, Json(fate): Json<Fate>) -> Answered {

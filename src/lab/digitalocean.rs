@@ -60,7 +60,7 @@ fn admitted(
     let answered = outcome.and_then(|(who, place)| match place {
         None => match call.operation {
             Operation::GetBandwidth => figures::bandwidth(world, request.body),
-            Operation::GetMetrics => figures::series(world, request.query),
+            Operation::GetMetrics => figures::series(world, request.path, request.query),
             Operation::GetBalance => Ok(figures::balance(world)),
             _ => Ok(render::list_apps(world, base, request.host, call.page)),
         },
@@ -99,6 +99,7 @@ fn perform(
             return Ok(Answer::json(200, &json!({ "deployment": shown })));
         }
         Operation::GetApp => return Ok(render::get_app(world, base, place)),
+        Operation::GetHealth => return Ok(figures::health(world, place)),
         Operation::ValidateRollback => {
             let (target, _) = rollback_request(request.body)?;
             let validation = world.model.validate(place, &target)?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::control::{self, Action};
 use super::world::{Network, World};
 use super::{
-    AppKind, AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Sleep, Token, Unknowns,
+    AppKind, AppState, Fate, Fault, Health, Lab, LabError, Ledger, RateLimit, Release, Sleep, Token,
+    Unknowns, Vitals,
 };
 
 impl Lab {
@@ -84,6 +85,14 @@ impl Lab {
     /// If there is no such app.
     pub fn set_health(&self, app: &str, health: Health) -> Result<(), LabError> {
         self.world(|world| world.impose_health(app, health))
+    }
+
+    /// Imposes what the platform measures of whatever is live, until the next deployment goes live.
+    ///
+    /// # Errors
+    /// If there is no such app.
+    pub fn set_vitals(&self, app: &str, vitals: Vitals) -> Result<(), LabError> {
+        self.world(|world| world.impose_vitals(app, vitals))
     }
 
     /// What comes of the rollback deployments made from now on.

@@ -45,6 +45,8 @@ pub enum Operation {
     GetHook,
     /// Sevalla: `GET .../processes`.
     ListProcesses,
+    /// `GET /v2/apps/{id}/health`.
+    GetHealth,
     /// `GET /v2/monitoring/metrics/apps/...`. Sevalla: `GET .../metrics/...`, of an app or of one of its processes.
     GetMetrics,
     /// Sevalla: `GET /v3/api-keys/me` or `/v3/api-keys/validate`.
@@ -75,6 +77,7 @@ impl Operation {
                 | Self::GetHook
                 | Self::ListProcesses
                 | Self::GetMetrics
+                | Self::GetHealth
                 | Self::GetKey
         )
     }

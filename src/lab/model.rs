@@ -159,6 +159,7 @@ impl Model {
             waiting_push: None,
             rollback_fate: Fate::Works,
             imposed: None,
+            imposed_vitals: None,
             job_runs: Vec::new(),
             deleted: false,
             served: 0,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::vitals::Vitals;
+
 /// Something that can be deployed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +20,8 @@ pub struct Release {
     pub when_rolled_back: Option<Health>,
     /// How long the release before goes on answering once this one is live, with that status.
     pub lingering: Option<Lingering>,
+    /// What the platform measures of it while it is live.
+    pub vitals: Vitals,
     /// What comes of its build.
     pub build: Fate,
     /// How long the build takes; the lab's default when absent.
@@ -145,6 +149,7 @@ impl Default for Release {
             health: Health::Good,
             when_rolled_back: None,
             lingering: None,
+            vitals: Vitals::default(),
             build: Fate::Works,
             build_ms: None,
             rollout: Fate::Works,

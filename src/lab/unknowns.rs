@@ -159,6 +159,16 @@ pub enum RollbackTrigger {
     Unheard,
 }
 
+/// What the instances of an app are called, whose figures are a series each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceNames {
+    /// The same whichever deployment is live, as in the documents' example.
+    Kept,
+    /// New ones with each deployment.
+    New,
+}
+
 /// Every open question, answered. The default is what we hold most likely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -207,6 +217,12 @@ pub struct Unknowns {
     pub late_apply_ms: Option<u64>,
     /// The status of a refusal for the app's state: 409, 412, 422 and 400 have all been guessed.
     pub refusal_status: u16,
+    /// What instances are called in the platform's figures.
+    pub instance_names: InstanceNames,
+    /// How much time is between two points of a figure; two minutes in the documents' example.
+    pub measured_every_ms: u64,
+    /// How long it takes until a point is shown.
+    pub measured_late_ms: u64,
     /// Sevalla: what a rollback goes back to.
     pub rollback_rule: RollbackRule,
     /// Sevalla: a target named in a rollback's body.
@@ -252,6 +268,9 @@ impl Default for Unknowns {
             reads_jump: false,
             late_apply_ms: None,
             refusal_status: 409,
+            instance_names: InstanceNames::Kept,
+            measured_every_ms: 60_000,
+            measured_late_ms: 0,
             rollback_rule: RollbackRule::PreviousRow,
             honour_deployment_id: Hint::Ignored,
             nothing_to_roll_back: 404,

@@ -10,6 +10,7 @@ use super::rate::{RateLimit, Rates};
 use super::release::{Fate, Health, Release};
 use super::sleep::{Sleep, Sleeper};
 use super::unknowns::Unknowns;
+use super::vitals::Vitals;
 use super::{LabConfig, LabError, Token};
 
 /// Whether the network between the lab and its callers carries anything.
@@ -221,6 +222,10 @@ impl World {
 
     pub(crate) fn impose_health(&mut self, name: &str, health: Health) -> Result<(), LabError> {
         self.change(name, |app, now| app.imposed = Some((health, now)))
+    }
+
+    pub(crate) fn impose_vitals(&mut self, name: &str, vitals: Vitals) -> Result<(), LabError> {
+        self.change(name, |app, now| app.imposed_vitals = Some((vitals, now)))
     }
 
     pub(crate) fn set_rollback_fate(&mut self, name: &str, fate: Fate) -> Result<(), LabError> {

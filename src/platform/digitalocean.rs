@@ -22,7 +22,7 @@ use super::http::{
 };
 use super::json::{each, missing, parse};
 use super::{
-    Answered, Bandwidth, Budget, Call, Goal, Listed, Platform, PlatformError, Series, Signal, operation,
+    Answered, Bandwidth, Budget, Call, Goal, Listed, Measured, Platform, PlatformError, Signal, operation,
 };
 use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
@@ -231,13 +231,15 @@ impl Platform for DigitalOcean {
         Box::pin(self.revert(app))
     }
 
-    fn series<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        signal: Signal,
-        span: Range<i64>,
-    ) -> Call<'a, Vec<Series>> {
-        Box::pin(self.metric(app, signal, span))
+    fn series<'a>(&'a self, app: &'a PlatformAppId, signal: Signal, span: Range<i64>) -> Call<'a, Measured> {
+        match signal {
+            Signal::Health => Box::pin(self.health(app)),
+            _ => Box::pin(self.metric(app, signal, span)),
+        }
+    }
+
+    fn clock_ms(&self) -> Option<i64> {
+        self.http.clock_ms()
     }
 
     fn bandwidth<'a>(&'a self, apps: &'a [PlatformAppId]) -> Call<'a, Bandwidth> {

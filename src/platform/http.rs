@@ -127,6 +127,8 @@ struct Meter {
     limit: Option<u32>,
     remaining: Option<u32>,
     held_until: Option<Instant>,
+    /// What the platform's clock showed, and when it was heard.
+    clock: Option<(i64, Instant)>,
 }
 
 /// The client of one account.
@@ -279,6 +281,12 @@ impl Http {
         }
     }
 
+    /// The platform's clock by its last answer, in milliseconds since the Unix epoch.
+    pub(super) fn clock_ms(&self) -> Option<i64> {
+        let (shown, heard) = self.meter().clock?;
+        Some(shown.saturating_add(i64::try_from(heard.elapsed().as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Reads the token again. One that cannot be read or sent leaves the old one in place.
     pub(super) fn reload_token(&self) {
         let read = (self.tokens)().map_err(StartError::Token).and_then(Token::new);
@@ -352,10 +360,11 @@ impl Http {
                 }
             })
             .flatten();
+        let mut meter = self.meter();
+        meter.clock = date_ms.map(|shown| (shown, Instant::now())).or(meter.clock);
         if limits.are_apart && !method.is_read() {
             return wait;
         }
-        let mut meter = self.meter();
         meter.limit = count(limits.limit).or(meter.limit);
         meter.remaining = count(limits.remaining).or(meter.remaining);
         meter.held_until = wait.map(|wait| Instant::now() + wait).or(meter.held_until);

@@ -23,7 +23,7 @@ use super::http::{
 };
 use super::json::{missing, parse};
 use super::{
-    Answered, Budget, Call, Goal, Listed, Platform, PlatformError, Series, Signal, operation, unsupported,
+    Answered, Budget, Call, Goal, Listed, Measured, Platform, PlatformError, Signal, operation, unsupported,
 };
 use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
@@ -268,18 +268,27 @@ impl Platform for Sevalla {
         Box::pin(self.deploy_pushes(operation::UNPIN, app, true))
     }
 
-    fn series<'a>(
-        &'a self,
-        app: &'a PlatformAppId,
-        signal: Signal,
-        span: Range<i64>,
-    ) -> Call<'a, Vec<Series>> {
+    fn series<'a>(&'a self, app: &'a PlatformAppId, signal: Signal, span: Range<i64>) -> Call<'a, Measured> {
         match signal {
             Signal::Requests => Box::pin(self.requests(app, span)),
             Signal::ResponseTime => Box::pin(self.response_time(app, span)),
             Signal::Cpu | Signal::Memory | Signal::Exits => Box::pin(self.processes(app, signal, span)),
-            Signal::Restarts => unsupported(operation::SERIES),
+            Signal::Restarts | Signal::Health => unsupported(operation::SERIES),
         }
+    }
+
+    /// Processes are listed, and each is asked for on its own.
+    fn reads_of(&self, signal: Signal, series: usize) -> u32 {
+        match signal {
+            Signal::Cpu | Signal::Memory | Signal::Exits => {
+                u32::try_from(series).unwrap_or(u32::MAX).saturating_add(1)
+            }
+            _ => 1,
+        }
+    }
+
+    fn clock_ms(&self) -> Option<i64> {
+        self.http.clock_ms()
     }
 
     fn budget(&self) -> Budget {

@@ -49,7 +49,8 @@ pub(super) fn sevalla(name: &str, answers: &[u8]) {
         }
         operation::SERIES => {
             for signal in [Signal::Requests, Signal::ResponseTime, Signal::Cpu, Signal::Exits] {
-                for series in stage.all(now(platform.series(&app, signal, 0..60_000))).iter().flatten() {
+                let measured = stage.all(now(platform.series(&app, signal, 0..60_000)));
+                for series in measured.iter().flat_map(|measured| &measured.series) {
                     assert!(is_one_line(&series.label), "{}", series.label);
                     assert!(series.points.is_sorted_by_key(|(at, _)| *at));
                     assert!(series.points.iter().all(|(_, value)| value.is_finite()));

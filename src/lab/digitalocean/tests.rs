@@ -4,7 +4,8 @@ use super::*;
 use crate::lab::app::Who;
 use crate::lab::kind::AppKind;
 use crate::lab::release::Release;
-use crate::lab::unknowns::{ClonedFrom, Shown, Unknowns, Zeros};
+use crate::lab::unknowns::{ClonedFrom, InstanceNames, Shown, Unknowns, Zeros};
+use crate::lab::vitals::Vitals;
 use crate::lab::{GUARD_TOKEN, LabConfig, READ_TOKEN, RateLimit};
 
 const BASE: &str = "http://127.0.0.1:1";
@@ -66,6 +67,48 @@ fn tokens_are_checked_and_a_read_only_one_may_not_even_validate() {
 }
 
 #[test]
+fn what_is_measured_follows_what_is_live_at_the_platforms_own_pace() {
+    for instance_names in [InstanceNames::Kept, InstanceNames::New] {
+        let unknowns = Unknowns { instance_names, measured_late_ms: 30_000, ..Unknowns::default() };
+        let mut world = world(LabConfig { unknowns, ..LabConfig::default() });
+        let place = world.place("shop").expect("shop");
+        let dying = Vitals { restarts_every_ms: Some(50_000), healthy: Some(false), ..Vitals::default() };
+        let release = Release { vitals: dying, ..Release::good("v2") };
+        world.advance(world.now() + 120_000);
+        let write = Write::Push(release.into());
+        let asked = Asked { place, who: Who::Person, operation: Operation::Push, write };
+        world.write(asked, None).expect("a push");
+        world.advance(world.now() + 300_000);
+        let (id, now) = (world.model.apps[place].id.clone(), world.now() / 1_000);
+        let query = format!("app_id={id}&start={}&end={now}", now - 600);
+        let path = "/v2/monitoring/metrics/apps";
+        let counts = get(&mut world, &format!("{path}/restart_count?{query}"));
+        let lines = counts["data"]["result"].as_array().expect("lines");
+        let newest = |line: &&Value| line["values"].as_array().and_then(|points| points.last()?[0].as_i64());
+        let last = lines.iter().max_by_key(newest).expect("a line");
+        let points = last["values"].as_array().expect("points");
+        assert!(
+            points.iter().all(|point| point[0].as_i64().is_some_and(|at| at % 60 == 0 && at <= now - 30))
+        );
+        assert!(points.last().expect("a point")[1].as_str().is_some_and(|count| count > "2"), "{points:?}");
+        match instance_names {
+            InstanceNames::Kept => {
+                assert_eq!((lines.len(), &last["metric"]["app_component_instance"]), (1, &json!("web-0")));
+            }
+            InstanceNames::New => assert_eq!(lines.len(), 2, "{lines:?}"),
+        }
+        let other = get(&mut world, &format!("{path}/cpu_percentage?{query}&app_component=job"));
+        assert_eq!(other["data"]["result"], json!([]));
+        assert_eq!(ask(&mut world, Some(GUARD_TOKEN), "GET", &format!("{path}/odd?{query}"), "").status, 404);
+        let health = get(&mut world, &format!("/v2/apps/{id}/health"));
+        assert_eq!(health["app_health"]["components"][0]["state"], "UNHEALTHY");
+        world.impose_vitals("shop", Vitals { healthy: None, ..dying }).expect("shop");
+        let health = get(&mut world, &format!("/v2/apps/{id}/health"));
+        assert!(health["app_health"]["components"][0].get("state").is_none(), "{health}");
+    }
+}
+
+#[test]
 fn the_accounts_figures_are_of_yesterday_or_of_the_day_asked_for() {
     let (mut world, path, _) = shop_with_v2(Unknowns::default());
     let id = path.rsplit('/').next().unwrap().to_owned();
@@ -82,7 +125,7 @@ fn the_accounts_figures_are_of_yesterday_or_of_the_day_asked_for() {
     assert_eq!(get(&mut world, "/v2/customers/my/balance")["account_balance"], "12.23");
     let cpu = "/v2/monitoring/metrics/apps/cpu_percentage?start=60&end=120&app_id=";
     let lines = get(&mut world, &format!("{cpu}{id}"))["data"]["result"].clone();
-    assert_eq!(lines, json!([{ "metric": { "app_component": "web" }, "values": [[60, "0"], [120, "0"]] }]));
+    assert_eq!(lines, json!([]), "nothing was live then");
     assert_eq!(ask(&mut world, Some(GUARD_TOKEN), "GET", &format!("{cpu}{nobody}"), "").status, 404);
     assert_eq!(world.ledger.calls(Operation::GetBandwidth), 3);
     assert_eq!(world.ledger.calls(Operation::GetBalance), 1);

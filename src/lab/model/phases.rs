@@ -131,7 +131,7 @@ impl Model {
                 app.deployments[before].enter(Phase::Superseded, at);
             }
             app.deployments[which].live_ms = Some(at);
-            app.imposed = None;
+            (app.imposed, app.imposed_vitals) = (None, None);
         } else {
             self.unpin_failed(place, which);
         }

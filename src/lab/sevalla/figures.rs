@@ -58,7 +58,7 @@ pub(super) fn figure(app: &App, figure: Figure, request: &Request<'_>, now: i64)
         Figure::MemoryUsage => series(&points, |samples| json!((128 << 20) + requests(samples) * 1024)),
         Figure::MemoryLimit => series(&points, |_| json!(512 << 20)),
         Figure::InstanceCount => series(&points, |_| json!(1)),
-        Figure::ExitCodes => exits(&points),
+        Figure::ExitCodes => exits(app, &points, &span, now),
     })
 }
 
@@ -167,9 +167,15 @@ fn latency(samples: &[Sample], percent: Option<u64>) -> f64 {
     sorted.iter().find(reaches).map_or(0.0, |sample| sample.latency_ms as f64)
 }
 
-/// A process that answers 5xx dies of it, once an interval.
-fn exits(points: &BTreeMap<i64, Vec<Sample>>) -> Value {
-    let died = points.iter().filter(|(_, samples)| samples.iter().any(|sample| sample.status >= 500));
-    died.map(|(start, _)| json!({ "time": rfc3339(start * 1000), "value": "137", "description": null }))
+/// A process that answers 5xx dies of it, once an interval; and one dies as its release says.
+fn exits(app: &App, points: &BTreeMap<i64, Vec<Sample>>, span: &Span, now: i64) -> Value {
+    let failed = points.iter().filter(|(_, samples)| samples.iter().any(|sample| sample.status >= 500));
+    let mut exits: Vec<(i64, &str)> = failed.map(|(start, _)| (start * 1000, "137")).collect();
+    let died = app.deaths(span.from * 1000, (span.to * 1000).min(now));
+    exits.extend(died.into_iter().map(|at| (at, "1")));
+    exits.sort_unstable();
+    exits
+        .into_iter()
+        .map(|(at, code)| json!({ "time": rfc3339(at), "value": code, "description": null }))
         .collect()
 }

@@ -8,14 +8,16 @@ use serde_json::value::RawValue;
 
 use super::super::http::{ANSWER_LIMIT, Ask, LIST_LIMIT, Method, Reply, Unreadable, Want};
 use super::super::json::{Count, Object, detail, each, lenient, missing, number, parse};
-use super::super::{Answered, Bandwidth, PlatformError, Series, Signal, operation};
+use super::super::{Answered, Bandwidth, Measured, PlatformError, Series, Signal, operation};
 use super::DigitalOcean;
 use crate::decision::capability::Signals;
 use crate::ids::PlatformAppId;
 use crate::platform::http::one_line;
 
-/// What `/v2/monitoring/metrics/apps` has. Requests, latency and errors exist as alert rules only.
-pub(super) const SIGNALS: Signals = Signals::of(&[Signal::Cpu, Signal::Memory, Signal::Restarts]);
+/// What `/v2/monitoring/metrics/apps` has, and what the app says of its components. Requests, latency and errors exist as
+/// alert rules only.
+pub(super) const SIGNALS: Signals =
+    Signals::of(&[Signal::Cpu, Signal::Memory, Signal::Restarts, Signal::Health]);
 
 /// Apps asked for at once: the API's maximum (`app_metrics_bandwidth_usage_request.app_ids`, `maxItems`).
 const APPS_AT_ONCE: usize = 100;
@@ -29,7 +31,7 @@ impl DigitalOcean {
         app: &PlatformAppId,
         signal: Signal,
         span: Range<i64>,
-    ) -> Result<Answered<Vec<Series>>, PlatformError> {
+    ) -> Result<Answered<Measured>, PlatformError> {
         let name = match signal {
             Signal::Cpu => "cpu_percentage",
             Signal::Memory => "memory_percentage",
@@ -45,6 +47,18 @@ impl DigitalOcean {
             want: Want::Body(LIST_LIMIT),
         };
         self.http.call(ask, matrix).await
+    }
+
+    /// What the platform holds of each component now; of one whose state is not a word we know it does not say.
+    pub(super) async fn health(&self, app: &PlatformAppId) -> Result<Answered<Measured>, PlatformError> {
+        let ask = Ask {
+            operation: operation::SERIES,
+            method: Method::Get,
+            path: &["v2", "apps", app.as_str(), "health"],
+            query: &[],
+            want: Want::Body(ANSWER_LIMIT),
+        };
+        self.http.call(ask, components).await
     }
 
     /// In as few calls as it takes, all of them for the day that the first one is of. An answer for another day, or for
@@ -122,16 +136,57 @@ struct Names {
     app_component_instance: String,
 }
 
-fn matrix(reply: &Reply) -> Result<Vec<Series>, Unreadable> {
+fn matrix(reply: &Reply) -> Result<Measured, Unreadable> {
     let Matrix { data: Object(MatrixData { result }) } = parse(reply)?;
-    Ok(each(&result, "series", |line: Line| {
-        let names = line.metric;
-        let name =
-            [names.app_component_instance, names.app_component].into_iter().find(|name| !name.is_empty());
+    let series = each(&result, "series", |line: Line| {
+        let Names { app_component, app_component_instance } = line.metric;
+        let name = [&app_component_instance, &app_component].into_iter().find(|name| !name.is_empty());
+        let label = one_line(name.unwrap_or(&app_component), LABEL);
         let mut points: Vec<(i64, f64)> = line.values.iter().filter_map(point).collect();
         points.sort_by_key(|(at, _)| *at);
-        Some(Series { label: one_line(&name.unwrap_or_default(), LABEL), points })
-    }))
+        Some(Series { component: one_line(&app_component, LABEL), label, points })
+    });
+    Ok(Measured { at_ms: reply.date_ms, series })
+}
+
+/// `GET /v2/apps/{id}/health`. The description's own example leaves the envelope out.
+#[derive(Deserialize)]
+struct AppHealth {
+    app_health: Option<Object<Components>>,
+    components: Option<Vec<Box<RawValue>>>,
+}
+
+/// An empty list may be left out.
+#[derive(Deserialize)]
+struct Components {
+    #[serde(default)]
+    components: Vec<Box<RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ComponentHealth {
+    #[serde(deserialize_with = "lenient")]
+    name: String,
+    #[serde(deserialize_with = "lenient")]
+    state: String,
+}
+
+fn components(reply: &Reply) -> Result<Measured, Unreadable> {
+    let AppHealth { app_health, components } = parse(reply)?;
+    let list = app_health.map(|Object(wrapped)| wrapped.components).or(components);
+    let list = list.ok_or_else(|| missing("a list of components"))?;
+    let series = each(&list, "component", |component: ComponentHealth| {
+        let name = one_line(&component.name, LABEL);
+        let held = match component.state.as_str() {
+            "HEALTHY" => Some(1.0),
+            "UNHEALTHY" => Some(0.0),
+            _ => None,
+        };
+        let points = reply.date_ms.zip(held).into_iter().collect();
+        Some(Series { component: name.clone(), label: name, points })
+    });
+    Ok(Measured { at_ms: reply.date_ms, series })
 }
 
 /// `[1635386880, "0.25"]`, with a fraction of a second where there is one.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::http::{ANSWER_LIMIT, Ask, LIST_LIMIT, Method, Reply, Unreadable, Want, one_line};
 use super::super::json::{each, lenient, list, millis, number, parse};
-use super::super::{Answered, PlatformError, Series, Signal, operation};
+use super::super::{Answered, Measured, PlatformError, Series, Signal, operation};
 use super::nature::Kind;
 use super::{AT_ONCE, PAGE, Sevalla, wire};
 use crate::ids::PlatformAppId;
@@ -27,7 +27,7 @@ impl Sevalla {
         &self,
         app: &PlatformAppId,
         span: Range<i64>,
-    ) -> Result<Answered<Vec<Series>>, PlatformError> {
+    ) -> Result<Answered<Measured>, PlatformError> {
         let query = query(&span, &[("interval_in_seconds", INTERVAL)]);
         self.of_its_kind(app, |kind| self.metric(kind, app, "status-codes", &query, by_status)).await
     }
@@ -36,9 +36,13 @@ impl Sevalla {
         &self,
         app: &PlatformAppId,
         span: Range<i64>,
-    ) -> Result<Answered<Vec<Series>>, PlatformError> {
+    ) -> Result<Answered<Measured>, PlatformError> {
         let query = query(&span, &[("interval_in_seconds", INTERVAL), ("percent", PERCENT)]);
-        let read = |reply: &Reply| Ok(vec![Series { label: format!("p{PERCENT}"), points: points(reply)? }]);
+        let read = |reply: &Reply| {
+            let line =
+                Series { component: String::new(), label: format!("p{PERCENT}"), points: points(reply)? };
+            Ok(Measured { at_ms: reply.date_ms, series: vec![line] })
+        };
         self.of_its_kind(app, |kind| self.metric(kind, app, "response-time", &query, read)).await
     }
 
@@ -60,7 +64,7 @@ impl Sevalla {
         app: &PlatformAppId,
         signal: Signal,
         span: Range<i64>,
-    ) -> Result<Answered<Vec<Series>>, PlatformError> {
+    ) -> Result<Answered<Measured>, PlatformError> {
         let (name, query) = match signal {
             Signal::Cpu => ("cpu-usage", query(&span, &[("interval_in_seconds", INTERVAL)])),
             Signal::Memory => ("memory-usage", query(&span, &[("interval_in_seconds", INTERVAL)])),
@@ -69,14 +73,18 @@ impl Sevalla {
         };
         let path = [Kind::Application.collection(), app.as_str(), "processes"];
         let limit = [("limit", PAGE.to_string())];
-        let Answered { value: processes, status, request_id } = self
-            .figures(&path, &limit, |reply| Ok(each(&parse::<wire::Page>(reply)?.data, "process", named)))
+        let Answered { value: (at_ms, processes), status, request_id } = self
+            .figures(&path, &limit, |reply| {
+                let page = parse::<wire::Page>(reply)?;
+                Ok((reply.date_ms, each(&page.data, "process", named)))
+            })
             .await?;
         let reads: Vec<_> =
             processes.into_iter().map(|process| self.of_process(app, process, name, &query)).collect();
         let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
         let series: Result<Vec<Option<Series>>, PlatformError> = read.into_iter().collect();
-        Ok(Answered { value: series?.into_iter().flatten().collect(), status, request_id })
+        let value = Measured { at_ms, series: series?.into_iter().flatten().collect() };
+        Ok(Answered { value, status, request_id })
     }
 
     /// `None` where the platform has no such figure: exit codes are younger than the rest.
@@ -89,7 +97,9 @@ impl Sevalla {
     ) -> Result<Option<Series>, PlatformError> {
         let path = [Kind::Application.collection(), app.as_str(), "processes", &id, "metrics", name];
         match self.figures(&path, query, points).await {
-            Ok(Answered { value: points, .. }) => Ok(Some(Series { label, points })),
+            Ok(Answered { value: points, .. }) => {
+                Ok(Some(Series { component: label.clone(), label, points }))
+            }
             Err(PlatformError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -160,7 +170,7 @@ fn points(reply: &Reply) -> Result<Vec<(i64, f64)>, Unreadable> {
 }
 
 /// `{"200": 150, "500": 3}` at a time each.
-fn by_status(reply: &Reply) -> Result<Vec<Series>, Unreadable> {
+fn by_status(reply: &Reply) -> Result<Measured, Unreadable> {
     let mut statuses: BTreeMap<String, Vec<(i64, f64)>> = BTreeMap::new();
     for (at, counts) in in_time::<BTreeMap<String, Value>>(reply)? {
         for (status, count) in counts {
@@ -169,5 +179,6 @@ fn by_status(reply: &Reply) -> Result<Vec<Series>, Unreadable> {
             }
         }
     }
-    Ok(statuses.into_iter().map(|(label, points)| Series { label, points }).collect())
+    let line = |(label, points)| Series { component: String::new(), label, points };
+    Ok(Measured { at_ms: reply.date_ms, series: statuses.into_iter().map(line).collect() })
 }

@@ -1,7 +1,8 @@
 //! The figures: what is asked for, and what is made of the answers.
 
 use super::*;
-use crate::platform::scripted::{ok, status};
+use crate::platform::Series;
+use crate::platform::scripted::{Act, ok, status};
 
 #[tokio::test]
 async fn a_series_is_one_an_instance_and_what_is_no_number_is_left_out() {
@@ -11,10 +12,14 @@ async fn a_series_is_one_an_instance_and_what_is_no_number_is_left_out() {
         {"metric":{"app_component":"job"},"values":7}, {"metric":null}, "odd"]}}"#;
     let server = Server::start(vec![ok(body)]).await;
     let (platform, codes) = at(&server, AMPLE);
-    let series = platform.series(&app(), Signal::Restarts, 1_500..2_999).await.unwrap().value;
-    let line = |label: &str, points| Series { label: label.to_owned(), points };
+    let series = platform.series(&app(), Signal::Restarts, 1_500..2_999).await.unwrap().value.series;
+    let line = |component: &str, label: &str, points| Series {
+        component: component.to_owned(),
+        label: label.to_owned(),
+        points,
+    };
     let points = vec![(1_635_386_880_000, 0.25), (1_635_386_910_500, 2.0), (1_635_386_940_000, 0.5)];
-    assert_eq!(series, [line("web-1", points), line("job", vec![]), line("", vec![])]);
+    assert_eq!(series, [line("web", "web-1", points), line("job", "job", vec![]), line("", "", vec![])]);
     let line = server.requests()[0].lines().next().map(str::to_owned).unwrap();
     assert_eq!(line, "GET /v2/monitoring/metrics/apps/restart_count?app_id=app-1&start=1&end=2 HTTP/1.1");
     for signal in [Signal::Requests, Signal::ResponseTime, Signal::Exits] {
@@ -24,6 +29,58 @@ async fn a_series_is_one_an_instance_and_what_is_no_number_is_left_out() {
         );
     }
     assert_eq!(codes.lock().unwrap().len(), 1, "what the platform does not have is not asked for");
+}
+
+#[tokio::test]
+async fn health_is_a_point_a_component_as_of_now_and_none_where_its_word_is_not_known() {
+    let list = r#"{"name":"web","state":"HEALTHY","cpu_usage_percent":30,"replicas_ready":2},
+        {"name":"job","state":"UNHEALTHY"}, {"name":"worker","state":"UNKNOWN"}, {"name":"cache"},
+        {"name":"next","state":"OF_TOMORROW"}, {"state":null}, null, 7"#;
+    let at = 1_795_262_400_000;
+    let wrapped = format!(r#"{{"app_health":{{"components":[{list}]}}}}"#);
+    // The description's own example has no envelope.
+    let bare = format!(r#"{{"components":[{list}]}}"#);
+    let undated = Act::Send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{wrapped}").into_bytes());
+    let server = Server::start(vec![ok(&wrapped), ok(&bare), undated, ok(r#"{"app_health":{}}"#)]).await;
+    let (platform, _) = super::at(&server, AMPLE);
+    let named = |name: &str, held: Option<f64>| Series {
+        component: name.to_owned(),
+        label: name.to_owned(),
+        points: held.map(|held| (at, held)).into_iter().collect(),
+    };
+    let expected = [
+        named("web", Some(1.0)),
+        named("job", Some(0.0)),
+        named("worker", None),
+        named("cache", None),
+        named("next", None),
+        named("", None),
+    ];
+    assert_eq!(platform.clock_ms(), None);
+    for _ in 0..2 {
+        let measured = platform.series(&app(), Signal::Health, 0..1).await.unwrap().value;
+        assert_eq!((measured.at_ms, measured.series.as_slice()), (Some(at), expected.as_slice()));
+    }
+    assert!(platform.clock_ms().is_some_and(|now| (at..at + 60_000).contains(&now)));
+    let undated = platform.series(&app(), Signal::Health, 0..1).await.unwrap().value;
+    assert!(undated.series.iter().all(|series| series.points.is_empty()), "at no time at all");
+    assert_eq!(platform.series(&app(), Signal::Health, 0..1).await.unwrap().value.series, []);
+    let line = server.requests()[0].lines().next().map(str::to_owned).unwrap();
+    assert_eq!(line, "GET /v2/apps/app-1/health HTTP/1.1");
+}
+
+#[tokio::test]
+async fn what_is_no_health_is_no_answer() {
+    for body in ["{}", "", "[]", r#"{"app_health":null}"#, r#"{"app_health":[]}"#, r#"{"components":7}"#] {
+        let server = Server::start(vec![ok(body)]).await;
+        let health = at(&server, AMPLE).0.series(&app(), Signal::Health, 0..1).await;
+        assert!(matches!(health, Err(PlatformError::Ambiguous(_))), "{body}: {health:?}");
+    }
+    for (code, expected) in [("403 Forbidden", 403), ("401 Unauthorized", 401)] {
+        let server = Server::start(vec![status(code, "", r#"{"id":"forbidden","message":"no"}"#)]).await;
+        let health = at(&server, AMPLE).0.series(&app(), Signal::Health, 0..1).await;
+        assert_eq!(health.unwrap_err(), PlatformError::Denied { status: expected });
+    }
 }
 
 #[tokio::test]

@@ -1,17 +1,22 @@
 //! The figures: what is asked for, and what is made of the answers.
 
 use super::*;
+use crate::platform::Series;
 
 /// 2026-11-21, a minute before noon.
 const FROM: i64 = 1_795_262_340_000;
 const SPAN: &str = "from=2026-11-21T11%3A59%3A00.000Z&to=2026-11-21T12%3A00%3A00.500Z";
 
 async fn series(server: &Server, signal: Signal) -> Result<Vec<Series>, PlatformError> {
-    at(server).series(&app(), signal, FROM..FROM + 60_500).await.map(|answered| answered.value)
+    at(server).series(&app(), signal, FROM..FROM + 60_500).await.map(|answered| answered.value.series)
 }
 
 fn line(label: &str, points: &[(i64, f64)]) -> Series {
-    Series { label: label.to_owned(), points: points.to_vec() }
+    Series { component: String::new(), label: label.to_owned(), points: points.to_vec() }
+}
+
+fn of_process(label: &str, points: &[(i64, f64)]) -> Series {
+    Series { component: label.to_owned(), ..line(label, points) }
 }
 
 #[tokio::test]
@@ -53,7 +58,7 @@ async fn each_process_has_a_series_of_its_own_and_an_unknown_figure_is_none() {
         let (one, other) = (metrics("p1", name), metrics("p2", name));
         let routes = [(list, processes()), (one.as_str(), usage.clone()), (other.as_str(), ok("[]"))];
         let server = Server::routed(routes).await;
-        let expected = [line("Web", &[(FROM, 0.25)]), line("worker", &[])];
+        let expected = [of_process("Web", &[(FROM, 0.25)]), of_process("worker", &[])];
         assert_eq!(series(&server, signal).await.unwrap(), expected);
         let asked = format!("{one}{SPAN}&interval_in_seconds=60");
         assert!(lines(&server).contains(&asked), "{:?}", lines(&server));
@@ -61,7 +66,7 @@ async fn each_process_has_a_series_of_its_own_and_an_unknown_figure_is_none() {
     let exits = metrics("p1", "exit-codes");
     let codes = ok(r#"[{"time":"2026-11-21T11:59:00.000Z","value":"137","description":null}]"#);
     let server = Server::routed([(list, processes()), (exits.as_str(), codes)]).await;
-    assert_eq!(series(&server, Signal::Exits).await.unwrap(), [line("Web", &[(FROM, 137.0)])]);
+    assert_eq!(series(&server, Signal::Exits).await.unwrap(), [of_process("Web", &[(FROM, 137.0)])]);
     assert!(lines(&server).contains(&format!("{exits}{SPAN}")));
 }
 
