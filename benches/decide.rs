@@ -10,7 +10,7 @@ use rearguard::decision::observation::{
     AppView, Artifact, Cause, Deployment, Observation, Operator, Phase, Reading,
 };
 use rearguard::decision::policy::{
-    Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
+    Asked, Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
     RollbackPolicy, Rule, SoakPolicy,
 };
 use rearguard::decision::sample::{Sample, SampleResult, Window};
@@ -97,6 +97,7 @@ fn policy() -> Policy {
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
             lag: Duration::ZERO,
+            asked: Asked::Always,
         }],
         rules: vec![
             Rule::of("down", 0, Condition::ConsecutiveFailures { count: 3 }),

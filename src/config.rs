@@ -5,6 +5,7 @@
 //! notices a changed file, `summary` says what was understood.
 
 pub(crate) mod defaults;
+mod figure;
 mod leaf;
 mod load;
 mod mirror;
@@ -30,6 +31,7 @@ use url::{Host, Url};
 use crate::decision::policy::Policy;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
 
+pub use figure::{Figure, PlatformAsk};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::both_ways;
 pub use load::{load, parse, read};
@@ -175,6 +177,8 @@ pub enum Ask {
     Prometheus(PrometheusAsk),
     /// What the app counts, as a Prometheus server has it.
     Counters(CountersAsk),
+    /// What the app's own platform measures of it.
+    Platform(PlatformAsk),
 }
 
 impl Ask {
@@ -183,8 +187,14 @@ impl Ask {
     pub fn is_answered_by_the_app(&self) -> bool {
         match self {
             Self::Http(_) | Self::Tcp(_) | Self::Tls(_) | Self::Grpc(_) => true,
-            Self::Prometheus(_) | Self::Counters(_) => false,
+            Self::Prometheus(_) | Self::Counters(_) | Self::Platform(_) => false,
         }
+    }
+
+    /// Whether it is asked while no release is judged. A platform's figures cost requests of the account, which thousands
+    /// of apps at rest would use up.
+    pub fn is_asked_at_rest(&self) -> bool {
+        !matches!(self, Self::Platform(_))
     }
 
     /// Whether it is the release that is live that answers. Certificates are as good as they were when it came, whatever
@@ -192,7 +202,7 @@ impl Ask {
     pub fn is_answered_by_the_release(&self) -> bool {
         match self {
             Self::Http(_) | Self::Tcp(_) | Self::Grpc(_) => true,
-            Self::Tls(_) | Self::Prometheus(_) | Self::Counters(_) => false,
+            Self::Tls(_) | Self::Prometheus(_) | Self::Counters(_) | Self::Platform(_) => false,
         }
     }
 
@@ -205,6 +215,12 @@ impl Ask {
             Self::Grpc(ask) => without_secrets(&ask.url),
             Self::Prometheus(ask) => without_secrets(&ask.url),
             Self::Counters(ask) => without_secrets(&ask.url),
+            Self::Platform(PlatformAsk { figure, component: None, .. }) => {
+                format!("platform:{}", figure.word())
+            }
+            Self::Platform(PlatformAsk { figure, component: Some(name), .. }) => {
+                format!("platform:{} of {name}", figure.word())
+            }
         }
     }
 }

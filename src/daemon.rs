@@ -22,6 +22,7 @@ mod ready;
 mod record;
 mod shell;
 mod status;
+mod turns;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! Probes: one request, one [`Sample`], never an error.
 //!
 //! `schedule` says when the next sample of a probe is due, `network` takes it: `http` asks for a page, `expect` reads the
-//! answer, `tcp` asks for a connection, `tls` for certificates, `grpc` for a server's health, `prometheus` for a figure, `counters` for a share of errors; `resolve`, `connect` and `secure`
+//! answer, `tcp` asks for a connection, `tls` for certificates, `grpc` for a server's health, `prometheus` for a figure,
+//! `counters` for a share of errors, `platform` says what one of the app's own platform comes to; `resolve`, `connect` and `secure`
 //! are the way there, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
 //! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
@@ -22,6 +23,7 @@ mod grpc;
 mod http;
 pub mod network;
 pub mod peers;
+pub mod platform;
 mod prometheus;
 mod resolve;
 pub mod schedule;

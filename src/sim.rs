@@ -37,6 +37,7 @@ mod happen;
 mod judge;
 mod life;
 mod machine;
+mod measured;
 mod panics;
 mod run;
 mod sum;

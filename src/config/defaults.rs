@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::Figure;
 use crate::decision::sample::Window;
 use crate::decision::state::Ledger;
 
@@ -67,6 +68,18 @@ pub(super) const COUNTED: Duration = Duration::from_secs(150);
 pub(super) const MIN_REQUESTS: u32 = 1;
 /// Prometheus' own default between two scrapes: the first one counts what was of the release before as well.
 pub(super) const COUNTED_SETTLE: Duration = MINUTE;
+
+/// How long a platform's value may be of the release before.
+pub(super) fn settle(figure: Figure) -> Duration {
+    match figure {
+        // Counted from the release on.
+        Figure::RestartCount => Duration::ZERO,
+        // Points of the platform's own example are two minutes apart, and may be of the time between them.
+        Figure::CpuPercentage | Figure::MemoryPercentage => Duration::from_secs(120),
+        // A point a minute; and what was live before is asked to stop, and ends, within that.
+        _ => MINUTE,
+    }
+}
 
 /// Certificates are renewed weeks ahead, as a rule a third of their time: who has a week left has missed it.
 pub(super) const CERTIFICATE: Duration = Duration::from_secs(7 * 86_400);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
-use super::{Absent, PlatformKind};
+use super::{Absent, Figure, PlatformKind};
 use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Signal};
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
@@ -67,6 +67,21 @@ impl Wording for Absent {
     const EXPECTED: &'static str = "what an absent value means; allowed are unknown, good and bad";
     const WORDS: &'static [(&'static str, Self)] =
         &[("unknown", Self::Unknown), ("good", Self::Good), ("bad", Self::Bad)];
+}
+
+impl Wording for Figure {
+    const EXPECTED: &'static str = "a figure of a platform; allowed are health, restart_count, cpu_percentage and memory_percentage on digitalocean, and status_codes_5xx, response_time, exit_codes, cpu_usage and memory_usage on sevalla";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("health", Self::Health),
+        ("restart_count", Self::RestartCount),
+        ("cpu_percentage", Self::CpuPercentage),
+        ("memory_percentage", Self::MemoryPercentage),
+        ("status_codes_5xx", Self::ServerErrors),
+        ("response_time", Self::ResponseTime),
+        ("exit_codes", Self::ExitCodes),
+        ("cpu_usage", Self::CpuUsage),
+        ("memory_usage", Self::MemoryUsage),
+    ];
 }
 
 impl Wording for PlatformKind {

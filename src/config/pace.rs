@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::span::spoken;
 use super::summary::plural;
 use super::validate::is_loopback;
-use super::{AppConfig, Config, PlatformConfig, PlatformKind};
+use super::{AppConfig, Ask, Config, PlatformConfig, PlatformKind};
 use crate::decision::capability::Support;
+use crate::decision::policy::Asked;
 use crate::decision::policy::Mode;
-use crate::platform::pace::{QUESTIONS_SHARE, between_questions, reads_a_question};
+use crate::platform::pace::{LONGEST, QUESTIONS_SHARE, between_questions, reads_a_question, time_of};
 
 impl PlatformKind {
     /// Requests of one poll, as far as the configuration tells: other apps of the account only add pages.
@@ -108,6 +109,65 @@ pub(super) fn too_often(config: &Config, platform: &PlatformConfig) -> Option<St
     ))
 }
 
+/// How often each of an account's figures is read at least, should all of its apps be under watch at once. Zero where
+/// there are none, or nobody counts.
+fn round_of_figures(apps: &[AppConfig], platform: &PlatformConfig) -> Duration {
+    if is_loopback(&platform.api) {
+        return Duration::ZERO;
+    }
+    let (limit, window) = platform.kind.limit();
+    time_of(reads_of_figures(apps, platform), limit, window)
+}
+
+/// What reading each of an account's figures once takes.
+fn reads_of_figures(apps: &[AppConfig], platform: &PlatformConfig) -> u32 {
+    let of_it = apps.iter().filter(|app| app.platform == platform.name);
+    let reads = of_it.flat_map(|app| &app.probes).map(|probe| match &probe.ask {
+        Ask::Platform(ask) => ask.figure.reads(),
+        _ => 0,
+    });
+    reads.fold(0, u32::saturating_add)
+}
+
+/// Lets figures speak for as long as it takes until they are read again when all apps are under watch at once, as far as
+/// there is sense in that: what is asked less often than a poll may be says nothing.
+pub(super) fn stretch(apps: &mut [AppConfig], platforms: &[PlatformConfig]) {
+    for platform in platforms {
+        let round = round_of_figures(apps, platform).min(LONGEST);
+        let of_it = apps.iter_mut().filter(|app| app.platform == platform.name);
+        for probe in of_it.flat_map(|app| &mut app.policy.probes) {
+            if probe.asked == Asked::WhileJudging {
+                (probe.period, probe.watch_period) = (probe.period.max(round), probe.watch_period.max(round));
+            }
+        }
+    }
+}
+
+/// What is wrong with figures that are read too often for all of them, as a sentence.
+pub(super) fn too_many(config: &Config, platform: &PlatformConfig) -> Option<String> {
+    let of_it = config.apps.iter().filter(|app| app.platform == platform.name);
+    let figures: Vec<Duration> = of_it
+        .flat_map(|app| &app.probes)
+        .filter(|probe| matches!(probe.ask, Ask::Platform(_)))
+        .map(|probe| probe.watch_period.min(probe.burst))
+        .collect();
+    let (wanted, round) = (figures.iter().min()?, round_of_figures(&config.apps, platform));
+    if *wanted >= round {
+        return None;
+    }
+    let (limit, window) = platform.kind.limit();
+    let share = u64::from(limit / QUESTIONS_SHARE) * 60 / window.as_secs();
+    let reads = reads_of_figures(&config.apps, platform);
+    let fits = spoken(in_seconds(round));
+    Some(format!(
+        "{} of the platform, every {} in a watch, are too many should all of its apps be under watch at once: reading each \
+         once takes {reads} requests, and {share} a minute are the quarter of what the platform allows that they may take, \
+         so each is then read about every {fits}; a watch_period and burst of {fits} fit",
+        plural(figures.len() as u64, "figure"),
+        spoken(*wanted),
+    ))
+}
+
 /// How many apps are asked for their readiness.
 fn asked(config: &Config, platform: &PlatformConfig) -> u64 {
     let is_asked = |app: &&AppConfig| app.platform == platform.name && app.policy.mode != Mode::Observe;
@@ -165,6 +225,47 @@ mod tests {
         );
         assert_eq!(said("digitalocean", "2s", 201, "").len(), 1, "a second page");
         assert_eq!(said("digitalocean", "1s", 1, "api: http://127.0.0.1:8080"), none, "the lab");
+    }
+
+    #[test]
+    fn figures_that_cannot_all_be_read_so_often_are_said_with_the_pace_there_is() {
+        let with = |kind: &str, figure: &str, apps, api: &str| {
+            let mut text = include_str!("../../config/minimal.yaml")
+                .replace("kind: digitalocean", &format!("kind: {kind}\n    poll: 1m\n    {api}"));
+            let probe = format!("- name: figure\n        platform: {{ {figure} }}\n      - name: home");
+            text = text.replace("- name: home", &probe);
+            let first = text[text.find("  - name: checkout").unwrap()..].to_owned();
+            for n in 1..apps {
+                text.push('\n');
+                text.push_str(
+                    &first.replace("checkout", &format!("app-{n}")).replace("4f6c71e2", &format!("{n:08x}")),
+                );
+            }
+            let config = parse("f.yaml", &text).unwrap();
+            let policy = &config.apps[0].policy.probes[0];
+            assert_eq!(policy.period, policy.watch_period);
+            (super::super::warnings(&config), policy.watch_period.as_millis())
+        };
+        // One request each, and a quarter of 5,000 an hour.
+        let restarts = "figure: restart_count, at_most: 2";
+        assert_eq!(with("digitalocean", restarts, 5, ""), (vec![], 15_000));
+        let (warnings, period) = with("digitalocean", restarts, 50, "");
+        assert_eq!(
+            warnings,
+            [
+                "platform ocean: 50 figures of the platform, every 15s in a watch, are too many should all of its apps be \
+                 under watch at once: reading each once takes 50 requests, and 20 a minute are the quarter of what the \
+                 platform allows that they may take, so each is then read about every 2m 24s; a watch_period and burst of \
+                 2m 24s fit"
+            ]
+        );
+        assert_eq!(period, 144_000, "and speaks for so long");
+        assert_eq!(with("digitalocean", restarts, 500, "").1, 300_000, "but not for as long as one likes");
+        let api = "api: http://127.0.0.1:8080";
+        assert_eq!(with("digitalocean", restarts, 50, api), (vec![], 15_000), "the lab");
+        // The list and a process, and a quarter of 400 a minute.
+        assert_eq!(with("sevalla", "figure: exit_codes, at_most: 2", 12, "").0.len(), 0);
+        assert_eq!(with("sevalla", "figure: exit_codes, at_most: 2", 13, "").0.len(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, Tls};
+pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, OfPlatform, Tls};
 pub(super) use rule::{Condition, FailureRatio, Latency, Regression, Rule};
 
 use super::leaf::{Count, Flag, List, Number, Span, Text, Unread, Word};
@@ -154,7 +154,7 @@ pub(super) struct App {
 }
 
 /// What is asked again and again to know how an app is: a page, a port, its certificates, a gRPC server's
-/// health, or a Prometheus server.
+/// health, a Prometheus server, or the app's own platform.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a probe; allowed is a mapping with name and url")]
 #[schemars(extend(
@@ -164,14 +164,15 @@ pub(super) struct App {
         { "required": ["tcp"] },
         { "required": ["tls"] },
         { "required": ["grpc"] },
-        { "required": ["prometheus"] }
+        { "required": ["prometheus"] },
+        { "required": ["platform"], "not": { "required": ["period"] } }
     ]
 ))]
 pub(super) struct Probe {
     /// Name by which rules refer to the probe: letters, digits, - and _, at most 63.
     #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
     pub(super) name: Option<Text>,
-    /// The http or https URL that is asked. Either this, tcp, tls, grpc or prometheus.
+    /// The http or https URL that is asked. Either this, tcp, tls, grpc, prometheus or platform.
     pub(super) url: Option<Text>,
     /// Extra headers of the request to url. Their values are never shown. Default: none
     pub(super) headers: Option<BTreeMap<String, Text>>,
@@ -183,18 +184,22 @@ pub(super) struct Probe {
     pub(super) grpc: Option<Grpc>,
     /// A figure that a Prometheus server has of the app.
     pub(super) prometheus: Option<Prometheus>,
-    /// Time between samples at rest. Default: 5s, 1m for tls, and 15s for prometheus
+    /// A figure that the app's own platform has of it. Asked in a watch, an incident and a soak, and never at rest.
+    pub(super) platform: Option<OfPlatform>,
+    /// Time between samples at rest. Default: 5s, 1m for tls, and 15s for prometheus; not for platform
     pub(super) period: Option<Span>,
     /// Time between samples while a new deployment is under watch. Default: the shorter of period and 2s, and 15s for
-    /// tls and prometheus
+    /// tls, prometheus and platform
     pub(super) watch_period: Option<Span>,
     /// Time between samples for a while after a first failed one in a watch. Default: the shorter of
-    /// watch_period and 1s, and 15s for tls and prometheus
+    /// watch_period and 1s, and 15s for tls, prometheus and platform
     pub(super) burst: Option<Span>,
-    /// Limit of one sample; a sample that takes longer has failed. Default: 2s
+    /// Limit of one sample; a sample that takes longer has failed. Default: 2s, and 10s for platform
     pub(super) timeout: Option<Span>,
     /// Samples this soon after a deployment goes live are set aside. Default: 0s, and max_age for prometheus, since a
-    /// figure is of the release before for as long as the query looks back; 1m with errors and requests
+    /// figure is of the release before for as long as the query looks back; 1m with errors and requests. For platform as
+    /// long as its value may be of the release before: 2m for cpu_percentage and memory_percentage, 0s for restart_count,
+    /// else 1m
     pub(super) settle: Option<Span>,
     /// What a good answer of url looks like. Default: any status from 200 to 299
     pub(super) expect: Option<Expect>,

@@ -6,8 +6,9 @@ use url::Url;
 
 use super::span::spoken;
 use super::{
-    Absent, AppConfig, Ask, Config, CountersAsk, Expect, ExpectValue, GrpcAsk, HttpAsk, Limits,
-    PlatformConfig, PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt, pace,
+    Absent, AppConfig, Ask, Config, CountersAsk, Expect, ExpectValue, Figure, GrpcAsk, HttpAsk, Limits,
+    PlatformAsk, PlatformConfig, PlatformKind, ProbeConfig, PrometheusAsk, TlsAsk, TokenSource, VersionAt,
+    pace,
 };
 use crate::decision::policy::{
     Action, Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, Rule, Signal,
@@ -25,7 +26,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
 }
 
 fn concerns(config: &Config, platform: &PlatformConfig) -> impl Iterator<Item = String> + use<> {
-    pace::too_fast(config, platform).into_iter().chain(pace::too_often(config, platform))
+    let paces = [pace::too_fast, pace::too_often, pace::too_many];
+    paces.map(|too| too(config, platform)).into_iter().flatten()
 }
 
 /// The configuration in words, for a person to compare with what was meant. No secrets, no query of a URL.
@@ -191,11 +193,7 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
         }
         Ask::Prometheus(figure) => {
             let PrometheusAsk { query, headers, limits, absent, max_age, .. } = figure;
-            let absent = match absent {
-                Absent::Unknown => "nobody can tell",
-                Absent::Good => "it is good",
-                Absent::Bad => "it has failed",
-            };
+            let absent = in_words(*absent);
             writeln!(out, "  probe     {name}: {} says {} of", ask.shown(), within(limits))?;
             writeln!(out, "            {}", one_line(query))?;
             writeln!(out, "            without a value of the last {} {absent}", spoken(*max_age))?;
@@ -218,12 +216,17 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
             )?;
             headers.len()
         }
+        Ask::Platform(figure) => {
+            write_figure(out, name.as_str(), figure)?;
+            0
+        }
     };
     let (period, watch, burst) = (spoken(*period), spoken(*watch_period), spoken(*burst));
     let (timeout, settle) = (spoken(*timeout), spoken(*settle));
+    let at_rest = if ask.is_asked_at_rest() { format!("every {period}") } else { "not at rest".to_owned() };
     write!(
         out,
-        "            every {period}, in a watch every {watch}, in doubt every {burst}; timeout {timeout}"
+        "            {at_rest}, in a watch every {watch}, in doubt every {burst}; timeout {timeout}"
     )?;
     if settle != "0s" {
         write!(out, ", {settle} to settle")?;
@@ -232,6 +235,28 @@ fn write_probe(out: &mut String, probe: &ProbeConfig) -> fmt::Result {
         write!(out, ", {}", plural(headers as u64, "header"))?;
     }
     writeln!(out, "; keeps {window} samples")
+}
+
+fn write_figure(out: &mut String, name: &str, ask: &PlatformAsk) -> fmt::Result {
+    let PlatformAsk { figure, component, limits, absent, max_age } = ask;
+    let whose = component.as_ref().map_or("every component".to_owned(), |name| format!("{name:?}"));
+    let word = figure.word();
+    match figure {
+        Figure::Health => writeln!(out, "  probe     {name}: the platform says that {whose} is healthy")?,
+        whole if whole.is_of_the_whole_app() => {
+            writeln!(out, "  probe     {name}: the platform says {} of {word}", within(limits))?;
+        }
+        _ => writeln!(out, "  probe     {name}: the platform says {} of {word} of {whose}", within(limits))?,
+    }
+    writeln!(out, "            without a value of the last {} {}", spoken(*max_age), in_words(*absent))
+}
+
+fn in_words(absent: Absent) -> &'static str {
+    match absent {
+        Absent::Unknown => "nobody can tell",
+        Absent::Good => "it is good",
+        Absent::Bad => "it has failed",
+    }
 }
 
 fn expected(expect: &Expect) -> String {

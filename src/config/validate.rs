@@ -3,6 +3,7 @@
 
 mod app;
 mod ask;
+mod figure;
 mod platform;
 mod probe;
 mod rule;
@@ -19,7 +20,7 @@ use super::defaults::{self, Counts, Times};
 use super::leaf::{Count, List, Span, Text};
 use super::problem::{Findings, Spot, shown};
 use super::span::spoken;
-use super::{Config, ControlProbe, raw};
+use super::{Config, ControlProbe, pace, raw};
 
 /// What a name looks like: it stands in metric labels, commands and paths of the API.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,63}$";
@@ -44,7 +45,8 @@ pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option
     let platforms = platform::platforms(&spot.key("platforms"), file.platforms.as_ref());
     let control_probes = control_probes(&spot.key("control_probes"), file.control_probes.as_ref());
     let context = app::Context { platforms: &platforms, retention };
-    let apps = app::apps(&spot.key("apps"), file.apps.as_ref(), &context);
+    let mut apps = app::apps(&spot.key("apps"), file.apps.as_ref(), &context);
+    pace::stretch(&mut apps, &platforms.valid);
     let concurrent_rollbacks = count(
         &spot.key("limits").key("concurrent_rollbacks"),
         file.limits.as_ref().and_then(|limits| limits.concurrent_rollbacks),

@@ -2,6 +2,7 @@
 
 mod command;
 mod failed;
+mod figure;
 mod past;
 mod readiness;
 mod round;
@@ -10,11 +11,12 @@ mod sight;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Shell;
@@ -32,20 +34,21 @@ use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::sample::{SampleResult, Window};
 use crate::decision::state::{Attention, Situation, State};
 use crate::decision::version::Versions;
+use crate::ids::DeploymentId;
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::waking::{self, Waking};
 use crate::probe::{Needs, Turn, Versioned, Witness, believed};
 
+use command::longest_period;
 pub(super) use command::{Asked, Command};
 use failed::Failed;
+use figure::Figure;
 use sight::CLOSE_LOOK;
 
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
-/// How long a drain waits for the answer to a call that was sent.
-const DRAIN: Duration = Duration::from_millis(3_500);
 
 /// An app's task.
 pub(super) struct App {
@@ -84,7 +87,7 @@ pub(super) struct App {
     pub(super) waiting: Option<Reason>,
     wake_at: Option<Moment>,
     /// Tasks of their own: this one may wait for the journal, and that must not look like an app's latency.
-    sampling: JoinSet<(usize, Versioned)>,
+    sampling: JoinSet<(usize, Option<DeploymentId>, Versioned)>,
     looking: Option<BoxFuture<'static, Looked>>,
     performing: Option<BoxFuture<'static, Performed>>,
     asking: Option<BoxFuture<'static, Option<Readiness>>>,
@@ -112,12 +115,16 @@ struct Probing {
     is_under_way: bool,
     /// Samples taken so far.
     taken: u32,
+    /// A figure of the platform that is read, or waits for its turn.
+    reading: Option<AbortHandle>,
+    /// That there is no such figure was told.
+    told: Arc<AtomicBool>,
 }
 
 enum Woken {
     Stop,
     Command(Option<Command>),
-    Sampled(usize, Versioned),
+    Sampled(usize, Option<DeploymentId>, Versioned),
     Looked(Looked),
     Performed(Performed),
     Ready(Option<Readiness>),
@@ -243,6 +250,10 @@ impl App {
         };
         for (n, probing) in self.probes.iter_mut().enumerate() {
             probing.schedule.attend(pacing, now);
+            if attention == Attention::Rest && !self.config.probes[n].ask.is_asked_at_rest() {
+                probing.stop_reading();
+                continue;
+            }
             if !probing.is_under_way && probing.schedule.wake(now) == Wake::Now {
                 probing.is_under_way = true;
                 let turn = Turn::Nth(probing.taken);
@@ -261,17 +272,24 @@ impl App {
                     peers: shell.peers.clone(),
                     clock: Arc::clone(&shell.clock),
                 });
-                self.sampling.spawn(async move {
+                let figure =
+                    Figure::of(&shell, &self.account, (&config, n), self.state.as_ref(), &probing.told);
+                let (is_figure, live) = (figure.is_some(), figure.as_ref().map(Figure::live));
+                let sampled = self.sampling.spawn(async move {
                     let probe = &config.probes[n];
-                    let (sample, version) = shell.probe.versioned(probe, turn).await;
+                    let (sample, version) = match &figure {
+                        Some(figure) => (Box::pin(figure.sample(probe)).await, None),
+                        None => shell.probe.versioned(probe, turn).await,
+                    };
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
                     let is_needed = config.depends_on.is_empty() || config.depends_on.contains(&n);
                     let needs = Needs { probe: shell.probe.as_ref(), app: &config };
                     let needs = (!is_needed).then_some(needs);
                     let sample = believed(&probe.ask, sample, &controls, &peer, witness, needs).await;
-                    (n, (sample, version))
+                    (n, live, (sample, version))
                 });
+                probing.reading = is_figure.then_some(sampled);
             }
         }
         if attention == Attention::Rest {
@@ -291,7 +309,7 @@ impl App {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
             command = self.commands.recv() => Woken::Command(command),
-            Some(Ok((n, sample))) = self.sampling.join_next() => Woken::Sampled(n, sample),
+            Some(Ok((n, live, sample))) = self.sampling.join_next() => Woken::Sampled(n, live, sample),
             performed = finished(&mut self.performing) => Woken::Performed(performed),
             looked = finished(&mut self.looking) => Woken::Looked(looked),
             readiness = finished(&mut self.asking) => Woken::Ready(readiness),
@@ -303,8 +321,10 @@ impl App {
     fn soonest(&self) -> Moment {
         let mut soonest = self.last_round + LONGEST_NAP;
         let mut consider = |moment: Moment| soonest = soonest.min(moment);
-        for probing in self.probes.iter().filter(|probing| !probing.is_under_way) {
-            consider(probing.schedule.due());
+        for (probe, probing) in self.config.probes.iter().zip(&self.probes) {
+            if !probing.is_under_way && self.asks(probe) {
+                consider(probing.schedule.due());
+            }
         }
         if let Some(wake_at) = self.wake_at {
             consider(wake_at);
@@ -326,7 +346,7 @@ impl App {
         match woken {
             Woken::Stop | Woken::Command(None) => return ControlFlow::Break(()),
             Woken::Command(Some(command)) => self.obey(command),
-            Woken::Sampled(n, sample) => self.take_sample(n, sample),
+            Woken::Sampled(n, live, sample) => self.take_sample(n, live.as_ref(), sample),
             Woken::Looked(looked) => self.take_look(looked),
             Woken::Performed(performed) => self.take_answer(performed),
             Woken::Ready(readiness) => self.take_readiness(readiness),
@@ -339,7 +359,8 @@ impl App {
         ControlFlow::Continue(())
     }
 
-    fn take_sample(&mut self, n: usize, (sample, version): Versioned) {
+    fn take_sample(&mut self, n: usize, of: Option<&DeploymentId>, (sample, version): Versioned) {
+        let counts = self.is_of_what_is_live(of);
         let now = self.shell.clock.now();
         let is_its_own = self.config.is_of_the_release(n);
         let sample = match self.view.value() {
@@ -354,8 +375,8 @@ impl App {
         let (Some(probing), Some(window)) = (self.probes.get_mut(n), self.windows.get_mut(n)) else { return };
         probing.is_under_way = false;
         probing.schedule.finished(&sample, now);
-        if window.has_share(&sample) {
-            // Nothing was scraped since then.
+        // Or nothing was scraped since then.
+        if !counts || window.has_share(&sample) {
             return;
         }
         window.push(sample);
@@ -369,28 +390,6 @@ impl App {
         }
         self.metrics.sample(n, &sample);
     }
-
-    fn take_answer(&mut self, performed: Performed) {
-        self.performing = None;
-        // Whatever came of it, the next look at the platform is worth having soon.
-        self.next_look = self.shell.clock.now();
-        if let Some((sent, view)) = performed.view {
-            self.take_view(Reading::known(sent, view));
-        }
-        self.recorder.calls = performed.calls;
-        self.answer = Some(performed.answer);
-    }
-
-    /// Lets a call that was sent come to its answer, and records it; what does not answer in time is found open
-    /// by the next process.
-    async fn drain(&mut self) {
-        while let Some(performing) = self.performing.take() {
-            let Ok(performed) = tokio::time::timeout(DRAIN, performing).await else { return };
-            self.take_answer(performed);
-            // What is decided on that answer is recorded, and told at once that it was not sent.
-            self.round().await;
-        }
-    }
 }
 
 /// The result of a future that may not be there; waits for ever when it is not.
@@ -399,13 +398,4 @@ async fn finished<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
-}
-
-/// How long it may be until the app answers again. What is asked rarely because it never changes does not count beside
-/// what is asked of the release.
-fn longest_period(config: &AppConfig) -> Duration {
-    let probes = config.probes.iter().enumerate();
-    let of_the_release = probes.filter(|(place, _)| config.is_of_the_release(*place));
-    let longest = of_the_release.map(|(_, probe)| probe.period).max();
-    longest.or(config.probes.iter().map(|probe| probe.period).max()).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::look::count_age_from_sending;
-use super::ready::Turns;
+use super::turns::Turns;
 use crate::clock::{Clock, Moment};
 use crate::config::PlatformConfig;
 use crate::decision::observation::{AppView, ReadFault, Reading};
@@ -34,7 +34,7 @@ pub(super) struct Account {
     pub(super) slices: Slices,
     /// Reads that nobody waits for take turns.
     pub(super) turns: Arc<Semaphore>,
-    /// So do questions of readiness.
+    /// So do questions of readiness, and figures of what is judged.
     pub(super) questions: Arc<Turns>,
 }
 

@@ -1,7 +1,7 @@
 //! Readiness to roll back: in quiet times each app's platform is asked what a rollback would meet, so that an app that is
 //! not ready says so before an incident and not during it. Nothing is written, and nothing is decided by the answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
@@ -12,8 +12,7 @@ use crate::decision::observation::{AppView, Deployment};
 use crate::decision::readiness;
 use crate::decision::state::State;
 use crate::ids::DeploymentId;
-use crate::platform::pace::between_questions;
-use crate::platform::{Budget, Goal, Platform, PlatformError};
+use crate::platform::{Goal, Platform, PlatformError};
 
 /// An answer counts for so many rounds of questions: one of them may fail.
 const ROUNDS: u32 = 2;
@@ -39,27 +38,6 @@ impl Readiness {
     /// Whether it should have been found out anew before `now`, where that is done once in a `round`.
     pub(super) fn is_old(&self, now: Moment, round: Duration) -> bool {
         now.since(self.asked_at) > round * ROUNDS
-    }
-}
-
-/// The turns of an account: so many questions in its rate limit's window, each at a time of its own.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<Moment>);
-
-impl Turns {
-    /// The next turn that is free, from `now` on.
-    pub(super) fn next(&self, now: Moment, budget: Budget, validate: Support) -> Moment {
-        let gap =
-            budget.limit.map_or(Duration::ZERO, |limit| between_questions(limit, budget.window, validate));
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = (*free).max(now);
-        *free = turn + gap;
-        turn
-    }
-
-    /// How long whoever wants a turn now has to wait for it.
-    pub(super) fn queue(&self, now: Moment) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).since(now)
     }
 }
 
@@ -152,25 +130,5 @@ mod tests {
         let round = Duration::from_secs(60);
         assert!(!readiness.is_old(at(121_000), round));
         assert!(readiness.is_old(at(121_001), round));
-    }
-
-    #[test]
-    fn a_thousand_apps_take_turns_within_a_quarter_of_the_limit() {
-        let turns = Turns::default();
-        let hour = Duration::from_secs(3_600);
-        let budget = Budget { limit: Some(5_000), window: hour, ..Budget::default() };
-        let now = Moment::from_millis(1_000);
-        assert_eq!(turns.next(now, budget, Support::Native), now);
-        let last = (1..1_000).map(|_| turns.next(now, budget, Support::Native)).last().expect("turns");
-        assert_eq!(last.since(now).as_secs(), 999 * 2 * 3_600 / 1_250);
-        assert_eq!(turns.queue(now).as_secs(), 1_000 * 2 * 3_600 / 1_250);
-        assert_eq!(turns.queue(now + hour * 2), Duration::ZERO);
-        assert_eq!(
-            turns.next(now + hour * 5, budget, Support::Native),
-            now + hour * 5,
-            "nobody waits for turns that nobody took"
-        );
-        let unknown = Turns::default();
-        assert_eq!([1, 2].map(|_| unknown.next(now, Budget::default(), Support::Emulated)), [now, now]);
     }
 }

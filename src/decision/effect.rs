@@ -450,6 +450,7 @@ mod tests {
             Failure::Grpc(14),
             Failure::Untrusted,
             Failure::Expiring,
+            Failure::Unhealthy,
         ] {
             assert_eq!(failure.word(), written(&failure, ""));
         }

@@ -52,6 +52,12 @@ impl Policy {
         self.rules.iter().zip(readings).filter(|(rule, _)| rule.action != Action::Notify)
     }
 
+    /// Whether the rule can be judged at rest: each probe that it names is asked then.
+    pub fn is_judged_at_rest(&self, rule: &Rule) -> bool {
+        let is_asked = |test: &Test| self.probes.get(test.probe).is_none_or(|probe| probe.asked.is_always());
+        rule.tests.iter().all(is_asked)
+    }
+
     /// Whether anything can say that a release is good. Without a rule at all its age has to do, for an app that is only
     /// observed; rules that only tell are none that say so.
     pub fn has_judging(&self) -> bool {
@@ -95,6 +101,26 @@ pub struct ProbePolicy {
     /// How much older than when it was asked what it says may be.
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub lag: Duration,
+    /// When it is asked.
+    #[serde(default, skip_serializing_if = "Asked::is_always")]
+    pub asked: Asked,
+}
+
+/// When a probe is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// At rest as well.
+    #[default]
+    Always,
+    /// Only in a watch, an incident or a soak: at rest nothing is known of it.
+    WhileJudging,
+}
+
+impl Asked {
+    fn is_always(&self) -> bool {
+        *self == Self::Always
+    }
 }
 
 /// When a release is bad: so many of some tests are Bad, mostly one of one.

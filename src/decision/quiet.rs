@@ -459,12 +459,22 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     if age < policy.watch {
         return Decision::stay(Some(seen.at + (policy.watch - age)));
     }
-    if rule::fewest_samples(policy, seen.windows, live.since, seen.at) < policy.soak.min_samples {
+    let time = (live.since, seen.at);
+    if rule::fewest_samples(policy, seen.windows, time, Pace::Rest) < policy.soak.min_samples {
         return Decision::stay(None);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Rest);
-    if !policy.has_judging() || policy.judging(&readings).any(|(_, reading)| reading.verdict != Verdict::Good)
-    {
+    // What is not measured at rest is not waited for. By itself it does not make a release good either.
+    let is_in_the_way = |(rule, reading): (&policy::Rule, &rule::Reading)| match reading.verdict {
+        Verdict::Good => false,
+        Verdict::Bad => true,
+        Verdict::Unknown => policy.is_judged_at_rest(rule),
+    };
+    let is_good = || {
+        policy.rules.is_empty()
+            || policy.judging(&readings).any(|(_, reading)| reading.verdict == Verdict::Good)
+    };
+    if !policy.has_judging() || policy.judging(&readings).any(is_in_the_way) || !is_good() {
         return Decision::stay(None);
     }
     let mut ledger = state.ledger.clone();

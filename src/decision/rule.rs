@@ -12,7 +12,7 @@ pub mod regression;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::policy::{Condition, Policy, ProbePolicy, Rule, Test};
+use super::policy::{Asked, Condition, Policy, ProbePolicy, Rule, Test};
 use super::sample::{Sample, SampleResult, Window};
 use crate::clock::Moment;
 use crate::ids::RuleName;
@@ -166,15 +166,23 @@ pub fn read_all(
     policy.rules.iter().map(|rule| read(rule, policy, windows, (live_since, now), pace)).collect()
 }
 
-/// How many samples that say something the probe with the fewest has on the deployment live since `live_since`.
-pub fn fewest_samples(policy: &Policy, windows: &[Window], live_since: Moment, now: Moment) -> u32 {
+/// How many samples that say something the probe with the fewest has on the deployment live since `live_since`. At rest
+/// those that are not asked then have none, and are not waited for.
+pub fn fewest_samples(
+    policy: &Policy,
+    windows: &[Window],
+    (live_since, now): (Moment, Moment),
+    pace: Pace,
+) -> u32 {
     let is_named = |rule: &Rule, n: usize| rule.tests.iter().any(|test| test.probe == n);
     // What is only there for rules that tell is not waited for.
     let only_tells = |n: &usize| {
         policy.rules.iter().any(|rule| is_named(rule, *n))
             && !policy.judging(&policy.rules).any(|(rule, _)| is_named(rule, *n))
     };
-    let probes = policy.probes.iter().enumerate().filter(|(n, _)| !only_tells(n));
+    let is_asked = |probe: &ProbePolicy| pace == Pace::Watch || probe.asked == Asked::Always;
+    let probes = policy.probes.iter().enumerate();
+    let probes = probes.filter(|(n, probe)| is_asked(probe) && !only_tells(n));
     let counts = probes.map(|(n, probe)| {
         let count = windows.get(n).map_or(0, |window| {
             let span = Span { from: live_since + probe.settle, to: now, pace: Pace::Watch };
@@ -240,6 +248,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             settle: Duration::ZERO,
             lag: Duration::ZERO,
+            asked: Asked::Always,
         }
     }
 
@@ -324,7 +333,7 @@ mod tests {
         let readings = read_all(&policy, &windows, live_since, now, Pace::Rest);
         assert_eq!((readings[0].samples, readings[0].verdict), (3, Verdict::Bad));
         assert_eq!(readings[0].first_failure_at, Some(Moment::from_millis(15_000)));
-        assert_eq!(fewest_samples(&policy, &windows, live_since, now), 3);
+        assert_eq!(fewest_samples(&policy, &windows, (live_since, now), Pace::Rest), 3);
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub enum Failure {
     Untrusted,
     /// A certificate that has expired, or will sooner than it may.
     Expiring,
+    /// The platform holds it to be unhealthy.
+    Unhealthy,
 }
 
 impl Failure {
@@ -121,6 +123,7 @@ impl Failure {
             Self::Grpc(_) => "grpc",
             Self::Untrusted => "untrusted",
             Self::Expiring => "expiring",
+            Self::Unhealthy => "unhealthy",
         }
     }
 }
@@ -153,11 +156,15 @@ pub enum BlindCause {
     Dependency,
     /// Another release than the one that is live has answered.
     Version,
+    /// What is left of the platform's rate limit is for acting.
+    RateLimit,
+    /// It was as bad before the release, so it says nothing of it.
+    Before,
 }
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Control,
         Self::Peers,
         Self::Host,
@@ -170,6 +177,8 @@ impl BlindCause {
         Self::Clock,
         Self::Dependency,
         Self::Version,
+        Self::RateLimit,
+        Self::Before,
     ];
 
     /// The fixed word for metrics and the API.
@@ -187,6 +196,8 @@ impl BlindCause {
             Self::Clock => "clock",
             Self::Dependency => "dependency",
             Self::Version => "version",
+            Self::RateLimit => "rate_limit",
+            Self::Before => "before",
         }
     }
 }

@@ -25,7 +25,8 @@ const RESERVE_LEAST: u32 = 20;
 /// The share of the limit below which the poll slows down: a fifth.
 const LOW_SHARE: u32 = 5;
 
-/// The share of the limit that questions of readiness take at most: a quarter. The poll has its own.
+/// The share of the limit that questions of readiness and figures of apps under watch take together at most: a quarter. The
+/// poll has its own.
 pub const QUESTIONS_SHARE: u32 = 4;
 
 /// The requests of a question of readiness at most: the app's deployments, and the dry run. One that is made of reads takes
@@ -36,7 +37,12 @@ pub fn reads_a_question(validate: Support) -> u32 {
 
 /// The time that questions of readiness keep between them where `limit` requests are allowed in `window`.
 pub fn between_questions(limit: u32, window: Duration, validate: Support) -> Duration {
-    window.saturating_mul(reads_a_question(validate)) / (limit / QUESTIONS_SHARE).max(1)
+    time_of(reads_a_question(validate), limit, window)
+}
+
+/// How long so many reads take of that share where `limit` requests are allowed in `window`.
+pub fn time_of(reads: u32, limit: u32, window: Duration) -> Duration {
+    window.saturating_mul(reads) / (limit / QUESTIONS_SHARE).max(1)
 }
 
 /// When to poll next, counted from the end of the last poll.

@@ -46,7 +46,7 @@ impl From<SecureError> for NetworkError {
 }
 
 /// What came of a question.
-pub(super) struct Said {
+pub(crate) struct Said {
     pub(super) result: SampleResult,
     /// How long ago it was measured, where that is not now.
     pub(super) age: Option<Duration>,
@@ -55,6 +55,12 @@ pub(super) struct Said {
 impl Said {
     pub(super) fn now(result: SampleResult) -> Self {
         Self { result, age: None }
+    }
+}
+
+impl From<SampleResult> for Said {
+    fn from(result: SampleResult) -> Self {
+        Self::now(result)
     }
 }
 
@@ -98,6 +104,8 @@ impl Network {
             Ask::Grpc(ask) => self.grpc.check(&self.resolver, ask, turn).await,
             Ask::Prometheus(ask) => self.prometheus.query(ask).await,
             Ask::Counters(ask) => return counters::ask(&self.prometheus, ask, &*self.clock).await,
+            // The app's task asks its account.
+            Ask::Platform(_) => SampleResult::Unknown(BlindCause::Source),
         })
     }
 }
@@ -117,33 +125,45 @@ impl Probe for Network {
         turn: Turn,
     ) -> Pin<Box<dyn Future<Output = Versioned> + Send + 'a>> {
         Box::pin(async move {
-            let at = self.clock.now();
-            let started = Instant::now();
             // Known even where the rest of the answer does not come in time.
             let mut version = None;
-            let asked = self.ask(&probe.ask, turn, &mut version);
-            let in_time = tokio::time::timeout(probe.timeout, asked).await;
-            let Said { result, age } =
-                in_time.unwrap_or(Said::now(match probe.ask.is_answered_by_the_app() {
-                    true => SampleResult::Bad(Failure::Timeout),
-                    false => SampleResult::Unknown(BlindCause::Source),
-                }));
-            let elapsed = started.elapsed();
-            let steady = self.clock.now().since(at);
-            let result = if held_up(result, probe.timeout, elapsed, steady) {
-                SampleResult::Unknown(BlindCause::Overload)
-            } else {
-                result
-            };
-            // What was measured before it was asked for belongs to then, which is when it was so.
-            let (at, took) = match age {
-                Some(age) if result.share().is_some() => (self.clock.now() - age, age),
-                _ => (at, elapsed),
-            };
-            let sample = Sample { at, micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX), result };
+            let sample = taken(&*self.clock, probe, self.ask(&probe.ask, turn, &mut version)).await;
             (sample, version)
         })
     }
+}
+
+/// The sample that comes of asking so, within the probe's timeout.
+pub(crate) async fn taken(
+    clock: &dyn Clock,
+    probe: &ProbeConfig,
+    asking: impl Future<Output = impl Into<Said>>,
+) -> Sample {
+    let at = clock.now();
+    let started = Instant::now();
+    let in_time = tokio::time::timeout(probe.timeout, asking).await;
+    let Said { result, age } = in_time.map_or_else(
+        |_| {
+            Said::now(match probe.ask.is_answered_by_the_app() {
+                true => SampleResult::Bad(Failure::Timeout),
+                false => SampleResult::Unknown(BlindCause::Source),
+            })
+        },
+        Into::into,
+    );
+    let elapsed = started.elapsed();
+    let steady = clock.now().since(at);
+    let result = if held_up(result, probe.timeout, elapsed, steady) {
+        SampleResult::Unknown(BlindCause::Overload)
+    } else {
+        result
+    };
+    // What was measured before it was asked for belongs to then, which is when it was so.
+    let (at, took) = match age {
+        Some(age) if result.share().is_some() => (clock.now() - age, age),
+        _ => (at, elapsed),
+    };
+    Sample { at, micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX), result }
 }
 
 /// Whether the process was held up while the probe was under way, so that its result says nothing of the app.

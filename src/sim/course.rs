@@ -131,6 +131,8 @@ pub(super) struct Course {
     pub(super) is_liveness: bool,
     /// A restart is tried before a rollback.
     pub(super) restart_first: bool,
+    /// A probe beside the page's.
+    pub(super) other_probe: Option<&'static str>,
 }
 
 impl Course {

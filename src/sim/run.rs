@@ -285,6 +285,7 @@ impl Run {
         if *has_controls {
             text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
         }
+        let other = self.course.other_probe.map(|probe| format!(", {probe}")).unwrap_or_default();
         let restart = if self.course.restart_first { "restart_first: 10s\n    " } else { "" };
         text.push_str("apps:\n");
         for Shape { site, id, name, mode, .. } in self.shapes.iter().filter(|shape| shape.is_there) {
@@ -293,7 +294,7 @@ impl Run {
                 "  - name: {name}\n    platform: cloud\n    id: {id}\n    mode: {mode}\n    watch: 60s\n    \
                  accept_platform_choice: true\n    {restart}\
                  probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
-                 burst: {burst}, timeout: 2s }}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
+                 burst: {burst}, timeout: 2s }}{other}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
                  soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
                  limits: {{ cooldown: {COOLDOWN_MS}ms, max_rollbacks: {budget}, per: 1h }}"
             )

@@ -41,6 +41,7 @@ pub(super) fn course(events: Vec<(i64, Event)>) -> Course {
         length_ms: 240_000,
         is_liveness: false,
         restart_first: false,
+        other_probe: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole files: what is understood, and how it is told.
 
+mod figures;
 mod hostile;
 mod mistakes;
 
@@ -150,6 +151,16 @@ fn the_full_file_shows_the_defaults() {
     let bare =
         FULL.replace("          at_least: 7d ", "          #").replace("        period: 1m ", "        #");
     assert_eq!(certificates(&bare), certificates(FULL));
+    let crashes = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[5].clone();
+    let mut bare = FULL.to_owned();
+    for key in
+        ["watch_period: 15s ", "timeout: 10s ", "settle: 0s                      # as ", "  max_age: 5m "]
+    {
+        let line = format!("        {key}");
+        assert!(bare.contains(&line), "{key}");
+        bare = bare.replace(&line, "        #");
+    }
+    assert_eq!(crashes(&bare), crashes(FULL));
     assert_eq!(app.policy.rollback, default.policy.rollback);
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
@@ -315,10 +326,14 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
             errors http_requests_total{app="shop",code=~"5.."}, requests http_requests_total{app="shop"}
             without two scrapes in the last 2m 30s, or with fewer than 1 request between them, nobody can tell
             every 15s, in a watch every 15s, in doubt every 15s; timeout 2s, 1m to settle; keeps 63 samples
+  probe     crashes: the platform says at most 2 of restart_count of "web"
+            without a value of the last 5m nobody can tell
+            not at rest, in a watch every 15s, in doubt every 15s; timeout 10s; keeps 63 samples
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
   rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on
   rule      errors: bad when errors fails 2 times in a row
+  rule      crashes: bad when crashes fails 2 times in a row
   rule      worse: bad when home surely fails more often than in the release before, and 2 % more, from 3 failures on;
             glitches of 5s, or as the release before shows them; wrong for at most 1 release in 1000
   rule      slower: bad when home surely takes longer than the release before, and 50 % more, from 3 slow stretches on;

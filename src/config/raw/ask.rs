@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::leaf::{Count, Json, List, Number, Span, Text};
+use crate::config::leaf::{Count, Json, List, Number, Span, Text, Word};
+use crate::config::{Absent, Figure};
 
 /// What a good answer looks like: everything that is written here holds.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -92,4 +93,34 @@ pub(in crate::config) struct Grpc {
     pub(in crate::config) service: Option<Text>,
     /// Extra metadata. Their values are never shown. Default: none
     pub(in crate::config) headers: Option<BTreeMap<String, Text>>,
+}
+
+/// A figure that the app's own platform has of it, of every component unless one is named; the worst counts. DigitalOcean
+/// has health, restart_count, cpu_percentage and memory_percentage (monitoring:read, but for health), Sevalla
+/// status_codes_5xx, response_time, exit_codes, cpu_usage and memory_usage.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a figure of the platform; allowed is a mapping with figure, and at_least or at_most"
+)]
+#[schemars(extend("required" = ["figure"]))]
+pub(in crate::config) struct OfPlatform {
+    /// Which. health is healthy or not, and takes no limits. restart_count is of each instance since the release went live,
+    /// exit_codes how many processes of a kind ended badly since; status_codes_5xx is the share of max_age, response_time
+    /// the 95th percentile in milliseconds, cpu_usage in cores, memory_usage in bytes. Rules on it are
+    /// consecutive_failures and failure_ratio.
+    pub(in crate::config) figure: Option<Word<Figure>>,
+    /// The value is good when it is not below this.
+    pub(in crate::config) at_least: Option<Number>,
+    /// The value is good when it is not above this.
+    pub(in crate::config) at_most: Option<Number>,
+    /// The component, or on sevalla the process, by its name. Default: every one
+    #[schemars(extend("minLength" = 1))]
+    pub(in crate::config) component: Option<Text>,
+    /// What it means when there is no value of the release although there could be one: unknown, good or bad. A platform
+    /// that does not answer is always unknown. Default: unknown
+    pub(in crate::config) absent: Option<Word<Absent>>,
+    /// How old the newest value may be, from 5s to 1h; an older one is absent. As far back is looked for whether the
+    /// figure was as bad before the release. Default: 5m
+    pub(in crate::config) max_age: Option<Span>,
 }

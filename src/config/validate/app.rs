@@ -58,7 +58,8 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
         let range = &defaults::RESTART_FIRST_RANGE;
         duration(&spot.key("restart_first"), Some(given), defaults::RESTART_FIRST, range)
     });
-    let Probes { mut probes, names, nameless } = probes(&spot.key("probes"), raw.probes.as_ref(), watch);
+    let Probes { mut probes, names, nameless } =
+        probes(&spot.key("probes"), raw.probes.as_ref(), watch, account.map(|account| account.kind));
     let soak = soak(&spot.key("soak"), raw.soak.as_ref());
     let poll = account.map_or(defaults::POLL, |account| account.poll);
     let around = Surroundings { watch, lookback: poll * defaults::POLLS_BACK, names: &names, nameless };
@@ -120,6 +121,11 @@ fn depends_on(
         let Some(place) = place else { continue };
         if named.iter().any(|(other, _)| *other == place) {
             spot.wrong(format!("the probe {name} is named twice; allowed is once"));
+        }
+        if probes[place].as_ref().is_some_and(Draft::is_of_the_platform) {
+            spot.wrong(format!(
+                "{name} is measured of the app itself; allowed are probes of what the app needs"
+            ));
         }
         named.push((place, n));
     }

@@ -9,32 +9,35 @@ use reqwest::header::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
+use super::figure;
 use super::{count, duration, items, some, url};
 use crate::config::leaf::{Json, Number, Text};
 use crate::config::problem::{Spot, shown};
 use crate::config::{
-    Absent, Ask, Expect, ExpectJson, ExpectValue, GrpcAsk, Header, HttpAsk, Limits, PrometheusAsk, TcpAsk,
-    TlsAsk, VersionAt, defaults, raw,
+    Absent, Ask, Expect, ExpectJson, ExpectValue, GrpcAsk, Header, HttpAsk, Limits, PlatformKind,
+    PrometheusAsk, TcpAsk, TlsAsk, VersionAt, defaults, raw,
 };
 
 /// Names of services are like shop.v1.Cart.
 const SERVICE_MAX: usize = 256;
 
 /// What may be asked.
-const KINDS: &str = "exactly one of url, tcp, tls, grpc and prometheus";
+const KINDS: &str = "exactly one of url, tcp, tls, grpc, prometheus and platform";
 
 /// Headers that belong to the connection and not to the operator.
 const RESERVED_HEADERS: [&str; 5] = ["connection", "content-length", "te", "transfer-encoding", "upgrade"];
 
-/// What is asked: exactly one thing.
-pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
-    let [tcp_at, tls_at, grpc_at, figure_at] = ["tcp", "tls", "grpc", "prometheus"].map(|key| spot.key(key));
+/// What is asked: exactly one thing, of a platform of that kind where it is the platform that is asked.
+pub(super) fn ask(spot: &Spot, raw: &raw::Probe, kind: Option<PlatformKind>) -> Option<Ask> {
+    let [tcp_at, tls_at, grpc_at, figure_at, platform_at] =
+        ["tcp", "tls", "grpc", "prometheus", "platform"].map(|key| spot.key(key));
     let there = [
         ("url", raw.url.is_some()),
         ("tcp", raw.tcp.is_some()),
         ("tls", raw.tls.is_some()),
         ("grpc", raw.grpc.is_some()),
         ("prometheus", raw.prometheus.is_some()),
+        ("platform", raw.platform.is_some()),
     ];
     let named: Vec<&str> = there.iter().filter_map(|(key, there)| there.then_some(*key)).collect();
     if let [_, second, ..] = named.as_slice() {
@@ -60,9 +63,10 @@ pub(super) fn ask(spot: &Spot, raw: &raw::Probe) -> Option<Ask> {
         raw.tls.as_ref().map(|raw| tls(&tls_at, raw).map(Ask::Tls)),
         raw.grpc.as_ref().map(|raw| grpc(&grpc_at, raw).map(Ask::Grpc)),
         raw.prometheus.as_ref().map(|raw| figure(&figure_at, raw)),
+        raw.platform.as_ref().map(|raw| figure::figure(&platform_at, raw, kind).map(Ask::Platform)),
     ];
     // What is broken was reported, and is no reason to ask for a page.
-    let is_broken = [tcp_at, tls_at, grpc_at, figure_at].iter().any(Spot::is_broken);
+    let is_broken = [tcp_at, tls_at, grpc_at, figure_at, platform_at].iter().any(Spot::is_broken);
     let other = others.into_iter().flatten().next().or(is_broken.then_some(None));
     let page = (is_page && other.is_none() || raw.url.is_some()).then(|| http(spot, raw).map(Ask::Http));
     other.or(page).flatten()
@@ -190,7 +194,7 @@ fn prometheus(spot: &Spot, raw: &raw::Prometheus) -> Option<PrometheusAsk> {
 }
 
 /// The limits of a number, none where there are none or no number is within them.
-fn limits(spot: &Spot, at_least: Option<Number>, at_most: Option<Number>) -> Option<Limits> {
+pub(super) fn limits(spot: &Spot, at_least: Option<Number>, at_most: Option<Number>) -> Option<Limits> {
     let limits =
         Limits { at_least: at_least.map(|number| number.0), at_most: at_most.map(|number| number.0) };
     for (key, limit) in [("at_least", limits.at_least), ("at_most", limits.at_most)] {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::ask::ask;
 use super::{duration, items, name, some};
-use crate::config::leaf::{List, Text};
+use crate::config::leaf::{List, Span, Text};
 use crate::config::problem::Spot;
 use crate::config::span::spoken;
-use crate::config::{Ask, ProbeConfig, defaults, raw};
-use crate::decision::policy::ProbePolicy;
+use crate::config::{Ask, PlatformKind, ProbeConfig, defaults, raw};
+use crate::decision::policy::{Asked, ProbePolicy};
 use crate::decision::sample::Window;
 
 /// An app's probes, and what its rules may refer to.
@@ -59,6 +59,11 @@ impl Draft {
         matches!(self.0.ask, Ask::Tls(_))
     }
 
+    /// Whether the app's own platform is asked.
+    pub(super) fn is_of_the_platform(&self) -> bool {
+        matches!(self.0.ask, Ask::Platform(_))
+    }
+
     /// The shortest time between two samples.
     pub(super) fn fastest(&self) -> Duration {
         self.0.period.min(self.0.watch_period).min(self.0.burst)
@@ -88,10 +93,16 @@ pub(super) fn policy(probe: &ProbeConfig) -> ProbePolicy {
         _ => Duration::ZERO,
     };
     let (period, watch_period, timeout, settle) = (*period, *watch_period, *timeout, *settle);
-    ProbePolicy { name: name.clone(), period, watch_period, timeout, settle, lag }
+    let asked = if probe.ask.is_asked_at_rest() { Asked::Always } else { Asked::WhileJudging };
+    ProbePolicy { name: name.clone(), period, watch_period, timeout, settle, lag, asked }
 }
 
-pub(super) fn probes(spot: &Spot, list: Option<&List<raw::Probe>>, watch: Option<Duration>) -> Probes {
+pub(super) fn probes(
+    spot: &Spot,
+    list: Option<&List<raw::Probe>>,
+    watch: Option<Duration>,
+    kind: Option<PlatformKind>,
+) -> Probes {
     some(spot, list, "a list of at least one probe");
     let mut taken = BTreeMap::new();
     let mut probes = Vec::new();
@@ -99,7 +110,7 @@ pub(super) fn probes(spot: &Spot, list: Option<&List<raw::Probe>>, watch: Option
     for (spot, raw) in items(spot, list) {
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
         nameless |= !raw.name.as_ref().is_some_and(|Text(name)| taken.contains_key(name));
-        probes.push(probe(&spot, raw, name, watch).map(Draft));
+        probes.push(probe(&spot, raw, name, watch, kind).map(Draft));
     }
     nameless |= list.is_some_and(|list| list.0.len() > probes.len());
     Probes { probes, names: taken.into_keys().collect(), nameless }
@@ -110,19 +121,28 @@ fn probe(
     raw: &raw::Probe,
     name: Option<String>,
     watch: Option<Duration>,
+    kind: Option<PlatformKind>,
 ) -> Option<ProbeConfig> {
-    let ask = ask(spot, raw);
+    let ask = ask(spot, raw, kind);
     let time = |key: &str, given, default, range| duration(&spot.key(key), given, default, range);
     let pace = &defaults::PACE_RANGE;
-    let [at_rest, in_watch, in_doubt] = match (&raw.prometheus, &raw.tls) {
-        (Some(_), _) => [defaults::FIGURE_PERIOD; 3],
-        (None, Some(_)) => {
+    let is_at_rest = raw.platform.is_none();
+    let [at_rest, in_watch, in_doubt] = match (raw.prometheus.is_some() || !is_at_rest, &raw.tls) {
+        (true, _) => [defaults::FIGURE_PERIOD; 3],
+        (false, Some(_)) => {
             let in_watch = defaults::CERTIFICATE_WATCH_PERIOD;
             [defaults::CERTIFICATE_PERIOD, in_watch, in_watch]
         }
-        (None, None) => [defaults::PERIOD, defaults::WATCH_PERIOD, defaults::BURST],
+        (false, None) => [defaults::PERIOD, defaults::WATCH_PERIOD, defaults::BURST],
     };
-    let period = time("period", raw.period, at_rest, pace);
+    if !is_at_rest && raw.period.is_some() {
+        let what = "is for probes that are asked at rest, which a platform is not; allowed is watch_period";
+        spot.key("period").wrong_key(what);
+    }
+    let period = match is_at_rest {
+        true => time("period", raw.period, at_rest, pace),
+        false => Some(raw.watch_period.map_or(at_rest, |Span(given)| given)),
+    };
     // Without the slower pace the default of the faster one is unknown, but not what was given.
     let slower = period.unwrap_or(*pace.end());
     let watch_period = time("watch_period", raw.watch_period, slower.min(in_watch), pace);
@@ -130,11 +150,13 @@ fn probe(
     let burst = time("burst", raw.burst, slower.min(in_doubt), pace);
     not_above(&spot.key("watch_period"), watch_period, "period", period);
     not_above(&spot.key("burst"), burst, "watch_period", watch_period);
-    let timeout = time("timeout", raw.timeout, defaults::PROBE_TIMEOUT, &defaults::PROBE_TIMEOUT_RANGE);
+    let patient = if is_at_rest { defaults::PROBE_TIMEOUT } else { defaults::REQUEST_TIMEOUT };
+    let timeout = time("timeout", raw.timeout, patient, &defaults::PROBE_TIMEOUT_RANGE);
     // A figure is of the release before for as long as its query looks back.
     let settles = match &ask {
         Some(Ask::Prometheus(figure)) => figure.max_age,
         Some(Ask::Counters(_)) => defaults::COUNTED_SETTLE,
+        Some(Ask::Platform(ask)) => defaults::settle(ask.figure),
         _ => defaults::SETTLE,
     };
     let settle = time("settle", raw.settle, settles, &defaults::SETTLE_RANGE);

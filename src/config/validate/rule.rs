@@ -218,6 +218,10 @@ fn condition(
             ("latency", "would measure who presents the certificates, and not the release"),
             ("regression", "would accuse a release of what it does not change"),
         ]),
+        Some(probe) if probe.is_of_the_platform() => Some([
+            ("latency", "would measure the platform's API, and not the app"),
+            ("regression", "would count one failure as often as the platform looks back on it"),
+        ]),
         Some(probe) if !probe.is_answered_by_the_app() => Some([
             ("latency", "would measure the Prometheus server, and not the app"),
             ("regression", "would count one failure as often as the query looks back on it"),

@@ -1,6 +1,7 @@
 //! What others ask of an app's task: how it is, a person's word, another configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use super::super::apps::Wanted;
 use super::super::poll::Account;
 use super::super::status;
-use super::{App, Probing, longest_period};
+use super::{App, Probing};
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::observation::{Reading, Request};
@@ -168,6 +169,8 @@ impl App {
             schedule: Schedule::new(&self.config.name, &probe.name, Pace::from(probe), Pacing::Rest, now),
             is_under_way: false,
             taken: 0,
+            reading: None,
+            told: Arc::default(),
         });
         self.probes = probes.collect();
     }
@@ -177,4 +180,13 @@ impl App {
 fn is_asked_otherwise(old: &Policy, new: &Policy) -> bool {
     let asked = |policy: &Policy| (policy.rollback, policy.mode, policy.accept_platform_choice);
     asked(old) != asked(new)
+}
+
+/// How long it may be until the app answers again. What is asked rarely because it never changes does not count beside
+/// what is asked of the release.
+pub(super) fn longest_period(config: &AppConfig) -> Duration {
+    let probes = config.probes.iter().enumerate();
+    let of_the_release = probes.filter(|(place, _)| config.is_of_the_release(*place));
+    let longest = of_the_release.map(|(_, probe)| probe.period).max();
+    longest.or(config.probes.iter().map(|probe| probe.period).max()).unwrap_or_default()
 }

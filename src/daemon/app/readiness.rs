@@ -11,7 +11,7 @@ use crate::decision::observation::AppView;
 use crate::decision::policy::Mode;
 use crate::decision::readiness::{Known, standing};
 use crate::decision::state::{Situation, State};
-use crate::platform::pace::is_for_acting;
+use crate::platform::pace::{is_for_acting, reads_a_question};
 
 /// A question that could not be put, or whose answer may be different in a moment, is put again after this time at the
 /// latest.
@@ -55,12 +55,15 @@ impl App {
             return;
         }
         let (Some(state), Some(view)) = (&self.state, self.view.value()) else { return };
-        if !std::mem::replace(&mut self.has_turn, true) {
-            let turn = self.account.questions.next(now, budget, view.capabilities.validate);
-            if turn > now {
-                self.next_question = turn;
-                return;
-            }
+        let (turns, reads) = (&self.account.questions, reads_a_question(view.capabilities.validate));
+        let turn = match std::mem::replace(&mut self.has_turn, true) {
+            false => turns.question(now, budget, reads),
+            // Its turn has come, unless a release is judged meanwhile.
+            true => turns.put_off(now, budget, reads).unwrap_or(now),
+        };
+        if turn > now {
+            self.next_question = turn;
+            return;
         }
         (self.has_turn, self.next_question) = (false, now + self.account.config.readiness);
         self.asking = Some(Box::pin(ask(Question {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::perform::{Order, perform};
+use super::super::perform::{Order, Performed, perform};
 use super::super::shell::RecallError;
 use super::App;
 use super::show::note_waiting;
@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Shown;
-use crate::decision::observation::{Observation, Operator};
+use crate::decision::observation::{Observation, Operator, Reading};
 use crate::decision::state::{CallStatus, Stage, State};
 use crate::journal::JournalError;
 
@@ -19,6 +19,8 @@ use crate::journal::JournalError;
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 /// How long an app is left alone whose own entry or row is at fault, which only a person can mend.
 const OWN_RETRY: Duration = Duration::from_secs(60);
+/// How long a drain waits for the answer to a call that was sent.
+const DRAIN: Duration = Duration::from_millis(3_500);
 /// A decision leads to another one at most this often in a row; the rest waits for the next round.
 const MOST_IN_A_ROW: usize = 8;
 
@@ -87,6 +89,7 @@ impl App {
             let stage = change.state.incident().map(|incident| &incident.stage);
             let is_return = matches!(stage, Some(Stage::Reverting { .. }));
             self.begin(change.effect, is_return, seen.at);
+            self.forget_figures(&state, &change.state);
             self.state = Some(change.state);
         }
         self.wake_at = Some(self.shell.clock.now());
@@ -144,6 +147,28 @@ impl App {
         }
         let pause = if is_its_own { OWN_RETRY } else { JOURNAL_RETRY };
         self.journal_retry = self.shell.clock.now() + pause;
+    }
+
+    pub(super) fn take_answer(&mut self, performed: Performed) {
+        self.performing = None;
+        // Whatever came of it, the next look at the platform is worth having soon.
+        self.next_look = self.shell.clock.now();
+        if let Some((sent, view)) = performed.view {
+            self.take_view(Reading::known(sent, view));
+        }
+        self.recorder.calls = performed.calls;
+        self.answer = Some(performed.answer);
+    }
+
+    /// Lets a call that was sent come to its answer, and records it; what does not answer in time is found open
+    /// by the next process.
+    pub(super) async fn drain(&mut self) {
+        while let Some(performing) = self.performing.take() {
+            let Ok(performed) = tokio::time::timeout(DRAIN, performing).await else { return };
+            self.take_answer(performed);
+            // What is decided on that answer is recorded, and told at once that it was not sent.
+            self.round().await;
+        }
     }
 
     fn begin(&mut self, effect: Option<Effect>, is_return: bool, decided_at: Moment) {

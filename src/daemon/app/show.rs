@@ -25,7 +25,9 @@ impl App {
         if self.view.fault.is_some() {
             return Some(BlindCause::Platform);
         }
-        self.windows.iter().find_map(|window| match window.last()?.result {
+        // What is not asked now leaves nobody blind.
+        let asked = self.config.probes.iter().zip(&self.windows).filter(|(probe, _)| self.asks(probe));
+        asked.map(|(_, window)| window).find_map(|window| match window.last()?.result {
             SampleResult::Unknown(cause) => Some(cause),
             _ => None,
         })

@@ -30,7 +30,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.close(Outcome::Superseded, reason, seen);
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
-    let samples = rule::fewest_samples(policy, seen.windows, live.since, seen.at);
+    let samples = rule::fewest_samples(policy, seen.windows, (live.since, seen.at), Pace::Watch);
     // What was Bad before the release is no fault of it, and going back from it does not mend it.
     let counts = |rule: &Rule| !draft.incident.bad_before.contains(&rule.name);
     let judging = || policy.judging(&readings).filter(|(rule, _)| counts(rule));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
-use crate::decision::policy::{Action, Condition, Mode, Policy, ProbePolicy, Rule, Test};
-use crate::decision::rule::fewest_samples;
+use crate::decision::policy::{Action, Asked, Condition, Mode, Policy, ProbePolicy, Rule, Test};
+use crate::decision::rule::{Pace, fewest_samples};
 use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::decision::state::{Ledger, Outcome};
 
@@ -199,7 +199,7 @@ fn a_probe_that_only_a_telling_rule_names_is_not_waited_for() {
     policy.probes.push(ProbePolicy { name: "other".into(), ..policy.probes[0].clone() });
     let fewest = |policy: &Policy| {
         let world = World::steady(with(vec![in_a_row("down", 3, Action::Rollback)]));
-        fewest_samples(policy, &world.windows, world.start, world.at)
+        fewest_samples(policy, &world.windows, (world.start, world.at), Pace::Watch)
     };
     assert_eq!(fewest(&policy), 0, "one that no rule names is");
     let test = Test { probe: 1, condition: Condition::ConsecutiveFailures { count: 1 } };
@@ -207,4 +207,26 @@ fn a_probe_that_only_a_telling_rule_names_is_not_waited_for() {
     assert!(fewest(&policy) > 0);
     policy.rules[1].action = Action::Approve;
     assert_eq!(fewest(&policy), 0);
+}
+
+#[test]
+fn what_is_not_asked_at_rest_keeps_no_app_from_being_known_and_makes_none_known() {
+    let mut policy = with(vec![in_a_row("down", 3, Action::Rollback)]);
+    let figure =
+        ProbePolicy { name: "figure".into(), asked: Asked::WhileJudging, ..policy.probes[0].clone() };
+    policy.probes.push(figure);
+    let test = Test { probe: 1, condition: Condition::ConsecutiveFailures { count: 2 } };
+    policy.rules.push(Rule { tests: vec![test], ..in_a_row("measured", 2, Action::Rollback) });
+    let becomes = |policy: &Policy, bad: bool| {
+        let mut world = World::new(policy.clone());
+        world.windows.truncate(1);
+        world.outage = bad;
+        world.run(minutes(10));
+        world.state.word()
+    };
+    assert_eq!((becomes(&policy, false), becomes(&policy, true)), ("steady", "learning"));
+    let alone = Policy { rules: policy.rules[1..].to_vec(), ..policy.clone() };
+    assert_eq!(becomes(&alone, false), "learning", "nothing was measured");
+    policy.probes[1].asked = Asked::Always;
+    assert_eq!(becomes(&policy, false), "learning", "what is asked at rest is waited for");
 }

@@ -14,7 +14,7 @@ use crate::decision::observation::{
     Request,
 };
 use crate::decision::policy::{
-    Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
+    Asked, Condition, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, ProbePolicy,
     RollbackPolicy, Rule, SoakPolicy,
 };
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
@@ -143,6 +143,7 @@ pub(in crate::decision) fn policy() -> Policy {
             timeout: secs(2),
             settle: secs(0),
             lag: Duration::ZERO,
+            asked: Asked::Always,
         }],
         rules: vec![rule("down", Condition::ConsecutiveFailures { count: 3 })],
         rollback: RollbackPolicy { warnings: OnWarnings::Refuse, migrations: OnMigrations::Hold },

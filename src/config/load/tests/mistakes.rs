@@ -83,7 +83,7 @@ f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
-f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, tls, grpc, prometheus, period, watch_period, burst, timeout, settle, expect, expect_version
+f.yaml:23:9: apps[0].probes[0].perod: unknown key `perod`; did you mean `period`? allowed are name, url, headers, tcp, tls, grpc, prometheus, platform, period, watch_period, burst, timeout, settle, expect, expect_version
 f.yaml:25:18: apps[0].probes[0].timeout: 2 is not a duration; allowed is a humantime duration such as 30s, 10m or 1h 30m
 f.yaml:26:35: apps[0].probes[0].headers.authorization: a list is not text; allowed is text, in quotes where it looks like something else
 f.yaml:27:33: apps[0].probes[0].expect.status[1]: "ok" is not a count; allowed is a positive whole number, without quotes
@@ -172,7 +172,7 @@ fn single_mistakes_are_named_with_what_is_allowed() {
         ),
         (
             added("other probe", "{ name: p, url: http://a.example/, tcp: \"a:1\" }"),
-            "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp, tls, grpc and prometheus",
+            "tcp: is one of 2 things to ask; allowed is exactly one of url, tcp, tls, grpc, prometheus and platform",
         ),
         (
             with("        url: https://checkout.example.com/healthz", FIGURE)
