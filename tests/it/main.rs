@@ -11,6 +11,7 @@ mod binary;
 mod faults;
 mod figures;
 mod grpc;
+mod measured;
 mod people;
 mod prometheus;
 mod ready;
