@@ -21,6 +21,7 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
             finding out whether the platform would accept a rollback to d2
      1:26  incident/rolling_back
             validate: the platform would accept it, no warnings
+            going back is expected to take the failures of home from 100 % to at most 1 % within 5m of being live
             rolling back from d3 to d2; new deployments are blocked meanwhile
      1:26  incident/rolling_back
             create_rollback: the platform started deployment d4
