@@ -90,7 +90,7 @@ async fn meddle(ground: &Ground, dice: &mut fastrand::Rng, app: &str) {
         8 => Action::Autoscale,
         9 => Action::AutoRollback { to: None },
         10 => Action::Cancel { deployment: None },
-        11 => Action::Push { release: Release::good("hotfix") },
+        11 => Action::Push { release: Box::new(Release::good("hotfix")) },
         12 => return outage(ground, dice, app).await,
         _ => return pause(ground, dice, app).await,
     };

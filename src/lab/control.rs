@@ -31,7 +31,7 @@ pub enum Action {
     /// A push to the branch.
     Push {
         /// What is pushed.
-        release: Release,
+        release: Box<Release>,
     },
     /// A manual deployment of the branch's newest commit.
     Deploy,
@@ -79,7 +79,7 @@ pub(super) fn act(world: &mut World, name: &str, action: Action) -> Result<Optio
     let place = world.place(name)?;
     let app = &world.model.apps[place];
     let (operation, who, write) = match action {
-        Action::Push { release } => (Operation::Push, Who::Person, Write::Push(Arc::new(release))),
+        Action::Push { release } => (Operation::Push, Who::Person, Write::Push(Arc::from(release))),
         Action::Deploy => (Operation::CreateDeployment, Who::Person, Write::Deploy),
         Action::Restart => (Operation::Restart, Who::Person, Write::Restart),
         Action::Cancel { deployment } => {

@@ -68,7 +68,7 @@ impl Lab {
     /// # Errors
     /// If there is no such app, or it is pinned.
     pub fn push(&self, app: &str, release: Release) -> Result<Option<String>, LabError> {
-        self.person(app, Action::Push { release })
+        self.person(app, Action::Push { release: Box::new(release) })
     }
 
     /// A person, or the platform itself, does something. Gives the id of the deployment concerned.
