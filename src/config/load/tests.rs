@@ -146,12 +146,12 @@ fn the_full_file_shows_the_defaults() {
     let older = FULL.replace("settle: 1m", "timeout: 2s").replace("max_age: 1m", "max_age: 10m");
     assert_eq!(settles(&older), 600, "as long as a value may be of the release before");
     let found: Vec<_> = app.probes[1..].iter().map(paces).collect();
-    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [5, 2, 1], [15, 15, 15], [15, 15, 15]]);
+    assert_eq!(found, [[5, 2, 1], [60, 15, 15], [5, 2, 1], [15, 15, 15], [15, 15, 15], [15, 15, 15]]);
     let certificates = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[2].clone();
     let bare =
         FULL.replace("          at_least: 7d ", "          #").replace("        period: 1m ", "        #");
     assert_eq!(certificates(&bare), certificates(FULL));
-    let crashes = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[5].clone();
+    let crashes = |text: &str| parse("f.yaml", text).unwrap().apps[0].probes[6].clone();
     let mut bare = FULL.to_owned();
     for key in
         ["watch_period: 15s ", "timeout: 10s ", "settle: 0s                      # as ", "  max_age: 5m "]
