@@ -165,7 +165,7 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(app.policy.soak, default.policy.soak);
     assert_eq!(app.policy.limits, default.policy.limits);
     assert_eq!(app.policy.mode, Mode::Enforce);
-    assert_eq!(app.policy.rules.len(), 8);
+    assert_eq!(app.policy.rules.len(), 9);
     let bare = parse("f.yaml", &FULL.replace(", worse_by: 0.5, glitch: 10s", "")).unwrap();
     assert_eq!(app.policy.rules, bare.apps[0].policy.rules);
     let Ask::Http(ask) = &app.probes[0].ask else { panic!("{:?}", app.probes[0].ask) };
