@@ -1,21 +1,25 @@
 //! What a decision has to tell: the lines of an incident's timeline, as data and as sentences.
 
+mod calls;
 mod compared;
 mod predicted;
+mod rules;
 
 use std::time::Duration;
 
-use compared::{compared_in_words, time};
+use calls::{answered, intention};
 use serde::{Deserialize, Serialize};
 
 use super::capability::{PinKind, Support};
-use super::effect::{Answer, Effect, Guard, Reason, Rejection, is_native, natively};
+use super::effect::{Answer, Effect, Reason, is_native, natively};
 use super::observation::Code;
-use super::policy::{Condition, ProbePolicy, Rule, Signal, Test};
 use super::prediction::{Efficacy, Prediction};
-use super::rule::{Reading, Verdict};
+use super::rule::Reading;
 use super::state::Outcome;
 use crate::ids::{DeploymentId, RuleName};
+
+pub use rules::{condition_in_words, evidence_in_words};
+pub(crate) use rules::{one_in, percent, quantile_in_words};
 
 /// Why an app is not rolled back where the platform picks what it goes back to.
 pub const UNARMED: &str = "the platform picks what it goes back to, and may pick the bad release when asked twice; \
@@ -289,119 +293,6 @@ impl Event {
     }
 }
 
-/// A rule's condition in words, as the API shows it.
-pub fn condition_in_words(rule: &Rule, probes: &[ProbePolicy]) -> String {
-    if let [only] = rule.tests.as_slice() {
-        return format!("bad {}", test_in_words(&only.condition));
-    }
-    let tests = rule.tests.iter();
-    let tests: Vec<String> =
-        tests.map(|test| format!("{} {}", name(test, probes), test_in_words(&test.condition))).collect();
-    match tests.as_slice() {
-        all if all.len() == rule.needed => format!("bad {}", all.join(" and ")),
-        any if rule.needed == 1 => format!("bad {}", any.join(" or ")),
-        some => format!("bad {} of {}: {}", rule.needed, some.len(), some.join("; ")),
-    }
-}
-
-fn name<'a>(test: &Test, probes: &'a [ProbePolicy]) -> &'a str {
-    probes.get(test.probe).map_or("?", |probe| probe.name.as_str())
-}
-
-fn test_in_words(condition: &Condition) -> String {
-    match condition {
-        Condition::ConsecutiveFailures { count } => format!("at {} in a row", plural(*count, "failure")),
-        Condition::FailureRatio { above, over, min_samples } => format!(
-            "when more than {} fail over {}, from {} on",
-            percent(*above),
-            humantime::format_duration(*over),
-            plural(*min_samples, "sample"),
-        ),
-        Condition::Latency { quantile, above, over, min_samples } => format!(
-            "when {} is above {} over {}, from {} on",
-            quantile_in_words(*quantile),
-            humantime::format_duration(*above),
-            humantime::format_duration(*over),
-            plural(*min_samples, "sample"),
-        ),
-        Condition::Regression(regression) => format!(
-            "when it surely {} than the release before and {} more; wrong for at most {}",
-            match regression.of {
-                Signal::Failures => "fails more often",
-                Signal::Latency => "takes longer",
-                Signal::Shares => "has more errors",
-            },
-            percent(regression.worse_by),
-            one_in(1.0 / regression.probability),
-        ),
-    }
-}
-
-/// What `rule` measured, beside its limit.
-pub fn evidence_in_words(rule: &Rule, probes: &[ProbePolicy], reading: &Reading) -> String {
-    match rule.tests.as_slice() {
-        [only] => measured_in_words(&only.condition, reading),
-        several => {
-            let parts = several.iter().zip(&reading.parts);
-            let said = parts.map(|(test, part)| {
-                let measured = measured_in_words(&test.condition, part);
-                format!("{} {}: {measured}", name(test, probes), part.verdict.word())
-            });
-            let said: Vec<String> = said.collect();
-            let bad = reading.parts.iter().filter(|part| part.verdict == Verdict::Bad).count();
-            format!("{bad} of {} are bad, limit {}: {}", several.len(), rule.needed, said.join("; "))
-        }
-    }
-}
-
-fn measured_in_words(condition: &Condition, reading: &Reading) -> String {
-    let Some(value) = reading.value else { return "nothing measured".to_owned() };
-    let samples = plural(reading.samples, "sample");
-    match condition {
-        Condition::ConsecutiveFailures { count } => {
-            let noun = if (value - 1.0).abs() < f64::EPSILON { "failure" } else { "failures" };
-            format!("{value:.0} {noun} in a row, limit {count}")
-        }
-        Condition::FailureRatio { above, .. } => {
-            format!("{} of {samples} failed, limit {}", percent(value), percent(*above))
-        }
-        Condition::Latency { quantile, above, .. } => {
-            let (name, limit) = (quantile_in_words(*quantile), humantime::format_duration(*above));
-            format!("{name} is {} over {samples}, limit {limit}", time(value))
-        }
-        Condition::Regression(regression) => {
-            let evidence = format!("evidence {} of the {:.0} it takes", figures(value), reading.threshold);
-            match &reading.compared {
-                Some(compared) => {
-                    format!("{}; {evidence}", compared_in_words(regression.of, compared, reading.samples))
-                }
-                None => format!("{evidence}, from {samples}"),
-            }
-        }
-    }
-}
-
-/// `1 in 1000`.
-pub(crate) fn one_in(many: f64) -> String {
-    format!("1 release in {many:.0}")
-}
-
-/// A figure that may be very small or very large, to what matters of it.
-fn figures(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
-}
-
-/// `p95`, as latencies are spoken of.
-pub(crate) fn quantile_in_words(quantile: f64) -> String {
-    format!("p{}", percent(quantile).trim_end_matches(" %"))
-}
-
-/// A share in percent, without the noise of binary fractions.
-pub(crate) fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
 fn in_brackets(title: &str) -> String {
     if title.is_empty() { String::new() } else { format!(" ({title})") }
 }
@@ -424,92 +315,10 @@ fn is_hard(pin: &PinKind) -> bool {
     *pin == PinKind::Hard
 }
 
-fn intention(call: &Effect, pin: PinKind) -> String {
-    match call {
-        Effect::Validate { target, .. } => {
-            format!("finding out whether the platform would accept a rollback to {target}")
-        }
-        Effect::Pin { .. } => "keeping pushes from being deployed until the rollback is settled; other \
-                               deployments the platform does not stop"
-            .to_owned(),
-        Effect::Unpin => "letting pushes be deployed again".to_owned(),
-        Effect::Restart { accused } => format!("restarting deployment {accused} before anything else"),
-        Effect::CreateRollback { accused, target, .. } => {
-            let meanwhile = match pin {
-                PinKind::Hard => "new deployments are blocked meanwhile",
-                PinKind::Soft => "pushes are not deployed meanwhile",
-                PinKind::Absent => "nothing keeps other deployments away meanwhile",
-            };
-            format!("rolling back from {accused} to {target}; {meanwhile}")
-        }
-        Effect::Commit { rollback } => {
-            format!("committing rollback {rollback}, so that new deployments are possible again")
-        }
-        Effect::Revert { rollback } => {
-            format!("reverting rollback {rollback}: back to the newest release, which was not the cause")
-        }
-    }
-}
-
-fn answered(answer: &Answer) -> String {
-    match answer {
-        Answer::Validated(validation) => {
-            let warnings: Vec<&str> =
-                validation.warnings.iter().map(|warning| warning.code.as_str()).collect();
-            let warned = if warnings.is_empty() {
-                "no warnings".to_owned()
-            } else {
-                format!("warnings: {}", warnings.join(", "))
-            };
-            match &validation.error {
-                _ if validation.by == Support::Emulated => match &validation.error {
-                    Some(error) if !validation.valid => {
-                        format!("what can be read speaks against it: {}", error.code)
-                    }
-                    _ => format!(
-                        "nothing that can be read speaks against it (the platform has no dry run), {warned}"
-                    ),
-                },
-                _ if validation.valid => format!("the platform would accept it, {warned}"),
-                Some(error) => format!("the platform would not accept it: {}", error.code),
-                None => "the platform would not accept it".to_owned(),
-            }
-        }
-        Answer::Pinned => "done, pushes are not deployed".to_owned(),
-        Answer::Unpinned => "done, pushes are deployed again".to_owned(),
-        Answer::Restarted(deployment) => format!("the platform started deployment {}", deployment.id),
-        Answer::Created(deployment) => format!("the platform started deployment {}", deployment.id),
-        Answer::Committed => "done, the app is not pinned any more".to_owned(),
-        Answer::Reverted(Some(id)) => format!("done, the platform started deployment {id}"),
-        Answer::Reverted(None) => "done".to_owned(),
-        Answer::NotSent(guard) => format!(
-            "not sent: {}",
-            match guard {
-                Guard::Changed => "the app has changed since it was decided",
-                Guard::Unreadable => "the app could not be read right before it",
-                Guard::Paused => "an operator paused the app",
-                Guard::Observe => "mode observe came into force",
-                Guard::Storm => "too many apps want a rollback at once",
-                Guard::Interrupted => "rearguard was stopping, or held up since it was decided",
-            }
-        ),
-        Answer::NotApplied { why, .. } => format!(
-            "not applied: {}",
-            match why {
-                Rejection::RateLimited => "the platform limits our rate",
-                Rejection::Denied => "the platform refuses our token",
-                Rejection::NotConnected => "no connection",
-                Rejection::NotFound => "the platform does not know it",
-            }
-        ),
-        Answer::Refused { status, message } => format!("refused with status {status}: {message}"),
-        Answer::Unresolved => "no conclusive answer; reading the platform before anything else".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::policy::{Condition, Rule, Signal};
     use crate::decision::rule::{Compared, Verdict};
 
     fn rule(condition: Condition) -> Rule {

@@ -1,0 +1,87 @@
+//! A call to the platform in words: what it is for, and what came of it.
+
+use crate::decision::capability::{PinKind, Support};
+use crate::decision::effect::{Answer, Effect, Guard, Rejection};
+
+pub(super) fn intention(call: &Effect, pin: PinKind) -> String {
+    match call {
+        Effect::Validate { target, .. } => {
+            format!("finding out whether the platform would accept a rollback to {target}")
+        }
+        Effect::Pin { .. } => "keeping pushes from being deployed until the rollback is settled; other \
+                               deployments the platform does not stop"
+            .to_owned(),
+        Effect::Unpin => "letting pushes be deployed again".to_owned(),
+        Effect::Restart { accused } => format!("restarting deployment {accused} before anything else"),
+        Effect::CreateRollback { accused, target, .. } => {
+            let meanwhile = match pin {
+                PinKind::Hard => "new deployments are blocked meanwhile",
+                PinKind::Soft => "pushes are not deployed meanwhile",
+                PinKind::Absent => "nothing keeps other deployments away meanwhile",
+            };
+            format!("rolling back from {accused} to {target}; {meanwhile}")
+        }
+        Effect::Commit { rollback } => {
+            format!("committing rollback {rollback}, so that new deployments are possible again")
+        }
+        Effect::Revert { rollback } => {
+            format!("reverting rollback {rollback}: back to the newest release, which was not the cause")
+        }
+    }
+}
+
+pub(super) fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Validated(validation) => {
+            let warnings: Vec<&str> =
+                validation.warnings.iter().map(|warning| warning.code.as_str()).collect();
+            let warned = if warnings.is_empty() {
+                "no warnings".to_owned()
+            } else {
+                format!("warnings: {}", warnings.join(", "))
+            };
+            match &validation.error {
+                _ if validation.by == Support::Emulated => match &validation.error {
+                    Some(error) if !validation.valid => {
+                        format!("what can be read speaks against it: {}", error.code)
+                    }
+                    _ => format!(
+                        "nothing that can be read speaks against it (the platform has no dry run), {warned}"
+                    ),
+                },
+                _ if validation.valid => format!("the platform would accept it, {warned}"),
+                Some(error) => format!("the platform would not accept it: {}", error.code),
+                None => "the platform would not accept it".to_owned(),
+            }
+        }
+        Answer::Pinned => "done, pushes are not deployed".to_owned(),
+        Answer::Unpinned => "done, pushes are deployed again".to_owned(),
+        Answer::Restarted(deployment) => format!("the platform started deployment {}", deployment.id),
+        Answer::Created(deployment) => format!("the platform started deployment {}", deployment.id),
+        Answer::Committed => "done, the app is not pinned any more".to_owned(),
+        Answer::Reverted(Some(id)) => format!("done, the platform started deployment {id}"),
+        Answer::Reverted(None) => "done".to_owned(),
+        Answer::NotSent(guard) => format!(
+            "not sent: {}",
+            match guard {
+                Guard::Changed => "the app has changed since it was decided",
+                Guard::Unreadable => "the app could not be read right before it",
+                Guard::Paused => "an operator paused the app",
+                Guard::Observe => "mode observe came into force",
+                Guard::Storm => "too many apps want a rollback at once",
+                Guard::Interrupted => "rearguard was stopping, or held up since it was decided",
+            }
+        ),
+        Answer::NotApplied { why, .. } => format!(
+            "not applied: {}",
+            match why {
+                Rejection::RateLimited => "the platform limits our rate",
+                Rejection::Denied => "the platform refuses our token",
+                Rejection::NotConnected => "no connection",
+                Rejection::NotFound => "the platform does not know it",
+            }
+        ),
+        Answer::Refused { status, message } => format!("refused with status {status}: {message}"),
+        Answer::Unresolved => "no conclusive answer; reading the platform before anything else".to_owned(),
+    }
+}
