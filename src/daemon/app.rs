@@ -384,7 +384,9 @@ impl App {
             versions.take(sample.at, version);
             self.set_aside(n);
         }
-        let Some(sample) = self.windows.get(n).and_then(Window::last).copied() else { return };
+        // As it is seen now, where it was not too old to be kept.
+        let seen = self.windows.get(n).and_then(Window::last).filter(|last| last.at == sample.at);
+        let sample = seen.copied().unwrap_or(sample);
         if let Some(state) = &self.state {
             self.measuring.take(&self.config.policy, state, &self.windows, n, &sample);
         }

@@ -31,6 +31,11 @@ pub struct Versions {
 }
 
 impl Versions {
+    /// Whether no answer has named one.
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
     /// Takes note of the version that the answer to the sample sent at `at` named.
     pub fn take(&mut self, at: Moment, version: Box<str>) {
         if self.told.len() >= KEPT {

@@ -112,9 +112,11 @@ impl App {
     /// Sets aside what other releases than the one that is judged have answered to the probe at `place`.
     pub(super) fn set_aside(&mut self, place: usize) {
         let judged = self.state.as_ref().and_then(version::judged);
-        let (Some(judged), Some(versions), Some(window)) =
-            (judged, self.versions.get_mut(place), self.windows.get_mut(place))
-        else {
+        let (Some(judged), Some(versions), Some(window)) = (
+            judged,
+            self.versions.get_mut(place).filter(|told| !told.is_empty()),
+            self.windows.get_mut(place),
+        ) else {
             return;
         };
         let known = self.state.iter().flat_map(|state| &state.ledger.good);
