@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::kind::AppKind;
@@ -133,6 +134,9 @@ pub struct Deployment {
     /// How long the rollout takes and what comes of it.
     #[serde(skip)]
     pub(crate) rollout: (u64, Fate),
+    /// Its JSON, until it changes.
+    #[serde(skip)]
+    pub(crate) rendered: Option<Arc<str>>,
 }
 
 /// Steps of a deployment, as in the one real answer we have seen.
@@ -162,6 +166,7 @@ impl Deployment {
     pub(crate) fn enter(&mut self, phase: Phase, at: i64) {
         self.phase = phase;
         self.updated_ms = at;
+        self.rendered = None;
         if !phase.is_terminal() {
             self.started_ms = self.started_ms.or(Some(at));
         }
@@ -181,11 +186,13 @@ impl Deployment {
     }
 }
 
-/// The JSON of an app and of each of its deployments, as far as somebody asked for it.
+/// The JSON of an app, as far as somebody asked for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rendered {
+    /// Read alone.
     pub(crate) app: Option<Arc<str>>,
-    pub(crate) deployments: Vec<Option<Arc<str>>>,
+    /// In a list, where that says less.
+    pub(crate) listed: Option<Arc<str>>,
 }
 
 /// One app. The `Option<usize>` fields are places in `deployments`.
@@ -247,6 +254,16 @@ impl App {
 
     pub(crate) fn place_of(&self, deployment: &str) -> Option<usize> {
         self.deployments.iter().position(|d| d.id == deployment)
+    }
+
+    /// The JSON of the deployment at `place`, made once.
+    pub(crate) fn row(&mut self, place: usize, render: impl FnOnce(&Self, &Deployment) -> Value) -> Arc<str> {
+        if let Some(kept) = &self.deployments[place].rendered {
+            return Arc::clone(kept);
+        }
+        let rendered: Arc<str> = render(self, &self.deployments[place]).to_string().into();
+        self.deployments[place].rendered = Some(Arc::clone(&rendered));
+        rendered
     }
 
     pub(crate) fn id_at(&self, place: Option<usize>) -> Option<String> {

@@ -30,7 +30,12 @@ pub(crate) type Outgoing = (Answer, Option<Kind>);
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::text(status, "application/json; charset=utf-8", body.to_string())
+        Self { status, ..Self::rendered(body.to_string()) }
+    }
+
+    /// What is JSON already.
+    pub(crate) fn rendered(body: impl Into<String>) -> Self {
+        Self::text(200, "application/json; charset=utf-8", body.into())
     }
 
     pub(crate) fn text(status: u16, content_type: &'static str, body: String) -> Self {

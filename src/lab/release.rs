@@ -202,7 +202,8 @@ impl Release {
 
 /// The first `bytes` of a digest in hexadecimal.
 pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
-    digest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    let digits = digest.iter().take(bytes).flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod figures;
 mod render;
 mod route;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -74,9 +76,7 @@ fn admitted(
     let answered = outcome.and_then(|(who, place)| match place {
         None if call.operation == Operation::GetKey => Ok(Answer::json(200, &render::key(token))),
         None => Ok(list(world, call)),
-        Some(place) if call.operation.is_read() => {
-            read(world, request, call, place).map(|shown| Answer::json(200, &shown))
-        }
+        Some(place) if call.operation.is_read() => read(world, request, call, place),
         Some(place) => change(world, request, call, (place, who), fault.as_ref()),
     });
     (answered, fault)
@@ -92,38 +92,45 @@ fn list(world: &mut World, call: &Call) -> Answer {
             .collect()
     };
     let shown = all.iter().skip(call.page.offset).take(call.page.limit);
-    let shown = shown.map(|place| render::listed(world.model.apps[*place].visible(now))).collect();
-    Answer::json(200, &render::page(shown, all.len(), call.page))
+    let shown: Vec<_> = shown.map(|place| render::listed(world.model.apps[*place].visible(now))).collect();
+    Answer::rendered(render::page(&shown, all.len(), call.page))
 }
 
 /// What a read of an app that exists shows.
-fn read(world: &mut World, request: &Request<'_>, call: &Call, place: usize) -> Result<Value, Refusal> {
+fn read(world: &mut World, request: &Request<'_>, call: &Call, place: usize) -> Result<Answer, Refusal> {
     let (now, unknowns) = (world.now(), world.model.unknowns);
     if call.operation == Operation::GetMetrics {
-        return measured(&world.model.apps[place], request, call, now, unknowns.exit_codes);
+        let app = &world.model.apps[place];
+        let figures = measured(app, request, call, now, unknowns.exit_codes)?;
+        return Ok(Answer::json(200, &figures));
     }
-    let app = &*world.model.apps[place].visible(now);
-    let row = || {
+    let app = world.model.apps[place].visible(now);
+    let row = |app: &App| {
         let found = call.deployment.as_deref().and_then(|id| app.place_of(id));
-        found.map(|row| &app.deployments[row]).ok_or_else(|| Refusal::new(404, "Deployment not found"))
+        found.ok_or_else(|| Refusal::new(404, "Deployment not found"))
     };
     match call.operation {
         Operation::ListDeployments => {
-            let newest_first = app.deployments.iter().rev().skip(call.page.offset).take(call.page.limit);
-            let shown = newest_first.map(|row| render::deployment(app, row, unknowns)).collect();
-            Ok(render::page(shown, app.deployments.len(), call.page))
+            let newest_first = (0..app.deployments.len()).rev().skip(call.page.offset).take(call.page.limit);
+            let shown: Vec<_> = newest_first.map(|row| render::row(app, row, unknowns)).collect();
+            Ok(Answer::rendered(render::page(&shown, app.deployments.len(), call.page)))
         }
-        Operation::GetDeployment => Ok(render::deployment(app, row()?, unknowns)),
-        Operation::GetLogs => Ok(render::logs(app, row()?)),
+        Operation::GetDeployment => {
+            let row = row(app)?;
+            Ok(Answer::rendered(&*render::row(app, row, unknowns)))
+        }
+        Operation::GetLogs => Ok(Answer::json(200, &render::logs(app, &app.deployments[row(app)?]))),
         Operation::ListProcesses => {
-            let shown = [render::process(app)].into_iter().skip(call.page.offset).collect();
-            Ok(render::page(shown, 1, call.page))
+            let process: Arc<str> = render::process(app).to_string().into();
+            let shown: Vec<_> = [process].into_iter().skip(call.page.offset).collect();
+            Ok(Answer::rendered(render::page(&shown, 1, call.page)))
         }
         Operation::GetHook if unknowns.hook_enabled => {
-            Ok(json!({ "url": format!("https://hook.lab.test/apps/{}/deploy/secret-of-the-lab", app.id) }))
+            let url = format!("https://hook.lab.test/apps/{}/deploy/secret-of-the-lab", app.id);
+            Ok(Answer::json(200, &json!({ "url": url })))
         }
         Operation::GetHook => Err(Refusal::new(404, "No deployment hook")),
-        _ => Ok(render::detail(app)),
+        _ => Ok(Answer::rendered(&*render::whole(app))),
     }
 }
 

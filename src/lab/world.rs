@@ -240,6 +240,7 @@ impl World {
         self.model.unknowns = unknowns;
         for app in &mut self.model.apps {
             app.rendered = Rendered::default();
+            app.deployments.iter_mut().for_each(|row| row.rendered = None);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The model as DigitalOcean's JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,10 @@ use crate::lab::request::Request;
 use crate::lab::unknowns::{ClonedFrom, RevertCause, Shown, Unknowns, Zeros};
 use crate::lab::world::World;
 
-const JSON: &str = "application/json; charset=utf-8";
-
 pub(super) fn get_app(world: &mut World, base: &str, place: usize) -> Answer {
     let (now, unknowns) = (world.now(), world.model.unknowns);
     let body = format!("{{\"app\":{}}}", app(world.model.apps[place].visible(now), unknowns, base));
-    Answer::text(200, JSON, body)
+    Answer::rendered(body)
 }
 
 /// One page of every app. The JSON of an app is kept until the app changes, so that ten thousand idle apps are
@@ -38,7 +37,7 @@ pub(super) fn list_apps(world: &mut World, base: &str, host: &str, page: Page) -
     }
     let links = links(&format!("http://{host}/v2/apps?"), page, total);
     let _ = write!(body, "],\"links\":{links},\"meta\":{{\"total\":{total}}}}}");
-    Answer::text(200, JSON, body)
+    Answer::rendered(body)
 }
 
 /// Newest first [app_action, terraform: both take element 0 as the latest].
@@ -63,18 +62,11 @@ pub(super) fn list_deployments(
     let links = links(&url, page, all.len());
     let (shown, total) = (shown.join(","), all.len());
     let body = format!("{{\"deployments\":[{shown}],\"links\":{links},\"meta\":{{\"total\":{total}}}}}");
-    Answer::text(200, JSON, body)
+    Answer::rendered(body)
 }
 
-/// The JSON of the deployment at a place, made once.
 fn kept(app: &mut App, place: usize, unknowns: Unknowns) -> Arc<str> {
-    app.rendered.deployments.resize(app.deployments.len(), None);
-    if let Some(rendered) = &app.rendered.deployments[place] {
-        return Arc::clone(rendered);
-    }
-    let rendered: Arc<str> = deployment(app, &app.deployments[place], unknowns).to_string().into();
-    app.rendered.deployments[place] = Some(Arc::clone(&rendered));
-    rendered
+    app.row(place, |app, made| deployment(app, made, unknowns))
 }
 
 /// Absolute addresses, absent when everything fits.
@@ -97,7 +89,6 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
     if let Some(rendered) = &app.rendered.app {
         return Arc::clone(rendered);
     }
-    let at = |place: Option<usize>| place.map(|place| deployment(app, &app.deployments[place], unknowns));
     let live = app.active().and_then(|live| live.live_ms);
     let last = app.deployments.last().map(|last| last.created_ms);
     let url = format!("{base}/sites/{}", app.name);
@@ -113,16 +104,25 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
         "updated_at": rfc3339(app.created_ms),
         "last_deployment_created_at": last.map(rfc3339),
         "last_deployment_active_at": live.map(rfc3339),
-        "active_deployment": at(app.active),
-        "in_progress_deployment": at(app.in_progress),
-        "pending_deployment": at(app.pending()),
-        "pinned_deployment": at(app.pinned),
         "region": { "slug": app.region, "label": "Amsterdam", "flag": "netherlands",
                     "continent": "Europe", "data_centers": ["ams3"], "default": app.region == "ams" },
         "tier_slug": "basic",
         "project_id": uuid(0, "project", 0),
     });
-    let rendered: Arc<str> = shown(value, unknowns).to_string().into();
+    let Value::Object(fields) = shown(value, unknowns) else { return "{}".into() };
+    let fields = fields.into_iter().map(|(key, value)| (key, value.to_string().into()));
+    let mut fields: BTreeMap<String, Arc<str>> = fields.collect();
+    let rows = [
+        ("active_deployment", app.active),
+        ("in_progress_deployment", app.in_progress),
+        ("pending_deployment", app.pending()),
+        ("pinned_deployment", app.pinned),
+    ];
+    for (key, place) in rows {
+        fields.extend(place.map(|place| (key.to_owned(), kept(app, place, unknowns))));
+    }
+    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    let rendered: Arc<str> = format!("{{{}}}", fields.join(",")).into();
     app.rendered.app = Some(Arc::clone(&rendered));
     rendered
 }

@@ -45,6 +45,7 @@ impl Model {
             steps_done: 0,
             build,
             rollout,
+            rendered: None,
         });
         app.deployments.len() - 1
     }

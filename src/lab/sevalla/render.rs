@@ -1,5 +1,7 @@
 //! The model as Sevalla's JSON: every key of the OpenAPI document, nulls written.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::route::Page;
@@ -11,13 +13,30 @@ use crate::lab::{Scope, Token};
 /// No list says that it has more.
 const MOST: usize = 10_000;
 
-/// One page of a list of which `shown` is the part that is on it.
-pub(super) fn page(shown: Vec<Value>, total: usize, page: Page) -> Value {
-    json!({ "data": shown, "total": total.min(MOST), "offset": page.offset, "limit": page.limit })
+/// One page of a list of which `shown` is the part that is on it, in JSON.
+pub(super) fn page(shown: &[Arc<str>], total: usize, page: Page) -> String {
+    let (shown, total, Page { offset, limit }) = (shown.join(","), total.min(MOST), page);
+    format!("{{\"data\":[{shown}],\"limit\":{limit},\"offset\":{offset},\"total\":{total}}}")
 }
 
-/// An application or a static site as a list shows it.
-pub(super) fn listed(app: &App) -> Value {
+/// An application or a static site as a list shows it, made once.
+pub(super) fn listed(app: &mut App) -> Arc<str> {
+    let kept = app.rendered.listed.take().unwrap_or_else(|| item(app).to_string().into());
+    Arc::clone(app.rendered.listed.insert(kept))
+}
+
+/// An application or a static site with everything about it, made once.
+pub(super) fn whole(app: &mut App) -> Arc<str> {
+    let kept = app.rendered.app.take().unwrap_or_else(|| detail(app).to_string().into());
+    Arc::clone(app.rendered.app.insert(kept))
+}
+
+/// The deployment at `place`, made once.
+pub(super) fn row(app: &mut App, place: usize, unknowns: Unknowns) -> Arc<str> {
+    app.row(place, |app, row| deployment(app, row, unknowns))
+}
+
+fn item(app: &App) -> Value {
     let mut item = json!({
         "id": app.id,
         "name": app.name,
