@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -28,6 +29,7 @@ use crate::config::PlatformConfig;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::{DeploymentId, PlatformAppId};
+use canonical::Specs;
 
 /// Apps a page: the API's maximum (`parameters.yml`, `per_page`).
 const APPS_A_PAGE: &str = "200";
@@ -56,6 +58,7 @@ pub struct DigitalOcean {
     http: Http,
     /// The pages of the last list.
     pages: AtomicU32,
+    specs: Mutex<Specs>,
 }
 
 impl DigitalOcean {
@@ -65,7 +68,7 @@ impl DigitalOcean {
     ///
     /// When the token cannot be read or sent, the API's URL cannot be used, or TLS cannot be set up.
     pub fn new(config: &PlatformConfig, tokens: TokenReader, observer: Observer) -> Result<Self, StartError> {
-        Ok(Self { http: Http::new(config, LIMITS, tokens, observer)?, pages: AtomicU32::new(0) })
+        Ok(Self::over(Http::new(config, LIMITS, tokens, observer)?))
     }
 
     /// The same over a platform in this process.
@@ -75,7 +78,15 @@ impl DigitalOcean {
         config: &PlatformConfig,
         tokens: TokenReader,
     ) -> Result<Self, StartError> {
-        Ok(Self { http: Http::in_process(platform, config, LIMITS, tokens)?, pages: AtomicU32::new(0) })
+        Ok(Self::over(Http::in_process(platform, config, LIMITS, tokens)?))
+    }
+
+    fn over(http: Http) -> Self {
+        Self { http, pages: AtomicU32::new(0), specs: Mutex::default() }
+    }
+
+    fn specs(&self) -> MutexGuard<'_, Specs> {
+        self.specs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn every_app(&self) -> Result<Answered<Listed>, PlatformError> {
@@ -90,7 +101,7 @@ impl DigitalOcean {
                 query: &query,
                 want: Want::Body(LIST_LIMIT),
             };
-            let page = self.http.call(ask, apps).await?;
+            let page = self.http.call(ask, |reply| apps(reply, &mut self.specs())).await?;
             let Answered { value: Page { apps, size, has_next }, status, request_id } = page;
             all.is_whole &= apps.len() == size;
             // A page shifts when an app is made or deleted meanwhile: what was seen first is kept.
@@ -118,8 +129,8 @@ impl DigitalOcean {
         self.http
             .call(ask, |reply| {
                 let answer: wire::AppAnswer = parse(reply)?;
-                let (id, view) =
-                    answer.app.0.seen(reply.date_ms).ok_or_else(|| missing("an app with an id"))?;
+                let seen = answer.app.0.seen(reply.date_ms, &mut self.specs());
+                let (id, view) = seen.ok_or_else(|| missing("an app with an id"))?;
                 if id != *app {
                     return Err(missing("the app asked for"));
                 }
@@ -136,7 +147,7 @@ impl DigitalOcean {
             query: &[("per_page", DEPLOYMENTS.to_owned())],
             want: Want::Body(LIST_LIMIT),
         };
-        self.http.call(ask, deployments).await
+        self.http.call(ask, |reply| deployments(reply, &mut self.specs())).await
     }
 
     /// A call that changes something, or would: sent once.
@@ -173,14 +184,14 @@ impl DigitalOcean {
         let path = ["v2", "apps", app.as_str(), "rollback"];
         let body = Some(rollback_to(target));
         let ask = Self::write(operation::CREATE_ROLLBACK, &path, body, Want::Body(ANSWER_LIMIT));
-        self.http.call(ask, new_deployment).await
+        self.http.call(ask, |reply| new_deployment(reply, &mut self.specs())).await
     }
 
     /// Every component, one instance after the other.
     async fn restart_all(&self, app: &PlatformAppId) -> Result<Answered<Deployment>, PlatformError> {
         let path = ["v2", "apps", app.as_str(), "restart"];
         let ask = Self::write(operation::RESTART, &path, Some(json!({})), Want::Body(ANSWER_LIMIT));
-        self.http.call(ask, new_deployment).await
+        self.http.call(ask, |reply| new_deployment(reply, &mut self.specs())).await
     }
 
     async fn commit(&self, app: &PlatformAppId) -> Result<Answered<()>, PlatformError> {
@@ -194,7 +205,9 @@ impl DigitalOcean {
         let path = ["v2", "apps", app.as_str(), "rollback", "revert"];
         let ask = Self::write(operation::REVERT_ROLLBACK, &path, None, Want::Extra(ANSWER_LIMIT));
         // The status says that it was done. Which deployment it made can be read from the app.
-        self.http.call(ask, |reply| Ok(new_deployment(reply).ok().map(|made| made.id))).await
+        self.http
+            .call(ask, |reply| Ok(new_deployment(reply, &mut Specs::default()).ok().map(|made| made.id)))
+            .await
     }
 }
 
@@ -274,34 +287,29 @@ struct Page {
     has_next: Option<bool>,
 }
 
-fn apps(reply: &Reply) -> Result<Page, Unreadable> {
+fn apps(reply: &Reply, specs: &mut Specs) -> Result<Page, Unreadable> {
     let page: wire::AppsPage = parse(reply)?;
     let has_next = page.has_next();
     let entries = page.entries().ok_or_else(|| missing("a list of apps"))?;
     let size = entries.len();
-    let apps = each(&entries, "app", |app: wire::App| app.seen(reply.date_ms));
+    let apps = each(&entries, "app", |app: wire::App| app.seen(reply.date_ms, specs));
     Ok(Page { apps, size, has_next })
 }
 
 /// Newest first by creation; by position in the list only those that were created at the same moment.
-fn deployments(reply: &Reply) -> Result<Vec<Deployment>, Unreadable> {
+fn deployments(reply: &Reply, specs: &mut Specs) -> Result<Vec<Deployment>, Unreadable> {
     let page: wire::DeploymentsPage = parse(reply)?;
     let entries = page.entries().ok_or_else(|| missing("a list of deployments"))?;
-    let mut specs = canonical::Specs::default();
-    let mut list = each(&entries, "deployment", |deployment: wire::Deployment| deployment.seen(&mut specs));
+    let mut list = each(&entries, "deployment", |deployment: wire::Deployment| deployment.seen(specs));
     let mut known = HashSet::new();
     list.retain(|deployment| known.insert(deployment.id.clone()));
     list.sort_by_key(|deployment| Reverse(deployment.created_ms));
     Ok(list)
 }
 
-fn new_deployment(reply: &Reply) -> Result<Deployment, Unreadable> {
+fn new_deployment(reply: &Reply, specs: &mut Specs) -> Result<Deployment, Unreadable> {
     let answer: wire::DeploymentAnswer = parse(reply)?;
-    answer
-        .deployment
-        .0
-        .seen(&mut canonical::Specs::default())
-        .ok_or_else(|| missing("a deployment with an id"))
+    answer.deployment.0.seen(specs).ok_or_else(|| missing("a deployment with an id"))
 }
 
 #[cfg(test)]

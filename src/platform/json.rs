@@ -1,23 +1,25 @@
 //! How a platform's JSON is read: a detail that is missing, null or strange has the zero value, one strange thing in a
 //! list does not hide the others, and an error says where it went wrong and never what stood there.
 
-use serde::de::{DeserializeOwned, Error as _};
+use std::borrow::Cow;
+
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::http::{Reply, Unreadable};
 
 /// The body as a JSON object.
-pub(super) fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, Unreadable> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(reply: &'a Reply) -> Result<T, Unreadable> {
     read(reply, '{', "not a JSON object")
 }
 
 /// The body as a JSON list, each item still to be read.
-pub(super) fn list(reply: &Reply) -> Result<Vec<Box<RawValue>>, Unreadable> {
+pub(super) fn list(reply: &Reply) -> Result<Vec<&RawValue>, Unreadable> {
     read(reply, '[', "not a JSON list")
 }
 
-fn read<T: DeserializeOwned>(reply: &Reply, opening: char, otherwise: &str) -> Result<T, Unreadable> {
+fn read<'a, T: Deserialize<'a>>(reply: &'a Reply, opening: char, otherwise: &str) -> Result<T, Unreadable> {
     if reply.body.is_empty() {
         return Err(missing("a body"));
     }
@@ -40,26 +42,29 @@ pub(super) fn missing(what: &str) -> Unreadable {
 }
 
 /// What can be read of a list. The rest is skipped, so that one strange thing does not hide the others.
-pub(super) fn each<W: DeserializeOwned, T>(
-    items: &[Box<RawValue>],
+pub(super) fn each<'a, W: Deserialize<'a>, T>(
+    items: &[&'a RawValue],
     what: &str,
     mut seen: impl FnMut(W) -> Option<T>,
 ) -> Vec<T> {
-    let readable = items.iter().filter(|item| item.get().starts_with('{'));
-    let readable = readable.filter_map(|item| serde_json::from_str(item.get()).ok().and_then(&mut seen));
-    let readable: Vec<T> = readable.collect();
+    let readable: Vec<T> = items.iter().filter_map(|item| object(item).and_then(&mut seen)).collect();
     if readable.len() < items.len() {
         tracing::debug!(what, skipped = items.len() - readable.len(), "unreadable or without an id");
     }
     readable
 }
 
+/// What can be read of an object; `None` for anything else, and where something in it may not be odd and is.
+pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+}
+
 /// A JSON object. By itself serde would also fill a struct from a list, in the order of its fields.
 pub(super) struct Object<T>(pub(super) T);
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = <&RawValue>::deserialize(deserializer)?;
         if !raw.get().starts_with('{') {
             return Err(D::Error::custom("not an object"));
         }
@@ -68,18 +73,31 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
 }
 
 /// The zero value for null and for a wrong type, so that a detail cannot break what it is a detail of.
-pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
 /// The same for an object, which serde would also fill from a list.
-pub(super) fn detail<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+pub(super) fn detail<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    Ok(lenient::<D, Option<Object<T>>>(deserializer)?.map(|Object(detail)| detail).unwrap_or_default())
+    Ok(object(<&RawValue>::deserialize(deserializer)?).unwrap_or_default())
+}
+
+/// The same for a text. Most are meant as they stand there, and need not be copied to be read.
+pub(super) fn text<'de, D: Deserializer<'de>, T: From<Cow<'de, str>>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    let quoted = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    Ok(T::from(match quoted {
+        Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+        Some(_) => Cow::Owned(serde_json::from_str(raw).unwrap_or_default()),
+        None => Cow::default(),
+    }))
 }
 
 /// An int64, which proto3-style JSON writes as a number or as a string.

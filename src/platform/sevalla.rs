@@ -19,7 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::http::{
-    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, ResetIn, StartError, TokenReader, Want,
+    ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, Reply, ResetIn, StartError, TokenReader,
+    Unreadable, Want,
 };
 use super::json::{missing, parse};
 use super::{
@@ -30,7 +31,7 @@ use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::PlatformAppId;
 use nature::{Kind, Nature, Sleep, Source};
-use wire::History;
+use wire::{History, Newest};
 
 /// Items a page: the API's maximum.
 const PAGE: u32 = 100;
@@ -100,12 +101,12 @@ impl Sevalla {
     }
 
     async fn view(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<AppView>, PlatformError> {
-        let (detail, history) = tokio::join!(self.detail(app, kind), self.newest(app, kind));
+        let (detail, newest) = tokio::join!(self.detail(app, kind), self.newest(app, kind));
         let Answered { value: detail, status, request_id } = detail?;
-        let history = history.map_err(without_deployments)?.value;
+        let newest = newest.map_err(without_deployments)?.value;
         let nature = self.learn(app, kind, &detail);
         let (pushes, capabilities) = detail.pushes(nature);
-        let value = AppView { pushes, capabilities, ..history.view(nature) };
+        let value = AppView { pushes, capabilities, ..newest.view(nature) };
         Ok(Answered { value, status, request_id })
     }
 
@@ -127,21 +128,27 @@ impl Sevalla {
     }
 
     /// Its newest deployments, with the live one among them wherever that is near enough.
-    async fn newest(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<History>, PlatformError> {
-        let newest = self.history(app, kind, NEWEST).await?;
+    async fn newest(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<Newest>, PlatformError> {
+        let newest = self.listed_deployments(app, kind, NEWEST, wire::newest).await?;
         // The live one may be behind twenty that failed.
         if newest.value.live.is_none() && newest.value.size >= NEWEST as usize {
-            return self.history(app, kind, PAGE).await;
+            return self.listed_deployments(app, kind, PAGE, wire::newest).await;
         }
         Ok(newest)
     }
 
-    async fn history(
+    /// All of its newest deployments.
+    async fn history(&self, app: &PlatformAppId, kind: Kind) -> Result<Answered<History>, PlatformError> {
+        self.listed_deployments(app, kind, PAGE, wire::history).await
+    }
+
+    async fn listed_deployments<T>(
         &self,
         app: &PlatformAppId,
         kind: Kind,
         limit: u32,
-    ) -> Result<Answered<History>, PlatformError> {
+        decode: fn(&Reply) -> Result<T, Unreadable>,
+    ) -> Result<Answered<T>, PlatformError> {
         let ask = Ask {
             operation: operation::LIST_DEPLOYMENTS,
             method: Method::Get,
@@ -149,7 +156,7 @@ impl Sevalla {
             query: &[("limit", limit.to_string())],
             want: Want::Body(LIST_LIMIT),
         };
-        self.http.call(ask, wire::history).await
+        self.http.call(ask, decode).await
     }
 
     async fn every_deployment(
@@ -157,7 +164,7 @@ impl Sevalla {
         app: &PlatformAppId,
     ) -> Result<Answered<Vec<Deployment>>, PlatformError> {
         let Answered { value, status, request_id } =
-            self.of_its_kind(app, |kind| self.history(app, kind, PAGE)).await?;
+            self.of_its_kind(app, |kind| self.history(app, kind)).await?;
         Ok(Answered { value: value.deployments, status, request_id })
     }
 

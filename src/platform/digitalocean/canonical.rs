@@ -1,7 +1,8 @@
 //! An app spec's identity: a digest that does not depend on the order of keys or on white space.
 
-use std::fmt::Write as _;
+use std::collections::VecDeque;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -26,22 +27,28 @@ fn spec(json: &str) -> Digests {
     }
 }
 
-/// The digests of specs that come one after the other: most deployments of an app have the same one.
-#[derive(Default)]
+/// How many specs are kept: as many as a small account or an incident has in turn.
+const KEPT: usize = 16;
+
+/// The digests of specs that are read again and again: most deployments of an app have the same one, and most reads of
+/// an app show what the one before showed.
+#[derive(Debug, Default)]
 pub(super) struct Specs {
-    last: Option<(Box<str>, Digests)>,
+    /// The newest last.
+    kept: VecDeque<(Box<str>, Digests)>,
 }
 
 impl Specs {
     /// As [`spec`].
     pub(super) fn digests(&mut self, json: &str) -> Digests {
-        if let Some((last, digests)) = &self.last
-            && **last == *json
-        {
+        if let Some((_, digests)) = self.kept.iter().rev().find(|(kept, _)| **kept == *json) {
             return digests.clone();
         }
         let digests = spec(json);
-        self.last = Some((json.into(), digests.clone()));
+        if self.kept.len() >= KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((json.into(), digests.clone()));
         digests
     }
 }
@@ -84,53 +91,46 @@ fn deploys(job: &Value) -> bool {
 /// JSON without white space, with the keys of every object in order. Whether serde_json keeps them in order by
 /// itself depends on what other crates ask of it.
 fn canonical(value: &Value) -> String {
-    let mut out = String::new();
-    write(value, &mut out);
-    out
+    serde_json::to_string(&Ordered(value)).expect("what was read as JSON can be written as JSON")
 }
 
-fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Array(items) => {
-            out.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                write(item, out);
+/// A value that is written in that order.
+struct Ordered<'a>(&'a Value);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Ordered)),
+            Value::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(key, _)| *key);
+                serializer.collect_map(fields.into_iter().map(|(key, field)| (key, Ordered(field))))
             }
-            out.push(']');
-        }
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_by_key(|(key, _)| *key);
-            out.push('{');
-            for (place, (key, field)) in fields.into_iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                let _ = write!(out, "{}:", Value::from(key.as_str()));
-                write(field, out);
-            }
-            out.push('}');
-        }
-        plain => {
-            let _ = write!(out, "{plain}");
+            plain => plain.serialize(serializer),
         }
     }
 }
 
 fn hex(text: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    let digits = Sha256::digest(text).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_specs_are_kept_and_no_more_of_them() {
+        let mut specs = Specs::default();
+        let text = |n: usize| format!(r#"{{"name":"app-{n}"}}"#);
+        for n in 0..3 * KEPT {
+            let first = specs.digests(&text(n));
+            assert_eq!((first.clone(), first), (spec(&text(n)), specs.digests(&text(n))), "{n}");
+        }
+        assert_eq!(specs.kept.len(), KEPT, "a list of ten thousand apps is not kept whole");
+        assert!(specs.kept.iter().zip(2 * KEPT..).all(|((kept, _), n)| **kept == *text(n)));
+    }
 
     #[test]
     fn the_order_of_keys_and_white_space_do_not_matter_and_everything_else_does() {

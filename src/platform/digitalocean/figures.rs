@@ -109,13 +109,15 @@ impl DigitalOcean {
 
 /// `GET /v2/monitoring/metrics/apps/...`, in the words of Prometheus.
 #[derive(Deserialize)]
-struct Matrix {
-    data: Object<MatrixData>,
+struct Matrix<'a> {
+    #[serde(borrow)]
+    data: Object<MatrixData<'a>>,
 }
 
 #[derive(Deserialize)]
-struct MatrixData {
-    result: Vec<Box<RawValue>>,
+struct MatrixData<'a> {
+    #[serde(borrow)]
+    result: Vec<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,16 +153,18 @@ fn matrix(reply: &Reply) -> Result<Measured, Unreadable> {
 
 /// `GET /v2/apps/{id}/health`. The description's own example leaves the envelope out.
 #[derive(Deserialize)]
-struct AppHealth {
-    app_health: Option<Object<Components>>,
-    components: Option<Vec<Box<RawValue>>>,
+struct AppHealth<'a> {
+    #[serde(borrow)]
+    app_health: Option<Object<Components<'a>>>,
+    #[serde(borrow)]
+    components: Option<Vec<&'a RawValue>>,
 }
 
 /// An empty list may be left out.
 #[derive(Deserialize)]
-struct Components {
-    #[serde(default)]
-    components: Vec<Box<RawValue>>,
+struct Components<'a> {
+    #[serde(borrow, default)]
+    components: Vec<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,8 +201,9 @@ fn point(pair: &serde_json::Value) -> Option<(i64, f64)> {
 }
 
 #[derive(Deserialize)]
-struct Daily {
-    app_bandwidth_usage: Option<Vec<Box<RawValue>>>,
+struct Daily<'a> {
+    #[serde(borrow)]
+    app_bandwidth_usage: Option<Vec<&'a RawValue>>,
     #[serde(default, deserialize_with = "lenient")]
     date: String,
 }

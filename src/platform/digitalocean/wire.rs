@@ -7,11 +7,13 @@
 //! <https://github.com/digitalocean/openapi>, and for `cause_details` and `last_deployment_active_at`, which it
 //! lacks, <https://github.com/digitalocean/godo/blob/main/apps.gen.go>.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::super::json::{Count, Object, detail, lenient, millis};
+use super::super::json::{Count, Object, detail, lenient, millis, object, text};
 use super::canonical::Specs;
 use crate::decision::capability::{Capabilities, PinKind, Support, Targeting};
 use crate::decision::observation::{self, AppView, Artifact, Cause, Phase};
@@ -39,58 +41,63 @@ const TITLE: usize = 120;
 
 /// `GET /v2/apps`. An app is read on its own, so that a strange one does not hide the others.
 #[derive(Deserialize)]
-pub(super) struct AppsPage {
-    apps: Option<Vec<Box<RawValue>>>,
-    links: Option<Box<RawValue>>,
+pub(super) struct AppsPage<'a> {
+    #[serde(borrow)]
+    apps: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    links: Option<&'a RawValue>,
     meta: Option<IgnoredAny>,
 }
 
-impl AppsPage {
+impl<'a> AppsPage<'a> {
     /// Whether another page follows; `None` where what is said of it cannot be read. Its URL is not looked at: the
     /// page is counted by the one who asks.
     pub(super) fn has_next(&self) -> Option<bool> {
         let Some(links) = &self.links else { return Some(false) };
-        let Object(links): Object<Links> = serde_json::from_str(links.get()).ok()?;
+        let links: Links = object(links)?;
         let next = links.pages.and_then(|Object(pages)| pages.next);
         Some(next.is_some_and(|next| !next.is_empty()))
     }
 
     /// What stands in the list.
-    pub(super) fn entries(self) -> Option<Vec<Box<RawValue>>> {
+    pub(super) fn entries(self) -> Option<Vec<&'a RawValue>> {
         entries(self.apps, self.links.is_some() || self.meta.is_some())
     }
 }
 
 /// An empty list may be left out, as all zero values; an answer without anything is no list.
-fn entries(list: Option<Vec<Box<RawValue>>>, is_page: bool) -> Option<Vec<Box<RawValue>>> {
+fn entries(list: Option<Vec<&RawValue>>, is_page: bool) -> Option<Vec<&RawValue>> {
     list.or_else(|| is_page.then(Vec::new))
 }
 
 /// `GET /v2/apps/{id}/deployments`.
 #[derive(Deserialize)]
-pub(super) struct DeploymentsPage {
-    deployments: Option<Vec<Box<RawValue>>>,
+pub(super) struct DeploymentsPage<'a> {
+    #[serde(borrow)]
+    deployments: Option<Vec<&'a RawValue>>,
     links: Option<IgnoredAny>,
     meta: Option<IgnoredAny>,
 }
 
-impl DeploymentsPage {
+impl<'a> DeploymentsPage<'a> {
     /// What stands in the list.
-    pub(super) fn entries(self) -> Option<Vec<Box<RawValue>>> {
+    pub(super) fn entries(self) -> Option<Vec<&'a RawValue>> {
         entries(self.deployments, self.links.is_some() || self.meta.is_some())
     }
 }
 
 /// `GET /v2/apps/{id}`.
 #[derive(Deserialize)]
-pub(super) struct AppAnswer {
-    pub(super) app: Object<App>,
+pub(super) struct AppAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) app: Object<App<'a>>,
 }
 
 /// A rollback's or a revert's new deployment.
 #[derive(Deserialize)]
-pub(super) struct DeploymentAnswer {
-    pub(super) deployment: Object<Deployment>,
+pub(super) struct DeploymentAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) deployment: Object<Deployment<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -108,26 +115,29 @@ struct Pages {
 /// An app.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct App {
-    #[serde(deserialize_with = "lenient")]
-    id: String,
-    active_deployment: Option<Object<Deployment>>,
-    in_progress_deployment: Option<Object<Deployment>>,
-    pending_deployment: Option<Object<Deployment>>,
-    pinned_deployment: Option<Object<Deployment>>,
-    #[serde(deserialize_with = "lenient")]
-    last_deployment_active_at: String,
+pub(super) struct App<'a> {
+    #[serde(borrow, deserialize_with = "text")]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    active_deployment: Option<Object<Deployment<'a>>>,
+    #[serde(borrow)]
+    in_progress_deployment: Option<Object<Brief<'a>>>,
+    #[serde(borrow)]
+    pending_deployment: Option<Object<Brief<'a>>>,
+    #[serde(borrow)]
+    pinned_deployment: Option<Object<Brief<'a>>>,
+    #[serde(borrow, deserialize_with = "text")]
+    last_deployment_active_at: Cow<'a, str>,
 }
 
-impl App {
+impl App<'_> {
     /// The app's id and what rearguard sees of it; `None` without an id. `date_ms` is the platform's clock.
-    pub(super) fn seen(self, date_ms: Option<i64>) -> Option<(PlatformAppId, AppView)> {
+    pub(super) fn seen(self, date_ms: Option<i64>, specs: &mut Specs) -> Option<(PlatformAppId, AppView)> {
         if self.id.is_empty() {
             return None;
         }
         let live_since = self.live_since();
-        let active =
-            self.active_deployment.and_then(|Object(deployment)| deployment.seen(&mut Specs::default()));
+        let active = self.active_deployment.and_then(|Object(deployment)| deployment.seen(specs));
         let in_progress = [self.in_progress_deployment, self.pending_deployment]
             .into_iter()
             .flatten()
@@ -146,7 +156,7 @@ impl App {
             capabilities: CAPABILITIES,
             sleeps_after_ms: None,
         };
-        Some((PlatformAppId::from(self.id), view))
+        Some((PlatformAppId::from(&*self.id), view))
     }
 
     /// When the live deployment went live. A deployment's `updated_at` moves long after that, so it is no source.
@@ -160,24 +170,40 @@ impl App {
     }
 }
 
+/// A deployment of which only this is needed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Brief<'a> {
+    /// As in a whole one.
+    id: Option<String>,
+    #[serde(borrow, deserialize_with = "text")]
+    phase: Cow<'a, str>,
+}
+
+impl Brief<'_> {
+    fn id(&self) -> Option<DeploymentId> {
+        self.id.as_deref().and_then(named)
+    }
+}
+
 /// A deployment.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Deployment {
+pub(super) struct Deployment<'a> {
     /// Of a wrong type it makes the deployment unreadable: read as missing, a pin would be none.
     id: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    phase: String,
-    #[serde(deserialize_with = "lenient")]
-    phase_last_updated_at: String,
-    #[serde(deserialize_with = "lenient")]
-    created_at: String,
-    #[serde(deserialize_with = "lenient")]
-    cause: String,
+    #[serde(borrow, deserialize_with = "text")]
+    phase: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    phase_last_updated_at: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    created_at: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    cause: Cow<'a, str>,
     #[serde(deserialize_with = "detail")]
     cause_details: CauseDetails,
-    #[serde(deserialize_with = "lenient")]
-    cloned_from: String,
+    #[serde(borrow, deserialize_with = "text")]
+    cloned_from: Cow<'a, str>,
     #[serde(deserialize_with = "detail")]
     progress: Progress,
     #[serde(deserialize_with = "lenient")]
@@ -191,10 +217,11 @@ pub(super) struct Deployment {
     #[serde(deserialize_with = "lenient")]
     functions: Vec<Component>,
     /// Kept as text: a poll reads hundreds of specs.
-    spec: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
 }
 
-impl Deployment {
+impl Deployment<'_> {
     fn id(&self) -> Option<DeploymentId> {
         self.id.as_deref().and_then(named)
     }
@@ -203,7 +230,7 @@ impl Deployment {
     pub(super) fn seen(self, specs: &mut Specs) -> Option<observation::Deployment> {
         let id = self.id()?;
         let phase = phase(&self.phase);
-        let digests = self.spec.as_deref().map(|spec| specs.digests(spec.get())).unwrap_or_default();
+        let digests = self.spec.map(|spec| specs.digests(spec.get())).unwrap_or_default();
         Some(observation::Deployment {
             id,
             phase,
@@ -237,12 +264,12 @@ impl Deployment {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Component {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "text")]
     name: String,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "text")]
     source_commit_hash: String,
     /// Of components made from an image; seen in answers, in no description.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "text")]
     source_image_digest: String,
 }
 
@@ -269,7 +296,7 @@ struct Progress {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Step {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "text")]
     ended_at: String,
 }
 
@@ -282,7 +309,7 @@ impl Progress {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct CauseDetails {
-    #[serde(rename = "type", deserialize_with = "lenient")]
+    #[serde(rename = "type", deserialize_with = "text")]
     kind: String,
     #[serde(deserialize_with = "detail")]
     digitalocean_user_action: UserAction,
@@ -291,7 +318,7 @@ struct CauseDetails {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UserAction {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "text")]
     name: String,
 }
 
@@ -338,7 +365,11 @@ mod tests {
 
     fn app(json: &str) -> AppView {
         // 2026-11-21T12:00:00Z
-        serde_json::from_str::<App>(json).unwrap().seen(Some(1_795_262_400_000)).unwrap().1
+        serde_json::from_str::<App>(json)
+            .unwrap()
+            .seen(Some(1_795_262_400_000), &mut Specs::default())
+            .unwrap()
+            .1
     }
 
     #[test]
@@ -485,8 +516,9 @@ mod tests {
         assert_eq!(at("0001-01-01T00:00:00Z"), Some(60_000));
         assert_eq!(age(&live.replace("ACTIVE", "ERROR")), None);
         assert_eq!(age(r#""last_deployment_active_at":"2026-11-21T11:59:50Z""#), None, "nothing is live");
-        let undated = serde_json::from_str::<App>(&format!(r#"{{"id":"a",{live}}}"#)).unwrap();
-        assert_eq!(undated.seen(None).unwrap().1.active_age_ms, None);
+        let undated = format!(r#"{{"id":"a",{live}}}"#);
+        let undated = serde_json::from_str::<App>(&undated).unwrap();
+        assert_eq!(undated.seen(None, &mut Specs::default()).unwrap().1.active_age_ms, None);
     }
 
     #[test]
@@ -521,7 +553,12 @@ mod tests {
                 assert!(serde_json::from_str::<App>(&json).is_err(), "{json}");
             }
         }
-        assert!(serde_json::from_str::<App>(r#"{"name":"x"}"#).unwrap().seen(None).is_none());
+        assert!(
+            serde_json::from_str::<App>(r#"{"name":"x"}"#)
+                .unwrap()
+                .seen(None, &mut Specs::default())
+                .is_none()
+        );
     }
 
     #[test]

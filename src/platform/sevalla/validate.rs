@@ -10,7 +10,7 @@ use super::super::json::{lenient, millis, parse};
 use super::super::{Answered, Goal, PlatformError, operation};
 use super::nature::{Kind, Sleep};
 use super::wire::{self, History};
-use super::{PAGE, Sevalla, without_deployments};
+use super::{Sevalla, without_deployments};
 use crate::decision::capability::{Capabilities, PinKind, Support, Targeting};
 use crate::decision::effect::{Condition, Validation};
 use crate::decision::observation::{Artifact, Deployment};
@@ -42,7 +42,7 @@ impl Sevalla {
     ) -> Result<Answered<Validation>, PlatformError> {
         let (detail, history, has_hook, key_expires_ms) = tokio::join!(
             self.detail(app, kind),
-            self.history(app, kind, PAGE),
+            self.history(app, kind),
             self.has_hook(app, kind),
             self.key_expires_ms()
         );
@@ -67,7 +67,7 @@ impl Sevalla {
         let read = async |name| {
             let path = ["api-keys", name];
             self.http
-                .call(asking(&path, Want::Body(ANSWER_LIMIT)), parse::<Key>)
+                .call(asking(&path, Want::Body(ANSWER_LIMIT)), |reply| parse::<Key>(reply))
                 .await
                 .map(|answered| answered.value)
         };

@@ -5,6 +5,7 @@
 //! release, and a detail of a wrong type reads as missing. What would be dangerous to guess is which deployment is
 //! live: a row that cannot be read and may be that one makes the answer unreadable.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::http::{Reply, Unreadable, one_line};
-use super::super::json::{Object, lenient, millis, missing, parse};
+use super::super::json::{lenient, millis, missing, object, parse, text};
 use super::nature::{Nature, Sleep, Source};
 use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
@@ -27,8 +28,9 @@ const TITLE: usize = 120;
 
 /// A page of anything.
 #[derive(Deserialize)]
-pub(super) struct Page {
-    pub(super) data: Vec<Box<RawValue>>,
+pub(super) struct Page<'a> {
+    #[serde(borrow)]
+    pub(super) data: Vec<&'a RawValue>,
     /// How many there are on all pages.
     #[serde(default, deserialize_with = "lenient")]
     pub(super) total: Option<u64>,
@@ -85,37 +87,41 @@ impl App {
 /// A deployment of either kind.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Row {
-    #[serde(deserialize_with = "lenient")]
-    id: String,
-    #[serde(deserialize_with = "lenient")]
-    status: String,
-    #[serde(rename = "type", deserialize_with = "lenient")]
-    kind: String,
-    #[serde(deserialize_with = "lenient")]
-    trigger: String,
-    #[serde(deserialize_with = "lenient")]
-    docker_image_url: String,
-    #[serde(deserialize_with = "lenient")]
-    branch: String,
-    #[serde(deserialize_with = "lenient")]
-    commit_sha: String,
-    #[serde(deserialize_with = "lenient")]
-    commit_message: String,
-    #[serde(deserialize_with = "lenient")]
-    author_login: String,
-    #[serde(deserialize_with = "lenient")]
-    finished_at: String,
-    #[serde(deserialize_with = "lenient")]
-    created_at: String,
+struct Row<'a> {
+    #[serde(borrow, deserialize_with = "text")]
+    id: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    status: Cow<'a, str>,
+    #[serde(rename = "type", borrow, deserialize_with = "text")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    trigger: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    docker_image_url: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    branch: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    commit_sha: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    commit_message: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    author_login: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    finished_at: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    created_at: Cow<'a, str>,
     /// A static site's branch on an address of its own.
     #[serde(deserialize_with = "lenient")]
     is_preview: bool,
 }
 
-impl Row {
+impl Row<'_> {
     fn is_success(&self) -> bool {
         self.status == "success"
+    }
+
+    fn id(&self) -> DeploymentId {
+        DeploymentId::from(&*self.id)
     }
 
     fn created_ms(&self) -> i64 {
@@ -130,7 +136,7 @@ impl Row {
 
     /// A success is the live one or was.
     fn phase(&self, is_live: bool) -> Phase {
-        match self.status.as_str() {
+        match &*self.status {
             "waiting" | "inProgress" => Phase::InProgress,
             "success" if is_live => Phase::Active,
             "success" => Phase::Superseded,
@@ -142,7 +148,7 @@ impl Row {
 
     /// Told by the trigger alone. The type says who began it, a person or a push, and both begin releases.
     fn cause(&self) -> Cause {
-        match self.trigger.as_str() {
+        match &*self.trigger {
             "ROLLBACK_DEPLOYMENT" => Cause::Rollback,
             "RESTART" => Cause::Restart,
             _ => Cause::Release,
@@ -158,7 +164,7 @@ impl Row {
         [(IMAGE, &self.docker_image_url), (COMMIT, &self.commit_sha)]
             .into_iter()
             .find(|(_, what)| !what.is_empty())
-            .map(|(name, what)| (name.to_owned(), what.clone()))
+            .map(|(name, what)| (name.to_owned(), what.to_string()))
             .into_iter()
             .collect()
     }
@@ -177,7 +183,7 @@ impl Row {
         one_line(title.trim_start_matches([':', ' ']), TITLE)
     }
 
-    fn seen(self, is_live: bool) -> Deployment {
+    fn seen(&self, is_live: bool) -> Deployment {
         Deployment {
             phase: self.phase(is_live),
             cause: self.cause(),
@@ -187,20 +193,41 @@ impl Row {
             cloned_from: None,
             took_ms: self.took_ms(),
             title: self.title(),
-            id: DeploymentId::from(self.id),
+            id: self.id(),
         }
     }
 }
 
-/// An app's newest deployments.
+/// What a poll needs to know of an app's newest deployments.
+pub(super) struct Newest {
+    /// The live one: the newest that succeeded. Nothing else says so.
+    pub(super) live: Option<Deployment>,
+    live_age_ms: Option<u64>,
+    in_progress: Option<DeploymentId>,
+    /// How many the list had, readable or not.
+    pub(super) size: usize,
+}
+
+impl Newest {
+    /// The app as far as its deployments tell.
+    pub(super) fn view(self, nature: Nature) -> AppView {
+        AppView {
+            active: self.live,
+            active_age_ms: self.live_age_ms,
+            in_progress: self.in_progress,
+            pinned: None,
+            pushes: None,
+            capabilities: nature.capabilities(),
+            sleeps_after_ms: nature.sleeps_after_ms(),
+        }
+    }
+}
+
+/// All of an app's newest deployments.
 pub(super) struct History {
     /// The newest first, by creation.
     pub(super) deployments: Vec<Deployment>,
-    /// Which of them is live: the newest that succeeded. Nothing else says so.
-    pub(super) live: Option<usize>,
-    live_age_ms: Option<u64>,
-    /// How many the list had, readable or not.
-    pub(super) size: usize,
+    live: Option<usize>,
     /// The platform's clock.
     pub(super) date_ms: Option<i64>,
 }
@@ -213,31 +240,26 @@ impl History {
     /// What is waiting or under way since the live one, or may be for all we know.
     pub(super) fn in_progress(&self) -> Option<&Deployment> {
         let newer = &self.deployments[..self.live.unwrap_or(self.deployments.len())];
-        newer.iter().find(|entry| matches!(entry.phase, Phase::InProgress | Phase::Unknown))
-    }
-
-    /// The app as far as its deployments tell.
-    pub(super) fn view(&self, nature: Nature) -> AppView {
-        AppView {
-            active: self.live().cloned(),
-            active_age_ms: self.live_age_ms,
-            in_progress: self.in_progress().map(|entry| entry.id.clone()),
-            pinned: None,
-            pushes: None,
-            capabilities: nature.capabilities(),
-            sleeps_after_ms: nature.sleeps_after_ms(),
-        }
+        newer.iter().find(|entry| may_be_under_way(entry.phase))
     }
 }
 
-/// A list of deployments.
-pub(super) fn history(reply: &Reply) -> Result<History, Unreadable> {
+/// What can be read of a list of deployments.
+struct Rows<'a> {
+    /// The newest first, by creation.
+    rows: Vec<Row<'a>>,
+    /// Which of them is live.
+    live: Option<usize>,
+    /// How many there were, readable or not.
+    size: usize,
+}
+
+fn rows(reply: &Reply) -> Result<Rows<'_>, Unreadable> {
     let Page { data, .. } = parse(reply)?;
-    let mut rows: Vec<Row> = Vec::with_capacity(data.len());
+    let mut rows: Vec<Row<'_>> = Vec::with_capacity(data.len());
     let mut known = HashSet::new();
     for entry in &data {
-        let row = serde_json::from_str::<Object<Row>>(entry.get()).ok().map(|Object(row)| row);
-        match row.filter(|row| !row.id.is_empty()) {
+        match object::<Row<'_>>(entry).filter(|row| !row.id.is_empty()) {
             Some(row) if row.is_preview || !known.insert(row.id.clone()) => {}
             Some(row) => rows.push(row),
             // The newest come first: this one may be the live one.
@@ -246,15 +268,35 @@ pub(super) fn history(reply: &Reply) -> Result<History, Unreadable> {
         }
     }
     // Those that nobody dates, or that were created at the same moment, stay in the platform's order.
-    rows.sort_by_key(|row| Reverse(row.created_ms()));
+    rows.sort_by_cached_key(|row| Reverse(row.created_ms()));
     let live = rows.iter().position(Row::is_success);
-    let live_since = live.and_then(|live| millis(&rows[live].finished_at));
+    Ok(Rows { rows, live, size: data.len() })
+}
+
+/// A list of deployments, as far as a poll needs it: most of its rows say nothing new.
+pub(super) fn newest(reply: &Reply) -> Result<Newest, Unreadable> {
+    let Rows { rows, live, size } = rows(reply)?;
+    let newer = &rows[..live.unwrap_or(rows.len())];
+    let in_progress = newer.iter().find(|row| may_be_under_way(row.phase(false)));
+    let live = live.map(|live| &rows[live]);
+    let live_since = live.and_then(|live| millis(&live.finished_at));
     let live_age_ms = live_since.zip(reply.date_ms).map(|(since, now)| {
         // A negative age comes from the seconds of `Date`: it went live just now.
         u64::try_from(now.saturating_sub(since)).unwrap_or(0)
     });
-    let seen = rows.into_iter().enumerate().map(|(place, row)| row.seen(live == Some(place)));
-    Ok(History { deployments: seen.collect(), live, live_age_ms, size: data.len(), date_ms: reply.date_ms })
+    let in_progress = in_progress.map(Row::id);
+    Ok(Newest { live: live.map(|live| live.seen(true)), live_age_ms, in_progress, size })
+}
+
+/// A list of deployments.
+pub(super) fn history(reply: &Reply) -> Result<History, Unreadable> {
+    let Rows { rows, live, .. } = rows(reply)?;
+    let seen = rows.iter().enumerate().map(|(place, row)| row.seen(live == Some(place)));
+    Ok(History { deployments: seen.collect(), live, date_ms: reply.date_ms })
+}
+
+fn may_be_under_way(phase: Phase) -> bool {
+    matches!(phase, Phase::InProgress | Phase::Unknown)
 }
 
 /// The deployment that a write made.
