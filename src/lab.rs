@@ -57,6 +57,8 @@ pub use ledger::{Entry, Ledger, Operation};
 pub use model::Durations;
 pub use rate::{RateLimit, Tiers};
 pub use release::{Fate, Health, Image, Lingering, Release};
+#[cfg(test)]
+pub(crate) use request::Request;
 pub use sleep::Sleep;
 pub use unknowns::{
     Allowed, Busy, ClonedFrom, Hint, InstanceNames, NullImage, Pin, Replaced, RevertCause, RevertTo,
@@ -201,12 +203,10 @@ impl Lab {
         Self { shared: Arc::new(Shared { world, clock, base, stop }) }
     }
 
-    /// A lab without a listener, on a clock of somebody else's, and what would be served.
+    /// A lab without a listener, on a clock of somebody else's: it is asked by [`Lab::answer`].
     #[cfg(test)]
-    pub(crate) fn in_process(config: &LabConfig, clock: Clock) -> (Self, axum::Router) {
-        let lab = Self::on(config, clock, "http://lab.test".to_owned(), CancellationToken::new());
-        let router = site::router(&lab);
-        (lab, router)
+    pub(crate) fn in_process(config: &LabConfig, clock: Clock) -> Self {
+        Self::on(config, clock, "http://lab.test".to_owned(), CancellationToken::new())
     }
 
     /// Opens the listener and serves.

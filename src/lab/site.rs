@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri, header};
-use axum::routing::any;
 use serde_json::json;
 
 use super::deliver::{Answer, closed, deliver};
@@ -18,15 +17,48 @@ use super::world::{Network, World};
 use super::{Lab, control};
 
 pub(super) fn router(lab: &Lab) -> Router {
-    Router::new()
-        .route("/up", any(up))
-        .route("/control", any(up))
-        .route("/sites/{app}", any(site_root))
-        .route("/sites/{app}/", any(site_root))
-        .route("/sites/{app}/{*page}", any(site))
-        .nest("/lab", control::router())
-        .fallback(api)
-        .with_state(lab.clone())
+    Router::new().nest("/lab", control::router()).fallback(serve).with_state(lab.clone())
+}
+
+async fn serve(
+    State(lab): State<Lab>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let request = Request {
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query().unwrap_or(""),
+        host: text(header::HOST).unwrap_or("localhost"),
+        token: text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")),
+        body: &body,
+    };
+    lab.answer(&request).await
+}
+
+impl Lab {
+    /// Answers what is asked of the API, the sites and `/up`: of everything but the control API.
+    pub(crate) async fn answer(&self, request: &Request<'_>) -> Response<Body> {
+        let served = self.world(|world| {
+            let is_up = world.network == Network::Up;
+            is_up.then(|| match (request.path, site(request.path)) {
+                ("/up" | "/control", _) => up(world),
+                (_, Some((app, page))) => visit(world, app, page),
+                (_, None) => api(world, &self.shared.base, request),
+            })
+        });
+        send(self, served).await
+    }
+}
+
+/// The app and the page that a path is for, if it is for a site.
+fn site(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix("/sites/")?;
+    let (app, page) = rest.split_once('/').unwrap_or((rest, ""));
+    (!app.is_empty()).then_some((app, page))
 }
 
 /// What is sent, and how late and how broken; nothing at all when the network is down.
@@ -47,62 +79,28 @@ async fn send(lab: &Lab, served: Option<Served>) -> Response<Body> {
     deliver(answer, fault, &lab.shared.stop).await
 }
 
-fn unless_down(lab: &Lab, serve: impl FnOnce(&mut World) -> Served) -> Option<Served> {
-    lab.world(|world| (world.network == Network::Up).then(|| serve(world)))
-}
-
-async fn api(
-    State(lab): State<Lab>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let request = Request {
-        method: method.as_str(),
-        path: uri.path(),
-        query: uri.query().unwrap_or(""),
-        host: text(header::HOST).unwrap_or("localhost"),
-        token: text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")),
-        body: &body,
+fn api(world: &mut World, base: &str, request: &Request<'_>) -> Served {
+    let (answer, fault) = if request.path.starts_with("/v3/") {
+        sevalla::answer(world, request)
+    } else {
+        digitalocean::answer(world, base, request)
     };
-    let served = unless_down(&lab, |world| {
-        let (answer, fault) = if request.path.starts_with("/v3/") {
-            sevalla::answer(world, &request)
-        } else {
-            digitalocean::answer(world, &lab.shared.base, &request)
-        };
-        Served { answer: answer.quoting(request.token, fault.as_ref()), fault, latency_ms: 0 }
-    });
-    send(&lab, served).await
+    Served { answer: answer.quoting(request.token, fault.as_ref()), fault, latency_ms: 0 }
 }
 
 /// Always 200: what a control probe asks to learn whether its own network works.
-async fn up(State(lab): State<Lab>) -> Response<Body> {
-    let served = unless_down(&lab, |world| Served {
+fn up(world: &mut World) -> Served {
+    Served {
         answer: Answer::text(200, "text/plain", "up\n".to_owned()),
         fault: world.faults.strike(Met::Up, None),
         latency_ms: 0,
-    });
-    send(&lab, served).await
+    }
 }
 
-async fn site_root(State(lab): State<Lab>, Path(app): Path<String>) -> Response<Body> {
-    visit(&lab, &app, "").await
-}
-
-async fn site(State(lab): State<Lab>, Path((app, page)): Path<(String, String)>) -> Response<Body> {
-    visit(&lab, &app, &page).await
-}
-
-async fn visit(lab: &Lab, app: &str, page: &str) -> Response<Body> {
-    let served = unless_down(lab, |world| {
-        let fault = world.faults.strike(Met::Site, Some(app));
-        let (answer, latency_ms) = page_of(world, app, page);
-        Served { answer, fault, latency_ms }
-    });
-    send(lab, served).await
+fn visit(world: &mut World, app: &str, page: &str) -> Served {
+    let fault = world.faults.strike(Met::Site, Some(app));
+    let (answer, latency_ms) = page_of(world, app, page);
+    Served { answer, fault, latency_ms }
 }
 
 /// What the live deployment answers, whatever the page; `/status` answers it in JSON.

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::course::{COOLDOWN_MS, Course, Event, RECONCILE_MS};
+use super::course::{Course, Event};
 use super::disk::{Disk, Intents};
 use super::judge;
-use super::life::{End, asked, live, parsed};
+use super::life::{End, asked, live};
 use super::machine::{EPOCH_MS, Machine};
 use super::panics;
 use super::sum::Sum;
 use super::wire::{Answers, Wire};
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
 use crate::ids::IncidentId;
 use crate::journal::{IncidentQuery, Journal, SqliteJournal};
-use crate::lab::{AppKind, AppState, GUARD_TOKEN, Lab, LabConfig, Release};
+use crate::lab::{AppState, GUARD_TOKEN, Lab, LabConfig, Release};
 use crate::metrics::{Metrics, render};
 use crate::server::{AppStatus, Backend};
 
@@ -107,6 +108,8 @@ pub(super) struct Run {
     pub(super) succeeded: Vec<String>,
     /// How often a drill was held at the end.
     pub(super) drills: usize,
+    /// What each text of the configuration file says: the same one is in force for many processes.
+    pub(super) configs: Mutex<BTreeMap<String, Config>>,
     next: usize,
     pub(super) lives: usize,
     is_told: bool,
@@ -161,7 +164,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         revision_limit: course.revision_limit,
         ..LabConfig::default()
     };
-    let (lab, router) = Lab::in_process(&config, Box::new(move || EPOCH_MS + ticking.uptime_ms()));
+    let lab = Lab::in_process(&config, Box::new(move || EPOCH_MS + ticking.uptime_ms()));
     let shape = |n: usize| {
         let site = format!("app-{n}");
         let id = lab.create_app_of(&site, course.kind, Release::good("v1")).expect("a new app").id;
@@ -175,7 +178,6 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
     let wire = Wire {
         machine: Arc::clone(&machine),
         lab: lab.clone(),
-        router,
         answers: Answers::default(),
         intents: Arc::clone(&intents),
         unannounced: Arc::default(),
@@ -223,6 +225,7 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         accused: Vec::new(),
         succeeded: Vec::new(),
         drills: 0,
+        configs: Mutex::default(),
         next: 0,
         lives: 0,
         is_told,
@@ -265,42 +268,6 @@ impl Run {
     /// How long after a write the platform's reads may still show what was before.
     pub(super) fn lag_ms(&self) -> i64 {
         i64::try_from(self.course.unknowns.reads_lag_ms).unwrap_or(i64::MAX)
-    }
-
-    /// What the configuration file says now.
-    pub(super) fn config(&self) -> crate::config::Config {
-        let Course {
-            budget, rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, ..
-        } = &self.course;
-        let mut text = format!(
-            "listen: 127.0.0.1:0\nstate: {}\nlimits: {{ concurrent_rollbacks: {} }}\nplatforms:\n  - {{ name: cloud, \
-             {}, token_file: /the/token, poll: {poll}, timeout: 5s, reconcile: {RECONCILE_MS}ms }}\n",
-            self.disk.file.display(),
-            self.course.at_once(),
-            match self.course.kind {
-                AppKind::DigitalOcean => "kind: digitalocean, api: 'https://lab.test', bandwidth: 0s",
-                AppKind::Sevalla { .. } => "kind: sevalla, api: 'https://lab.test/v3'",
-            },
-        );
-        if *has_controls {
-            text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
-        }
-        let other = self.course.other_probe.map(|probe| format!(", {probe}")).unwrap_or_default();
-        let restart = if self.course.restart_first { "restart_first: 10s\n    " } else { "" };
-        text.push_str("apps:\n");
-        for Shape { site, id, name, mode, .. } in self.shapes.iter().filter(|shape| shape.is_there) {
-            writeln!(
-                text,
-                "  - name: {name}\n    platform: cloud\n    id: {id}\n    mode: {mode}\n    watch: 60s\n    \
-                 accept_platform_choice: true\n    {restart}\
-                 probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
-                 burst: {burst}, timeout: 2s }}{other}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
-                 soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
-                 limits: {{ cooldown: {COOLDOWN_MS}ms, max_rollbacks: {budget}, per: 1h }}"
-            )
-            .expect("text");
-        }
-        parsed(&text)
     }
 
     /// Goes on with the course from where the last process left it.

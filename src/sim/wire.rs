@@ -1,4 +1,4 @@
-//! The way to the platform and to the sites: the lab's own HTTP, without sockets, behind the machine's network.
+//! The way to the platform and to the sites: the lab's own answers, without sockets, behind the machine's network.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode};
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
+use axum::body::Bytes;
+use axum::http::header::AUTHORIZATION;
+use axum::http::response::Parts;
+use axum::http::{Response, StatusCode};
+use reqwest::ResponseBuilderExt as _;
 
 use super::disk::Intents;
 use super::machine::{EPOCH_MS, Machine, Point, ProcessClock, lock};
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Ask, HttpAsk, ProbeConfig};
 use crate::decision::effect::Effect;
 use crate::decision::sample::{Failure, Sample, SampleResult};
-use crate::lab::Lab;
+use crate::lab::{Lab, Request};
 use crate::platform::http::{Broken, InProcess};
 use crate::probe::{Probe, Turn};
 
@@ -29,7 +30,6 @@ pub(super) type Answers = Arc<Mutex<BTreeMap<String, Vec<(i64, bool)>>>>;
 pub(super) struct Wire {
     pub(super) machine: Arc<Machine>,
     pub(super) lab: Lab,
-    pub(super) router: axum::Router,
     /// What every site truly answered, whatever became of the answer on its way.
     pub(super) answers: Answers,
     pub(super) intents: Intents,
@@ -86,13 +86,6 @@ fn split(path: &str) -> (String, &str) {
 }
 
 impl Wire {
-    async fn ask(&self, request: Request<Body>) -> Response<Body> {
-        match TowerToHyperService::new(self.router.clone()).call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    }
-
     /// How the adapter gets to the platform.
     pub(super) fn platform(&self) -> InProcess {
         let wire = self.clone();
@@ -125,16 +118,16 @@ impl Wire {
             lock(&self.unread).remove(&call);
             return Err(Broken::NotConnected);
         }
-        let mut asked = Request::new(Body::empty());
-        *asked.method_mut() = request.method().clone();
-        let path = request.url().path();
-        let path = request.url().query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
-        *asked.uri_mut() = path.parse().expect("a path");
-        *asked.headers_mut() = request.headers().clone();
-        if let Some(body) = request.body().and_then(reqwest::Body::as_bytes) {
-            *asked.body_mut() = Body::from(body.to_vec());
-        }
-        let (parts, body) = self.ask(asked).await.into_parts();
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let asked = Request {
+            method: request.method().as_str(),
+            path: request.url().path(),
+            query: request.url().query().unwrap_or(""),
+            host: "localhost",
+            token: text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")),
+            body: request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default(),
+        };
+        let (mut parts, body) = self.lab.answer(&asked).await.into_parts();
         let body: Bytes = axum::body::to_bytes(body, 64 << 20).await.map_err(|_| Broken::Lost)?;
         if !is_question {
             self.machine.pass(if is_write { Point::AfterSending } else { Point::AfterReading }).await;
@@ -153,6 +146,10 @@ impl Wire {
             }
         }
         drop(unread);
+        // Without an address of its own an answer is given one, read anew each time.
+        let addressed = Response::builder().url(request.url().clone()).body(body).expect("an answer");
+        let (Parts { extensions, .. }, body) = addressed.into_parts();
+        parts.extensions.extend(extensions);
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))
     }
 
@@ -198,9 +195,8 @@ impl Wire {
             of_it.push((self.machine.uptime_ms(), false));
             of_it.len() - 1
         });
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = path.parse().expect("a path");
-        let (parts, body) = self.ask(request).await.into_parts();
+        let asked = Request { method: "GET", path, query: "", host: "localhost", token: None, body: &[] };
+        let (parts, body) = self.lab.answer(&asked).await.into_parts();
         let result = match axum::body::to_bytes(body, 1 << 20).await {
             Err(_) => SampleResult::Bad(Failure::Protocol),
             Ok(_) if parts.status.is_success() => SampleResult::Good,

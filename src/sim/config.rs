@@ -1,0 +1,54 @@
+//! The configuration file of a course, which people change as it goes.
+
+use std::fmt::Write as _;
+
+use super::course::{COOLDOWN_MS, Course, RECONCILE_MS};
+use super::life::parsed;
+use super::machine::lock;
+use super::run::{Run, Shape};
+use crate::config::Config;
+use crate::lab::AppKind;
+
+impl Run {
+    /// What the configuration file says now.
+    pub(super) fn config(&self) -> Config {
+        let text = self.text();
+        lock(&self.configs).entry(text).or_insert_with_key(|text| parsed(text)).clone()
+    }
+
+    /// In the file.
+    fn text(&self) -> String {
+        let Course {
+            budget, rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, ..
+        } = &self.course;
+        let mut text = format!(
+            "listen: 127.0.0.1:0\nstate: {}\nlimits: {{ concurrent_rollbacks: {} }}\nplatforms:\n  - {{ name: cloud, \
+             {}, token_file: /the/token, poll: {poll}, timeout: 5s, reconcile: {RECONCILE_MS}ms }}\n",
+            self.disk.file.display(),
+            self.course.at_once(),
+            match self.course.kind {
+                AppKind::DigitalOcean => "kind: digitalocean, api: 'https://lab.test', bandwidth: 0s",
+                AppKind::Sevalla { .. } => "kind: sevalla, api: 'https://lab.test/v3'",
+            },
+        );
+        if *has_controls {
+            text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
+        }
+        let other = self.course.other_probe.map(|probe| format!(", {probe}")).unwrap_or_default();
+        let restart = if self.course.restart_first { "restart_first: 10s\n    " } else { "" };
+        text.push_str("apps:\n");
+        for Shape { site, id, name, mode, .. } in self.shapes.iter().filter(|shape| shape.is_there) {
+            writeln!(
+                text,
+                "  - name: {name}\n    platform: cloud\n    id: {id}\n    mode: {mode}\n    watch: 60s\n    \
+                 accept_platform_choice: true\n    {restart}\
+                 probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
+                 burst: {burst}, timeout: 2s }}{other}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
+                 soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
+                 limits: {{ cooldown: {COOLDOWN_MS}ms, max_rollbacks: {budget}, per: 1h }}"
+            )
+            .expect("text");
+        }
+        text
+    }
+}
