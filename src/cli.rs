@@ -89,12 +89,13 @@ Examples:
 Examples:
   rearguard lab --listen 127.0.0.1:9798")]
     Lab(LabArgs),
-    /// Show every app: state, live deployment, what its rules read
+    /// Show every app: state, live deployment, what its rules read and what they could notice
     #[command(after_long_help = "\
 Apps that need somebody come first, with what to type next; calm ones take a line each.
 
 Examples:
   rearguard status
+  rearguard status checkout
   rearguard status --server http://rearguard.internal:9797 --json | jq '.apps[] | select(.state != \"steady\")'")]
     Status(StatusArgs),
     /// List incidents, newest first
@@ -207,6 +208,8 @@ pub struct ServerArgs {
 /// `rearguard status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// Only this app, in full
+    pub app: Option<String>,
     /// Print what the daemon answers, as JSON
     #[arg(long)]
     pub json: bool,

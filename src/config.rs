@@ -16,7 +16,7 @@ mod raw;
 pub mod reload;
 mod schema;
 pub mod secret;
-mod span;
+pub(crate) mod span;
 mod suggest;
 mod summary;
 mod validate;

@@ -15,6 +15,7 @@ mod figures;
 mod fleet;
 mod house;
 mod look;
+mod outlook;
 mod pause;
 mod perform;
 mod poll;

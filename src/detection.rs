@@ -18,8 +18,8 @@
 //! A sample that failed is a round that is as bad as can be. Latency makes rounds of half a minute each ([`latency`],
 //! [`blocks`]), and what an app counts itself one a scrape, as bad as the share of errors in it ([`counters`]).
 //!
-//! [`history`] keeps a day of samples in little room, [`values`] a day of latencies or shares. [`power`] tells what could be
-//! noticed in how long. Everything here is arithmetic: nothing reads a clock, and the same samples give the same figures.
+//! [`history`] keeps a day of samples in little room, [`values`] a day of latencies or shares. [`power`] has what trials of
+//! it are made with. Everything here is arithmetic: nothing reads a clock, and the same samples give the same figures.
 //! Constant work and memory a sample.
 //!
 //! Sources: betting on bounded means, Waudby-Smith and Ramdas, arXiv:2010.09686; e-detectors, Shin, Ramdas and Rinaldo,

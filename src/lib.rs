@@ -23,6 +23,7 @@
 //! * [`platform`], [`probe`], [`journal`]: what the shell speaks to, each behind a trait.
 //! * [`daemon`]: the shell. One task an app; it observes, records, then acts.
 //! * [`config`]: the operator's file, parsed into types that cannot be wrong.
+//! * [`power`]: what an app's rules could notice of a bad release, and how soon.
 //! * [`server`], [`metrics`], [`cli`]: what is seen from outside.
 //! * [`lab`]: a platform of our own, behind `demo`, `lab` and the tests.
 //! * `sim`: all of it but the sockets under seeded faults, people and crashes; compiled for tests only.
@@ -43,6 +44,7 @@ pub mod journal;
 pub mod lab;
 pub mod metrics;
 pub mod platform;
+pub mod power;
 pub mod probe;
 pub mod server;
 #[cfg(test)]

@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::journal::{IncidentRecord, Journal, TimelineEntry};
 use crate::metrics::Metrics;
+use crate::power::Outlook;
 
 pub use auth::AdminToken;
 #[cfg(any(test, fuzzing))]
@@ -71,6 +72,8 @@ pub trait Backend: Send + Sync + 'static {
     fn storm(&self) -> bool;
     /// One app.
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>>;
+    /// Adds what could be noticed, as far as it is known or soon reckoned.
+    fn foresee<'a>(&'a self, apps: &'a mut [AppStatus]) -> Reply<'a, ()>;
     /// The app that bears `name` now.
     fn app_id(&self, name: &AppName) -> Option<PlatformAppId>;
     /// Whether every loop ticked within its deadline; if not, which did not.
@@ -157,6 +160,10 @@ pub struct AppStatus {
     pub rules: Vec<RuleStatus>,
     /// The probes, with their newest sample.
     pub probes: Vec<ProbeStatus>,
+    /// What its rules could notice of a bad release, and how soon; none until it is reckoned, which the first call for it
+    /// begins.
+    #[serde(default)]
+    pub detection: Option<Vec<Outlook>>,
 }
 
 /// What a rollback would meet if it were needed now, as the API shows it.

@@ -7,7 +7,8 @@ use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
 use crate::decision::policy::Mode;
-use crate::decision::story::UNARMED;
+use crate::decision::story::{UNARMED, percent};
+use crate::power::Outlook;
 use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 #[derive(Deserialize)]
@@ -20,9 +21,13 @@ struct Apps {
 
 pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
-    let answer = client.get(&["apps"], &[]).await?;
+    let path: Vec<&str> = ["apps"].into_iter().chain(args.app.as_deref()).collect();
+    let answer = client.get(&path, &[]).await?;
     if args.json {
         return Ok(format!("{answer:#}\n"));
+    }
+    if args.app.is_some() {
+        return Ok(block(&client.understand(answer)?, page, Timestamp::now()));
     }
     let Apps { apps, storm } = client.understand(answer)?;
     let storm = if storm { storm_in_words(page) } else { String::new() };
@@ -183,6 +188,10 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         line("rollback", readiness(rollback, now));
     }
     text.push_str(&rules(&app.rules, page));
+    for (n, outlook) in outlooks(app).iter().enumerate() {
+        let label = if n == 0 { "notices" } else { "" };
+        text.push_str(&page.hang(&format!("  {label:<8} "), &outlook.in_words));
+    }
     text.push_str(&probes(&app.probes, page, now));
     for next in next_steps(app) {
         text.push_str(&format!("  {:<8} {}\n", "next", page.bold(&next)));
@@ -253,6 +262,26 @@ fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// What could be noticed of a release; nothing while another matter is more urgent.
+fn outlooks(app: &AppStatus) -> &[Outlook] {
+    match app.state.as_str() {
+        "incident" | "held" => &[],
+        _ => app.detection.as_deref().unwrap_or_default(),
+    }
+}
+
+/// The same for a calm app, in a few words: what is noticed of any of its probes.
+fn outlook_in_short(app: &AppStatus) -> String {
+    let least =
+        outlooks(app).iter().map(|outlook| outlook.shares.last().map_or(f64::INFINITY, |last| last.failing));
+    match least.reduce(f64::max) {
+        None => String::new(),
+        Some(share) if share > 1.0 => "notices nothing".to_owned(),
+        Some(share) if share >= 1.0 => "notices no partial failure".to_owned(),
+        Some(share) => format!("notices {} failing", percent(share)),
+    }
+}
+
 /// A Good rule is a line of numbers; what is not Good also says what it is held to.
 fn rules(rules: &[RuleStatus], page: Page) -> String {
     let name = rules.iter().map(|rule| rule.name.as_str().len()).max().unwrap_or(0);
@@ -316,16 +345,19 @@ fn next_steps(app: &AppStatus) -> Vec<String> {
 fn lines(apps: &[&AppStatus], page: Page, now: Timestamp) -> String {
     let name = apps.iter().map(|app| app.name.as_str().len()).max().unwrap_or(0);
     let rules = apps.iter().map(|app| verdicts(&app.rules).len()).max().unwrap_or(0);
+    let notices = apps.iter().map(|app| outlook_in_short(app).len()).max().unwrap_or(0);
+    let notices = if notices > 0 { notices + 2 } else { 0 };
     let line = |app: &&AppStatus| {
         let live = app.live_deployment.as_ref().map_or("not known", |id| id.as_str());
         let newest = app.probes.iter().filter_map(|probe| probe.at).max();
         let probed =
             newest.map_or("not probed yet".to_owned(), |at| format!("probed {}", words::ago(at, now)));
         format!(
-            "{}  {:<name$}  live {live}  {:<rules$}  {probed}  {}\n",
+            "{}  {:<name$}  live {live}  {:<rules$}  {:<notices$}{probed}  {}\n",
             page.green("steady"),
             app.name.as_str(),
             verdicts(&app.rules),
+            outlook_in_short(app),
             page.dim(mode(app.mode)),
         )
     };

@@ -9,6 +9,7 @@ mod round;
 mod show;
 mod sight;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,10 +32,11 @@ use crate::config::AppConfig;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
+use crate::decision::rule::regression::Before;
 use crate::decision::sample::{SampleResult, Window};
 use crate::decision::state::{Attention, Situation, State};
 use crate::decision::version::Versions;
-use crate::ids::DeploymentId;
+use crate::ids::{DeploymentId, RuleName};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
@@ -72,6 +74,8 @@ pub(super) struct App {
     former: Option<Deployment>,
     /// What samples amount to that are not kept.
     measuring: Measuring,
+    /// What that came to, rounded, when somebody asked last.
+    known: Option<(Moment, BTreeMap<RuleName, Before>)>,
     /// When that is to be kept in the journal; none before it was read there.
     keep_past_at: Option<Moment>,
     probes: Vec<Probing>,
@@ -160,6 +164,7 @@ impl App {
             versions: Vec::new(),
             former: None,
             measuring: Measuring::default(),
+            known: None,
             keep_past_at: None,
             probes: Vec::new(),
             waking: Waking::default(),

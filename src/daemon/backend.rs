@@ -15,11 +15,13 @@ use super::{Shell, pause, status};
 use crate::clock::Moment;
 use crate::config::TokenSource;
 use crate::decision::fleet::Permit;
+use crate::decision::measuring::Measuring;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
 use crate::ids::{AppName, IncidentId, PlatformAppId};
 use crate::journal::JournalError;
 use crate::metrics::Heartbeat;
+use crate::power::Outlook;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
 use crate::telemetry::Chain;
 
@@ -28,6 +30,11 @@ use crate::telemetry::Chain;
 const LOOP_WITHIN: Duration = Duration::from_secs(60);
 /// An app's task that does not say how it is within this time is shown as it was, and blind.
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What could be noticed is waited for so long where one app is asked for: what is known of it may have to be reckoned anew.
+const OUTLOOK_WITHIN: Duration = Duration::from_secs(1);
+/// And so long for all of them: what is not known by then is at the next call.
+const OUTLOOKS_WITHIN: Duration = Duration::from_millis(250);
 
 /// See the module.
 #[derive(Clone)]
@@ -89,6 +96,33 @@ impl ShellBackend {
         let mut statuses = join_all(handles.tasks.values().map(|handle| self.status(handle))).await;
         statuses.sort_by(|a, b| a.name.cmp(&b.name));
         statuses
+    }
+
+    /// What could be noticed of a release of this app. Where it is not known yet, this has it reckoned and may not wait
+    /// for it.
+    async fn outlooks(&self, handle: &AppHandle) -> Option<Vec<Outlook>> {
+        let mut before = BTreeMap::new();
+        if Measuring::is_wanted(&handle.config.policy) {
+            let (reply, answer) = oneshot::channel();
+            handle.commands.send(Command::Known(reply)).await.ok()?;
+            before = answer.await.ok()?;
+        }
+        let outlooks = self.shell.outlooks.of(&handle.config, before).await?;
+        Some(outlooks.to_vec())
+    }
+
+    async fn look_ahead(&self, apps: &mut [AppStatus]) {
+        let handles = self.handles();
+        let within = if apps.len() == 1 { OUTLOOK_WITHIN } else { OUTLOOKS_WITHIN };
+        let each = apps.iter_mut().map(|app| {
+            let handle = handles.named(&app.name);
+            async move {
+                let Some(handle) = handle else { return };
+                let told = tokio::time::timeout(within, self.outlooks(handle)).await;
+                app.detection = told.ok().flatten();
+            }
+        });
+        join_all(each).await;
     }
 
     async fn set_paused(&self, name: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
@@ -182,6 +216,10 @@ impl Backend for ShellBackend {
             let handles = self.handles();
             Some(self.status(handles.named(name)?).await)
         })
+    }
+
+    fn foresee<'a>(&'a self, apps: &'a mut [AppStatus]) -> Reply<'a, ()> {
+        Box::pin(self.look_ahead(apps))
     }
 
     fn app_id(&self, name: &AppName) -> Option<PlatformAppId> {

@@ -15,6 +15,7 @@ use super::apps::{Roster, Wanted};
 use super::backend::ShellBackend;
 use super::figures::Figures;
 use super::fleet::FleetOwner;
+use super::outlook::Desk;
 use super::pause::Paused;
 use super::poll::{Account, Poller, Slices};
 use super::{Shell, StartError, house};
@@ -90,6 +91,7 @@ impl Engine {
             peers: Peers::new(),
             fleet: fleet.start(),
             paused: Paused::default(),
+            outlooks: Desk::open(),
             is_journal_working: AtomicBool::new(journal_works),
             is_recalled: OnceCell::new_with(restored.as_ref().map(|_| ())),
             must_restart: CancellationToken::new(),

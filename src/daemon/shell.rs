@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::FleetLine;
+use super::outlook::Desk;
 use super::pause::Paused;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
@@ -26,6 +27,7 @@ pub(crate) struct Shell {
     pub(super) peers: Peers,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
+    pub(super) outlooks: Desk,
     pub(super) is_journal_working: AtomicBool,
     /// What people and the storm breaker left in the journal was read.
     pub(super) is_recalled: OnceCell<()>,

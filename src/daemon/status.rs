@@ -63,6 +63,7 @@ pub(super) fn of(app: &App) -> AppStatus {
             .zip(&app.windows)
             .map(|(probe, window)| probed(app, probe, window))
             .collect(),
+        detection: None,
     }
 }
 
@@ -92,6 +93,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         blind: Some(BlindCause::Journal.word().to_owned()),
         rules: Vec::new(),
         probes: Vec::new(),
+        detection: None,
     }
 }
 

@@ -49,6 +49,17 @@ impl Measuring {
         &self.pasts
     }
 
+    /// What is known of the live release, as if another one followed it now.
+    pub fn known(&self, policy: &Policy) -> BTreeMap<RuleName, Before> {
+        let of_it = |rule: &Rule| {
+            let (regression, place) = rule.regression()?;
+            let probe = policy.probes.get(place)?;
+            let before = self.pasts.get(&probe.name)?.before(regression, probe.period);
+            Some((rule.name.clone(), before))
+        };
+        policy.rules.iter().filter_map(of_it).collect()
+    }
+
     /// Takes note of a sample of the probe at `place`, which is in its window already.
     pub fn take(
         &mut self,

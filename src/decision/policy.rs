@@ -217,6 +217,17 @@ pub enum Condition {
     Regression(Regression),
 }
 
+impl Condition {
+    /// It is about how long answers take, and not about whether they fail.
+    pub fn is_about_time(&self) -> bool {
+        match self {
+            Self::Latency { .. } => true,
+            Self::Regression(regression) => regression.of == Signal::Latency,
+            Self::ConsecutiveFailures { .. } | Self::FailureRatio { .. } => false,
+        }
+    }
+}
+
 /// When a release counts as provably worse than the one before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Regression {

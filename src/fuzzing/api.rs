@@ -61,6 +61,10 @@ impl Backend for Daemon {
         Box::pin(ready((name.as_str() == "web").then(status)))
     }
 
+    fn foresee<'a>(&'a self, _: &'a mut [AppStatus]) -> Reply<'a, ()> {
+        Box::pin(ready(()))
+    }
+
     fn app_id(&self, name: &AppName) -> Option<PlatformAppId> {
         (name.as_str() == "web").then(|| "id-of-web".into())
     }
@@ -129,6 +133,7 @@ fn status() -> AppStatus {
             told_at: None,
         }],
         probes: Vec::new(),
+        detection: None,
     }
 }
 

@@ -28,13 +28,16 @@ type Name = Result<Path<String>, PathRejection>;
 
 pub(super) async fn apps(State(shared): State<Shared>) -> Json<Value> {
     let backend = &shared.surface.backend;
-    Json(json!({ "apps": backend.apps().await, "storm": backend.storm() }))
+    let mut apps = backend.apps().await;
+    backend.foresee(&mut apps).await;
+    Json(json!({ "apps": apps, "storm": backend.storm() }))
 }
 
 pub(super) async fn app(State(shared): State<Shared>, name: Name) -> Answer<AppStatus> {
     let name = AppName::from(text(name)?);
-    let status = shared.surface.backend.app(&name).await;
-    status.map(Json).ok_or_else(|| ApiError::unknown("app"))
+    let mut status = shared.surface.backend.app(&name).await.ok_or_else(|| ApiError::unknown("app"))?;
+    shared.surface.backend.foresee(std::slice::from_mut(&mut status)).await;
+    Ok(Json(status))
 }
 
 /// What `/api/v1/incidents` can be asked.

@@ -184,3 +184,20 @@ async fn an_app_that_is_taken_into_the_configuration_does_not_wait_for_the_next_
     assert_eq!(world.lab.ledger().calls(Operation::ListApps), 2, "and there is one poll for it");
     guard.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_says_what_its_rules_would_notice_of_a_release() {
+    let world = World::new().await;
+    let rules = "[{ name: down, probe: home, consecutive_failures: 3 }, { name: worse, probe: home, regression: {} }]";
+    let guard = known(&world, &Settings { rules, watch: "10s", ..SOAK }).await;
+    let is_there = |app: &serde_json::Value| app["detection"].is_array();
+    let app = guard.api.until("what would be noticed", is_there).await;
+    let [all, half] = [0, 1].map(|place| app["detection"][0]["shares"][place].clone());
+    assert_eq!((&all["failing"], &all["rule"]), (&json!(1.0), &json!("down")), "{app:#}");
+    assert!(all["seconds"].as_f64() < half["seconds"].as_f64(), "{app:#}");
+    let [probe, action, within] = ["probe", "action", "within_seconds"].map(|key| &app["detection"][0][key]);
+    assert_eq!((probe, action, within), (&json!("home"), &json!("rollback"), &json!(10.0)));
+    // What is known is in the list at once.
+    assert_eq!(guard.api.get("/api/v1/apps").await["apps"][0]["detection"], app["detection"]);
+    guard.daemon.stop().await;
+}

@@ -1,110 +1,44 @@
-//! What the `regression` rules could notice, and in what time: reckoned before a release has to be bad for it.
+//! What each app's rules could notice, and how soon: reckoned before a release has to be bad for it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::time::Duration;
 
-use super::super::words::span;
-use crate::config::Config;
-use crate::decision::policy::{Policy, ProbePolicy, Regression, Signal};
-use crate::decision::rule::regression::probability;
-use crate::decision::story::percent;
-use crate::detection::baseline::Baseline;
-use crate::detection::blocks;
-use crate::detection::evidence::Question;
-use crate::detection::latency::{self, LEVELS};
-use crate::detection::power::time_to_notice;
+use super::super::Page;
+use crate::config::{AppConfig, Config};
+use crate::power::{known, outlooks, silent};
 
-/// Shares of requests that fail, and what they are called.
-const RATES: [(f64, &str); 4] = [(1.0, "all"), (0.5, "half"), (0.2, "20 %"), (0.1, "10 %")];
-/// What should be found; where it is not, that is said.
-const SHOULD_BE_FOUND: f64 = 0.2;
-/// The release before is taken to have been watched this long, without a failure.
-const BEFORE: Duration = Duration::from_secs(3_600);
+/// Lines are broken here: what is printed may be kept in a file.
+const PAGE: Page = Page::plain(110);
 
-/// A line for each `regression` rule; nothing where there is none.
+/// A sentence or more for each app; nothing where no app has a rule that it would be about.
 pub(super) fn what_would_be_noticed(config: &Config) -> String {
     // Most apps have the same rules at the same paces.
     let mut known = BTreeMap::new();
     let mut text = String::new();
     for app in &config.apps {
-        for rule in &app.policy.rules {
-            let Some((regression, probe)) = rule.regression() else { continue };
-            let probe = &app.policy.probes[probe];
-            let question = question(&app.policy, probe, regression);
-            let (of, least) = (regression.of, regression.min_failures);
-            let key = format!("{of:?} {question:?} {:?} {:?}", probe.period, (probe.watch_period, least));
-            let line = known.entry(key).or_insert_with(|| match of {
-                Signal::Failures | Signal::Shares => line(question, probe, least),
-                Signal::Latency => line_of_latency(question, probe, least),
-            });
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {} {}: {line}", app.name, rule.name);
+        let lines = known.entry(known::key(&app.policy, &app.probes)).or_insert_with(|| lines(app));
+        for (n, line) in lines.iter().enumerate() {
+            let name = if n == 0 { app.name.as_str() } else { "" };
+            text.push_str(&PAGE.hang(&format!("  {name:<9} "), line));
         }
     }
     if text.is_empty() {
         return text;
     }
     format!(
-        "\nhow soon half of the releases that fail this often would be noticed, from their first sample on,\n\
-         after an hour of the release before without a failure\n{text}"
+        "\nwhat would be noticed within a watch: how long after going live half of the releases that fail this often\n\
+         are found to be bad, with an hour known of a release before that never failed\n{text}"
     )
 }
 
-fn question(policy: &Policy, probe: &ProbePolicy, regression: &Regression) -> Question {
-    Question {
-        worse_by: regression.worse_by,
-        glitch: regression.glitch.as_secs_f64(),
-        watch: policy.watch.saturating_sub(probe.settle).as_secs_f64(),
-        probability: probability(policy, regression, 0),
+fn lines(app: &AppConfig) -> Vec<String> {
+    let outlooks = outlooks(&app.policy, &app.probes, &known::assumed(&app.policy));
+    let mut lines: Vec<String> = outlooks.into_iter().map(|outlook| outlook.in_words).collect();
+    let silent = silent(&app.policy, &app.probes);
+    if !silent.is_empty() {
+        let names: Vec<&str> = silent.iter().map(|rule| rule.as_str()).collect();
+        lines.push(format!("failing requests alone never make {} bad", names.join(", ")));
     }
-}
-
-/// Of stretches of time that are slow, after an hour with as many as make up what is usual.
-fn line_of_latency(question: Question, probe: &ProbePolicy, min_failures: u32) -> String {
-    let block = blocks::length(probe.period.as_secs_f64());
-    let share = question.probability / LEVELS.len() as f64;
-    let asked = Question { worse_by: latency::WORSE_BY, probability: share, ..question };
-    // How often the newer half of them exceeds what is read from the older one.
-    let befores = LEVELS.map(|level| {
-        let all = (BEFORE.as_secs_f64() / block / 2.0).round();
-        let slow = (all * (1.0 - level)).round();
-        let mut before = Baseline::default();
-        before.add(1.0, slow as u64);
-        before.add(0.0, (all - slow) as u64);
-        before
-    });
-    let noticed = [(1.0, "all"), (0.5, "half")].map(|(rate, name)| {
-        let times = befores.iter().filter_map(|before| {
-            let after = time_to_notice(before, asked, block, rate, min_failures.into())?;
-            // The first one has to be over, and what is cold is left out.
-            Some(after + block + latency::WARM_UP)
-        });
-        let soonest = times.min_by(f64::total_cmp).filter(|after| *after <= question.watch);
-        format!("{name} {}", soonest.map_or("not".to_owned(), span))
-    });
-    let (much, length) = (percent(question.worse_by), span(block));
-    format!("{} of the stretches of {length} more than {much} slower than most before", noticed.join(", "))
-}
-
-fn line(question: Question, probe: &ProbePolicy, min_failures: u32) -> String {
-    let mut before = Baseline::default();
-    before.add(0.0, (BEFORE.as_secs_f64() / probe.period.as_secs_f64()) as u64);
-    let interval = probe.watch_period.as_secs_f64();
-    let noticed = RATES.map(|(rate, name)| {
-        let after = time_to_notice(&before, question, interval, rate, min_failures.into());
-        (rate, name, after)
-    });
-    let words = noticed.map(|(_, name, after)| match after {
-        Some(after) => format!("{name} {}", span(after)),
-        None => format!("{name} not"),
-    });
-    let is_blunt = noticed.iter().any(|(rate, _, after)| *rate >= SHOULD_BE_FOUND && after.is_none());
-    let remedy = match is_blunt {
-        true => "; a longer watch, a shorter watch_period or a smaller worse_by would notice more",
-        false => "",
-    };
-    format!("{}{remedy}", words.join(", "))
+    lines
 }
 
 #[cfg(test)]
@@ -112,17 +46,14 @@ mod tests {
     use super::*;
     use crate::config::parse;
 
-    fn said(watch: &str, rules: &str) -> String {
-        said_of(watch, &[rules])
-    }
-
     /// Of an app for each of the rules.
-    fn said_of(watch: &str, apps: &[&str]) -> String {
+    fn said(watch: &str, apps: &[&str]) -> String {
         let mut text = "platforms: [{ name: ocean, kind: digitalocean, token_env: T }]\napps:\n".to_owned();
         for (n, rules) in apps.iter().enumerate() {
             text += &format!(
                 "  - name: shop{}\n    platform: ocean\n    id: x{n}\n    watch: {watch}\n    \
-                 probes: [{{ name: home, url: http://a.example/ }}]\n    rules: {rules}\n",
+                 probes:\n      - {{ name: home, url: http://a.example/ }}\n      \
+                 - {{ name: cart, url: http://a.example/cart }}\n    rules: {rules}\n",
                 if n == 0 { String::new() } else { n.to_string() },
             );
         }
@@ -130,28 +61,41 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_says_what_it_would_find_and_one_that_finds_little_says_what_helps() {
-        assert_eq!(said("30m", "[{ name: down, probe: home, consecutive_failures: 3 }]"), "");
-        let text = said("30m", "[{ name: worse, probe: home, regression: {} }]");
-        assert!(text.contains("\n  shop worse: all 2"), "{text}");
+    fn each_app_says_what_would_be_noticed() {
+        let slow = "{ name: slow, probe: home, latency: { quantile: 0.95, above: 800ms } }";
+        let apps = [
+            "[{ name: down, probe: home, consecutive_failures: 3 }]".to_owned(),
+            format!("[{{ name: worse, probe: home, regression: {{}} }}, {slow}]"),
+            format!("[{slow}]"),
+            "[{ name: tells, probe: home, consecutive_failures: 3, action: notify }]".to_owned(),
+            "[{ name: down, probe: home, consecutive_failures: 3 }, \
+              { name: both, all: [{ probe: home, failure_ratio: { above: 0.2 } }, \
+              { probe: cart, failure_ratio: { above: 0.2 } }], action: approve }]"
+                .to_owned(),
+        ];
+        insta::assert_snapshot!(said("5m", &apps.each_ref().map(String::as_str)).trim_start(), @r#"
+        what would be noticed within a watch: how long after going live half of the releases that fail this often
+        are found to be bad, with an hour known of a release before that never failed
+          shop      all requests of home failing: noticed in about 3s; half of them: 13s; 20 %: 1m 56s, 3 of 10 never;
+                    16 %: 4m 26s, 5 of 10 never; less: not within this watch (5m); one broken instance of several,
+                    asked in turn: not
+          shop1     all requests of home failing: noticed in about 26s; half of them: 46s; 20 %: 1m 30s; 10 %: 4m 23s,
+                    5 of 10 never; less: not within this watch (5m); one broken instance, asked in turn, of 2: 20s, of
+                    3: 28s, of 5: 35s, of 10: 1m 50s
+                    failing requests alone never make slow bad
+          shop2     failing requests alone never make slow bad
+          shop4     all requests of home failing: noticed in about 3s; half of them: 13s; 20 %: 1m 56s, 3 of 10 never;
+                    16 %: 4m 26s, 5 of 10 never; less: not within this watch (5m); one broken instance of several,
+                    asked in turn: not
+                    all requests of every probe failing: noticed in about 21s; half of them: 22s; 20 %: 1m 3s, 2 of 10
+                    never; 18 %: 4m 38s, 5 of 10 never; less: not within this watch (5m); one broken instance, asked
+                    in turn, of 2: 21s, of 3: 22s, of 5: 26s, of 10: not; a person is asked then
+        "#);
+        let short = said("10s", &["[{ name: worse, probe: home, regression: {} }]"]);
         assert!(
-            text.contains(", half ") && text.contains(", 20 % 2m ") && text.contains(", 10 % "),
-            "{text}"
+            short.contains("not even all requests of home failing would be noticed within this watch (10s)"),
+            "{short}"
         );
-        assert!(!text.contains("% not") && !text.contains("longer watch"), "{text}");
-        let short = said("1m", "[{ name: worse, probe: home, regression: {} }]");
-        assert!(short.contains("20 % not, 10 % not; a longer watch, a shorter watch_period"), "{short}");
-        let text = said("30m", "[{ name: slower, probe: home, regression: { of: latency } }]");
-        let all = text.split_once("\n  shop slower: all ").map(|said| said.1).unwrap_or_default();
-        assert!(all.starts_with("2m") || all.starts_with("3m"), "{text}");
-        assert!(all.ends_with("of the stretches of 30s more than 50 % slower than most before\n"), "{text}");
-        // Two rules share the probability, so each finds less.
-        let two = "[{ name: a, probe: home, regression: {} }, { name: b, probe: home, regression: {} }]";
-        let one = "[{ name: a, probe: home, regression: {} }]";
-        let both = said_of("30m", &[one, two]);
-        let figures: Vec<&str> =
-            both.lines().filter_map(|line| line.split_once(": all ")).map(|said| said.1).collect();
-        let [alone, first, second] = figures.as_slice() else { panic!("{both}") };
-        assert!(alone != first && first == second, "{both}");
+        assert_eq!(said("30m", &["[]"]), "");
     }
 }

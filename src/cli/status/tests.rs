@@ -1,4 +1,6 @@
 use super::*;
+use crate::decision::policy::Action;
+use crate::power::Prospect;
 
 fn app(name: &str, state: &str) -> AppStatus {
     let now = now();
@@ -40,6 +42,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             latency_seconds: Some(0.0314),
             at: Some(now - jiff::SignedDuration::from_millis(1_200)),
         }],
+        detection: None,
     }
 }
 
@@ -290,4 +293,50 @@ fn what_is_said_already_is_not_said_again_as_a_readiness() {
 fn a_storm_is_said_first_with_what_ends_it() {
     let said = storm_in_words(Page::plain(100));
     assert!(said.starts_with("STORM  ") && said.contains("next     rearguard resume --all\n"), "{said}");
+}
+
+#[test]
+fn what_could_be_noticed_is_said_in_a_watch_and_in_short_of_a_calm_app() {
+    let outlook = |failing: f64, in_words: &str| Outlook {
+        probe: None,
+        action: Action::Rollback,
+        within_seconds: 1_800.0,
+        shares: vec![Prospect { failing, seconds: 1_000.0, found: 0.75, rule: "worse".into() }],
+        instances: Vec::new(),
+        in_words: in_words.to_owned(),
+    };
+    let words = "all requests failing: noticed in about 3s; half of them: 14s; 20 %: 29s; 6 %: 17m 40s, 2 of 10 never; \
+                 less: not within this watch (30m); one broken instance of several, asked in turn: not";
+    let notices = |app: AppStatus, failing: f64| AppStatus {
+        detection: Some(vec![outlook(failing, words), outlook(0.01, "a second sentence")]),
+        ..app
+    };
+    let watching = AppStatus { watch_remaining_seconds: Some(1_503.0), ..app("search", "watching") };
+    let apps = [
+        notices(watching, 0.06),
+        notices(app("catalog", "steady"), 0.06),
+        notices(app("blunt", "steady"), 1.0),
+        app("mail", "steady"),
+    ];
+    insta::assert_snapshot!(render(&apps, Page::plain(100), now()), @r#"
+    4 apps: 1 watching, 3 steady
+
+    WATCHING  search  enforce on ocean
+      stage    watching the new deployment, 25m 03s left
+      live     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, seen to be good
+      rules    good    down  0 failures in a row, limit 3
+               good    slow  p95 is 43ms over 60 samples, limit 800ms
+      notices  all requests failing: noticed in about 3s; half of them: 14s; 20 %: 29s; 6 %: 17m 40s, 2
+               of 10 never; less: not within this watch (30m); one broken instance of several, asked in
+               turn: not
+               a second sentence
+      probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
+
+    steady  blunt    live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good  notices no partial failure  probed 1.2s ago  enforce
+    steady  catalog  live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good  notices 6 % failing         probed 1.2s ago  enforce
+    steady  mail     live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good                              probed 1.2s ago  enforce
+    "#);
+    // What is done about a bad one is more urgent.
+    let urgent = render(&[notices(soaking(), 0.06)], Page::plain(100), now());
+    assert!(!urgent.contains("notices"), "{urgent}");
 }

@@ -1,5 +1,6 @@
 //! What others ask of an app's task: how it is, a person's word, another configuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::observation::{Reading, Request};
 use crate::decision::policy::Policy;
+use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
 use crate::decision::state::{Situation, Stage};
 use crate::decision::version::Versions;
-use crate::ids::IncidentId;
+use crate::ids::{IncidentId, RuleName};
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
 use crate::server::{ActionError, AppStatus};
@@ -26,6 +28,8 @@ use crate::server::{ActionError, AppStatus};
 pub(in super::super) enum Command {
     /// How the app is.
     Status(oneshot::Sender<Box<AppStatus>>),
+    /// What is known of the release before, rounded.
+    Known(oneshot::Sender<BTreeMap<RuleName, Before>>),
     /// What the app is to be has changed.
     Look,
     /// A person's word on an incident.
@@ -45,6 +49,7 @@ impl App {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Status(reply) => drop(reply.send(Box::new(status::of(self)))),
+            Command::Known(reply) => drop(reply.send(self.known())),
             // Looked for whenever the loop comes round.
             Command::Look => {}
             Command::Request(asked) => {

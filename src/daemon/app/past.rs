@@ -6,14 +6,40 @@ use std::time::Duration;
 use super::App;
 use crate::clock::Moment;
 use crate::decision::measuring::{Measuring, Past};
-use crate::ids::ProbeName;
+use crate::decision::rule::regression::Before;
+use crate::decision::state::Situation;
+use crate::ids::{ProbeName, RuleName};
+use crate::power::known::rounded;
 
 /// What the end of a process may lose of a day. Not kept at a stop: there are five seconds for all apps then.
 const KEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A process that has just begun may have learnt the most of it.
 const KEEP_FIRST: Duration = Duration::from_secs(60);
 
+/// A day of samples is not gone through more often than that because somebody asks.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
 impl App {
+    /// What is known of the release before the one under watch, or, in quiet times, before the next one.
+    pub(super) fn known(&mut self) -> BTreeMap<RuleName, Before> {
+        let now = self.shell.clock.now();
+        let fixed = match self.state.as_ref().map(|state| &state.situation) {
+            Some(Situation::Watching(watch)) => Some(&watch.before),
+            Some(Situation::Incident(incident)) => Some(&incident.before),
+            _ => None,
+        };
+        if let (None, Some((at, known))) = (fixed, &self.known)
+            && now.since(*at) < KNOWN_FOR
+        {
+            return known.clone();
+        }
+        let mut known = fixed.cloned().unwrap_or_else(|| self.measuring.known(&self.config.policy));
+        let is_fixed = fixed.is_some();
+        known.values_mut().for_each(rounded);
+        self.known = (!is_fixed).then(|| (now, known.clone()));
+        known
+    }
+
     /// Reads what the journal has of it, once.
     pub(super) async fn recall_past(&mut self) {
         if self.keep_past_at.is_some() || !Measuring::is_wanted(&self.config.policy) {

@@ -94,6 +94,7 @@ fn app(name: &str) -> AppStatus {
             latency_seconds: None,
             at: None,
         }],
+        detection: None,
     }
 }
 
@@ -122,6 +123,10 @@ impl Backend for Fake {
 
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(ready((name.as_str() == "checkout").then(|| app("checkout"))))
+    }
+
+    fn foresee<'a>(&'a self, _: &'a mut [AppStatus]) -> Reply<'a, ()> {
+        Box::pin(ready(()))
     }
 
     fn app_id(&self, name: &AppName) -> Option<PlatformAppId> {

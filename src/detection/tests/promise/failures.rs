@@ -3,7 +3,7 @@
 use super::{DAY, HOUR, INTERVAL, WATCH, accused_after, at_most, found_within, shipped};
 use crate::detection::baseline::Baseline;
 use crate::detection::evidence::Question;
-use crate::detection::power::{Chance, time_to_notice};
+use crate::detection::power::Chance;
 
 fn samples(count: u32, rate: f64, chance: &mut Chance) -> Vec<f64> {
     (0..count).map(|_| f64::from(u8::from(chance.next() < rate))).collect()
@@ -89,21 +89,4 @@ fn a_release_that_is_worse_is_found_as_soon_as_was_said() {
         let bound = (1.0 / bare.probability).ln() / divergence;
         assert!(f64::from(median) <= 1.0 + 1.6 * bound, "{rate}: {median}, bound {bound}");
     }
-}
-
-#[test]
-fn what_could_be_noticed_is_what_is_noticed() {
-    let mut chance = Chance(13);
-    let baseline = baseline_of(HOUR, 0.0, &mut chance);
-    for rate in [1.0, 0.5, 0.2, 0.1] {
-        let said = time_to_notice(&baseline, shipped(), INTERVAL, rate, 3).expect("found");
-        let mut taken: Vec<u32> = (0..301)
-            .map(|_| accused_after(&baseline, shipped(), INTERVAL, samples(WATCH, rate, &mut chance)))
-            .map(|taken| taken.unwrap_or(u32::MAX))
-            .collect();
-        taken.sort_unstable();
-        let measured = f64::from(taken[150] - 1) * INTERVAL;
-        assert!((said - measured).abs() <= 10.0 + measured * 0.35, "{rate}: {said} s, measured {measured} s");
-    }
-    assert_eq!(time_to_notice(&baseline, shipped(), INTERVAL, 0.02, 3), None);
 }
