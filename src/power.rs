@@ -11,6 +11,7 @@
 //! Failures come at once (a refused connection, a 503): each answer that takes until its timeout takes that much longer.
 
 pub mod known;
+mod late;
 mod trial;
 mod words;
 
@@ -28,6 +29,7 @@ use crate::detection::power::{Chance, Times};
 use crate::ids::{ProbeName, RuleName};
 use trial::{Failing, Ground};
 
+pub use late::concerns;
 pub use words::silent;
 
 /// Watches that are tried for each share. Odd, so that one of them is in the middle.

@@ -1,5 +1,6 @@
 //! What `rearguard check` says it understood, in words.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use url::Url;
@@ -15,6 +16,7 @@ use crate::decision::policy::{
     SoakPolicy, Test,
 };
 use crate::decision::story::{one_in, percent, quantile_in_words};
+use crate::power;
 
 /// What is right and may not be meant, a sentence each: said wherever a configuration is taken into force.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -22,7 +24,15 @@ pub fn warnings(config: &Config) -> Vec<String> {
         let name = platform.name.clone();
         concerns(config, platform).map(move |concern| format!("platform {name}: {concern}"))
     };
-    config.platforms.iter().flat_map(warned).collect()
+    let platforms = config.platforms.iter().flat_map(warned);
+    // Most apps have the same rules at the same paces.
+    let mut known = BTreeMap::new();
+    let apps = config.apps.iter().flat_map(move |app| {
+        let key = power::known::key(&app.policy, &app.probes);
+        let of_it = known.entry(key).or_insert_with(|| power::concerns(&app.policy, &app.probes));
+        of_it.iter().map(|concern| format!("app {}: {concern}", app.name)).collect::<Vec<_>>()
+    });
+    platforms.chain(apps).collect()
 }
 
 fn concerns(config: &Config, platform: &PlatformConfig) -> impl Iterator<Item = String> + use<> {
@@ -133,6 +143,9 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
     }
     for rule in &policy.rules {
         write_rule(out, rule, policy)?;
+    }
+    for concern in power::concerns(policy, probes) {
+        writeln!(out, "  warning   {concern}")?;
     }
     let warnings = match policy.rollback.warnings {
         OnWarnings::Refuse => "refused when the platform warns of it",

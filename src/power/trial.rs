@@ -30,6 +30,8 @@ enum How {
     Share(f64),
     /// Every so many-th, from some first one on.
     Turn(u32),
+    /// Nothing, but no answer could be slower and still be one.
+    Slow,
 }
 
 impl<'a> Failing<'a> {
@@ -43,10 +45,16 @@ impl<'a> Failing<'a> {
         Self { probes, how: How::Turn(of) }
     }
 
+    /// No request of these probes, but all are slow.
+    pub(super) fn slow(probes: &'a [bool]) -> Self {
+        Self { probes, how: How::Slow }
+    }
+
     pub(super) fn share(&self) -> f64 {
         match self.how {
             How::Share(share) => share,
             How::Turn(of) => 1.0 / f64::from(of),
+            How::Slow => 0.0,
         }
     }
 }
@@ -116,11 +124,14 @@ impl<'a> Ground<'a> {
                 && match failing.how {
                     How::Share(share) => chance.next() < share,
                     How::Turn(of) => probing.turn % of as usize == 0,
+                    How::Slow => false,
                 };
             probing.turn += 1;
             let result =
                 if has_failed { SampleResult::Bad(Failure::Status(503)) } else { SampleResult::Good };
-            let sample = Sample { at, micros: 0, result };
+            let timeout = self.policy.probes[place].timeout.as_micros();
+            let micros = if matches!(failing.how, How::Slow) { timeout } else { 0 };
+            let sample = Sample { at, micros: u32::try_from(micros).unwrap_or(u32::MAX), result };
             probing.schedule.finished(&sample, at);
             windows[place].push(sample);
             for (rule, scale) in self.policy.rules.iter().zip(&mut scales) {
