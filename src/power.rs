@@ -5,8 +5,8 @@
 //! is Bad are what is told. Closed forms would be faster, but there is none for a window that slides over samples whose
 //! pace follows from their own results, none for several rules at once, and each would have to be kept in step with its
 //! rule. What is tried out cannot say anything else than the rules do. The seeds are fixed: the same policy, and the same
-//! that is known of the release before, give the same figures. It takes tens of milliseconds, so it is done when somebody
-//! asks, and the answer is kept ([`crate::daemon`]).
+//! that is known of the release before, give the same figures. It takes up to a second of one core, so it is done when
+//! somebody asks, and the answer is kept ([`crate::daemon`]).
 //!
 //! Failures come at once (a refused connection, a 503): each answer that takes until its timeout takes that much longer.
 
@@ -58,6 +58,8 @@ pub struct Outlook {
     /// Releases of which one instance of two, three, five or ten is broken, where each has an address of its own and the
     /// probe goes round them; likewise.
     pub instances: Vec<Prospect>,
+    /// Releases that answer every request just before its timeout. `failing` is 0.
+    pub slow: Option<Prospect>,
     /// All of it in a sentence.
     pub in_words: String,
 }
@@ -83,13 +85,7 @@ pub fn outlooks(
 ) -> Vec<Outlook> {
     let ground = Ground::new(policy, probes, before);
     let scenes: Vec<Scene> = ACTIONS.into_iter().flat_map(|action| scenes(policy, probes, action)).collect();
-    let outlook = |scene: Scene| {
-        let mut outlook = outlook(&ground, &scene.failing, scene.action);
-        outlook.probe = scene.probe.map(|probe| probes[probe].name.clone());
-        outlook.in_words = words::sentence(&outlook, &scene.failing, probes);
-        outlook
-    };
-    scenes.into_iter().map(outlook).collect()
+    scenes.iter().map(|scene| outlook(&ground, scene, probes)).collect()
 }
 
 /// What is tried out.
@@ -101,34 +97,65 @@ struct Scene {
     failing: Vec<bool>,
 }
 
-/// Each probe whose own requests are enough for a rule with this action, and all of them where a rule needs more than one.
+/// Each probe whose own trouble is enough for a rule with this action, and all of them where a rule needs more than one.
 fn scenes(policy: &Policy, probes: &[ProbeConfig], action: Action) -> Vec<Scene> {
     let all: Vec<bool> = probes.iter().map(|probe| probe.ask.is_answered_by_the_release()).collect();
     let rules = || policy.rules.iter().filter(|rule| rule.action == action);
     let mut scenes: Vec<Scene> = Vec::new();
     for probe in (0..probes.len()).filter(|probe| all[*probe]) {
         let failing: Vec<bool> = (0..probes.len()).map(|other| other == probe).collect();
-        if rules().any(|rule| may_notice(rule, &failing)) {
+        if rules().any(|rule| notices(rule, &failing)) {
             scenes.push(Scene { action, probe: Some(probe), failing });
         }
     }
-    let is_noticed_alone = |rule: &Rule| scenes.iter().any(|scene| may_notice(rule, &scene.failing));
-    if rules().any(|rule| may_notice(rule, &all) && !is_noticed_alone(rule)) {
+    let is_noticed_alone = |rule: &Rule| scenes.iter().any(|scene| notices(rule, &scene.failing));
+    if rules().any(|rule| notices(rule, &all) && !is_noticed_alone(rule)) {
         scenes.push(Scene { action, probe: None, failing: all });
     }
     scenes
 }
 
-/// Whether failing requests of these probes can be enough to make the rule Bad.
-fn may_notice(rule: &Rule, failing: &[bool]) -> bool {
-    let is_about_it = |test: &&Test| failing[test.probe] && !test.condition.is_about_time();
+/// Whether trouble of one kind with these probes can be enough to make the rule Bad.
+fn notices(rule: &Rule, probes: &[bool]) -> bool {
+    [false, true].into_iter().any(|is_slow| may_notice(rule, probes, is_slow))
+}
+
+/// Whether it is enough that these probes fail, or that they are slow.
+fn may_notice(rule: &Rule, probes: &[bool], is_slow: bool) -> bool {
+    let is_about_it = |test: &&Test| probes[test.probe] && test.condition.is_about_time() == is_slow;
     rule.tests.iter().filter(is_about_it).count() >= rule.needed
 }
 
-fn outlook(ground: &Ground, failing: &[bool], action: Action) -> Outlook {
+fn outlook(ground: &Ground, scene: &Scene, probes: &[ProbeConfig]) -> Outlook {
+    let Scene { action, failing, .. } = scene;
     let rules: Vec<usize> =
-        (0..ground.policy.rules.len()).filter(|rule| ground.policy.rules[*rule].action == action).collect();
-    let of_share = |share: f64| prospect(ground, &Failing::by_chance(failing, share), &rules);
+        (0..ground.policy.rules.len()).filter(|rule| ground.policy.rules[*rule].action == *action).collect();
+    let [fails, is_slow] =
+        [false, true].map(|kind| rules.iter().any(|n| may_notice(&ground.policy.rules[*n], failing, kind)));
+    let mut outlook = Outlook {
+        probe: scene.probe.map(|probe| probes[probe].name.clone()),
+        action: *action,
+        within_seconds: ground.within().as_secs_f64(),
+        shares: Vec::new(),
+        instances: Vec::new(),
+        slow: None,
+        in_words: String::new(),
+    };
+    if fails {
+        outlook.shares = shares(ground, failing, &rules);
+        let of = |of| prospect(ground, &Failing::in_turn(failing, of), &rules);
+        outlook.instances = INSTANCES.into_iter().filter_map(of).collect();
+    }
+    if is_slow {
+        outlook.slow = prospect(ground, &Failing::slow(failing), &rules);
+    }
+    outlook.in_words = words::sentence(&outlook, failing, probes, (fails, is_slow));
+    outlook
+}
+
+/// By shares of failing requests, down to the smallest.
+fn shares(ground: &Ground, failing: &[bool], rules: &[usize]) -> Vec<Prospect> {
+    let of_share = |share: f64| prospect(ground, &Failing::by_chance(failing, share), rules);
     let mut shares = Vec::new();
     let mut missed = None;
     for share in SHARES {
@@ -153,11 +180,7 @@ fn outlook(ground: &Ground, failing: &[bool], action: Action) -> Outlook {
         }
         shares.extend(smallest);
     }
-    let instances = INSTANCES.into_iter();
-    let instances =
-        instances.filter_map(|of| prospect(ground, &Failing::in_turn(failing, of), &rules)).collect();
-    let within_seconds = ground.within().as_secs_f64();
-    Outlook { probe: None, action, within_seconds, shares, instances, in_words: String::new() }
+    shares
 }
 
 /// None where less than half of them are noticed, which is known before all are tried.

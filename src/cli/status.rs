@@ -272,8 +272,9 @@ fn outlooks(app: &AppStatus) -> &[Outlook] {
 
 /// The same for a calm app, in a few words: what is noticed of any of its probes.
 fn outlook_in_short(app: &AppStatus) -> String {
-    let least =
-        outlooks(app).iter().map(|outlook| outlook.shares.last().map_or(f64::INFINITY, |last| last.failing));
+    let of_failures =
+        outlooks(app).iter().filter(|outlook| !outlook.shares.is_empty() || outlook.slow.is_none());
+    let least = of_failures.map(|outlook| outlook.shares.last().map_or(f64::INFINITY, |last| last.failing));
     match least.reduce(f64::max) {
         None => String::new(),
         Some(share) if share > 1.0 => "notices nothing".to_owned(),

@@ -124,6 +124,14 @@ struct Level {
 }
 
 impl Usual {
+    /// Changes what most blocks stayed below, in seconds, how often later ones did not, and how many seconds spells of that
+    /// last, on each level.
+    pub fn change(&mut self, change: impl Fn(&mut f64, &mut Baseline, &mut f64)) {
+        for Level { limit, baseline, glitch } in &mut self.levels {
+            change(limit, baseline, glitch);
+        }
+    }
+
     /// How many of the blocks of `samples`, which are times and latencies in seconds, are slow for a release that may be
     /// slower by that part, and how many there are.
     pub fn slow_blocks(

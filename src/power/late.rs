@@ -6,7 +6,7 @@ use super::known;
 use super::trial::{Failing, Ground};
 use crate::config::ProbeConfig;
 use crate::config::span::spoken;
-use crate::decision::policy::{Condition, Policy, Rule, Test};
+use crate::decision::policy::{Policy, Rule, Test};
 use crate::detection::power::Chance;
 
 /// When the first sample comes is chance: one of these is early, and one is late.
@@ -72,9 +72,9 @@ fn when_of(
     (policy.rules[rule].tests, policy.rules[rule].needed) = (vec![test.clone()], 1);
     let ground = Ground::new(&policy, probes, &known::assumed(&policy));
     let all = vec![true; probes.len()];
-    let failing = match test.condition {
-        Condition::Latency { .. } => Failing::slow(&all),
-        _ => Failing::by_chance(&all, 1.0),
+    let failing = match test.condition.is_about_time() {
+        true => Failing::slow(&all),
+        false => Failing::by_chance(&all, 1.0),
     };
     let mut chance = Chance::seeded(1);
     let watches = (0..STARTS).filter_map(|trial| ground.watch(&failing, &[rule], trial, &mut chance));

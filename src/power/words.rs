@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{INSTANCES, Outlook, Prospect, SHARES, may_notice};
+use super::{INSTANCES, Outlook, Prospect, SHARES, notices};
 use crate::config::span::spoken;
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::policy::{Action, Policy};
@@ -15,37 +15,55 @@ const NEARLY_ALL: f64 = 0.95;
 /// What fails less often than that is not tried.
 const LEAST: f64 = SHARES[SHARES.len() - 1];
 
-/// The outlook in a sentence.
-pub(super) fn sentence(outlook: &Outlook, failing: &[bool], probes: &[ProbeConfig]) -> String {
-    let is_port = |ask: &Ask| matches!(ask, Ask::Tcp(_));
-    let asked = || probes.iter().zip(failing).filter(|(_, fails)| **fails).map(|(probe, _)| &probe.ask);
-    let what = if asked().all(is_port) { "connections" } else { "requests" };
+/// The outlook in a sentence, of failing requests and of slow answers as far as there are rules for them.
+pub(super) fn sentence(
+    outlook: &Outlook,
+    failing: &[bool],
+    probes: &[ProbeConfig],
+    (fails, is_slow): (bool, bool),
+) -> String {
     let whose = match &outlook.probe {
         _ if probes.len() == 1 => String::new(),
         Some(probe) => format!(" of {probe}"),
         None => " of every probe".to_owned(),
     };
-    let within = spoken(Duration::from_secs_f64(outlook.within_seconds));
+    let within = format!("within this watch ({})", spoken(Duration::from_secs_f64(outlook.within_seconds)));
+    let mut parts = Vec::new();
+    if fails {
+        let is_port = |ask: &Ask| matches!(ask, Ask::Tcp(_));
+        let mut asked = probes.iter().zip(failing).filter(|(_, fails)| **fails).map(|(probe, _)| &probe.ask);
+        let what = if asked.all(is_port) { "connections" } else { "requests" };
+        parts.extend(shares(outlook, &format!("all {what}{whose} failing"), &within));
+    }
+    if is_slow {
+        let whose = if fails { "" } else { &whose };
+        let time = outlook.slow.as_ref().map_or(format!("not {within}"), time);
+        parts.push(format!("answers{whose} just within the timeout: {time}"));
+    }
+    if outlook.action == Action::Approve {
+        parts.push("a person is asked then".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn shares(outlook: &Outlook, all: &str, within: &str) -> Vec<String> {
     let Some(least) = outlook.shares.last() else {
-        return format!("not even all {what}{whose} failing would be noticed within this watch ({within})");
+        return vec![format!("not even {all} would be noticed {within}")];
     };
     let mut parts = Vec::new();
     for prospect in &outlook.shares {
         let time = time(prospect);
         parts.push(match parts.is_empty() {
-            true => format!("all {what}{whose} failing: noticed in about {time}"),
+            true => format!("{all}: noticed in about {time}"),
             false if prospect.failing == 0.5 => format!("half of them: {time}"),
             false => format!("{}: {time}", percent(prospect.failing)),
         });
     }
     if least.failing > LEAST {
-        parts.push(format!("less: not within this watch ({within})"));
+        parts.push(format!("less: not {within}"));
     }
     parts.push(instances(&outlook.instances));
-    if outlook.action == Action::Approve {
-        parts.push("a person is asked then".to_owned());
-    }
-    parts.join("; ")
+    parts
 }
 
 /// How soon, and how surely.
@@ -73,9 +91,9 @@ fn instances(noticed: &[Prospect]) -> String {
     }
 }
 
-/// The rules for which failing requests are never enough.
+/// The rules for which neither failing requests nor slow answers are ever enough.
 pub fn silent(policy: &Policy, probes: &[ProbeConfig]) -> Vec<RuleName> {
     let failing: Vec<bool> = probes.iter().map(|probe| probe.ask.is_answered_by_the_release()).collect();
-    let rules = policy.rules.iter().filter(|rule| !may_notice(rule, &failing));
+    let rules = policy.rules.iter().filter(|rule| !notices(rule, &failing));
     rules.map(|rule| rule.name.clone()).collect()
 }

@@ -36,7 +36,7 @@ fn lines(app: &AppConfig) -> Vec<String> {
     let silent = silent(&app.policy, &app.probes);
     if !silent.is_empty() {
         let names: Vec<&str> = silent.iter().map(|rule| rule.as_str()).collect();
-        lines.push(format!("failing requests alone never make {} bad", names.join(", ")));
+        lines.push(format!("failing requests or slow answers alone never make {} bad", names.join(", ")));
     }
     lines
 }
@@ -63,10 +63,11 @@ mod tests {
     #[test]
     fn each_app_says_what_would_be_noticed() {
         let slow = "{ name: slow, probe: home, latency: { quantile: 0.95, above: 800ms } }";
+        let late = "{ probe: home, latency: { quantile: 0.5, above: 1s } }";
         let apps = [
             "[{ name: down, probe: home, consecutive_failures: 3 }]".to_owned(),
             format!("[{{ name: worse, probe: home, regression: {{}} }}, {slow}]"),
-            format!("[{slow}]"),
+            format!("[{slow}, {{ name: mixed, all: [{{ probe: home, consecutive_failures: 3 }}, {late}] }}]"),
             "[{ name: tells, probe: home, consecutive_failures: 3, action: notify }]".to_owned(),
             "[{ name: down, probe: home, consecutive_failures: 3 }, \
               { name: both, all: [{ probe: home, failure_ratio: { above: 0.2 } }, \
@@ -81,9 +82,9 @@ mod tests {
                     asked in turn: not
           shop1     all requests of home failing: noticed in about 26s; half of them: 46s; 20 %: 1m 30s; 10 %: 4m 23s,
                     5 of 10 never; less: not within this watch (5m); one broken instance, asked in turn, of 2: 20s, of
-                    3: 28s, of 5: 35s, of 10: 1m 50s
-                    failing requests alone never make slow bad
-          shop2     failing requests alone never make slow bad
+                    3: 28s, of 5: 35s, of 10: 1m 50s; answers just within the timeout: 39s
+          shop2     answers of home just within the timeout: 39s
+                    failing requests or slow answers alone never make mixed bad
           shop4     all requests of home failing: noticed in about 3s; half of them: 13s; 20 %: 1m 56s, 3 of 10 never;
                     16 %: 4m 26s, 5 of 10 never; less: not within this watch (5m); one broken instance of several,
                     asked in turn: not

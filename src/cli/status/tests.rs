@@ -303,6 +303,7 @@ fn what_could_be_noticed_is_said_in_a_watch_and_in_short_of_a_calm_app() {
         within_seconds: 1_800.0,
         shares: vec![Prospect { failing, seconds: 1_000.0, found: 0.75, rule: "worse".into() }],
         instances: Vec::new(),
+        slow: None,
         in_words: in_words.to_owned(),
     };
     let words = "all requests failing: noticed in about 3s; half of them: 14s; 20 %: 29s; 6 %: 17m 40s, 2 of 10 never; \
