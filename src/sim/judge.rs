@@ -136,8 +136,9 @@ fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
 /// [I3, I4] One rollback for one release; a second one only where the first came to light after its time.
 fn one_rollback_for_one_release(run: &Run, app: usize) {
     for (first, second) in pairs(run, app) {
-        // Where a second one leads somewhere else there is none, however late the first one came to light.
-        if run.course.platform_picks() || !came_to_light_late(run, &first) {
+        // Where a second one leads somewhere else there is none, however late the first one came to light; unless both met
+        // a release that no read had shown, each meant for another one.
+        if is_shown(run, app, &second) && (run.course.platform_picks() || !came_to_light_late(run, &first)) {
             broken(run, "two rollbacks for one release", &second);
         }
     }

@@ -116,7 +116,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
         }
         // It failed, or will never say what it is: another one would be the second for this release.
-        New::Perhaps(_) => return draft.close(Outcome::Held, Reason::RollbackFailed, seen),
+        New::Perhaps(_) => {
+            draft.perhaps_created(seen.at);
+            return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+        }
         New::Nothing => {}
     }
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
@@ -185,7 +188,8 @@ pub(super) fn adopt(
 
 /// The platform said no, and shows the very rollback we asked for: a colleague was a moment faster, or something between
 /// us and the platform asked twice. Nobody can tell, so a pin is a person's to settle.
-fn refused_but_there(draft: Draft, rollback: &Deployment, seen: &Observation<'_>) -> Decision {
+fn refused_but_there(mut draft: Draft, rollback: &Deployment, seen: &Observation<'_>) -> Decision {
+    draft.perhaps_created(seen.at);
     let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == Some(&rollback.id));
     let outcome = if is_pinned { Outcome::Held } else { Outcome::Superseded };
     draft.close(outcome, Reason::ForeignPin, seen)
@@ -209,7 +213,7 @@ pub(super) fn find_ours(
 
 /// A pin whose deployment is not ours. One that may be ours for all we can tell is a person's to settle.
 pub(super) fn foreign_pin(
-    draft: Draft,
+    mut draft: Draft,
     pin: &DeploymentId,
     deadline: Moment,
     seen: &Observation<'_>,
@@ -218,6 +222,7 @@ pub(super) fn foreign_pin(
     let entry = seen.history.value().into_iter().flatten().chain(active).find(|entry| entry.id == *pin);
     match entry {
         Some(entry) if draft.incident.requests.may_have_made(entry) => {
+            draft.perhaps_created(seen.at);
             draft.close(Outcome::Held, Reason::ForeignPin, seen)
         }
         Some(_) => draft.close(Outcome::Superseded, Reason::ForeignPin, seen),

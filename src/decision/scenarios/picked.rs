@@ -121,6 +121,7 @@ fn a_lost_rollback_that_failed_before_it_said_what_it_runs_is_not_asked_for_agai
     world.platform.finish(&made, Phase::Error, at);
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
     assert_eq!(world.count("create_rollback"), 1);
+    assert_eq!(world.state.ledger.rollbacks.len(), 1, "the next one waits for the cooldown all the same");
 }
 
 /// A soak of a rollback that does not help, in a process that has just begun and cannot read what exists.
