@@ -129,6 +129,8 @@ pub struct AppConfig {
     pub probes: Vec<ProbeConfig>,
     /// Which of the probes ask what the app needs and no release of it changes.
     pub depends_on: BTreeSet<usize>,
+    /// While so many other apps of the account fail as well that have no new release, none is accused.
+    pub siblings: Option<u32>,
     /// What the core decides by.
     pub policy: Policy,
 }

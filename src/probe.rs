@@ -5,7 +5,8 @@
 //! `counters` for a share of errors, `platform` says what one of the app's own platform comes to; `resolve`, `connect` and `secure`
 //! are the way there, `blame` says whose fault an error is. A sample
 //! that fails is only believed after [`believed`] asked "is it me?": `control` asks places that are up whenever
-//! our own network is, `peers` compares with the other apps and the platform where no such place is configured.
+//! our own network is, `peers` compares with the other apps and the platform where no such place is configured, `siblings`
+//! with those of the account where that is asked for.
 //! `waking` sets aside what an app answers that was asleep.
 
 use std::future::Future;
@@ -28,6 +29,7 @@ mod prometheus;
 mod resolve;
 pub mod schedule;
 mod secure;
+mod siblings;
 mod tcp;
 mod tls;
 pub mod waking;
@@ -70,7 +72,7 @@ pub trait Witness: Send + Sync {
     fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// What an app needs of others, asked when the app fails: while one of them is not well, it is not known to be the
+/// What an app needs of others, and who shares its account: asked when the app fails, since it may be them and not the
 /// release.
 #[derive(Clone, Copy)]
 pub struct Needs<'a> {
@@ -78,9 +80,26 @@ pub struct Needs<'a> {
     pub probe: &'a dyn Probe,
     /// The app, with what it depends on.
     pub app: &'a AppConfig,
+    /// A release is judged by it. Otherwise other people's apps are left alone.
+    pub is_judged: bool,
 }
 
 impl Needs<'_> {
+    /// What else may be the reason for this failure.
+    async fn excuse(&self, peer: &peers::Peer, failed: &Sample) -> Option<BlindCause> {
+        let siblings = async {
+            match self.app.siblings.filter(|_| self.is_judged) {
+                Some(needed) => peer.siblings_fail(self.probe, (self.app, failed), needed as usize).await,
+                None => false,
+            }
+        };
+        match futures_util::future::join(self.are_met(), siblings).await {
+            (false, _) => Some(BlindCause::Dependency),
+            (true, true) => Some(BlindCause::Siblings),
+            (true, false) => None,
+        }
+    }
+
     /// Whether all of them are good now. Asked together, so it takes as long as the slowest of them.
     async fn are_met(&self) -> bool {
         let asked = self.app.depends_on.iter().filter_map(|place| self.app.probes.get(*place));
@@ -100,7 +119,8 @@ impl Needs<'_> {
 /// What somebody else says of the app needs no vouching by peers, and vouches for nobody: they answered. Control probes are
 /// asked all the same, since what measures the app may be where we are, behind the same broken line.
 ///
-/// `needs` are asked meanwhile: what the app depends on may be why it fails, and no release is accused of that.
+/// `needs` are asked meanwhile: what the app depends on may be why it fails, or what hits its siblings as well, and no
+/// release is accused of that.
 pub async fn believed(
     ask: &Ask,
     sample: Sample,
@@ -117,9 +137,9 @@ pub async fn believed(
     }
     let ours = is_ours(ask, sample, controls, peer, witness);
     let Some(needs) = needs else { return ours.await };
-    match futures_util::future::join(ours, needs.are_met()).await {
-        (sample, false) if sample.result.has_failed() => {
-            Sample { result: SampleResult::Unknown(BlindCause::Dependency), ..sample }
+    match futures_util::future::join(ours, needs.excuse(peer, &sample)).await {
+        (sample, Some(cause)) if sample.result.has_failed() => {
+            Sample { result: SampleResult::Unknown(cause), ..sample }
         }
         (sample, _) => sample,
     }
@@ -212,7 +232,7 @@ mod tests {
             ("bad without a control, alone", None, BAD, SampleResult::Unvouched(Failure::Connect)),
             ("unknown stays unknown", Some(SampleResult::Good), host, host),
         ] {
-            let peer = Peers::new().join(Duration::from_secs(15));
+            let peer = Peers::new().join(Duration::from_secs(15), None);
             let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
             let controls = controls(&clock, control);
             assert_eq!(
@@ -268,11 +288,11 @@ apps:
             ("the app is well all the same", vec![("database", BAD)], good, good, good),
             ("nothing is known of the app", vec![("database", BAD)], good, host, host),
         ] {
-            let peer = Peers::new().join(Duration::from_secs(15));
+            let peer = Peers::new().join(Duration::from_secs(15), None);
             let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
             let controls = controls(&clock, Some(control));
             let probe = Named(Arc::clone(&clock), results);
-            let needs = Needs { probe: &probe, app: &app };
+            let needs = Needs { probe: &probe, app: &app, is_judged: true };
             let judged = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
             assert_eq!(judged, Sample { result: expected, ..sample }, "{what}");
         }
@@ -298,7 +318,8 @@ apps:
             max_age: Duration::from_secs(300),
         });
         let peers = Peers::new();
-        let (one, other) = (peers.join(Duration::from_secs(15)), peers.join(Duration::from_secs(15)));
+        let (one, other) =
+            (peers.join(Duration::from_secs(15), None), peers.join(Duration::from_secs(15), None));
         let (none, dead) = (controls(&clock, None), controls(&clock, Some(BAD)));
         let sample = |result| Sample { at: clock.now(), micros: 1_000, result };
         let value = SampleResult::Bad(Failure::Value);
@@ -319,7 +340,7 @@ apps:
     async fn without_controls_apps_that_fail_together_with_the_platform_are_not_accused() {
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
         let (peers, controls) = (Peers::new(), controls(&clock, None));
-        let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15))).collect();
+        let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15), None)).collect();
         let at = |seconds: i64| Moment::from_millis(seconds * 1_000);
         let failed = |seconds| Sample { at: at(seconds), micros: 1_000, result: BAD };
         peers.platform_unreachable(at(99));
@@ -356,7 +377,7 @@ apps:
         for (answers, expected) in [(true, BAD), (false, SampleResult::Unknown(BlindCause::Peers))] {
             let peers = Peers::new();
             let witness = Platform(peers.clone(), answers, 0.into());
-            let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15))).collect();
+            let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15), None)).collect();
             for app in &apps {
                 let failed = Sample { at: Moment::from_millis(100_000), micros: 1_000, result: BAD };
                 assert_eq!(

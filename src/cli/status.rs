@@ -210,6 +210,13 @@ fn blindness(cause: &str) -> &str {
         "overload" => "this machine is too busy to probe in time",
         "platform" => "the platform does not tell what is live",
         "journal" => "the journal does not work",
+        "source" => "what measures the app does not answer",
+        "absent" => "what measures the app has no value",
+        "dependency" => "what the app depends on is not well either",
+        "siblings" => "other apps of the account fail as well, which have no new release",
+        "version" => "another release than the live one answers",
+        "rate_limit" => "what is left of the platform's rate limit is for acting",
+        "before" => "it was as bad before this release",
         other => other,
     }
 }

@@ -141,6 +141,9 @@ pub(super) struct App {
     /// platform's status page. While one of them is not good, what fails says nothing of a release. Rules on them may
     /// only notify. Default: none
     pub(super) depends_on: Option<List<Text>>,
+    /// While at least so many other apps of the same platform account fail as well that have no new release, what fails
+    /// says nothing of a release: it may be the platform. Not for an app that the others need. Default: not asked
+    pub(super) siblings: Option<Count>,
     /// What counts as a bad release. May be left out only in mode observe.
     pub(super) rules: Option<List<Rule>>,
     /// What a rollback needs to be acceptable.

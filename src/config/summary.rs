@@ -110,7 +110,7 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
 }
 
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
-    let AppConfig { name, platform, id, probes, depends_on, policy } = app;
+    let AppConfig { name, platform, id, probes, depends_on, siblings, policy } = app;
     let mode = match policy.mode {
         Mode::Observe => "observe: writes nothing, says what it would have done",
         Mode::Approve => "approve: asks a person before it acts",
@@ -137,6 +137,13 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
             depends_on.iter().filter_map(|place| Some(probes.get(*place)?.name.as_str())).collect();
         let names = names.join(", ");
         writeln!(out, "  needs     {names}: while one of them is not good, no release is accused")?;
+    }
+    if let Some(others) = siblings {
+        let who = if *others == 1 { "another app" } else { &format!("{others} other apps") };
+        writeln!(
+            out,
+            "  siblings  while {who} of {platform} without a new release fail as well, no release is accused"
+        )?;
     }
     if policy.rules.is_empty() {
         writeln!(out, "  rules     none: no release is ever found bad")?;

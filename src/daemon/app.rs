@@ -150,7 +150,7 @@ impl App {
         shell.metrics.show_app(Arc::clone(&metrics));
         let heartbeat = Arc::new(Heartbeat::default());
         heartbeat.beat(now);
-        let peer = Arc::new(shell.peers.join(longest_period(&config)));
+        let peer = Arc::new(shell.peers.join(longest_period(&config), Some(Arc::clone(&config))));
         let slice = account.slices.of(&config.id);
         let mut app = Self {
             recorder: Recorder::default(),
@@ -253,9 +253,11 @@ impl App {
             Attention::Watch => Pacing::Watch,
             Attention::Close => Pacing::Close,
         };
+        let is_judged = attention != Attention::Rest;
+        self.peer.has_changed(is_judged || self.state.is_none());
         for (n, probing) in self.probes.iter_mut().enumerate() {
             probing.schedule.attend(pacing, now);
-            if attention == Attention::Rest && !self.config.probes[n].ask.is_asked_at_rest() {
+            if !is_judged && !self.config.probes[n].ask.is_asked_at_rest() {
                 probing.stop_reading();
                 continue;
             }
@@ -271,7 +273,7 @@ impl App {
                 let (shell, config, peer) =
                     (Arc::clone(&self.shell), Arc::clone(&self.config), Arc::clone(&self.peer));
                 // At rest nobody is asked, and what fails accuses nobody.
-                let witness = (attention != Attention::Rest).then(|| PlatformWitness {
+                let witness = is_judged.then(|| PlatformWitness {
                     platform: Arc::clone(&self.account.platform),
                     app: config.id.clone(),
                     peers: shell.peers.clone(),
@@ -288,9 +290,8 @@ impl App {
                     };
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
-                    let is_needed = config.depends_on.is_empty() || config.depends_on.contains(&n);
-                    let needs = Needs { probe: shell.probe.as_ref(), app: &config };
-                    let needs = (!is_needed).then_some(needs);
+                    let needs = Needs { probe: shell.probe.as_ref(), app: &config, is_judged };
+                    let needs = (!config.depends_on.contains(&n)).then_some(needs);
                     let sample = believed(&probe.ask, sample, &controls, &peer, witness, needs).await;
                     (n, live, (sample, version))
                 });

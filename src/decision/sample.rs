@@ -154,6 +154,8 @@ pub enum BlindCause {
     Clock,
     /// What the app needs is not well either.
     Dependency,
+    /// Other apps of the account fail as well, which have no new release.
+    Siblings,
     /// Another release than the one that is live has answered.
     Version,
     /// What is left of the platform's rate limit is for acting.
@@ -164,7 +166,7 @@ pub enum BlindCause {
 
 impl BlindCause {
     /// Every cause, in the order metrics show them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Control,
         Self::Peers,
         Self::Host,
@@ -176,6 +178,7 @@ impl BlindCause {
         Self::Absent,
         Self::Clock,
         Self::Dependency,
+        Self::Siblings,
         Self::Version,
         Self::RateLimit,
         Self::Before,
@@ -195,6 +198,7 @@ impl BlindCause {
             Self::Absent => "absent",
             Self::Clock => "clock",
             Self::Dependency => "dependency",
+            Self::Siblings => "siblings",
             Self::Version => "version",
             Self::RateLimit => "rate_limit",
             Self::Before => "before",

@@ -5,7 +5,7 @@
 //! answer is unclear: then the platform is asked, where the sample matters. What was believed for want of evidence
 //! would stay in the window when our network comes back, and accuse a release of what was ours.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::control::ALLOWANCE;
 use crate::clock::Moment;
+use crate::config::AppConfig;
 use crate::decision::sample::{Sample, SampleResult};
 
 /// So many periods without a sample and an app has no voice: the same patience after which rules call it silent.
@@ -112,17 +113,20 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct AppSlots {
+pub(super) struct AppSlots {
     good: Slot,
     bad: Slot,
     failing_since: Slot,
     period: Duration,
+    /// How its siblings ask it; none where nobody does.
+    pub(super) app: Option<Arc<AppConfig>>,
+    pub(super) has_changed: AtomicBool,
 }
 
 /// One app's place in the record; it leaves when this is dropped.
 #[derive(Debug)]
 pub struct Peer {
-    slots: Arc<AppSlots>,
+    pub(super) slots: Arc<AppSlots>,
     shared: Arc<Shared>,
 }
 
@@ -132,13 +136,16 @@ impl Peers {
         Self::default()
     }
 
-    /// Adds an app, the longest of whose probes' periods is `period`.
-    pub fn join(&self, period: Duration) -> Peer {
+    /// Adds an app, the longest of whose probes' periods is `period`, and which others may ask as `app`.
+    pub fn join(&self, period: Duration, app: Option<Arc<AppConfig>>) -> Peer {
         let slots = Arc::new(AppSlots {
             good: Slot::default(),
             bad: Slot::default(),
             failing_since: Slot::default(),
             period,
+            app,
+            // Until its own task says that it has not.
+            has_changed: AtomicBool::new(true),
         });
         let mut apps = self.shared.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.retain(|app| app.strong_count() > 0);
@@ -160,19 +167,14 @@ impl Peers {
 impl Peer {
     /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing.
     pub fn record(&self, sample: &Sample) {
-        match sample.result {
-            SampleResult::Good | SampleResult::Share(_) => {
-                self.slots.failing_since.clear();
-                self.slots.good.raise(sample.at);
-            }
-            SampleResult::Bad(_) | SampleResult::Unvouched(_) => {
-                if self.slots.failing_since.get().is_none() {
-                    self.slots.failing_since.raise(sample.at);
-                }
-                self.slots.bad.raise(sample.at);
-            }
-            SampleResult::Unknown(_) => {}
-        }
+        self.slots.note(sample);
+    }
+
+    /// Every app but this one.
+    pub(super) fn others(&self) -> impl Iterator<Item = Arc<AppSlots>> {
+        let apps = self.shared.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let others = apps.iter().filter(|app| !std::ptr::eq(app.as_ptr(), Arc::as_ptr(&self.slots)));
+        others.filter_map(Weak::upgrade).collect::<Vec<_>>().into_iter()
     }
 
     /// Waits until nobody else asks the platform.
@@ -186,17 +188,28 @@ impl Peer {
             answered: self.shared.answered.get(),
             unreachable: self.shared.unreachable.get(),
         };
-        let apps = self.shared.apps.read().unwrap_or_else(PoisonError::into_inner);
-        let others = apps
-            .iter()
-            .filter(|app| !std::ptr::eq(app.as_ptr(), Arc::as_ptr(&self.slots)))
-            .filter_map(|app| app.upgrade().map(|slots| slots.record()));
-        whose(failed, &self.slots.record(), platform, others)
+        whose(failed, &self.slots.record(), platform, self.others().map(|slots| slots.record()))
     }
 }
 
 impl AppSlots {
-    fn record(&self) -> PeerRecord {
+    pub(super) fn note(&self, sample: &Sample) {
+        match sample.result {
+            SampleResult::Good | SampleResult::Share(_) => {
+                self.failing_since.clear();
+                self.good.raise(sample.at);
+            }
+            SampleResult::Bad(_) | SampleResult::Unvouched(_) => {
+                if self.failing_since.get().is_none() {
+                    self.failing_since.raise(sample.at);
+                }
+                self.bad.raise(sample.at);
+            }
+            SampleResult::Unknown(_) => {}
+        }
+    }
+
+    pub(super) fn record(&self) -> PeerRecord {
         PeerRecord {
             good: self.good.get(),
             bad: self.bad.get(),
@@ -330,7 +343,8 @@ mod tests {
     #[test]
     fn apps_join_speak_and_leave() {
         let peers = Peers::new();
-        let (mine, second, third) = (peers.join(PERIOD), peers.join(PERIOD), peers.join(PERIOD));
+        let (mine, second, third) =
+            (peers.join(PERIOD, None), peers.join(PERIOD, None), peers.join(PERIOD, None));
         for peer in [&mine, &second, &third] {
             peer.record(&sample(90, SampleResult::Good));
         }
@@ -344,7 +358,7 @@ mod tests {
         peers.platform_answered(at(104));
         assert_eq!(mine.verdict(&bad(104)), PeerVerdict::Theirs, "the network carries the platform's API");
         drop(third);
-        let late = peers.join(PERIOD);
+        let late = peers.join(PERIOD, None);
         late.record(&sample(106, SampleResult::Good));
         assert_eq!(mine.shared.apps.read().expect("not poisoned").len(), 3, "who left is forgotten");
     }
@@ -352,7 +366,7 @@ mod tests {
     #[test]
     fn a_good_sample_ends_the_streak() {
         let peers = Peers::new();
-        let mine = peers.join(PERIOD);
+        let mine = peers.join(PERIOD, None);
         peers.platform_answered(at(99));
         mine.record(&bad(100));
         mine.record(&sample(110, SampleResult::Good));

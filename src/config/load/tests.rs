@@ -311,6 +311,7 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   watch     30m after a deployment goes live
   restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
+            of the release that is live, by its header x-version
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 172 samples
   probe     database: tcp://db.example.com:5432 takes a connection
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s; keeps 91 samples
@@ -329,6 +330,7 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   probe     crashes: the platform says at most 2 of restart_count of "web"
             without a value of the last 5m nobody can tell
             not at rest, in a watch every 15s, in doubt every 15s; timeout 10s; keeps 63 samples
+  needs     database: while one of them is not good, no release is accused
   rule      down: bad when home fails 3 times in a row
   rule      flaky: bad when more than 20 % of home's samples fail over 2m, from 20 samples on
   rule      slow: bad when p95 of home's latency is above 800ms over 2m, from 20 samples on

@@ -7,7 +7,7 @@ use super::platform::Platforms;
 use super::probe::{Draft, Probes, probes};
 use super::rule::{Surroundings, rules};
 use super::{NOT_YET, count, duration, items, name, refuse, some};
-use crate::config::leaf::{Flag, List, Text, Word};
+use crate::config::leaf::{Count, Flag, List, Text, Word};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{AppConfig, defaults, raw};
@@ -40,12 +40,19 @@ pub(super) fn apps(spot: &Spot, list: Option<&List<raw::App>>, context: &Context
             }
         }
         let name = name(&spot.key("name"), raw.name.as_ref(), &mut taken);
-        apps.extend(app(&spot, raw, name, context));
+        let others = list
+            .map_or(0, |list| list.0.iter().flatten().filter(|other| other.platform == raw.platform).count());
+        apps.extend(app(&spot, raw, name, (context, others.saturating_sub(1))));
     }
     apps
 }
 
-fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> Option<AppConfig> {
+fn app(
+    spot: &Spot,
+    raw: &raw::App,
+    name: Option<String>,
+    (context, others): (&Context, usize),
+) -> Option<AppConfig> {
     refuse(&spot.key("freeze"), raw.freeze.is_some(), NOT_YET);
     let platform = platform(&spot.key("platform"), raw.platform.as_ref(), context.platforms);
     let account = platform
@@ -66,6 +73,7 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     let rules = rules(&spot.key("rules"), raw.rules.as_ref(), &mut probes, &around);
     let depends_on = depends_on(&spot.key("depends_on"), raw.depends_on.as_ref(), &probes, &around);
     accuse_the_release(&spot.key("depends_on"), &depends_on, &rules);
+    let siblings = raw.siblings.map(|given| siblings(&spot.key("siblings"), given, others));
     let acts = mode != Mode::Observe && !spot.key("mode").is_broken();
     if acts && raw.rules.as_ref().is_none_or(|rules| rules.0.is_empty()) {
         spot.key("rules")
@@ -101,7 +109,24 @@ fn app(spot: &Spot, raw: &raw::App, name: Option<String>, context: &Context) -> 
     };
     let depends_on = depends_on.into_iter().map(|(place, _)| place).collect();
     let (platform, id) = (platform?.into(), id?.into());
-    Some(AppConfig { name: name.into(), platform, id, probes, depends_on, policy })
+    Some(AppConfig {
+        name: name.into(),
+        platform,
+        id,
+        probes,
+        depends_on,
+        siblings: siblings.flatten(),
+        policy,
+    })
+}
+
+/// How many other apps have to fail as well, of those that there are.
+fn siblings(spot: &Spot, given: Count, others: usize) -> Option<u32> {
+    if others == 0 && !spot.is_broken() {
+        spot.wrong("no other app is guarded on this platform account; allowed is to leave it out");
+        return None;
+    }
+    count(spot, Some(given), 1, &(1..=others as u64))
 }
 
 /// The probes of what the app needs: their places among the app's probes, and in the list.

@@ -154,9 +154,10 @@ impl App {
                 self.measuring.forget(&probe.name);
             }
         }
-        if old.probes != self.config.probes {
+        if old.probes != self.config.probes || old.platform != self.config.platform {
             self.sampling = JoinSet::new();
-            self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config)));
+            let config = Some(Arc::clone(&self.config));
+            self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config), config));
             self.plan_probes(now);
         }
         if !is_same_account {

@@ -72,7 +72,7 @@ f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable
 f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
 f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
 f.yaml:15:9: apps[0].id: "a/b" is not an app's id; allowed is the platform's id of the app, as in its address in the control panel
-f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, restart_first, accept_platform_choice, probes, depends_on, rules, rollback, soak, limits
+f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, restart_first, accept_platform_choice, probes, depends_on, siblings, rules, rollback, soak, limits
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
