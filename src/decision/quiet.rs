@@ -204,8 +204,9 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     let age = view.active_age_ms.map(Duration::from_millis);
     let since = match (known, age) {
         // Never before the one it replaced.
-        (Some(old), Some(age)) => (*read_at - age).max(old.since).min(seen.at),
-        // The first sight, or a platform that does not say: it is live from now on.
+        (Some(old), Some(age)) if !age.is_zero() => (*read_at - age).max(old.since).min(seen.at),
+        // The first sight, a platform that does not say, or it went live while the read was under way: it is live from now
+        // on. What was sent together with the read may have been answered by the one before.
         _ => seen.at,
     };
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since };

@@ -67,7 +67,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.set_target(target);
         return draft.close(Outcome::Held, Reason::Migration, seen);
     }
-    if policy.mode_for(&draft.incident.rule) == Mode::Approve && !draft.incident.approved {
+    let mode = policy.mode_for(&draft.incident.rule);
+    if mode == Mode::Observe {
+        // Changed while a request was looked for that turned out to be lost.
+        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
+    }
+    if mode == Mode::Approve && !draft.incident.approved {
         return approval::ask(draft, target, seen);
     }
     if draft.incident.stage.target() != Some(&target.id) {

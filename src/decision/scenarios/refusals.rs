@@ -172,6 +172,16 @@ fn asking() -> World {
 }
 
 #[test]
+fn an_app_that_is_only_observed_by_now_is_not_asked_about_again_after_a_lost_request() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", Reply::Lost { applied_after: None });
+    world.run_until(|world| world.count("create_rollback") == 1);
+    world.policy.mode = Mode::Observe;
+    assert_eq!(world.run_to_close(), (Outcome::Observed, Reason::ObserveMode));
+    assert_eq!((world.count("validate"), world.count("create_rollback")), (1, 1));
+}
+
+#[test]
 fn an_approved_rollback_goes_its_way() {
     let mut world = asking();
     world.run(minutes(5));

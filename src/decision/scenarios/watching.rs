@@ -23,6 +23,21 @@ fn a_release_that_passes_its_watch_is_good() {
 }
 
 #[test]
+fn what_was_sent_together_with_the_read_that_shows_a_release_may_be_of_the_one_before() {
+    let took = Duration::from_millis(155);
+    for (age, since) in [(0, Duration::ZERO), (1, took + Duration::from_millis(1))] {
+        let mut world = World::steady(policy());
+        world.release();
+        let mut view = world.platform.view(world.at);
+        view.active_age_ms = Some(age);
+        world.app = Reading::known(world.at - took, view);
+        world.step();
+        let Situation::Watching(watch) = &world.state.situation else { panic!("not watching") };
+        assert_eq!(watch.live.since, world.at - since, "{age} ms old when the read was sent");
+    }
+}
+
+#[test]
 fn what_is_not_a_release_is_no_candidate() {
     for cause in [Cause::Rollback, Cause::Revert, Cause::Restart, Cause::Platform] {
         let mut world = World::steady(policy());

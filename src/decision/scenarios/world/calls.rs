@@ -46,7 +46,12 @@ impl World {
     /// Sends the call; gives the answer, unless it takes its time.
     pub(super) fn perform(&mut self, effect: &Effect) -> Option<Answer> {
         self.effects.push((self.at, effect.clone()));
-        assert_ne!(self.policy.mode, Mode::Observe, "a call in observe mode");
+        assert_ne!(
+            self.policy.mode,
+            Mode::Observe,
+            "a call in observe mode: {effect:?}\n{}",
+            self.transcript()
+        );
         assert!(!(self.operator.paused && effect.mutates()), "a write while paused");
         assert!(self.outstanding.is_none(), "a call while another one is unanswered");
         judge::effect(self, effect);
