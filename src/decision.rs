@@ -119,9 +119,20 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
     // What changes nothing would be told again at each look.
     let is_vain =
         |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;
-    let change = decision.change.filter(|change| !is_vain(change));
+    let mut change = decision.change.filter(|change| !is_vain(change));
+    if let Some(change) = &mut change
+        && is_trouble(&state.situation)
+        && !is_trouble(&change.state.situation)
+    {
+        change.state.ledger.quiet_since = seen.at;
+    }
     // A time that is over wakes nobody: what is waited for now is a read or a sample.
     Decision { change, wake_at: decision.wake_at.filter(|wake_at| *wake_at > seen.at), ..decision }
+}
+
+/// Whether something is the matter with the app, or was and awaits a person.
+fn is_trouble(situation: &Situation) -> bool {
+    matches!(situation, Situation::Incident(_) | Situation::Held(_))
 }
 
 impl Decision {

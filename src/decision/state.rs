@@ -151,6 +151,13 @@ pub struct Ledger {
     /// What rules told that do no more than that, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
+    /// When the last incident or hold ended: how the app was before that says nothing of how it should be.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub quiet_since: Moment,
+}
+
+fn is_never(moment: &Moment) -> bool {
+    *moment == Moment::default()
 }
 
 /// What a rule said of a release that does no more than say so.
