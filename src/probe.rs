@@ -12,6 +12,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::clock::Moment;
 use crate::config::{AppConfig, Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
@@ -33,6 +34,8 @@ mod siblings;
 mod tcp;
 mod tls;
 pub mod waking;
+
+pub use counters::recorded::RecordError;
 
 /// Which of the addresses of a name is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,20 @@ pub trait Probe: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Versioned> + Send + 'a>> {
         Box::pin(async move { (self.sample(probe, turn).await, None) })
     }
+
+    /// What it would have found of the app from then to then, oldest first, where somebody has recorded that. Waits for its
+    /// turn, and takes minutes at the most from then on. Of most kinds nobody has.
+    fn recorded<'a>(
+        &'a self,
+        _probe: &'a ProbeConfig,
+        _time: (Moment, Moment),
+    ) -> Pin<Box<dyn Future<Output = Recorded> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
+
+/// Samples that were recorded, oldest first.
+pub type Recorded = Result<Vec<Sample>, RecordError>;
 
 /// A sample, and the version that the answer named where it was asked for.
 pub type Versioned = (Sample, Option<Box<str>>);

@@ -5,6 +5,7 @@ mod failed;
 mod figure;
 mod past;
 mod readiness;
+mod recorded;
 mod round;
 mod show;
 mod sight;
@@ -47,6 +48,7 @@ use command::longest_period;
 pub(super) use command::{Asked, Command};
 use failed::Failed;
 use figure::Figure;
+use recorded::{Answered, Records};
 use sight::CLOSE_LOOK;
 
 /// The loop comes round at least this often.
@@ -99,6 +101,7 @@ pub(super) struct App {
     pub(super) readiness: Option<Box<Readiness>>,
     /// What is known of deployments that did not go live.
     pub(super) failed: Failed,
+    records: Records,
     next_question: Moment,
     /// That is its turn among the account's apps.
     has_turn: bool,
@@ -132,6 +135,7 @@ enum Woken {
     Looked(Looked),
     Performed(Performed),
     Ready(Option<Readiness>),
+    Recorded(Answered),
     Slice,
     Time,
 }
@@ -182,6 +186,7 @@ impl App {
             asking: None,
             readiness: None,
             failed: Failed::default(),
+            records: Records::default(),
             next_question: now,
             has_turn: false,
             next_look: now,
@@ -305,6 +310,7 @@ impl App {
             self.look(now);
         }
         self.ask_readiness(now);
+        self.ask_records(now);
     }
 
     async fn wait(&mut self) -> Woken {
@@ -319,6 +325,7 @@ impl App {
             performed = finished(&mut self.performing) => Woken::Performed(performed),
             looked = finished(&mut self.looking) => Woken::Looked(looked),
             readiness = finished(&mut self.asking) => Woken::Ready(readiness),
+            answered = finished(&mut self.records.under_way) => Woken::Recorded(answered),
             Ok(()) = self.slice.changed() => Woken::Slice,
             () = tokio::time::sleep(nap) => Woken::Time,
         }
@@ -356,6 +363,7 @@ impl App {
             Woken::Looked(looked) => self.take_look(looked),
             Woken::Performed(performed) => self.take_answer(performed),
             Woken::Ready(readiness) => self.take_readiness(readiness),
+            Woken::Recorded(answered) => self.take_recorded(answered),
             Woken::Slice => {
                 let slice = self.slice.borrow_and_update().clone();
                 self.take_view(slice);

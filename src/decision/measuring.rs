@@ -4,12 +4,14 @@
 //! The shell owns it, feeds it each sample once, and has the results put into the windows that [`super::decide`] is given.
 
 mod past;
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use past::Past;
 use past::Wanted;
+pub use recorded::{Missing, Now};
 
 use super::observation::{AppView, Deployment, Observation, Reading};
 use super::policy::{Action, Condition, Policy, Rule, Test};
@@ -83,24 +85,8 @@ impl Measuring {
             return;
         }
         past.add(sample, probe.period, wanted);
-        let Some(live) = state.live() else { return };
-        let is_bad = sample.result.has_failed();
-        let span = (live.since, sample.at + Duration::from_millis(1));
-        // What only tells may be Bad for ever.
-        let judging = policy.rules.iter().filter(|rule| rule.action != Action::Notify);
-        // What answers can only be too slow.
-        let may_be_bad = |test: &Test| is_bad || matches!(test.condition, Condition::Latency { .. });
-        let on_it =
-            judging.filter(|rule| rule.tests.iter().any(|test| test.probe == place && may_be_bad(test)));
-        // The whole rule: that one of its tests is Bad may be how the app always is.
-        let since = on_it
-            .map(|rule| (rule, rule::read(rule, policy, windows, span, Pace::Rest)))
-            .filter(|(_, reading)| reading.verdict == Verdict::Bad)
-            .filter_map(|(rule, reading)| bad_since(rule, &reading, place));
-        match since.min() {
-            Some(since) if is_bad => past.set_aside(since),
-            Some(since) => past.set_slow_aside(since),
-            None => {}
+        if let Some(live) = state.live() {
+            set_aside(past, policy, windows, live.since, (place, sample));
         }
     }
 
@@ -207,6 +193,34 @@ impl Measuring {
             let before = self.pasts.get(&probe.name).map(|past| past.before(regression, probe.period));
             window.gauge_mut(&rule.name).before = before;
         }
+    }
+}
+
+/// Sets aside what belongs to trouble that the newest sample of the probe at `place` shows: a rule is Bad of a release
+/// that is live since then.
+fn set_aside(
+    past: &mut Past,
+    policy: &Policy,
+    windows: &[Window],
+    live_since: Moment,
+    (place, sample): (usize, &Sample),
+) {
+    let is_bad = sample.result.has_failed();
+    let span = (live_since, sample.at + Duration::from_millis(1));
+    // What only tells may be Bad for ever.
+    let judging = policy.rules.iter().filter(|rule| rule.action != Action::Notify);
+    // What answers can only be too slow.
+    let may_be_bad = |test: &Test| is_bad || matches!(test.condition, Condition::Latency { .. });
+    let on_it = judging.filter(|rule| rule.tests.iter().any(|test| test.probe == place && may_be_bad(test)));
+    // The whole rule: that one of its tests is Bad may be how the app always is.
+    let since = on_it
+        .map(|rule| (rule, rule::read(rule, policy, windows, span, Pace::Rest)))
+        .filter(|(_, reading)| reading.verdict == Verdict::Bad)
+        .filter_map(|(rule, reading)| bad_since(rule, &reading, place));
+    match since.min() {
+        Some(since) if is_bad => past.set_aside(since),
+        Some(since) => past.set_slow_aside(since),
+        None => {}
     }
 }
 

@@ -14,6 +14,7 @@ mod held;
 mod people;
 mod picked;
 mod picks;
+mod recorded;
 mod refusals;
 mod regressions;
 mod restarts;

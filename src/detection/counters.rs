@@ -81,6 +81,11 @@ impl Shares {
         self.steps.append(other.steps);
     }
 
+    /// Takes over what `other` has of times that nothing is known of; says how many shares that is.
+    pub fn fill(&mut self, other: Self, apart: i64) -> usize {
+        self.steps.fill(other.steps, apart)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -129,6 +129,42 @@ impl Values {
         }
     }
 
+    /// Takes over what `other` has of times that nothing is known of, `apart` milliseconds or more from what is. What is
+    /// known stays as it is. Says how many values came to it.
+    pub fn fill(&mut self, other: Self, apart: i64) -> usize {
+        let known: Vec<(i64, i64)> = self.rows.iter().map(|row| (row.from - apart, row.to + apart)).collect();
+        let is_known = |at: i64| {
+            let place = known.partition_point(|(_, to)| *to <= at);
+            known.get(place).is_some_and(|(from, _)| *from < at)
+        };
+        let before = self.count();
+        for row in other.rows {
+            let mut is_cut = true;
+            for (at, value) in row.times().zip(row.values) {
+                if is_known(at) {
+                    is_cut = true;
+                    continue;
+                }
+                match self.rows.back_mut().filter(|_| !is_cut) {
+                    Some(last) => {
+                        last.to = at;
+                        last.values.push_back(value);
+                    }
+                    None => {
+                        let values = [value].into();
+                        self.rows.push_back(Row { from: at, to: at, values, is_aside: row.is_aside });
+                    }
+                }
+                is_cut = false;
+            }
+        }
+        self.rows.make_contiguous().sort_by_key(|row| row.from);
+        if let Some(last) = self.last() {
+            self.forget(last);
+        }
+        self.count().saturating_sub(before)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -248,5 +284,47 @@ mod tests {
         let mut values = of([1, 2]);
         values.append(days_later);
         assert_eq!(all(&values), [(200_000.0, 6)]);
+    }
+
+    #[test]
+    fn what_is_filled_in_lies_where_nothing_was_known_and_in_its_order() {
+        let mut values = Values::default();
+        for at in [100_000, 130_000, 160_000, 400_000, 430_000] {
+            values.add(at, 1, 30_000);
+        }
+        values.set_aside(430_000);
+        let mut older = Values::default();
+        for n in 0..15 {
+            // The scrapes that are known once more, by another clock, among others.
+            older.add(10_020 + n * 30_000, 2, 30_000);
+        }
+        assert_eq!(values.fill(older.clone(), 15_000), 10);
+        let times = |value| {
+            let at = |(at, it): (f64, u32)| (it == value).then_some(at.round() as i64);
+            values.all().filter_map(at).collect::<Vec<_>>()
+        };
+        assert_eq!(times(2), [10, 40, 70, 190, 220, 250, 280, 310, 340, 370]);
+        assert_eq!(times(1), [100, 130, 160, 400, 430]);
+        assert!(all(&values).is_sorted_by(|one, next| one.0 < next.0));
+        assert_eq!(values.of(0).count(), 14, "what was set aside stays so");
+        assert_eq!((values.fill(older, 15_000), values.fill(Values::default(), 15_000)), (0, 0));
+        values.add(460_000, 1, 30_000);
+        assert_eq!(values.last(), Some(460_000));
+    }
+
+    #[test]
+    fn what_is_filled_in_takes_no_more_room_than_a_day_has() {
+        let mut values = Values::default();
+        values.add(90_000_000, 7, 1_000);
+        let mut older = Values::default();
+        for n in 0..5_760 {
+            older.add(80_000_000 + i64::from(n) * 1_000, n, 1_000);
+        }
+        assert_eq!(values.fill(older, 500), 5_759);
+        assert_eq!((values.count(), all(&values).first().map(|first| first.1)), (5_760, Some(1)));
+        let mut days_before = Values::default();
+        days_before.add(1_000, 3, 1_000);
+        assert_eq!(values.fill(days_before, 500), 0);
+        assert_eq!(values.count(), 5_760);
     }
 }

@@ -15,8 +15,8 @@ use super::prometheus::Prometheus;
 use super::resolve::Resolver;
 use super::secure::{Secure, SecureError};
 use super::tls::Tls;
-use super::{Probe, Turn, Versioned, counters, tcp};
-use crate::clock::Clock;
+use super::{Probe, Recorded, Turn, Versioned, counters, tcp};
+use crate::clock::{Clock, Moment};
 use crate::config::{Ask, ProbeConfig};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
 
@@ -131,6 +131,19 @@ impl Probe for Network {
             (sample, version)
         })
     }
+
+    fn recorded<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        time: (Moment, Moment),
+    ) -> Pin<Box<dyn Future<Output = Recorded> + Send + 'a>> {
+        Box::pin(async move {
+            let Ask::Counters(ask) = &probe.ask else { return Ok(Vec::new()) };
+            // Nobody closes it.
+            let _turn = self.prometheus.turns.acquire().await;
+            counters::recorded::recorded(&self.prometheus, ask, time, &*self.clock).await
+        })
+    }
 }
 
 /// The sample that comes of asking so, within the probe's timeout.
@@ -181,7 +194,7 @@ pub(super) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::clock::{Mark, Moment};
+    use crate::clock::Mark;
     use crate::config::{Expect, HttpAsk};
 
     /// A probe that asks this.

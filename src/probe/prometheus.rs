@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use reqwest::{Client, Response};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::http::headers;
@@ -19,16 +20,29 @@ use crate::decision::sample::{BlindCause, Failure, SampleResult};
 use crate::platform::http::one_line;
 
 /// The most of an answer that is read: thousands of series, where one is meant.
-const ANSWER_MAX: usize = 1024 * 1024;
+pub(super) const ANSWER_MAX: usize = 1024 * 1024;
 
 /// The most of a server's complaint that is told.
-const COMPLAINT: usize = 200;
+pub(super) const COMPLAINT: usize = 200;
+
+/// How many ask for what servers have of the past, at once: such an answer may be long.
+const PASTS: usize = 2;
 
 /// Asks Prometheus servers.
 pub(super) struct Prometheus {
     pub(super) client: Client,
+    /// Whose turn it is to ask for the past.
+    pub(super) turns: Semaphore,
     /// Queries whose refusal was told already.
     told: Mutex<BTreeSet<String>>,
+}
+
+/// Why an answer is not whole.
+pub(super) enum Cut {
+    /// It is longer than it may be.
+    TooLong,
+    /// It broke off.
+    Broken,
 }
 
 /// What a server says.
@@ -52,7 +66,7 @@ enum Coverage {
 
 impl Prometheus {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, told: Mutex::default() }
+        Self { client, turns: Semaphore::new(PASTS), told: Mutex::default() }
     }
 
     /// Asks, and holds the answer against the limits.
@@ -114,9 +128,9 @@ async fn answer(client: &Client, ask: &PrometheusAsk) -> Answer {
     let Some(headers) = headers(&ask.headers) else { return Answer::None };
     let request = client.get(address(ask)).headers(headers);
     let Ok(response) = request.send().await else { return Answer::None };
-    match body(response).await {
-        Some(body) => read(&body),
-        None => Answer::None,
+    match body(response, ANSWER_MAX).await {
+        Ok(body) => read(&body),
+        Err(_) => Answer::None,
     }
 }
 
@@ -136,15 +150,16 @@ fn address(ask: &PrometheusAsk) -> Url {
     url
 }
 
-pub(super) async fn body(mut response: Response) -> Option<Vec<u8>> {
+/// The whole answer, if it is no longer than that.
+pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Cut> {
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.ok()? {
+    while let Some(piece) = response.chunk().await.map_err(|_| Cut::Broken)? {
         body.extend_from_slice(&piece);
-        if body.len() > ANSWER_MAX {
-            return None;
+        if body.len() > most {
+            return Err(Cut::TooLong);
         }
     }
-    Some(body)
+    Ok(body)
 }
 
 #[derive(Deserialize)]

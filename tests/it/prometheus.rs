@@ -2,12 +2,14 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use rearguard::lab::Release;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::binary::Process;
 use crate::world::{APP, Settings, World};
 
 /// A server of its own, ended when dropped.
@@ -72,9 +74,9 @@ async fn exporter(bad: Arc<AtomicBool>, gone: Arc<AtomicBool>) -> String {
     address
 }
 
-/// An app that counts: ten requests between two scrapes, of which none or all fail. It counts anew from nothing every
+/// An app that counts: a hundred requests between two scrapes, of which so many fail. It counts anew from nothing every
 /// thirty scrapes.
-async fn counting(bad: Arc<AtomicBool>) -> String {
+async fn counting(bad: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -86,8 +88,8 @@ async fn counting(bad: Arc<AtomicBool>) -> String {
             if scrapes % 30 == 0 {
                 (requests, errors) = (0, 0);
             }
-            requests += 10;
-            errors += if bad.load(Ordering::SeqCst) { 10 } else { 0 };
+            requests += 100;
+            errors += bad.load(Ordering::SeqCst);
             let body = format!(
                 "app_requests_total{{code=\"200\"}} {}\napp_requests_total{{code=\"500\"}} {errors}\n",
                 requests - errors
@@ -102,24 +104,28 @@ async fn counting(bad: Arc<AtomicBool>) -> String {
     address
 }
 
+/// The configuration with what the app counts in it.
+fn counted(world: &World, settings: &Settings, prometheus: &Prometheus) -> String {
+    let figure = format!(
+        "prometheus: {{ url: {}, errors: 'app_requests_total{{code=~\"5..\"}}', requests: app_requests_total, max_age: 5s }}",
+        prometheus.url
+    );
+    let pace = "period: 200ms, watch_period: 200ms, burst: 200ms, timeout: 1s, settle: 0s";
+    let probe = format!("      - {{ name: counted, {pace}, {figure} }}\n    rules: ");
+    world.yaml(settings).replace("    rules: ", &probe)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_app_counts_itself_is_held_against_the_release_before() {
     let world = World::new().await;
-    let bad = Arc::new(AtomicBool::new(false));
+    let bad = Arc::new(AtomicU32::new(0));
     let target = counting(Arc::clone(&bad)).await;
     let Some(prometheus) = Prometheus::start(&world, &target) else { return };
 
     let rules = "[{ name: down, probe: home, consecutive_failures: 3 }, \
                   { name: worse, probe: counted, regression: { glitch: 0s } }]";
     let settings = Settings { rules, watch: "10s", ..Settings::default() };
-    let figure = format!(
-        "prometheus: {{ url: {}, errors: 'app_requests_total{{code=~\"5..\"}}', requests: app_requests_total, max_age: 5s }}",
-        prometheus.url
-    );
-    let pace = "period: 200ms, watch_period: 200ms, burst: 200ms, timeout: 1s, settle: 0s";
-    let yaml = world
-        .yaml(&settings)
-        .replace("    rules: ", &format!("      - {{ name: counted, {pace}, {figure} }}\n    rules: "));
+    let yaml = counted(&world, &settings, &prometheus);
     let guard = world.daemon_of(&yaml).await;
     guard.api.until_state("steady").await;
     let app = guard.api.until("a share", |app| app["probes"][1]["result"] == "good").await;
@@ -128,9 +134,9 @@ async fn what_an_app_counts_itself_is_held_against_the_release_before() {
     // Its health page says that all is well, and it counts errors.
     world.lab.push(APP, Release::good("v2")).unwrap();
     guard.api.until_state("watching").await;
-    bad.store(true, Ordering::SeqCst);
+    bad.store(100, Ordering::SeqCst);
     guard.api.until("the rollback", |app| app["stage"] == "rolling_back").await;
-    bad.store(false, Ordering::SeqCst);
+    bad.store(0, Ordering::SeqCst);
     let incident = guard.api.until_closed().await;
     assert_eq!(
         (&incident["outcome"], &incident["rule"]),
@@ -144,12 +150,63 @@ async fn what_an_app_counts_itself_is_held_against_the_release_before() {
     let writes = world.writes();
     world.lab.push(APP, Release::good("v3")).unwrap();
     guard.api.until_state("watching").await;
-    bad.store(true, Ordering::SeqCst);
+    bad.store(100, Ordering::SeqCst);
     drop(prometheus);
     guard.api.until("no server", |app| app["probes"][1]["detail"] == "source").await;
     guard.api.until("a rule that says nothing", |app| app["rules"][1]["verdict"] == "unknown").await;
     assert_eq!(world.writes(), writes);
     guard.daemon.stop().await;
+}
+
+/// How many scrapes a server has recorded in the last minute.
+async fn scrapes(prometheus: &Prometheus) -> usize {
+    let query = "count_over_time(app_requests_total{code=\"200\"}[1m])";
+    let url =
+        reqwest::Url::parse_with_params(&format!("{}/api/v1/query", prometheus.url), [("query", query)]);
+    let Ok(answer) = reqwest::get(url.unwrap()).await else { return 0 };
+    // Until it is up it says so in plain words.
+    let answer: serde_json::Value = answer.json().await.unwrap_or_default();
+    answer["data"]["result"][0]["value"][1].as_str().map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_begins_late_knows_what_was_recorded_before_and_finds_what_it_would_not_have() {
+    let world = World::new().await;
+    let bad = Arc::new(AtomicU32::new(0));
+    let target = counting(Arc::clone(&bad)).await;
+    let Some(prometheus) = Prometheus::start(&world, &target) else { return };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+    while scrapes(&prometheus).await < 220 {
+        assert!(tokio::time::Instant::now() < deadline, "nothing is scraped");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    let rules = "[{ name: worse, probe: counted, regression: { glitch: 0s } }]";
+    let settings = Settings { rules, watch: "25s", ..Settings::default() };
+    let yaml = counted(&world, &settings, &prometheus);
+    let guard = Process::start_with(&world, &yaml).await;
+    guard.api.until_state("steady").await;
+    let log = || std::fs::read_to_string(world.path("log")).unwrap();
+    let told = "asked Prometheus what it recorded";
+    guard.api.until("what was recorded", |_| log().contains(told)).await;
+    let line = log().lines().find(|line| line.contains(told)).unwrap().to_owned();
+    let taken = serde_json::from_str::<serde_json::Value>(&line).unwrap()["taken"].as_u64();
+    assert!(taken.is_some_and(|taken| (80..180).contains(&taken)), "{line}");
+
+    // With little known of the release before, it is assumed to fail one time in five, and nobody would be accused.
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    bad.store(19, Ordering::SeqCst);
+    guard.api.until("the rollback", |app| app["stage"] == "rolling_back").await;
+    bad.store(0, Ordering::SeqCst);
+    let incident = guard.api.until_closed().await;
+    assert_eq!(
+        (&incident["outcome"], &incident["rule"]),
+        (&"committed".into(), &"worse".into()),
+        "{incident:#}"
+    );
+    assert_eq!(world.live_version().as_deref(), Some("v1"));
+    assert_eq!(log().matches(told).count(), 1, "{}", log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

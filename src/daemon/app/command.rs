@@ -152,6 +152,7 @@ impl App {
                 self.config.probes.iter().any(|new| new.name == probe.name && new.ask == probe.ask);
             if !is_asked_still {
                 self.measuring.forget(&probe.name);
+                self.records.forget(&probe.name);
             }
         }
         if old.probes != self.config.probes || old.platform != self.config.platform {

@@ -43,10 +43,13 @@ struct Kept {
 pub(super) struct Wanted {
     failures: bool,
     latency: bool,
-    shares: bool,
+    pub(super) shares: bool,
 }
 
 impl Wanted {
+    /// Nothing but shares.
+    pub(super) const SHARES: Self = Self { failures: false, latency: false, shares: true };
+
     /// Of the probe at `place`.
     pub(super) fn of(policy: &Policy, place: usize) -> Self {
         let mut wanted = Self::default();
@@ -106,6 +109,25 @@ impl Past {
     /// The new release is gone, or was not good.
     pub(super) fn forget_new(&mut self) {
         self.new = Kept::default();
+    }
+
+    /// Takes over the shares that were recorded of the last good release where none are known. Says how many.
+    pub(super) fn fill(&mut self, recorded: Self, period: Duration) -> usize {
+        let Some(first) = recorded.lately.shares.rounds().next() else { return 0 };
+        let filled = self.lately.shares.fill(recorded.lately.shares, millis(period) / 2);
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970")]
+        let first = Moment::from_millis((first.at * 1_000.0).floor() as i64);
+        if filled > 0 {
+            self.since = self.since.min(first);
+        }
+        filled
+    }
+
+    /// How many shares are known of that time.
+    pub(super) fn shares_of(&self, from: Moment, to: Moment) -> u32 {
+        let time = [from, to].map(|moment| moment.as_millis() as f64 / 1_000.0);
+        let rounds = self.lately.shares.rounds().filter(|round| (time[0]..=time[1]).contains(&round.at));
+        u32::try_from(rounds.count()).unwrap_or(u32::MAX)
     }
 
     /// What is known of the last good release, of a probe with that period.

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::network::Network;
 use super::super::network::tests::asking;
 use super::super::{Probe, Turn};
+use super::points::{Series, line};
 use super::*;
 use crate::clock::SteadyClock;
 use crate::config::Ask;
@@ -81,9 +83,7 @@ fn what_makes_no_sense_is_no_answer() {
         "only errors fell"
     );
     assert_eq!(counted(&[whole], &[counter(97, &[1.0, 2.0, 3.0])]), source, "of other scrapes");
-    let read = |values: &[(f64, &str)]| {
-        line(Series { values: values.iter().map(|(at, text)| (*at, (*text).to_owned())).collect() })
-    };
+    let read = |values: &[(f64, &str)]| line(Series { values: values.to_vec() });
     assert_eq!(read(&[(1.5, "2"), (16.5, "2e3")]), Some(vec![(1_500, 2.0), (16_500, 2_000.0)]));
     for broken in ["NaN", "+Inf", "-1", "up"] {
         assert_eq!(read(&[(1.0, "2"), (2.0, broken)]), None, "{broken}");
