@@ -7,6 +7,7 @@ mod past;
 mod readiness;
 mod recorded;
 mod round;
+mod sampled;
 mod show;
 mod sight;
 
@@ -34,14 +35,14 @@ use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
 use crate::decision::rule::regression::Before;
-use crate::decision::sample::{SampleResult, Window};
+use crate::decision::sample::Window;
 use crate::decision::state::{Attention, Situation, State};
 use crate::decision::version::Versions;
 use crate::ids::{DeploymentId, RuleName};
 use crate::metrics::{AppMetrics, Heartbeat};
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
-use crate::probe::waking::{self, Waking};
+use crate::probe::waking::Waking;
 use crate::probe::{Needs, Turn, Versioned, Witness, believed};
 
 use command::longest_period;
@@ -371,40 +372,6 @@ impl App {
             Woken::Time => {}
         }
         ControlFlow::Continue(())
-    }
-
-    fn take_sample(&mut self, n: usize, of: Option<&DeploymentId>, (sample, version): Versioned) {
-        let counts = self.is_of_what_is_live(of);
-        let now = self.shell.clock.now();
-        let is_its_own = self.config.is_of_the_release(n);
-        let sample = match self.view.value() {
-            _ if !is_its_own => sample,
-            Some(view) => self.waking.judge(sample, view.sleeps_after_ms.map(Duration::from_millis)),
-            // Nobody knows yet whether it may have been asleep.
-            None => match self.waking.judge(sample, Some(waking::WAKES_WITHIN)) {
-                _ if sample.result == SampleResult::Good => sample,
-                judged => judged,
-            },
-        };
-        let (Some(probing), Some(window)) = (self.probes.get_mut(n), self.windows.get_mut(n)) else { return };
-        probing.is_under_way = false;
-        probing.schedule.finished(&sample, now);
-        // Or nothing was scraped since then.
-        if !counts || window.has_share(&sample) {
-            return;
-        }
-        window.push(sample);
-        if let (Some(version), Some(versions)) = (version, self.versions.get_mut(n)) {
-            versions.take(sample.at, version);
-            self.set_aside(n);
-        }
-        // As it is seen now, where it was not too old to be kept.
-        let seen = self.windows.get(n).and_then(Window::last).filter(|last| last.at == sample.at);
-        let sample = seen.copied().unwrap_or(sample);
-        if let Some(state) = &self.state {
-            self.measuring.take(&self.config.policy, state, &self.windows, n, &sample);
-        }
-        self.metrics.sample(n, &sample);
     }
 }
 

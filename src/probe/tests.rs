@@ -1,0 +1,207 @@
+//! Whether a sample is believed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::Controls;
+use super::peers::Peers;
+use super::*;
+use crate::clock::{Clock, Moment, SteadyClock};
+use crate::config::{Absent, ControlProbe, Expect, HttpAsk, Limits, PrometheusAsk};
+use crate::decision::sample::Failure;
+
+const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
+
+/// Gives every probe the same result.
+struct Always(Arc<dyn Clock>, SampleResult);
+
+impl Probe for Always {
+    fn sample<'a>(
+        &'a self,
+        _: &'a ProbeConfig,
+        _: Turn,
+    ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        Box::pin(async { Sample { at: self.0.now(), micros: 1, result: self.1 } })
+    }
+}
+
+fn controls(clock: &Arc<dyn Clock>, result: Option<SampleResult>) -> Controls {
+    let control = ControlProbe {
+        url: "https://up.example/".parse().expect("a URL"),
+        period: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+    };
+    let configured = result.map(|_| control).into_iter().collect();
+    let probe = Arc::new(Always(Arc::clone(clock), result.unwrap_or(SampleResult::Good)));
+    Controls::start(configured, probe, Arc::clone(clock))
+}
+
+#[tokio::test]
+async fn a_failure_is_believed_only_when_our_own_network_is_vouched_for() {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let blind = SampleResult::Unknown(BlindCause::Control);
+    let host = SampleResult::Unknown(BlindCause::Host);
+    for (what, control, raw, expected) in [
+        ("good with a good control", Some(SampleResult::Good), SampleResult::Good, SampleResult::Good),
+        ("good with a dead control", Some(BAD), SampleResult::Good, SampleResult::Good),
+        ("bad with a good control", Some(SampleResult::Good), BAD, BAD),
+        ("bad with a dead control", Some(BAD), BAD, blind),
+        ("bad with a blind control", Some(host), BAD, blind),
+        ("bad without a control, alone", None, BAD, SampleResult::Unvouched(Failure::Connect)),
+        ("unknown stays unknown", Some(SampleResult::Good), host, host),
+    ] {
+        let peer = Peers::new().join(Duration::from_secs(15), None);
+        let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
+        let controls = controls(&clock, control);
+        assert_eq!(
+            believed(&page(), sample, &controls, &peer, None, None).await,
+            Sample { result: expected, ..sample },
+            "{what}"
+        );
+    }
+}
+
+/// Answers for the probes it has a result for, and is good for all others.
+struct Named(Arc<dyn Clock>, Vec<(&'static str, SampleResult)>);
+
+impl Probe for Named {
+    fn sample<'a>(
+        &'a self,
+        probe: &'a ProbeConfig,
+        _: Turn,
+    ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
+        let known = self.1.iter().find(|(name, _)| probe.name.as_str() == *name);
+        let result = known.map_or(SampleResult::Good, |(_, result)| *result);
+        Box::pin(async move { Sample { at: self.0.now(), micros: 1, result } })
+    }
+}
+
+const TWO_NEEDS: &str = "
+platforms: [{ name: ocean, kind: digitalocean, token_env: TOKEN }]
+apps:
+  - name: shop
+    platform: ocean
+    id: shop-1
+    probes:
+      - { name: home, url: https://shop.example/ }
+      - { name: database, tcp: \"db.example:5432\" }
+      - { name: status, url: https://status.example/ }
+    depends_on: [database, status]
+";
+
+#[tokio::test]
+async fn a_failure_accuses_nobody_while_something_is_down_that_the_app_needs() {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let app = crate::config::parse("f.yaml", TWO_NEEDS).expect("a configuration").apps.remove(0);
+    let (host, down) =
+        (SampleResult::Unknown(BlindCause::Host), SampleResult::Unknown(BlindCause::Dependency));
+    let ours = SampleResult::Unknown(BlindCause::Control);
+    let good = SampleResult::Good;
+    for (what, results, control, raw, expected) in [
+        ("all is well", vec![], good, BAD, BAD),
+        ("one of two is down", vec![("status", BAD)], good, BAD, down),
+        ("one of two cannot be asked", vec![("database", host)], good, BAD, down),
+        ("what nobody needs is down", vec![("home", BAD)], good, BAD, BAD),
+        ("our own network is down as well", vec![("database", BAD)], BAD, BAD, ours),
+        ("the app is well all the same", vec![("database", BAD)], good, good, good),
+        ("nothing is known of the app", vec![("database", BAD)], good, host, host),
+    ] {
+        let peer = Peers::new().join(Duration::from_secs(15), None);
+        let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
+        let controls = controls(&clock, Some(control));
+        let probe = Named(Arc::clone(&clock), results);
+        let needs = Needs { probe: &probe, app: &app, is_judged: true };
+        let judged = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
+        assert_eq!(judged, Sample { result: expected, ..sample }, "{what}");
+    }
+}
+
+fn page() -> Ask {
+    Ask::Http(HttpAsk {
+        url: "https://shop.example/".parse().expect("a URL"),
+        headers: std::collections::BTreeMap::new(),
+        expect: Expect::default(),
+    })
+}
+
+#[tokio::test]
+async fn a_figure_is_vouched_for_by_controls_alone_and_vouches_for_nothing() {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let figure = Ask::Prometheus(PrometheusAsk {
+        url: "http://prometheus.example/".parse().expect("a URL"),
+        headers: std::collections::BTreeMap::new(),
+        query: "up".to_owned(),
+        limits: Limits { at_least: Some(1.0), at_most: None },
+        absent: Absent::Unknown,
+        max_age: Duration::from_secs(300),
+    });
+    let peers = Peers::new();
+    let (one, other) = (peers.join(Duration::from_secs(15), None), peers.join(Duration::from_secs(15), None));
+    let (none, dead) = (controls(&clock, None), controls(&clock, Some(BAD)));
+    let sample = |result| Sample { at: clock.now(), micros: 1_000, result };
+    let value = SampleResult::Bad(Failure::Value);
+    assert_eq!(believed(&figure, sample(value), &none, &one, None, None).await.result, value);
+    let blind = SampleResult::Unknown(BlindCause::Control);
+    assert_eq!(believed(&figure, sample(value), &dead, &one, None, None).await.result, blind);
+    assert_eq!(
+        believed(&figure, sample(SampleResult::Good), &dead, &one, None, None).await.result,
+        SampleResult::Good
+    );
+    // Another app's good figure is no sign that apps can be reached.
+    let failed = sample(BAD);
+    other.record(&failed);
+    assert_eq!(other.verdict(&failed), peers::PeerVerdict::Unclear);
+}
+
+#[tokio::test]
+async fn without_controls_apps_that_fail_together_with_the_platform_are_not_accused() {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let (peers, controls) = (Peers::new(), controls(&clock, None));
+    let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15), None)).collect();
+    let at = |seconds: i64| Moment::from_millis(seconds * 1_000);
+    let failed = |seconds| Sample { at: at(seconds), micros: 1_000, result: BAD };
+    peers.platform_unreachable(at(99));
+    for app in &apps {
+        let blind = believed(&page(), failed(100), &controls, app, None, None).await.result;
+        assert_eq!(blind, SampleResult::Unknown(BlindCause::Peers));
+    }
+    peers.platform_answered(at(102));
+    assert_eq!(believed(&page(), failed(102), &controls, &apps[0], None, None).await.result, BAD);
+    let unvouched = SampleResult::Unvouched(Failure::Connect);
+    assert_eq!(believed(&page(), failed(200), &controls, &apps[0], None, None).await.result, unvouched);
+}
+
+/// The platform as somebody to ask: it answers, or cannot be reached.
+struct Platform(Peers, bool, std::sync::atomic::AtomicU32);
+
+impl Witness for Platform {
+    fn ask(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.2.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let at = Moment::from_millis(100_000);
+        if self.1 {
+            self.0.platform_answered(at)
+        } else {
+            self.0.platform_unreachable(at)
+        }
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn without_controls_the_platform_is_asked_once_for_all_who_fail() {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let controls = controls(&clock, None);
+    for (answers, expected) in [(true, BAD), (false, SampleResult::Unknown(BlindCause::Peers))] {
+        let peers = Peers::new();
+        let witness = Platform(peers.clone(), answers, 0.into());
+        let apps: Vec<_> = (0..3).map(|_| peers.join(Duration::from_secs(15), None)).collect();
+        for app in &apps {
+            let failed = Sample { at: Moment::from_millis(100_000), micros: 1_000, result: BAD };
+            assert_eq!(
+                believed(&page(), failed, &controls, app, Some(&witness), None).await.result,
+                expected
+            );
+        }
+        assert_eq!(witness.2.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+}
