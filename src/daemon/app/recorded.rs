@@ -157,3 +157,32 @@ impl App {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_told_once_and_asked_again_after_an_hour_and_then_ever_more_rarely() {
+        let (mut records, probe) = (Records::default(), ProbeName::from("counted"));
+        let hours = |hours: u32| Moment::from_millis(0) + AGAIN * hours;
+        assert!(records.may_ask(&probe, hours(0)));
+        let (mut at, mut pauses) = (0, Vec::new());
+        for time in 1..=7 {
+            assert_eq!(records.failed(probe.clone(), hours(at)), time == 1, "told once");
+            let pause = (1..100).find(|pause| records.may_ask(&probe, hours(at + pause))).expect("some time");
+            assert!(!records.may_ask(&probe, hours(at + pause) - Duration::from_millis(1)));
+            pauses.push(pause);
+            at += pause;
+        }
+        assert_eq!(
+            (pauses.as_slice(), AGAIN),
+            ([1, 2, 4, 8, 16, 16, 16].as_slice(), Duration::from_secs(3_600))
+        );
+        assert!(records.may_ask(&"other".into(), hours(0)), "another probe is another question");
+        records.asked.insert(probe.clone(), Asked::Answered);
+        assert!(!records.may_ask(&probe, hours(10_000)), "once for all");
+        records.forget(&probe);
+        assert!(records.may_ask(&probe, hours(0)), "it asks something else now");
+    }
+}
