@@ -90,9 +90,12 @@ fn names(version: &str, deployment: &Deployment) -> bool {
         runs.eq_ignore_ascii_case(version)
             || is_short_for(version, runs)
             || is_short_for(runs, version)
-            || runs
-                .rsplit_once(['@', ':'])
-                .is_some_and(|(_, end)| end.eq_ignore_ascii_case(version) || is_short_for(version, end))
+            || runs.rsplit_once(['@', ':']).is_some_and(|(_, end)| {
+                end.eq_ignore_ascii_case(version)
+                        || is_short_for(version, end)
+                        // Images are often called by the beginning of their commit, which the app names whole.
+                        || is_short_for(end, version)
+            })
     };
     !version.is_empty()
         && (deployment.id.as_str().eq_ignore_ascii_case(version)
@@ -150,6 +153,8 @@ mod tests {
             (image, image, true),
             ("9a4df0b1c2d3", digest, true),
             (digest, digest, true),
+            (NEW, "registry.example/shop:9a4df0b1c2d3", true),
+            (OLD, "registry.example/shop:9a4df0b1c2d3", false),
             ("d-2", NEW, true),
             ("", NEW, false),
             ("é9a4df0b", NEW, false),
