@@ -36,6 +36,8 @@ mod tls;
 pub mod waking;
 
 pub use counters::recorded::RecordError;
+#[cfg(test)]
+pub(crate) use http::answered;
 
 /// Which of the addresses of a name is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

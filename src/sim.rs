@@ -29,6 +29,7 @@
 //!
 //! A seed that fails says so, and the others go on.
 
+mod attribution;
 mod config;
 mod conforms;
 mod course;

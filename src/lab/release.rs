@@ -32,6 +32,8 @@ pub struct Release {
     pub deploy_ms: Option<u64>,
     /// The run commands of its PRE_DEPLOY jobs (schema migrations).
     pub migrations: Vec<String>,
+    /// What its environment says beside the code, where that is anything.
+    pub setting: String,
     /// Its database configuration: a target with another one than the app's is refused.
     pub database: String,
     /// It has a static site, which a rollback rebuilds.
@@ -155,6 +157,7 @@ impl Default for Release {
             rollout: Fate::Works,
             deploy_ms: None,
             migrations: Vec::new(),
+            setting: String::new(),
             database: "postgres 16".to_owned(),
             static_site: false,
             image: None,

@@ -115,7 +115,10 @@ fn page_of(world: &mut World, app: &str, page: &str) -> (Answer, u64) {
     let word = if reply.status < 400 { "ok" } else { "failing" };
     let version = &release.version;
     let mut answer = if page == "status" {
-        Answer::json(reply.status, &json!({ "status": word, "version": version }))
+        Answer::json(
+            reply.status,
+            &json!({ "status": word, "version": version, "commit": release.commit_hash() }),
+        )
     } else {
         Answer::text(reply.status, "text/plain", format!("{word} {version}\n"))
     };

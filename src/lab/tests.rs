@@ -91,7 +91,16 @@ async fn a_site_follows_what_is_live_through_a_rollback() {
     assert_eq!(http.visit("healthz").await, (200, "ok v1\n".to_owned()));
     http.lab.push("shop", Release::with_health("v2", Health::Bad { status: 503 })).expect("a push");
     http.lab.settled("shop").await.expect("shop");
-    assert_eq!(http.visit("status").await, (503, r#"{"status":"failing","version":"v2"}"#.to_owned()));
+    assert_eq!(
+        http.visit("status").await,
+        (
+            503,
+            format!(
+                r#"{{"commit":"{}","status":"failing","version":"v2"}}"#,
+                Release::bad("v2").commit_hash()
+            )
+        )
+    );
     let made: Value = http.roll_back().await.expect("sent").json().await.expect("JSON");
     let after = http.lab.settled("shop").await.expect("shop");
     assert_eq!(after.active.as_deref(), made["deployment"]["id"].as_str());

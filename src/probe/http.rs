@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as HttpBody, Bytes};
 use hyper::client::conn::http1;
 use hyper::header::{
     ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT as NAME,
@@ -149,31 +149,53 @@ async fn talk(
         Err(error) => return Step::Done(blame(&error)),
     };
     let exchange = async {
-        let response = match sender.send_request(request).await {
-            Ok(response) => response,
-            Err(error) => return Step::Done(blame(&error)),
-        };
-        let status = response.status();
-        if let Some(VersionAt::Header(name)) = &expect.version {
-            let told = response.headers().get(name).and_then(|value| value.to_str().ok());
-            *version = told.and_then(expect::version);
-        }
-        if expect::status(expect, status.as_u16()) {
-            return Step::Done(body(response, expect, version).await);
-        }
-        match follow(status, response.headers(), url) {
-            Follow::Answer => {
-                if matches!(expect.version, Some(VersionAt::Json(_))) {
-                    // Whose failure it is. Whatever else the body says does not matter any more.
-                    body(response, expect, version).await;
-                }
-                Step::Done(SampleResult::Bad(Failure::Status(status.as_u16())))
-            }
-            Follow::Nowhere => Step::Done(SampleResult::Bad(Failure::Redirect)),
-            Follow::To(next) => Step::To(next),
+        match sender.send_request(request).await {
+            Ok(response) => judged(response, expect, url, version).await,
+            Err(error) => Step::Done(blame(&error)),
         }
     };
     driven(connection, exchange).await
+}
+
+/// What an answer comes to.
+async fn judged<B>(response: Response<B>, expect: &Expect, url: &Url, version: &mut Option<Box<str>>) -> Step
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let status = response.status();
+    if let Some(VersionAt::Header(name)) = &expect.version {
+        let told = response.headers().get(name).and_then(|value| value.to_str().ok());
+        *version = told.and_then(expect::version);
+    }
+    if expect::status(expect, status.as_u16()) {
+        return Step::Done(body(response, expect, version).await);
+    }
+    match follow(status, response.headers(), url) {
+        Follow::Answer => {
+            if matches!(expect.version, Some(VersionAt::Json(_))) {
+                // Whose failure it is. Whatever else the body says does not matter any more.
+                body(response, expect, version).await;
+            }
+            Step::Done(SampleResult::Bad(Failure::Status(status.as_u16())))
+        }
+        Follow::Nowhere => Step::Done(SampleResult::Bad(Failure::Redirect)),
+        Follow::To(next) => Step::To(next),
+    }
+}
+
+/// What an answer comes to that came by another way than a connection of ours, and the version that it names.
+#[cfg(test)]
+pub(crate) async fn answered<B>(response: Response<B>, ask: &HttpAsk) -> (SampleResult, Option<Box<str>>)
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let mut version = None;
+    match judged(response, &ask.expect, &ask.url, &mut version).await {
+        Step::Done(result) => (result, version),
+        Step::To(_) => (SampleResult::Bad(Failure::Redirect), version),
+    }
 }
 
 /// What is exchanged over a connection that moves only while it is polled. It is gone when this is.
@@ -199,11 +221,11 @@ pub(super) fn headers(given: &BTreeMap<String, Header>) -> Option<HeaderMap> {
 }
 
 /// Reads as much of the body as the verdict needs.
-async fn body(
-    mut response: Response<Incoming>,
-    expect: &Expect,
-    version: &mut Option<Box<str>>,
-) -> SampleResult {
+async fn body<B>(mut response: Response<B>, expect: &Expect, version: &mut Option<Box<str>>) -> SampleResult
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
     let (mut body, mut progress) = Body::new(expect);
     while progress == Progress::More {
         progress = match response.frame().await {

@@ -18,6 +18,9 @@ impl Run {
 
     /// In the file.
     fn text(&self) -> String {
+        if let Some(setting) = &self.course.setting {
+            return setting.text(self);
+        }
         let Course {
             budget, rules, on_unhealthy, migrations, has_controls, pace: (watch, burst), poll, ..
         } = &self.course;

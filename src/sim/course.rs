@@ -4,6 +4,7 @@ mod draw;
 
 use std::time::Duration;
 
+use super::attribution::Setting;
 use super::disk::Trouble;
 use super::machine::Passage;
 use crate::decision::observation::Request;
@@ -133,6 +134,8 @@ pub(super) struct Course {
     pub(super) restart_first: bool,
     /// A probe beside the page's.
     pub(super) other_probe: Option<&'static str>,
+    /// What the file says instead of all that.
+    pub(super) setting: Option<Setting>,
 }
 
 impl Course {

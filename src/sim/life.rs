@@ -13,6 +13,7 @@ use crate::platform::Platform;
 use crate::platform::digitalocean::DigitalOcean;
 use crate::platform::http::StartError;
 use crate::platform::sevalla::Sevalla;
+use crate::probe::Probe;
 use crate::server::Backend;
 
 /// How a process ended.
@@ -41,7 +42,7 @@ pub(super) async fn live(run: &mut Run) -> End {
 }
 
 async fn guard(run: &mut Run) -> End {
-    let mut engine = start(run).await;
+    let mut engine = start(run, Wire::probe).await;
     let must_restart = engine.must_restart();
     let end = tokio::select! {
         biased;
@@ -54,7 +55,11 @@ async fn guard(run: &mut Run) -> End {
     end
 }
 
-async fn start(run: &mut Run) -> Engine {
+/// Begins a process that gets to the sites by `probe`.
+pub(super) async fn start(
+    run: &mut Run,
+    probe: impl FnOnce(&Wire, Arc<ProcessClock>) -> Arc<dyn Probe>,
+) -> Engine {
     let metrics = Metrics::new(&[]).expect("metrics");
     run.metrics = Some(metrics.clone());
     let journal = run.disk.open();
@@ -64,7 +69,7 @@ async fn start(run: &mut Run) -> Engine {
     let clock = Arc::new(ProcessClock::resume(Arc::clone(&run.machine), mark));
     let (wire, token) = (run.wire.clone(), Arc::clone(&run.token));
     let ground = Ground {
-        probe: wire.probe(Arc::clone(&clock)),
+        probe: probe(&wire, Arc::clone(&clock)),
         clock: clock as Arc<dyn Clock>,
         journal,
         journal_works,

@@ -152,7 +152,7 @@ pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
 }
 
 /// A machine, a platform and its apps, before the first process.
-fn begun(course: Course, seed: u64, is_told: bool) -> Run {
+pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
     let folder = scratch();
     let machine = Arc::new(Machine::new(seed));
     let ticking = Arc::clone(&machine);
@@ -165,9 +165,10 @@ fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         ..LabConfig::default()
     };
     let lab = Lab::in_process(&config, Box::new(move || EPOCH_MS + ticking.uptime_ms()));
+    let first = course.setting.as_ref().map_or_else(|| Release::good("v1"), |setting| setting.first.clone());
     let shape = |n: usize| {
         let site = format!("app-{n}");
-        let id = lab.create_app_of(&site, course.kind, Release::good("v1")).expect("a new app").id;
+        let id = lab.create_app_of(&site, course.kind, first.clone()).expect("a new app").id;
         Shape { name: site.clone(), site, id, mode: course.modes[n], is_there: true }
     };
     let shapes: Vec<Shape> = (0..course.apps).map(shape).collect();

@@ -190,6 +190,9 @@ fn spec(app: &App, region: &str, release: &Release) -> Value {
         }
         None => web["github"] = repository.clone(),
     }
+    if !release.setting.is_empty() {
+        web["envs"] = json!([{ "key": "SETTING", "value": release.setting, "scope": "RUN_TIME" }]);
+    }
     let jobs: Vec<Value> = job_names(release)
         .map(|(name, run)| json!({ "name": name, "kind": "PRE_DEPLOY", "run_command": run, "github": repository }))
         .collect();

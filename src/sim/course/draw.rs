@@ -81,6 +81,7 @@ impl Course {
             is_liveness: dice.flip(),
             restart_first: false,
             other_probe: None,
+            setting: None,
         };
         // How wild it is: some courses have hardly a fault, so that what needs quiet is reached, too.
         let wildness = dice.of(&[0_u32, 1, 2, 4, 8]);
