@@ -105,10 +105,10 @@ async fn counting(bad: Arc<AtomicU32>) -> String {
 }
 
 /// The configuration with what the app counts in it.
-fn counted(world: &World, settings: &Settings, prometheus: &Prometheus) -> String {
+fn counted(world: &World, settings: &Settings, url: &str) -> String {
     let figure = format!(
         "prometheus: {{ url: {}, errors: 'app_requests_total{{code=~\"5..\"}}', requests: app_requests_total, max_age: 5s }}",
-        prometheus.url
+        url
     );
     let pace = "period: 200ms, watch_period: 200ms, burst: 200ms, timeout: 1s, settle: 0s";
     let probe = format!("      - {{ name: counted, {pace}, {figure} }}\n    rules: ");
@@ -125,7 +125,7 @@ async fn what_an_app_counts_itself_is_held_against_the_release_before() {
     let rules = "[{ name: down, probe: home, consecutive_failures: 3 }, \
                   { name: worse, probe: counted, regression: { glitch: 0s } }]";
     let settings = Settings { rules, watch: "10s", ..Settings::default() };
-    let yaml = counted(&world, &settings, &prometheus);
+    let yaml = counted(&world, &settings, &prometheus.url);
     let guard = world.daemon_of(&yaml).await;
     guard.api.until_state("steady").await;
     let app = guard.api.until("a share", |app| app["probes"][1]["result"] == "good").await;
@@ -183,7 +183,7 @@ async fn a_daemon_that_begins_late_knows_what_was_recorded_before_and_finds_what
 
     let rules = "[{ name: worse, probe: counted, regression: { glitch: 0s } }]";
     let settings = Settings { rules, watch: "25s", ..Settings::default() };
-    let yaml = counted(&world, &settings, &prometheus);
+    let yaml = counted(&world, &settings, &prometheus.url);
     let guard = Process::start_with(&world, &yaml).await;
     guard.api.until_state("steady").await;
     let log = || std::fs::read_to_string(world.path("log")).unwrap();
@@ -207,6 +207,78 @@ async fn a_daemon_that_begins_late_knows_what_was_recorded_before_and_finds_what
     );
     assert_eq!(world.live_version().as_deref(), Some("v1"));
     assert_eq!(log().matches(told).count(), 1, "{}", log());
+}
+
+/// A server that says what an app counts now, five times a second, and nothing of what it counted before; with how often it
+/// was asked for that.
+async fn forgetful() -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..read]).into_owned();
+            let (now, each) = (jiff::Timestamp::now(), if text.contains("5..") { 0 } else { 10 });
+            let body = if text.contains("&time=") {
+                count.fetch_add(1, Ordering::SeqCst);
+                r#"{"status":"error","errorType":"bad_data","error":"no more than an hour"}"#.to_owned()
+            } else {
+                let last = now.as_millisecond() / 200;
+                let point = |n: i64| format!(r#"[{}.{:03},"{}"]"#, n / 5, n % 5 * 200, n * each);
+                let points: Vec<String> = (last - 20..=last).map(point).collect();
+                let series = format!(r#"{{"metric":{{}},"values":[{}]}}"#, points.join(","));
+                format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#)
+            };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                now.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_to_be_had_of_the_past_is_asked_for_once_and_never_while_a_release_is_judged() {
+    let world = World::new().await;
+    let (address, asked) = forgetful().await;
+    let settings = Settings {
+        rules: "[{ name: worse, probe: counted, regression: { glitch: 0s } }]",
+        watch: "25s",
+        ..Settings::default()
+    };
+    let yaml = counted(&world, &settings, &format!("http://me:sesame@{address}"));
+    let guard = Process::start_with(&world, &yaml).await;
+    guard.api.until_state("watching").await;
+    guard.api.until("a share", |app| app["probes"][1]["detail"] == "0 %").await;
+    let judged = guard.api.until("the end of the watch", |app| {
+        let is_quiet = app["state"] != "watching";
+        assert!(is_quiet || asked.load(Ordering::SeqCst) == 0, "asked while a release is judged");
+        is_quiet
+    });
+    assert_eq!(judged.await["state"], "steady");
+    // What was measured in the watch is known, and asked for by nobody.
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    drop(guard);
+    for file in ["rearguard.db", "rearguard.db-wal", "rearguard.db-shm"] {
+        // Another machine takes over, which has never seen the app.
+        let _ = std::fs::remove_file(world.path(file));
+    }
+    let guard = Process::start_with(&world, &yaml).await;
+    guard.api.until_state("steady").await;
+    let log = || std::fs::read_to_string(world.path("log")).unwrap();
+    let told =
+        "learnt from now on: failed to have the query taken, which the server refuses: no more than an hour";
+    guard.api.until("the reason", |_| log().contains(told)).await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!((asked.load(Ordering::SeqCst), log().matches(told).count()), (1, 1));
+    assert!(!log().contains("sesame"), "{}", log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
