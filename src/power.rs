@@ -1,7 +1,7 @@
 //! What an app's rules could notice of a bad release within its watch, and how soon: told before there is one.
 //!
 //! One mechanism for every rule: watches are tried out. Samples that fail by a seeded chance go through the schedule that
-//! asks the app, the windows, the scales and the rules that judge real releases ([`trial`]), and the times at which a rule
+//! asks the app, the windows, the scales and the rules that judge real releases (`trial`), and the times at which a rule
 //! is Bad are what is told. Closed forms would be faster, but there is none for a window that slides over samples whose
 //! pace follows from their own results, none for several rules at once, and each would have to be kept in step with its
 //! rule. What is tried out cannot say anything else than the rules do. The seeds are fixed: the same policy, and the same

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "the figures are the output")]
 
 mod cost;
+mod counted;
 mod draw;
 mod rivals;
 mod slow;
@@ -62,6 +63,7 @@ fn main() {
     independent(&judges, question);
     glitches(&judges);
     slow::print(question);
+    counted::print(question);
 }
 
 const RATES: [f64; 5] = [1.0, 0.5, 0.2, 0.1, 0.05];

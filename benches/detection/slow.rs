@@ -13,10 +13,17 @@ const SLOW_SPELL: f64 = 10.0;
 /// How wide latencies are spread, as the deviation of their logarithm.
 const SPREAD: f64 = 0.5;
 
+/// Seconds that the 95th percentile may take, of the last two minutes and no fewer than so many samples.
+const LIMIT: f64 = 0.8;
+const TWO_MINUTES: usize = 24;
+const LEAST: usize = 20;
+
 enum Judge {
     Blocks,
     /// The 95th percentile of the last five minutes above one and a half of what it was.
     Percentile,
+    /// The counting rule with its defaults, and the limit that the full configuration shows.
+    Limit,
     /// Mann and Whitney's test of the last five minutes, every five minutes.
     Ranks,
 }
@@ -45,6 +52,9 @@ impl Judge {
                     .find(|n| percentile(&after[n - FIVE_MINUTES..*n]) > limit)
                     .map(|n| n - 1)
             }
+            Self::Limit => (LEAST..=after.len())
+                .find(|n| percentile(&after[n.saturating_sub(TWO_MINUTES)..*n]) > LIMIT)
+                .map(|n| n - 1),
             Self::Ranks => (1..=after.len() / FIVE_MINUTES)
                 .map(|n| n * FIVE_MINUTES)
                 .find(|n| is_higher(before, &after[n - FIVE_MINUTES..*n]))
@@ -70,9 +80,10 @@ fn is_higher(before: &[f64], after: &[f64]) -> bool {
     (below as f64 - n * m / 2.0) / deviation > 3.09
 }
 
-const JUDGES: [(&str, Judge, usize); 4] = [
-    ("**medians of 30 s, a day before**", Judge::Blocks, DAY),
-    ("medians of 30 s, an hour before", Judge::Blocks, HOUR),
+const JUDGES: [(&str, Judge, usize); 5] = [
+    ("**`regression: {of: latency}`, as shipped, a day before**", Judge::Blocks, DAY),
+    ("the same, an hour before", Judge::Blocks, HOUR),
+    ("`latency: {quantile: 0.95, above: 800ms}`", Judge::Limit, HOUR),
     ("95th percentile of 5 min > 1.5 of what it was", Judge::Percentile, HOUR),
     ("Mann-Whitney of 5 min, every 5 min", Judge::Ranks, HOUR),
 ];
