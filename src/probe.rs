@@ -123,7 +123,7 @@ impl Needs<'_> {
         let asked = self.app.depends_on.iter().filter_map(|place| self.app.probes.get(*place));
         let samples = asked.map(|need| self.probe.sample(need, Turn::Any));
         let samples = futures_util::future::join_all(samples).await;
-        samples.iter().all(|sample| sample.result == SampleResult::Good)
+        samples.iter().all(|sample| sample.result.is_well())
     }
 }
 
@@ -148,7 +148,7 @@ pub async fn believed(
     needs: Option<Needs<'_>>,
 ) -> Sample {
     if ask.is_answered_by_the_app() {
-        peer.record(&sample);
+        peer.record(ask, &sample);
     }
     if !matches!(sample.result, SampleResult::Bad(_)) {
         return sample;

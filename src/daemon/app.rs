@@ -250,6 +250,14 @@ impl App {
         self.performing.is_none() && self.state.as_ref().is_some_and(is_told)
     }
 
+    /// Whether what is live was seen to be good.
+    fn runs_what_is_good(&self) -> bool {
+        let is_good = |state: &State| {
+            state.live().is_some_and(|live| state.ledger.good.iter().any(|good| good.id == live.id))
+        };
+        self.state.as_ref().is_some_and(is_good)
+    }
+
     /// Starts what is due: samples, and reads of the app itself.
     fn start_work(&mut self) {
         let now = self.shell.clock.now();
@@ -260,7 +268,7 @@ impl App {
             Attention::Close => Pacing::Close,
         };
         let is_judged = attention != Attention::Rest;
-        self.peer.has_changed(is_judged || self.state.is_none());
+        self.peer.has_changed(is_judged || !self.runs_what_is_good());
         for (n, probing) in self.probes.iter_mut().enumerate() {
             probing.schedule.attend(pacing, now);
             if !is_judged && !self.config.probes[n].ask.is_asked_at_rest() {

@@ -184,8 +184,9 @@ fn value(
     match measure {
         Measure::Failures => {
             let samples = span.known(window).count();
-            let failed = span.known(window).filter(|sample| sample.result.has_failed()).count();
-            (samples >= enough).then(|| failed as f64 / samples as f64)
+            // Of an app's own counts, the share of its requests.
+            let failed = span.known(window).map(|sample| sample.result.badness()).sum::<f64>();
+            (samples >= enough).then(|| failed / samples as f64)
         }
         Measure::Latency { quantile } => latency_quantile(quantile, enough, window, span),
     }

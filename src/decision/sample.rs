@@ -56,6 +56,16 @@ impl SampleResult {
         matches!(self, Self::Bad(_) | Self::Unvouched(_))
     }
 
+    /// Whether nothing was wrong: it was good, or a share of failed requests that nobody minds.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Good | Self::Share(_))
+    }
+
+    /// How bad it was, from 0 to 1: the share of requests that failed where that was measured.
+    pub fn badness(self) -> f64 {
+        self.share().unwrap_or(f64::from(u8::from(self.has_failed())))
+    }
+
     /// The share of requests that failed, where that was measured.
     pub fn share(self) -> Option<f64> {
         match self {

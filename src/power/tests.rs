@@ -221,6 +221,35 @@ fn what_fails_less_often_is_noticed_no_sooner() {
 }
 
 #[test]
+fn a_release_that_is_no_worse_is_not_accused_at_the_pace_at_which_the_probe_really_asks() {
+    // Closer looks follow failures, so that there are more samples of worse times.
+    const WATCHES: usize = 300;
+    // So many come of one in a thousand less than once in three thousand times.
+    const MOST: usize = 3;
+    let app = app("watch: 30m", HOME, &format!("[{WORSE}]"));
+    for usual in [0.0, 0.01, 0.05, 0.2] {
+        let mut before = known::assumed(&app.policy);
+        for before in before.values_mut() {
+            before.baseline = Default::default();
+            before.baseline.add(1.0, (720.0 * usual) as u64);
+            before.baseline.add(0.0, (720.0 * (1.0 - usual)) as u64);
+        }
+        let ground = Ground::new(&app.policy, &app.probes, &before);
+        for more in [0.0, 0.02] {
+            let mut chance = Chance::seeded(SEED);
+            let failing = Failing::by_chance(&[true], usual + more);
+            let accused = (0..WATCHES)
+                .filter(|trial| ground.watch(&failing, &[0], *trial, &mut chance).is_some())
+                .count();
+            assert!(
+                accused <= MOST,
+                "{accused} of {WATCHES}, where {usual} failed before and {more} more do"
+            );
+        }
+    }
+}
+
+#[test]
 fn more_known_of_the_release_before_makes_more_noticed() {
     let least = |app: &AppConfig, before| {
         let outlooks = outlooks(&app.policy, &app.probes, &before);

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::control::ALLOWANCE;
 use crate::clock::Moment;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, Ask};
 use crate::decision::sample::{Sample, SampleResult};
 
 /// So many periods without a sample and an app has no voice: the same patience after which rules call it silent.
@@ -114,13 +114,22 @@ struct Shared {
 
 #[derive(Debug)]
 pub(super) struct AppSlots {
-    good: Slot,
-    bad: Slot,
-    failing_since: Slot,
+    /// Of all that it answers.
+    all: Slots,
+    /// Of the probe by which its siblings know it.
+    pub(super) page: Slots,
     period: Duration,
     /// How its siblings ask it; none where nobody does.
     pub(super) app: Option<Arc<AppConfig>>,
     pub(super) has_changed: AtomicBool,
+}
+
+/// The newest samples.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    good: Slot,
+    bad: Slot,
+    failing_since: Slot,
 }
 
 /// One app's place in the record; it leaves when this is dropped.
@@ -139,9 +148,8 @@ impl Peers {
     /// Adds an app, the longest of whose probes' periods is `period`, and which others may ask as `app`.
     pub fn join(&self, period: Duration, app: Option<Arc<AppConfig>>) -> Peer {
         let slots = Arc::new(AppSlots {
-            good: Slot::default(),
-            bad: Slot::default(),
-            failing_since: Slot::default(),
+            all: Slots::default(),
+            page: Slots::default(),
             period,
             app,
             // Until its own task says that it has not.
@@ -166,8 +174,11 @@ impl Peers {
 
 impl Peer {
     /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing.
-    pub fn record(&self, sample: &Sample) {
-        self.slots.note(sample);
+    pub fn record(&self, ask: &Ask, sample: &Sample) {
+        self.slots.all.note(sample);
+        if self.slots.known_by().is_some_and(|probe| probe.ask == *ask) {
+            self.slots.page.note(sample);
+        }
     }
 
     /// Every app but this one.
@@ -188,11 +199,12 @@ impl Peer {
             answered: self.shared.answered.get(),
             unreachable: self.shared.unreachable.get(),
         };
-        whose(failed, &self.slots.record(), platform, self.others().map(|slots| slots.record()))
+        let of = |slots: &AppSlots| slots.all.record(slots.period);
+        whose(failed, &of(&self.slots), platform, self.others().map(|slots| of(&slots)))
     }
 }
 
-impl AppSlots {
+impl Slots {
     pub(super) fn note(&self, sample: &Sample) {
         match sample.result {
             SampleResult::Good | SampleResult::Share(_) => {
@@ -209,12 +221,13 @@ impl AppSlots {
         }
     }
 
-    pub(super) fn record(&self) -> PeerRecord {
+    /// Of an app with so much time between its samples.
+    pub(super) fn record(&self, period: Duration) -> PeerRecord {
         PeerRecord {
             good: self.good.get(),
             bad: self.bad.get(),
             failing_since: self.failing_since.get(),
-            period: self.period,
+            period,
         }
     }
 }
@@ -249,7 +262,12 @@ impl Default for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TcpAsk;
     use crate::decision::sample::{BlindCause, Failure};
+
+    fn page() -> Ask {
+        Ask::Tcp(TcpAsk { host: url::Host::Domain("shop.example".to_owned()), port: 80 })
+    }
 
     const PERIOD: Duration = Duration::from_secs(15);
 
@@ -346,20 +364,20 @@ mod tests {
         let (mine, second, third) =
             (peers.join(PERIOD, None), peers.join(PERIOD, None), peers.join(PERIOD, None));
         for peer in [&mine, &second, &third] {
-            peer.record(&sample(90, SampleResult::Good));
+            peer.record(&page(), &sample(90, SampleResult::Good));
         }
-        mine.record(&bad(100));
+        mine.record(&page(), &bad(100));
         assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Unclear, "it fails alone");
-        second.record(&bad(101));
-        third.record(&sample(101, SampleResult::Unknown(BlindCause::Host)));
+        second.record(&page(), &bad(101));
+        third.record(&page(), &sample(101, SampleResult::Unknown(BlindCause::Host)));
         assert_eq!(mine.verdict(&bad(102)), PeerVerdict::Unclear, "an unknown sample is no voice");
-        third.record(&bad(102));
+        third.record(&page(), &bad(102));
         assert_eq!(mine.verdict(&bad(103)), PeerVerdict::Ours, "all fail together");
         peers.platform_answered(at(104));
         assert_eq!(mine.verdict(&bad(104)), PeerVerdict::Theirs, "the network carries the platform's API");
         drop(third);
         let late = peers.join(PERIOD, None);
-        late.record(&sample(106, SampleResult::Good));
+        late.record(&page(), &sample(106, SampleResult::Good));
         assert_eq!(mine.shared.apps.read().expect("not poisoned").len(), 3, "who left is forgotten");
     }
 
@@ -368,9 +386,9 @@ mod tests {
         let peers = Peers::new();
         let mine = peers.join(PERIOD, None);
         peers.platform_answered(at(99));
-        mine.record(&bad(100));
-        mine.record(&sample(110, SampleResult::Good));
-        mine.record(&bad(120));
+        mine.record(&page(), &bad(100));
+        mine.record(&page(), &sample(110, SampleResult::Good));
+        mine.record(&page(), &bad(120));
         peers.platform_unreachable(at(115));
         assert_eq!(mine.verdict(&bad(120)), PeerVerdict::Ours);
     }

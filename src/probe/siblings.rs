@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::control::ALLOWANCE;
-use super::peers::{AppSlots, Peer};
+use super::peers::{AppSlots, Peer, PeerRecord};
 use super::{Probe, Turn};
 use crate::clock::Moment;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::sample::Sample;
 
 /// So many are asked at most for one failure: they are others' apps.
@@ -23,7 +23,8 @@ const ASKED: usize = 10;
 const LATELY: Duration = Duration::from_secs(60 * 60);
 
 impl Peer {
-    /// Notes whether the app has a release under watch, or is being acted on: then what it does says nothing of others.
+    /// Notes whether what is live was seen to be good and nothing is done with it. Only then what it does speaks for others:
+    /// a release that is not known to be good may fail by itself.
     pub fn has_changed(&self, has_changed: bool) {
         self.slots.has_changed.store(has_changed, Ordering::Relaxed);
     }
@@ -37,7 +38,7 @@ impl Peer {
         needed: usize,
     ) -> bool {
         let mut siblings: Vec<_> = self.others().filter(|other| other.may_vouch(app, failed.at)).collect();
-        siblings.sort_by_key(|other| other.record().failing_since.is_none());
+        siblings.sort_by_key(|other| !other.is_failing());
         let asked = siblings.iter().take(ASKED.max(needed)).map(|other| other.fails(probe, failed.at));
         join_all(asked).await.into_iter().filter(|fails| *fails).count() >= needed
     }
@@ -48,24 +49,33 @@ impl AppSlots {
     fn may_vouch(&self, of: &AppConfig, now: Moment) -> bool {
         self.app.as_ref().is_some_and(|app| app.platform == of.platform)
             && !self.has_changed.load(Ordering::Relaxed)
-            && self.record().good.is_some_and(|good| good + LATELY >= now)
+            && self.seen().good.is_some_and(|good| good + LATELY >= now)
+    }
+
+    fn seen(&self) -> PeerRecord {
+        self.page.record(Duration::ZERO)
+    }
+
+    fn is_failing(&self) -> bool {
+        self.seen().failing_since.is_some()
     }
 
     async fn fails(self: &Arc<Self>, probe: &dyn Probe, at: Moment) -> bool {
         let bar = at - ALLOWANCE;
-        let record = self.record();
-        let is_known = record.good.max(record.bad).is_some_and(|last| last >= bar);
-        if !is_known && let Some(asked) = self.app.as_deref().and_then(of_its_release) {
-            self.note(&probe.sample(asked, Turn::Any).await);
+        let seen = self.seen();
+        let is_known = seen.good.max(seen.bad).is_some_and(|last| last >= bar);
+        if !is_known && let Some(asked) = self.known_by() {
+            self.page.note(&probe.sample(asked, Turn::Any).await);
         }
-        let record = self.record();
-        record.failing_since.is_some() && record.bad.is_some_and(|bad| bad >= bar)
+        self.is_failing() && self.seen().bad.is_some_and(|bad| bad >= bar)
     }
-}
 
-/// The first of the probes that its release answers.
-fn of_its_release(app: &AppConfig) -> Option<&crate::config::ProbeConfig> {
-    (0..app.probes.len()).find(|place| app.is_of_the_release(*place)).map(|place| &app.probes[place])
+    /// The first of the probes that its release answers.
+    pub(super) fn known_by(&self) -> Option<&ProbeConfig> {
+        let app = self.app.as_deref()?;
+        let place = (0..app.probes.len()).find(|place| app.is_of_the_release(*place))?;
+        app.probes.get(place)
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +88,7 @@ mod tests {
     use super::super::{Needs, believed};
     use super::*;
     use crate::clock::{Clock, SteadyClock};
-    use crate::config::{ControlProbe, ProbeConfig, parse};
+    use crate::config::{ControlProbe, parse};
     use crate::decision::sample::{BlindCause, Failure, SampleResult};
 
     const BAD: SampleResult = SampleResult::Bad(Failure::Status(502));
@@ -140,7 +150,8 @@ mod tests {
         let ago = |seconds: i64| Moment::from_millis(now.as_millis() - seconds * 1_000);
         for (app, peer) in &joined {
             peer.has_changed(false);
-            peer.record(&Sample { at: ago(5), micros: 1, result: GOOD });
+            let home = &app.probes[0].ask;
+            peer.record(home, &Sample { at: ago(5), micros: 1, result: GOOD });
             before(app.name.as_str(), peer);
         }
         let (shop, mine) = joined.last().expect("five apps");
@@ -188,18 +199,22 @@ mod tests {
         let fails = move |name: &str, peer: &Peer| {
             if name == "docs" {
                 let soon = Moment::from_millis(now.as_millis() + 60_000);
-                peer.record(&Sample { at: soon, micros: 1, result: BAD });
+                peer.record(&apps().remove(1).probes[0].ask, &Sample { at: soon, micros: 1, result: BAD });
             }
         };
         let (result, asked) = believed_while(&["mail"], fails, true).await;
         assert_eq!(result, SampleResult::Unknown(BlindCause::Siblings));
         assert!(!asked.iter().any(|url| url.contains("docs")), "{asked:?}");
         let docs = apps().remove(1);
+        let home = docs.probes[0].ask.clone();
         let peer = Peers::new().join(Duration::from_secs(5), Some(Arc::clone(&docs)));
         peer.has_changed(false);
         let good = Moment::from_millis(1_000);
         assert!(!peer.slots.may_vouch(&docs, good), "it was never good");
-        peer.record(&Sample { at: good, micros: 1, result: GOOD });
+        let other = apps().remove(0).probes[0].ask.clone();
+        peer.record(&other, &Sample { at: good, micros: 1, result: GOOD });
+        assert!(!peer.slots.may_vouch(&docs, good), "its page was not");
+        peer.record(&home, &Sample { at: good, micros: 1, result: GOOD });
         assert!(peer.slots.may_vouch(&docs, good + LATELY));
         assert!(!peer.slots.may_vouch(&docs, good + LATELY + Duration::from_millis(1)));
     }

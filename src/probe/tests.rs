@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::{Clock, Moment, SteadyClock};
 use crate::config::{Absent, ControlProbe, Expect, HttpAsk, Limits, PrometheusAsk};
 use crate::decision::sample::Failure;
+use crate::detection::counters::Step;
 
 const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
 
@@ -96,11 +97,12 @@ async fn a_failure_accuses_nobody_while_something_is_down_that_the_app_needs() {
     let (host, down) =
         (SampleResult::Unknown(BlindCause::Host), SampleResult::Unknown(BlindCause::Dependency));
     let ours = SampleResult::Unknown(BlindCause::Control);
-    let good = SampleResult::Good;
+    let (good, few) = (SampleResult::Good, SampleResult::Share(Step::of(0.01)));
     for (what, results, control, raw, expected) in [
         ("all is well", vec![], good, BAD, BAD),
         ("one of two is down", vec![("status", BAD)], good, BAD, down),
         ("one of two cannot be asked", vec![("database", host)], good, BAD, down),
+        ("its share of failures is what nobody minds", vec![("status", few)], good, BAD, BAD),
         ("what nobody needs is down", vec![("home", BAD)], good, BAD, BAD),
         ("our own network is down as well", vec![("database", BAD)], BAD, BAD, ours),
         ("the app is well all the same", vec![("database", BAD)], good, good, good),
@@ -149,7 +151,7 @@ async fn a_figure_is_vouched_for_by_controls_alone_and_vouches_for_nothing() {
     );
     // Another app's good figure is no sign that apps can be reached.
     let failed = sample(BAD);
-    other.record(&failed);
+    other.record(&page(), &failed);
     assert_eq!(other.verdict(&failed), peers::PeerVerdict::Unclear);
 }
 

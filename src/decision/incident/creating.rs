@@ -108,7 +108,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Picked(made) if refused.is_some() => return refused_but_there(draft, &made, seen),
         // Whatever it runs, it is what the platform picked: that is held against what was wanted.
         New::Picked(made) => return adopt(policy, draft, target, *made, seen),
-        New::Several => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        New::Several => {
+            draft.perhaps_created(seen.at);
+            return draft.close(Outcome::Held, Reason::WrongTarget, seen);
+        }
         New::Perhaps(_) | New::Nothing if refused.is_some() => {}
         New::Perhaps(Phase::InProgress | Phase::Unknown)
             if seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN =>

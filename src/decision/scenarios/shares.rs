@@ -45,6 +45,9 @@ fn a_release_with_more_errors_is_found_and_gone_and_one_with_as_many_is_not() {
     let seconds = world.at.since(released).as_secs();
     assert!((10..=120).contains(&seconds), "{seconds} s\n{}", world.transcript());
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    let prediction = world.closed.last().and_then(|closed| closed.incident.prediction.clone());
+    let from = prediction.expect("it was foretold").from;
+    assert!((0.15..=0.25).contains(&from), "it is the share of requests: {from}");
     let told = world.transcript();
     assert!(told.contains("20.") && told.contains(" % of the requests failed on average of "), "{told}");
 }

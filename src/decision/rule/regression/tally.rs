@@ -58,10 +58,7 @@ impl Tally {
     /// that has been so.
     pub(super) fn take(&mut self, at: f64, sample: &Sample) -> Option<Duration> {
         match self {
-            Self::Each(shares) => {
-                let has_failed = f64::from(u8::from(sample.result.has_failed()));
-                shares.take(at, sample.result.share().unwrap_or(has_failed)).then_some(Duration::ZERO)
-            }
+            Self::Each(shares) => shares.take(at, sample.result.badness()).then_some(Duration::ZERO),
             Self::Latency(slower) => {
                 let judged = slower.take(at, latency(sample))?;
                 judged.is_slow.then(|| Duration::from_secs_f64((at - judged.began).max(0.0)))
