@@ -5,8 +5,8 @@
 //! is Bad are what is told. Closed forms would be faster, but there is none for a window that slides over samples whose
 //! pace follows from their own results, none for several rules at once, and each would have to be kept in step with its
 //! rule. What is tried out cannot say anything else than the rules do. The seeds are fixed: the same policy, and the same
-//! that is known of the release before, give the same figures. It takes up to a second of one core, so it is done when
-//! somebody asks, and the answer is kept ([`crate::daemon`]).
+//! that is known of the release before, give the same figures. It takes half a second for a watch of half an hour,
+//! seconds for one of hours, so it is done when somebody asks, and the answer is kept ([`crate::daemon`]).
 //!
 //! Failures come at once (a refused connection, a 503): each answer that takes until its timeout takes that much longer.
 

@@ -138,7 +138,11 @@ pub(super) fn judge(
     let seen_by = from + Duration::from_secs(prediction.within_seconds);
     let measured = |from, enough| value(prediction.measure, window, (from, now), Pace::Watch, enough);
     // A soak that ended early is judged by what there is.
-    let value = measured(seen_by, ENOUGH).or_else(|| measured(from, 1))?;
+    let Some(value) = measured(seen_by, ENOUGH).or_else(|| measured(from, 1)) else {
+        // How long answers take cannot be told where none is good any more: that is worse than slow.
+        let is_dead = value(Measure::Failures, window, (from, now), Pace::Watch, 1).is_some();
+        return is_dead.then_some((probe.timeout.as_secs_f64(), Efficacy::Harmed));
+    };
     let worse = match prediction.measure {
         Measure::Failures => (prediction.from * WORSE).max(prediction.from + WORSE_FAILURES),
         Measure::Latency { .. } => prediction.from * WORSE,
@@ -237,6 +241,12 @@ mod tests {
         assert_eq!(latency(200).expect("samples").1, Efficacy::Helped);
         assert_eq!(latency(600).expect("samples").1, Efficacy::NoEffect);
         assert_eq!(latency(1_251).expect("samples").1, Efficacy::Harmed);
+        let dead = judged(Measure::Latency { quantile: 0.5 }, (1.0, 0.2), 100, 1).expect("samples");
+        assert_eq!(
+            dead,
+            (policy.probes[0].timeout.as_secs_f64(), Efficacy::Harmed),
+            "nothing is answered any more"
+        );
         let prediction =
             Prediction { probe, measure: Measure::Failures, from: 1.0, at_most: 0.01, within_seconds: 10 };
         assert_eq!(judge(&policy, &prediction, &[Window::new(1)], (at(0), at(110))), None);

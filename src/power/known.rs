@@ -7,12 +7,15 @@ use crate::config::{Ask, ProbeConfig};
 use crate::decision::policy::{Policy, ProbePolicy, Regression, Signal};
 use crate::decision::rule::regression::Before;
 use crate::detection::baseline::Baseline;
+use crate::detection::blocks;
 use crate::detection::latency::{Latencies, Usual};
 use crate::detection::power::Chance;
 use crate::ids::RuleName;
 
 /// Where nothing is measured yet, as in a file that is only checked.
 const AN_HOUR: Duration = Duration::from_secs(3_600);
+/// So many stretches of time tell what is usual.
+const STRETCHES: f64 = 60.0;
 /// Numbers of samples that are told apart: from nothing over what makes a difference to a day of one every five seconds.
 const ROUNDS: [u64; 12] = [0, 12, 30, 60, 120, 240, 360, 720, 1_440, 2_880, 5_760, 17_280];
 /// First digits of shares, and of seconds, that are told apart.
@@ -44,7 +47,9 @@ fn usual(probe: &ProbePolicy, regression: &Regression) -> Option<Usual> {
     let interval = period.as_millis() as i64;
     let mut chance = Chance::seeded(1);
     let mut latencies = Latencies::default();
-    let samples = (AN_HOUR.as_secs_f64() / period.as_secs_f64()) as i64;
+    // Of a slow probe more than an hour, or nothing would be known to be usual, as it is after a day.
+    let span = AN_HOUR.as_secs_f64().max(STRETCHES * blocks::length(period.as_secs_f64()));
+    let samples = (span / period.as_secs_f64()) as i64;
     for n in 0..samples {
         let micros = timeout / 20.0 * (0.5 + chance.next());
         latencies.add(n * interval, Some(micros as u32), interval);

@@ -131,6 +131,8 @@ mod tests {
         takes("10s", "", "probe: home, regression: {}", 24);
         // A slow answer makes nobody look closer.
         takes("30s", "", "probe: home, latency: { quantile: 0.95, above: 800ms, over: 2m }", 38);
+        let slower = config("2h", ", period: 1m", "probe: home, regression: { of: latency }");
+        assert_eq!(warnings(&slower), [""; 0], "a slow probe needs more than an hour to know what is usual");
         // Of several conditions the slowest that is needed counts.
         let of = |needed| format!("at_least: {needed}, of: [{{ {three} }}, {{ {three} }}, {{ {many} }}]");
         assert_eq!(said("1m", "", &of(2)), [""; 0]);

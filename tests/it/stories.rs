@@ -25,6 +25,7 @@ async fn a_bad_release_is_rolled_back_and_the_rollback_committed() {
     guard.api.until("no pin", |app| app["state"] == "steady" && app["pinned_deployment"].is_null()).await;
     assert_eq!(guard.api.metric("rearguard_rollbacks_total{app=\"shop\",outcome=\"committed\"}").await, 1.0);
     assert_eq!(guard.api.metric("rearguard_incidents_total{app=\"shop\",outcome=\"committed\"}").await, 1.0);
+    assert_eq!(guard.api.metric("rearguard_rollback_efficacy_total{result=\"helped\"}").await, 1.0);
     guard.daemon.stop().await;
 }
 

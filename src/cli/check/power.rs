@@ -36,7 +36,10 @@ fn lines(app: &AppConfig) -> Vec<String> {
     let silent = silent(&app.policy, &app.probes);
     if !silent.is_empty() {
         let names: Vec<&str> = silent.iter().map(|rule| rule.as_str()).collect();
-        lines.push(format!("failing requests or slow answers alone never make {} bad", names.join(", ")));
+        lines.push(format!(
+            "{}: not tried out, no probe's failing requests or slow answers alone make it bad",
+            names.join(", ")
+        ));
     }
     lines
 }
@@ -84,7 +87,7 @@ mod tests {
                     5 of 10 never; less: not within this watch (5m); one broken instance, asked in turn, of 2: 20s, of
                     3: 28s, of 5: 35s, of 10: 1m 50s; answers just within the timeout: 39s
           shop2     answers of home just within the timeout: 39s
-                    failing requests or slow answers alone never make mixed bad
+                    mixed: not tried out, no probe's failing requests or slow answers alone make it bad
           shop4     all requests of home failing: noticed in about 3s; half of them: 13s; 20 %: 1m 56s, 3 of 10 never;
                     16 %: 4m 26s, 5 of 10 never; less: not within this watch (5m); one broken instance of several,
                     asked in turn: not

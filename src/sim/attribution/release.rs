@@ -128,6 +128,13 @@ fn near_others() -> Vec<Scenario> {
             .at(-15.5, push(SIBLING, Release::bad("v2")).1)
             .at(-15.0, push(SIBLING + 1, Release::bad("v2")).1)
             .of(broken()),
+        did("two other apps run bad releases of their own for ten minutes, and are only observed")
+            .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 2"))
+            .at(-850.0, Event::Mode(SIBLING, "observe"))
+            .at(-850.0, Event::Mode(SIBLING + 1, "observe"))
+            .at(-600.5, push(SIBLING, Release::bad("v2")).1)
+            .at(-600.0, push(SIBLING + 1, Release::bad("v2")).1)
+            .of(broken()),
         did("one other app fails by itself, where two have to")
             .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 2"))
             .between(-100.0, 1_000.0, down(SIBLING))
