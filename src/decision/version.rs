@@ -5,7 +5,7 @@
 //! one whose version means nothing to anybody: what apps call their versions is their own affair, and only what has told
 //! two releases apart may do so again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::observation::Deployment;
 use super::sample::{BlindCause, SampleResult, Window};
@@ -26,8 +26,10 @@ const SHORT: usize = 7;
 #[derive(Clone, Debug, Default)]
 pub struct Versions {
     told: VecDeque<(Moment, Box<str>)>,
-    /// The deployment whose own version was among them: another one is another release's from then on.
+    /// The deployment whose own version was among them: what was told before it is another release's from then on.
     named: Option<DeploymentId>,
+    /// What was told before that deployment, or one that may yet be named, went live.
+    earlier: (Option<DeploymentId>, BTreeSet<Box<str>>),
 }
 
 impl Versions {
@@ -51,6 +53,10 @@ impl Versions {
         others: &[&Deployment],
         window: &mut Window,
     ) {
+        if self.earlier.0.as_ref() != Some(&judged.id) {
+            let before = self.told.iter().rev().filter(|(at, _)| *at < live.since);
+            self.earlier = (Some(judged.id.clone()), before.map(|(_, version)| version.clone()).collect());
+        }
         let since = self.told.iter().filter(|(at, _)| *at >= live.since);
         if self.named.as_ref() != Some(&judged.id) && since.clone().any(|(_, version)| names(version, judged))
         {
@@ -58,8 +64,10 @@ impl Versions {
         }
         let is_named = self.named.as_ref() == Some(&judged.id);
         for (at, version) in since {
+            // What means nothing to anybody and was not told before, a page of a proxy for example, may be its own end.
             let is_another = !names(version, judged)
-                && (is_named || others.iter().any(|other| other.id != judged.id && names(version, other)));
+                && (is_named && self.earlier.1.contains(version)
+                    || others.iter().any(|other| other.id != judged.id && names(version, other)));
             if is_another {
                 window.revise(*at, |_| SampleResult::Unknown(BlindCause::Version));
             }
@@ -192,6 +200,9 @@ mod tests {
         let other = Some("2026-11-27");
         assert_eq!(left([other, other, other, other], &[&old]), [true; 4]);
         assert_eq!(left([other, other, Some("9a4df0b"), other], &[&old]), [true, false, true, false]);
+        let new = Some(NEW);
+        assert_eq!(left([Some(OLD), new, other, other], &[&old]), [true; 4], "it was never told before");
+        assert_eq!(left([Some(OLD), new, Some(OLD), None], &[]), [true, true, false, true], "it was");
         assert_eq!(left([Some(OLD); 4], &[]), [true; 4], "nobody knows whose that is");
     }
 
