@@ -29,6 +29,8 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use crate::decision::policy::Policy;
+use crate::decision::sample::{Failure, SampleResult};
+use crate::detection::counters::Step;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
 
 pub use figure::{Figure, PlatformAsk};
@@ -208,6 +210,11 @@ impl Ask {
         }
     }
 
+    /// Whether it shows how many of the release's requests fail, its own or those of its users.
+    pub fn shows_failing_requests(&self) -> bool {
+        self.is_answered_by_the_release() || matches!(self, Self::Counters(_))
+    }
+
     /// What is asked as people may read it: without user information and query, which may be secrets.
     pub fn shown(&self) -> String {
         match self {
@@ -315,6 +322,17 @@ pub struct CountersAsk {
     pub none_is_good: bool,
     /// How far back two scrapes are looked for.
     pub max_age: Duration,
+}
+
+impl CountersAsk {
+    /// What a share of failed requests is.
+    pub fn judged(&self, share: f64) -> SampleResult {
+        let step = Step::of(share);
+        match self.at_most {
+            Some(most) if share > most => SampleResult::Bad(Failure::Share(step)),
+            _ => SampleResult::Share(step),
+        }
+    }
 }
 
 /// Between which numbers a value is good. At least one of the two is there.

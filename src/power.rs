@@ -99,7 +99,7 @@ struct Scene {
 
 /// Each probe whose own trouble is enough for a rule with this action, and all of them where a rule needs more than one.
 fn scenes(policy: &Policy, probes: &[ProbeConfig], action: Action) -> Vec<Scene> {
-    let all: Vec<bool> = probes.iter().map(|probe| probe.ask.is_answered_by_the_release()).collect();
+    let all: Vec<bool> = probes.iter().map(|probe| probe.ask.shows_failing_requests()).collect();
     let rules = || policy.rules.iter().filter(|rule| rule.action == action);
     let mut scenes: Vec<Scene> = Vec::new();
     for probe in (0..probes.len()).filter(|probe| all[*probe]) {

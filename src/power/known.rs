@@ -61,10 +61,14 @@ fn usual(probe: &ProbePolicy, regression: &Regression) -> Option<Usual> {
 /// before.
 pub fn key(policy: &Policy, probes: &[ProbeConfig]) -> String {
     let probe = |probe: &ProbeConfig| {
-        let (is_answered, is_port) =
-            (probe.ask.is_answered_by_the_release(), matches!(probe.ask, Ask::Tcp(_)));
+        let is_answered = probe.ask.is_answered_by_the_release();
+        let kind = match &probe.ask {
+            Ask::Tcp(_) => "port".to_owned(),
+            Ask::Counters(counters) => format!("counters {:?}", counters.at_most),
+            _ => String::new(),
+        };
         let paces = (probe.watch_period, probe.burst, probe.period, probe.timeout, probe.settle);
-        format!("{} {is_answered} {is_port} {paces:?} {}", probe.name, probe.window)
+        format!("{} {is_answered} {kind} {paces:?} {}", probe.name, probe.window)
     };
     let probes: Vec<String> = probes.iter().map(probe).collect();
     format!("{:?} {:?} {probes:?}", policy.watch, policy.rules)

@@ -213,6 +213,19 @@ fn slow_answers_are_noticed_by_what_is_about_time_and_by_nothing_else() {
 }
 
 #[test]
+fn what_the_app_counts_itself_is_noticed_by_the_share_of_its_requests() {
+    let counted = "[{ name: counted, prometheus: { url: 'http://p.example/', errors: e, requests: r } }]";
+    let erring = "[{ name: erring, probe: counted, regression: {} }]";
+    let outlook = said(&app("watch: 10m", counted, erring)).remove(0);
+    let after =
+        |failing: f64| outlook.shares.iter().find(|one| one.failing == failing).map(|one| one.seconds);
+    // A minute to settle, then three scrapes, and five for a fifth of the requests.
+    let (all, fifth) = (after(1.0).expect("all"), after(0.2).expect("a fifth"));
+    assert!((90.0..=110.0).contains(&all) && (all..=150.0).contains(&fifth), "{outlook:?}");
+    assert_eq!((after(0.01), outlook.slow), (None, None), "no more than is tolerated");
+}
+
+#[test]
 fn what_fails_less_often_is_noticed_no_sooner() {
     let shares = said(&app("watch: 15m", HOME, &format!("[{DOWN}, {FLAKY}, {WORSE}]"))).remove(0).shares;
     assert!(shares.is_sorted_by(|one, next| one.failing > next.failing && one.found >= next.found));

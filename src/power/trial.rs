@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::config::ProbeConfig;
+use crate::config::{Ask, ProbeConfig};
 use crate::decision::policy::{Policy, Rule};
 use crate::decision::rule::regression::{Before, Scale, probability};
 use crate::decision::rule::{self, Pace, Verdict};
@@ -120,15 +120,20 @@ impl<'a> Ground<'a> {
                 return None;
             }
             let place = probing.place;
-            let has_failed = failing.probes[place]
+            let is_hit = failing.probes[place];
+            let has_failed = is_hit
                 && match failing.how {
                     How::Share(share) => chance.next() < share,
                     How::Turn(of) => probing.turn % of as usize == 0,
                     How::Slow => false,
                 };
             probing.turn += 1;
-            let result =
-                if has_failed { SampleResult::Bad(Failure::Status(503)) } else { SampleResult::Good };
+            let result = match &self.probes[place].ask {
+                // Of so many requests that chance does not matter.
+                Ask::Counters(counters) => counters.judged(if is_hit { failing.share() } else { 0.0 }),
+                _ if has_failed => SampleResult::Bad(Failure::Status(503)),
+                _ => SampleResult::Good,
+            };
             let timeout = self.policy.probes[place].timeout.as_micros();
             let micros = if matches!(failing.how, How::Slow) { timeout } else { 0 };
             let sample = Sample { at, micros: u32::try_from(micros).unwrap_or(u32::MAX), result };

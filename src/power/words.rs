@@ -93,7 +93,7 @@ fn instances(noticed: &[Prospect]) -> String {
 
 /// The rules for which neither failing requests nor slow answers are ever enough.
 pub fn silent(policy: &Policy, probes: &[ProbeConfig]) -> Vec<RuleName> {
-    let failing: Vec<bool> = probes.iter().map(|probe| probe.ask.is_answered_by_the_release()).collect();
+    let failing: Vec<bool> = probes.iter().map(|probe| probe.ask.shows_failing_requests()).collect();
     let rules = policy.rules.iter().filter(|rule| !notices(rule, &failing));
     rules.map(|rule| rule.name.clone()).collect()
 }

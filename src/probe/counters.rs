@@ -17,8 +17,7 @@ use super::network::Said;
 use super::prometheus::{ANSWER_MAX, Prometheus};
 use crate::clock::Clock;
 use crate::config::CountersAsk;
-use crate::decision::sample::{BlindCause, Failure, SampleResult};
-use crate::detection::counters::Step;
+use crate::decision::sample::{BlindCause, SampleResult};
 
 /// Errors are looked for so much longer: that a counter was there before the requests' scrapes has to be seen.
 const FURTHER: Duration = Duration::from_secs(60);
@@ -26,17 +25,8 @@ const FURTHER: Duration = Duration::from_secs(60);
 /// Asks for both kinds of counters, requests first: the errors of their scrapes are there then.
 pub(super) async fn ask(prometheus: &Prometheus, ask: &CountersAsk, clock: &dyn Clock) -> Said {
     match share(prometheus, ask, clock).await {
-        Ok((share, age)) => Said { result: result(ask, share), age: Some(age) },
+        Ok((share, age)) => Said { result: ask.judged(share), age: Some(age) },
         Err(cause) => Said::now(SampleResult::Unknown(cause)),
-    }
-}
-
-/// What such a share is.
-fn result(ask: &CountersAsk, share: f64) -> SampleResult {
-    let step = Step::of(share);
-    match ask.at_most {
-        Some(most) if share > most => SampleResult::Bad(Failure::Share(step)),
-        _ => SampleResult::Share(step),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::points::{Question, SKEW, Trouble};
 use super::rounds::{Line, Point, ending};
-use super::{FURTHER, judged, result};
+use super::{FURTHER, judged};
 use crate::clock::{Clock, Moment};
 use crate::config::CountersAsk;
 use crate::decision::sample::Sample;
@@ -100,7 +100,7 @@ async fn once(
         let sample = |(at, share)| Sample {
             at: Moment::from_millis(at + ahead),
             micros: 0,
-            result: result(&ask, share),
+            result: ask.judged(share),
         };
         shares(&ask, &requests, &errors, from).into_iter().map(sample).collect()
     };

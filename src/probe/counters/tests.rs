@@ -14,6 +14,8 @@ use super::points::{Series, line};
 use super::*;
 use crate::clock::SteadyClock;
 use crate::config::Ask;
+use crate::decision::sample::Failure;
+use crate::detection::counters::Step;
 
 /// A counter that is scraped every fifteen seconds, the last time at that second.
 fn counter(last: i64, values: &[f64]) -> Line {
