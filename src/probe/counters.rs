@@ -77,15 +77,14 @@ async fn lines(
     let key = || format!("{} {}", ask.url, question.query());
     match lines {
         Ok(lines) => {
-            prometheus.taken(&key());
+            prometheus.comes_to_something(&key());
             Ok(lines)
         }
-        Err(Trouble::Refused(complaint) | Trouble::TooMuch(Some(complaint))) => {
-            prometheus.refused(key(), &question.query(), &complaint);
+        Err(Trouble::Clock) => Err(BlindCause::Clock),
+        Err(trouble) => {
+            prometheus.comes_to_nothing(key(), &question.query(), &trouble.in_words());
             Err(BlindCause::Source)
         }
-        Err(Trouble::Clock) => Err(BlindCause::Clock),
-        Err(_) => Err(BlindCause::Source),
     }
 }
 

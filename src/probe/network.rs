@@ -69,7 +69,7 @@ pub struct Network {
     http: Http,
     tls: Tls,
     grpc: Grpc,
-    prometheus: Prometheus,
+    pub(super) prometheus: Prometheus,
     resolver: Resolver,
     clock: Arc<dyn Clock>,
 }
@@ -128,6 +128,10 @@ impl Probe for Network {
             // Known even where the rest of the answer does not come in time.
             let mut version = None;
             let sample = taken(&*self.clock, probe, self.ask(&probe.ask, turn, &mut version)).await;
+            let took = Duration::from_micros(sample.micros.into());
+            if sample.result == SampleResult::Unknown(BlindCause::Source) && took >= probe.timeout {
+                self.prometheus.was_silent(&probe.ask);
+            }
             (sample, version)
         })
     }

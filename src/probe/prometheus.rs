@@ -5,7 +5,7 @@
 //! Every series has to be within the limits, so that one instance of several is seen. The API:
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::{Client, Response};
@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::http::headers;
-use crate::config::{Absent, PrometheusAsk};
+use crate::config::span::spoken;
+use crate::config::{Absent, Ask, PrometheusAsk};
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 use crate::platform::http::one_line;
 
@@ -33,8 +34,8 @@ pub(super) struct Prometheus {
     pub(super) client: Client,
     /// Whose turn it is to ask for the past.
     pub(super) turns: Semaphore,
-    /// Queries whose refusal was told already.
-    told: Mutex<BTreeSet<String>>,
+    /// What was told last of queries that come to nothing.
+    told: Mutex<BTreeMap<String, String>>,
 }
 
 /// Why an answer is not whole.
@@ -53,8 +54,14 @@ enum Answer {
     /// It does not take the query, in its words.
     Refused(String),
     /// Nothing that can be understood, or nothing at all.
-    None,
+    None(&'static str),
 }
+
+/// Why there is no answer.
+const NO_CONNECTION: &str = "no connection, or none that lasts";
+pub(super) const NO_ANSWER: &str = "no answer in time";
+pub(super) const NOT_PROMETHEUS: &str = "an answer that no Prometheus gives, such as a page of HTML";
+pub(super) const IN_PART: &str = "some series may be missing, as the server warns";
 
 /// Whether a server says all it should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,41 +78,59 @@ impl Prometheus {
 
     /// Asks, and holds the answer against the limits.
     pub(super) async fn query(&self, ask: &PrometheusAsk) -> SampleResult {
-        let key = format!("{} {}", ask.url, ask.query);
-        match answer(&self.client, ask).await {
-            Answer::Values(values, coverage) => {
-                self.taken(&key);
-                match judge(ask, &values) {
-                    SampleResult::Bad(_) if coverage == Coverage::Partial => {
-                        SampleResult::Unknown(BlindCause::Source)
-                    }
-                    judged => judged,
-                }
+        let answer = answer(&self.client, ask).await;
+        let result = match &answer {
+            Answer::Values(values, _) => judge(ask, values),
+            Answer::Refused(_) | Answer::None(_) => SampleResult::Unknown(BlindCause::Source),
+        };
+        let why = match (&answer, result) {
+            (Answer::Refused(complaint), _) => complaint.clone(),
+            (Answer::None(why), _) => (*why).to_owned(),
+            (Answer::Values(_, Coverage::Partial), SampleResult::Bad(_)) => {
+                self.comes_to_nothing(key(ask), &ask.query, IN_PART);
+                return SampleResult::Unknown(BlindCause::Source);
             }
-            Answer::Refused(complaint) => {
-                self.refused(key, &ask.query, &complaint);
-                SampleResult::Unknown(BlindCause::Source)
+            (Answer::Values(values, _), SampleResult::Unknown(_)) if values.is_empty() => {
+                format!("no series, or none with a value of the last {}", spoken(ask.max_age))
             }
-            Answer::None => SampleResult::Unknown(BlindCause::Source),
+            (Answer::Values(..), SampleResult::Unknown(_)) => "no number, only NaN".to_owned(),
+            (Answer::Values(..), _) => {
+                self.comes_to_something(&key(ask));
+                return result;
+            }
+        };
+        self.comes_to_nothing(key(ask), &ask.query, &why);
+        result
+    }
+
+    /// There was no answer in time.
+    pub(super) fn was_silent(&self, ask: &Ask) {
+        if let Ask::Prometheus(ask) = ask {
+            self.comes_to_nothing(key(ask), &ask.query, NO_ANSWER);
         }
     }
 
-    /// Tells once that a query is not taken, in the server's words.
-    pub(super) fn refused(&self, key: String, query: &str, complaint: &str) {
-        if self.told().insert(key) {
-            let complaint = one_line(complaint, COMPLAINT);
-            tracing::warn!(query, "failed to ask Prometheus: {complaint}");
+    /// Tells why a query comes to nothing, in the server's words where it has some: once, until it is for another reason.
+    pub(super) fn comes_to_nothing(&self, key: String, query: &str, why: &str) {
+        let why = one_line(why, COMPLAINT);
+        if self.told().get(&key) != Some(&why) {
+            tracing::warn!(query, "failed to learn anything from Prometheus: {why}");
+            self.told().insert(key, why);
         }
     }
 
-    /// A query is taken: the next refusal is news.
-    pub(super) fn taken(&self, key: &str) {
+    /// A query comes to something: the next time that it does not is news.
+    pub(super) fn comes_to_something(&self, key: &str) {
         self.told().remove(key);
     }
 
-    fn told(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    fn told(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(ask: &PrometheusAsk) -> String {
+    format!("{} {}", ask.url, ask.query)
 }
 
 fn judge(ask: &PrometheusAsk, values: &[f64]) -> SampleResult {
@@ -125,12 +150,13 @@ fn judge(ask: &PrometheusAsk, values: &[f64]) -> SampleResult {
 }
 
 async fn answer(client: &Client, ask: &PrometheusAsk) -> Answer {
-    let Some(headers) = headers(&ask.headers) else { return Answer::None };
+    let Some(headers) = headers(&ask.headers) else { return Answer::None("headers that cannot be sent") };
     let request = client.get(address(ask)).headers(headers);
-    let Ok(response) = request.send().await else { return Answer::None };
+    let Ok(response) = request.send().await else { return Answer::None(NO_CONNECTION) };
     match body(response, ANSWER_MAX).await {
         Ok(body) => read(&body),
-        Err(_) => Answer::None,
+        Err(Cut::Broken) => Answer::None(NO_CONNECTION),
+        Err(Cut::TooLong) => Answer::None("an answer that is too long: select fewer series"),
     }
 }
 
@@ -192,7 +218,7 @@ struct Series {
 type Point = (IgnoredAny, String);
 
 fn read(body: &[u8]) -> Answer {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return Answer::None };
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return Answer::None(NOT_PROMETHEUS) };
     let number = |(_, text): Point| text.parse::<f64>().ok();
     let newest = |series: Series| series.value.or(series.values.into_iter().next_back()).and_then(number);
     let values: Option<Vec<f64>> = match envelope.data {
@@ -207,7 +233,7 @@ fn read(body: &[u8]) -> Answer {
         }
         ("success", Some(values), _) => Answer::Values(values, Coverage::Partial),
         ("error", _, Some(error)) => Answer::Refused(error),
-        _ => Answer::None,
+        _ => Answer::None(NOT_PROMETHEUS),
     }
 }
 

@@ -52,12 +52,15 @@ fn each_kind_of_answer_is_read() {
         (text.to_owned(), Answer::Refused("the query gives text, and no number".to_owned())),
         (refused.to_owned(), Answer::Refused("parse error: no".to_owned())),
         (timed_out.to_owned(), Answer::Refused("query timed out".to_owned())),
-        (no_number, Answer::None),
-        ("<html>".to_owned(), Answer::None),
-        ("{}".to_owned(), Answer::None),
-        (r#"{"status":"success","data":{"resultType":"new","result":[]}}"#.to_owned(), Answer::None),
-        (r#"{"status":"success"}"#.to_owned(), Answer::None),
-        (String::new(), Answer::None),
+        (no_number, Answer::None(NOT_PROMETHEUS)),
+        ("<html>".to_owned(), Answer::None(NOT_PROMETHEUS)),
+        ("{}".to_owned(), Answer::None(NOT_PROMETHEUS)),
+        (
+            r#"{"status":"success","data":{"resultType":"new","result":[]}}"#.to_owned(),
+            Answer::None(NOT_PROMETHEUS),
+        ),
+        (r#"{"status":"success"}"#.to_owned(), Answer::None(NOT_PROMETHEUS)),
+        (String::new(), Answer::None(NOT_PROMETHEUS)),
     ] {
         assert_eq!(read(body.as_bytes()), expected, "{body}");
     }
@@ -113,11 +116,14 @@ async fn server(answer: String) -> String {
     url
 }
 
-async fn result(ask: PrometheusAsk) -> SampleResult {
+/// What comes of asking, and what is told of why nothing does.
+async fn result(ask: PrometheusAsk) -> (SampleResult, Option<String>) {
     let network = Network::new(Arc::new(SteadyClock::resume(None))).expect("a client");
     let mut probe = asking(Ask::Prometheus(ask));
     probe.timeout = Duration::from_millis(300);
-    network.sample(&probe, Turn::Any).await.result
+    let result = network.sample(&probe, Turn::Any).await.result;
+    let told = network.prometheus.told().values().next().cloned();
+    (result, told)
 }
 
 #[tokio::test]
@@ -134,24 +140,43 @@ async fn a_server_that_does_not_answer_says_nothing_of_the_app() {
     let good = answering("200 OK", &vector(&["0.01"]));
     let partial =
         |value: &str| vector(&[value]).replace(r#"{"status""#, r#"{"warnings":["a store is down"],"status""#);
-    for (what, url, expected) in [
-        ("an answer", server(good).await, SampleResult::Good),
-        ("nobody listens", closed, blind),
-        ("no such name", "http://nothing.invalid".to_owned(), blind),
-        ("silence", server(String::new()).await, blind),
-        ("a value that is bad, of a part", server(answering("200 OK", &partial("0.9"))).await, blind),
+    for (what, url, expected, why) in [
+        ("an answer", server(good).await, SampleResult::Good, ""),
+        ("nobody listens", closed, blind, NO_CONNECTION),
+        ("no such name", "http://nothing.invalid".to_owned(), blind, NO_CONNECTION),
+        ("silence", server(String::new()).await, blind, NO_ANSWER),
+        (
+            "a value that is bad, of a part",
+            server(answering("200 OK", &partial("0.9"))).await,
+            blind,
+            IN_PART,
+        ),
         (
             "a value that is good, of a part",
             server(answering("200 OK", &partial("0.01"))).await,
             SampleResult::Good,
+            "",
         ),
-        ("a gateway", server(answering("502 Bad Gateway", "<html>")).await, blind),
-        ("a refused query", server(bad).await, blind),
-        ("no HTTP", server("SSH-2.0-x\r\n".to_owned()).await, blind),
-        ("more than anybody reads", server(long).await, blind),
+        ("a gateway", server(answering("502 Bad Gateway", "<html>")).await, blind, NOT_PROMETHEUS),
+        ("a refused query", server(bad).await, blind, "no"),
+        ("no HTTP", server("SSH-2.0-x\r\n".to_owned()).await, blind, NO_CONNECTION),
+        (
+            "more than anybody reads",
+            server(long).await,
+            blind,
+            "an answer that is too long: select fewer series",
+        ),
     ] {
         // Even where the operator says that what is absent is bad.
         let ask = PrometheusAsk { absent: Absent::Bad, ..ask(&url) };
-        assert_eq!(result(ask).await, expected, "{what}");
+        let told = Some(why).filter(|why| !why.is_empty()).map(str::to_owned);
+        assert_eq!(result(ask).await, (expected, told), "{what}");
+    }
+    let absent = SampleResult::Unknown(BlindCause::Absent);
+    for (values, why) in
+        [(&[][..], "no series, or none with a value of the last 5m"), (&["NaN"], "no number, only NaN")]
+    {
+        let url = server(answering("200 OK", &vector(values))).await;
+        assert_eq!(result(ask(&url)).await, (absent, Some(why.to_owned())));
     }
 }
