@@ -58,9 +58,10 @@ enum Answer {
 }
 
 /// Why there is no answer.
-const NO_CONNECTION: &str = "no connection, or none that lasts";
+pub(super) const NO_CONNECTION: &str = "no connection, or none that lasts";
 pub(super) const NO_ANSWER: &str = "no answer in time";
 pub(super) const NOT_PROMETHEUS: &str = "an answer that no Prometheus gives, such as a page of HTML";
+pub(super) const TOO_LONG: &str = "an answer that is too long: select fewer series";
 pub(super) const IN_PART: &str = "some series may be missing, as the server warns";
 
 /// Whether a server says all it should know.
@@ -156,7 +157,7 @@ async fn answer(client: &Client, ask: &PrometheusAsk) -> Answer {
     match body(response, ANSWER_MAX).await {
         Ok(body) => read(&body),
         Err(Cut::Broken) => Answer::None(NO_CONNECTION),
-        Err(Cut::TooLong) => Answer::None("an answer that is too long: select fewer series"),
+        Err(Cut::TooLong) => Answer::None(TOO_LONG),
     }
 }
 

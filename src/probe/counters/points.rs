@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::CountersAsk;
 use crate::platform::http::one_line;
 use crate::probe::http::headers;
-use crate::probe::prometheus::{COMPLAINT, Cut, IN_PART, NOT_PROMETHEUS, Prometheus, body, endpoint};
+use crate::probe::prometheus::{
+    COMPLAINT, Cut, IN_PART, NO_CONNECTION, NOT_PROMETHEUS, Prometheus, TOO_LONG, body, endpoint,
+};
 
 /// The clocks of this machine and of the server may be so far apart: a header has whole seconds, and a scrape that is taken
 /// for later or sooner than it was speaks for the wrong release.
@@ -89,8 +91,8 @@ impl Trouble {
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Refused(complaint) | Self::TooMuch(Some(complaint)) => complaint.clone(),
-            Self::TooMuch(None) => "an answer that is too long: select fewer series".to_owned(),
-            Self::Silent => "no connection, or none that lasts".to_owned(),
+            Self::TooMuch(None) => TOO_LONG.to_owned(),
+            Self::Silent => NO_CONNECTION.to_owned(),
             Self::Nonsense => NOT_PROMETHEUS.to_owned(),
             Self::Partial => IN_PART.to_owned(),
             Self::Clock => "its clock and ours are too far apart".to_owned(),
