@@ -131,7 +131,8 @@ pub struct AppConfig {
     pub probes: Vec<ProbeConfig>,
     /// Which of the probes ask what the app needs and no release of it changes.
     pub depends_on: BTreeSet<usize>,
-    /// While so many other apps of the account fail as well that have no new release, none is accused.
+    /// While so many other apps of the account fail as well that have no new release, none is accused; with 0 they are never
+    /// asked. Without a number it takes all of them, and a release that was well for a while.
     pub siblings: Option<u32>,
     /// What the core decides by.
     pub policy: Policy,

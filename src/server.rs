@@ -156,6 +156,9 @@ pub struct AppStatus {
     pub platform_fault: Option<String>,
     /// Why nobody can tell how the app is, a cause's word.
     pub blind: Option<String>,
+    /// Which of what the app needs, or which other apps, leave nobody able to tell: a part of a sentence.
+    #[serde(default)]
+    pub blind_because: Option<String>,
     /// The rules, with what they read now.
     pub rules: Vec<RuleStatus>,
     /// The probes, with their newest sample.

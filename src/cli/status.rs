@@ -175,7 +175,8 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         line(if app.state == "held" { "why" } else { "waits" }, words::reason(word));
     }
     if let Some(cause) = &app.blind {
-        line("blind", format!("{}, so nothing is rolled back", blindness(cause)));
+        let because = app.blind_because.as_deref().unwrap_or_else(|| blindness(cause));
+        line("blind", format!("{because}, so nothing is rolled back"));
     }
     if let Some(fault) = &app.platform_fault {
         let read = app.platform_read_at.map_or("never".to_owned(), |at| words::ago(at, now));

@@ -142,7 +142,8 @@ pub(super) struct App {
     /// only notify. Default: none
     pub(super) depends_on: Option<List<Text>>,
     /// While at least so many other apps of the same platform account fail as well that have no new release, what fails
-    /// says nothing of a release: it may be the platform. Not for an app that the others need. Default: not asked
+    /// says nothing of a release: it may be the platform. 0 for an app that the others need: they are not asked. Default: all
+    /// of them, and three at least, once the release has been well for a minute
     pub(super) siblings: Option<Count>,
     /// What counts as a bad release. May be left out only in mode observe.
     pub(super) rules: Option<List<Rule>>,

@@ -138,8 +138,8 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         let names = names.join(", ");
         writeln!(out, "  needs     {names}: while one of them is not good, no release is accused")?;
     }
-    if let Some(others) = siblings {
-        let who = if *others == 1 { "another app" } else { &format!("{others} other apps") };
+    if let Some(others) = siblings.filter(|others| *others > 0) {
+        let who = if others == 1 { "another app" } else { &format!("{others} other apps") };
         writeln!(
             out,
             "  siblings  while {who} of {platform} without a new release fail as well, no release is accused"

@@ -1,5 +1,6 @@
 //! One app: observe, decide, record, perform. The only owner of the app's state.
 
+mod around;
 mod command;
 mod failed;
 mod figure;
@@ -30,7 +31,7 @@ use super::poll::Account;
 use super::ready::Readiness;
 use super::record::Recorder;
 use crate::clock::Moment;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading, Request};
@@ -40,11 +41,13 @@ use crate::decision::state::{Attention, Situation, State};
 use crate::decision::version::Versions;
 use crate::ids::{DeploymentId, RuleName};
 use crate::metrics::{AppMetrics, Heartbeat};
+use crate::probe::needs::Needs;
 use crate::probe::peers::Peer;
 use crate::probe::schedule::{Attention as Pacing, Schedule, Wake};
 use crate::probe::waking::Waking;
-use crate::probe::{Needs, Turn, Versioned, Witness, believed};
+use crate::probe::{Turn, Versioned, Witness, believed};
 
+use around::Around;
 use command::longest_period;
 pub(super) use command::{Asked, Command};
 use failed::Failed;
@@ -54,6 +57,9 @@ use sight::CLOSE_LOOK;
 
 /// The loop comes round at least this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
+
+/// What answers at all has mostly done so by then.
+const LATE: Duration = Duration::from_millis(500);
 
 /// An app's task.
 pub(super) struct App {
@@ -102,6 +108,7 @@ pub(super) struct App {
     pub(super) readiness: Option<Box<Readiness>>,
     /// What is known of deployments that did not go live.
     pub(super) failed: Failed,
+    around: Around,
     records: Records,
     next_question: Moment,
     /// That is its turn among the account's apps.
@@ -187,6 +194,7 @@ impl App {
             asking: None,
             readiness: None,
             failed: Failed::default(),
+            around: Around::default(),
             records: Records::default(),
             next_question: now,
             has_turn: false,
@@ -269,6 +277,9 @@ impl App {
         };
         let is_judged = attention != Attention::Rest;
         self.peer.has_changed(is_judged || !self.runs_what_is_good());
+        let was_well = self.was_well();
+        let slow_from: Vec<_> =
+            (0..self.probes.len()).map(|n| self.slow_from(n).filter(|_| is_judged)).collect();
         for (n, probing) in self.probes.iter_mut().enumerate() {
             probing.schedule.attend(pacing, now);
             if !is_judged && !self.config.probes[n].ask.is_asked_at_rest() {
@@ -296,15 +307,18 @@ impl App {
                 let figure =
                     Figure::of(&shell, &self.account, (&config, n), self.state.as_ref(), &probing.told);
                 let (is_figure, live) = (figure.is_some(), figure.as_ref().map(Figure::live));
+                let (past, slow_from) = (Arc::clone(&self.around.past), slow_from[n]);
                 let sampled = self.sampling.spawn(async move {
                     let probe = &config.probes[n];
                     let (sample, version) = match &figure {
                         Some(figure) => (Box::pin(figure.sample(probe)).await, None),
-                        None => shell.probe.versioned(probe, turn).await,
+                        None => in_time(&shell, probe, turn, is_judged).await,
                     };
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
-                    let needs = Needs { probe: shell.probe.as_ref(), app: &config, is_judged };
+                    let asks = shell.probe.as_ref();
+                    let needs =
+                        Needs { probe: asks, app: &config, past: &past, is_judged, was_well, slow_from };
                     let needs = (!config.depends_on.contains(&n)).then_some(needs);
                     let sample = believed(&probe.ask, sample, &controls, &peer, witness, needs).await;
                     (n, live, (sample, version))
@@ -381,6 +395,19 @@ impl App {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A sample. Where a release is judged by it and it is late, the controls are asked meanwhile: what they answer is of the
+/// moment at which it may have been lost, and not of the one at which that is noticed.
+async fn in_time(shell: &Shell, probe: &ProbeConfig, turn: Turn, is_judged: bool) -> Versioned {
+    let mut sampled = shell.probe.versioned(probe, turn);
+    if is_judged {
+        match tokio::time::timeout(LATE.min(probe.timeout / 2), &mut sampled).await {
+            Ok(sampled) => return sampled,
+            Err(_) => shell.controls.borrow().hint(),
+        }
+    }
+    sampled.await
 }
 
 /// The result of a future that may not be there; waits for ever when it is not.

@@ -56,6 +56,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         platform_read_at: app.view.read_at().map(wall),
         platform_fault: app.view.fault.map(|fault| fault_word(fault).to_owned()),
         blind: app.blindness().map(|cause| cause.word().to_owned()),
+        blind_because: app.blind_because(),
         rules: rules(app, now),
         probes: config
             .probes
@@ -91,6 +92,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         platform_read_at: None,
         platform_fault: None,
         blind: Some(BlindCause::Journal.word().to_owned()),
+        blind_because: None,
         rules: Vec::new(),
         probes: Vec::new(),
         detection: None,

@@ -8,6 +8,8 @@
 //!
 //! Answers that fail, time limits among them, are no latencies: they are failures.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
@@ -130,6 +132,11 @@ impl Usual {
         for Level { limit, baseline, glitch } in &mut self.levels {
             change(limit, baseline, glitch);
         }
+    }
+
+    /// How long an answer takes at least that makes a block a slow one, for a release that may be slower by that part.
+    pub fn slow_from(&self, slower_by: f64) -> Duration {
+        Duration::try_from_secs_f64(slow_from(self.levels[0].limit, slower_by)).unwrap_or(Duration::MAX)
     }
 
     /// How many of the blocks of `samples`, which are times and latencies in seconds, are slow for a release that may be

@@ -122,6 +122,7 @@ fn status() -> AppStatus {
         platform_read_at: None,
         platform_fault: None,
         blind: None,
+        blind_because: None,
         rules: vec![RuleStatus {
             name: "errors".into(),
             condition: "bad at 3 failures in a row".to_owned(),

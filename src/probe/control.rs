@@ -4,6 +4,10 @@
 //! Each control is sampled at its own period, and asked again at once when there is no such sample. One good answer
 //! proves our network; what every control fails, or leaves unanswered, is our own fault until one answers.
 //!
+//! A line that loses some of what is sent over it has controls that answer and apps that seem to fail. So a control whose
+//! line broke twice within a minute ([`FLAKY_FOR`]) vouches only for what an app was heard to answer, and not for what
+//! may have been lost on the way.
+//!
 //! Good means what it means for a probe without expectations: any 2xx. A gateway of our own that answers 502 for
 //! the whole world must not prove that the world can be reached. For the same reason controls are best given by name
 //! and over HTTPS, as the apps are: one given by address proves nothing about our name resolution.
@@ -20,11 +24,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Probe, Turn};
 use crate::clock::{Clock, Moment};
 use crate::config::{Ask, ControlProbe, Expect, HttpAsk, ProbeConfig};
-use crate::decision::sample::{Sample, SampleResult};
+use crate::decision::sample::{Failure, Sample, SampleResult};
 
 /// How much earlier than the failed sample a control sample may have been sent: together with it. The operator's
 /// contract allows half a second, in which a network may break and three fast probes fail.
 pub const ALLOWANCE: Duration = Duration::from_millis(50);
+
+/// A control whose line broke twice within so long does not vouch for what may have been lost.
+pub const FLAKY_FOR: Duration = Duration::from_secs(60);
 
 /// Added to the longest control timeout: starting a task and reading a clock on a busy machine.
 pub const SLACK: Duration = Duration::from_millis(500);
@@ -62,25 +69,53 @@ impl Drop for Asked {
     }
 }
 
-/// What the controls said, by when the samples were sent.
+/// What the controls said.
+type Seen = Vec<Heard>;
+
+/// What one of them said. Moments are when its samples were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Seen {
-    /// The newest good sample of any control.
+struct Heard {
+    /// The newest sample that has a result.
+    finished: Option<Moment>,
+    /// The newest good one.
     good: Option<Moment>,
-    /// The newest sample of each control that has a result.
-    finished: Vec<Option<Moment>>,
+    /// The two newest that were lost on the way right after a good one, the later one first.
+    broke: [Option<Moment>; 2],
 }
 
-impl Seen {
-    /// What this says of a failure that only control samples sent at `bar` or later may speak about, or None
-    /// while some control has still to answer.
-    fn verdict(&self, bar: Moment) -> Option<ControlVerdict> {
-        if self.good.is_some_and(|at| at >= bar) {
-            return Some(ControlVerdict::Theirs);
+impl Heard {
+    fn take(&mut self, sent: Moment, result: SampleResult) {
+        let is_newest = self.finished <= Some(sent);
+        let was_good = self.finished.is_some() && self.good == self.finished;
+        if is_newest && was_good && is_lost(result) {
+            self.broke = [Some(sent), self.broke[0]];
         }
-        let all = self.finished.iter().all(|at| at.is_some_and(|at| at >= bar));
-        all.then_some(ControlVerdict::Ours)
+        self.finished = self.finished.max(Some(sent));
+        if result == SampleResult::Good {
+            self.good = self.good.max(Some(sent));
+        }
     }
+
+    /// Whether its line carries at `at` whatever is sent over it.
+    fn is_steady(&self, at: Moment) -> bool {
+        self.broke[1].is_none_or(|earlier| earlier + FLAKY_FOR < at)
+    }
+}
+
+/// Whether it may never have got there, or the answer not back.
+fn is_lost(result: SampleResult) -> bool {
+    let (SampleResult::Bad(failure) | SampleResult::Unvouched(failure)) = result else { return false };
+    matches!(failure, Failure::Dns | Failure::Connect | Failure::Tls | Failure::Timeout | Failure::Protocol)
+}
+
+/// What they say of a failure that only control samples sent at `bar` or later may speak about, or None while some control
+/// has still to answer.
+fn whose(seen: &Seen, bar: Moment, failed: SampleResult) -> Option<ControlVerdict> {
+    let vouches = |heard: &Heard| heard.good >= Some(bar) && (heard.is_steady(bar) || !is_lost(failed));
+    if seen.iter().any(vouches) {
+        return Some(ControlVerdict::Theirs);
+    }
+    seen.iter().all(|heard| heard.finished >= Some(bar)).then_some(ControlVerdict::Ours)
 }
 
 impl Controls {
@@ -90,7 +125,7 @@ impl Controls {
             return Self { asked: None, clock };
         }
         let patience = controls.iter().map(|control| control.timeout).max().unwrap_or_default() + SLACK;
-        let nothing = Seen { good: None, finished: vec![None; controls.len()] };
+        let nothing = vec![Heard::default(); controls.len()];
         let (wanted, wants) = watch::channel(Moment::from_millis(i64::MIN));
         let (tell, seen) = watch::channel(nothing);
         let task = tokio::spawn(sample_for_ever(controls, probe, Arc::clone(&clock), wants, tell));
@@ -102,21 +137,22 @@ impl Controls {
     pub async fn verdict(&self, failed: &Sample) -> ControlVerdict {
         let Some(asked) = &self.asked else { return ControlVerdict::NotConfigured };
         let bar = failed.at - ALLOWANCE;
-        if let Some(verdict) = asked.seen.borrow().verdict(bar) {
+        let verdict = |seen: &Seen| whose(seen, bar, failed.result);
+        if let Some(verdict) = verdict(&asked.seen.borrow()) {
             return verdict;
         }
         asked.want(bar);
         let mut seen = asked.seen.clone();
-        let answered = timeout(asked.patience, seen.wait_for(|seen| seen.verdict(bar).is_some())).await;
+        let answered = timeout(asked.patience, seen.wait_for(|seen| verdict(seen).is_some())).await;
         match answered {
-            Ok(Ok(seen)) => seen.verdict(bar).unwrap_or(ControlVerdict::Ours),
+            Ok(Ok(seen)) => verdict(&seen).unwrap_or(ControlVerdict::Ours),
             // Too late, or the task is gone: nobody vouches for our network.
             Ok(Err(_)) | Err(_) => ControlVerdict::Ours,
         }
     }
 
-    /// A probe that has been failing is sent now: asks the controls together with it, so that the answer is there when
-    /// it fails again.
+    /// A probe that has been failing is sent now, or one takes long: asks the controls together with it, so that what they
+    /// answer is of the same moment, and there when it fails.
     pub fn hint(&self) {
         if let Some(asked) = &self.asked {
             asked.want(self.clock.now());
@@ -125,7 +161,7 @@ impl Controls {
 
     /// When a control was last good (when it was sent): for metrics and the API.
     pub fn last_good(&self) -> Option<Moment> {
-        self.asked.as_ref().and_then(|asked| asked.seen.borrow().good)
+        self.asked.as_ref().and_then(|asked| asked.seen.borrow().iter().filter_map(|heard| heard.good).max())
     }
 
     /// Whether the task still runs. When it does not, every failure is [`ControlVerdict::Ours`] and the process is
@@ -217,12 +253,9 @@ async fn sample_for_ever(
                     }
                 }
             }
-            Some((index, sent, result)) = in_flight.next() => tell.send_modify(|seen| {
-                seen.finished[index] = seen.finished[index].max(Some(sent));
-                if result == SampleResult::Good {
-                    seen.good = seen.good.max(Some(sent));
-                }
-            }),
+            Some((index, sent, result)) = in_flight.next() => {
+                tell.send_modify(|seen| seen[index].take(sent, result));
+            }
         }
     }
 }
@@ -240,236 +273,4 @@ fn send(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::clock::Mark;
-    use crate::decision::sample::Failure;
-
-    const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
-
-    /// A clock that goes with tokio's paused time.
-    #[derive(Debug)]
-    struct PausedClock(Instant);
-
-    impl Clock for PausedClock {
-        fn now(&self) -> Moment {
-            Moment::from_millis(1_000_000) + self.0.elapsed()
-        }
-
-        fn wall(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-
-        fn mark(&self) -> Mark {
-            Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
-        }
-    }
-
-    /// Gives each control the result set for it, after `lasts` milliseconds, and counts.
-    struct Counting {
-        clock: Arc<dyn Clock>,
-        good: [Semaphore; 2],
-        lasts: AtomicI64,
-        sent: AtomicUsize,
-    }
-
-    impl Counting {
-        fn set(&self, index: usize, good: bool) {
-            self.good[index].forget_permits(usize::MAX >> 3);
-            self.good[index].add_permits(usize::from(good));
-        }
-
-        fn sent(&self) -> usize {
-            self.sent.load(Ordering::SeqCst)
-        }
-    }
-
-    impl Probe for Counting {
-        fn sample<'a>(
-            &'a self,
-            probe: &'a ProbeConfig,
-            _: Turn,
-        ) -> Pin<Box<dyn Future<Output = Sample> + Send + 'a>> {
-            Box::pin(async move {
-                self.sent.fetch_add(1, Ordering::SeqCst);
-                let at = self.clock.now();
-                let index = usize::from(probe.name.as_str() == "control-1");
-                let lasts = u64::try_from(self.lasts.load(Ordering::SeqCst)).expect("not negative");
-                tokio::time::sleep(Duration::from_millis(lasts)).await;
-                let good = self.good[index].available_permits() > 0;
-                Sample { at, micros: 1, result: if good { SampleResult::Good } else { BAD } }
-            })
-        }
-    }
-
-    fn start(good: [bool; 2], lasts: i64) -> (Arc<Controls>, Arc<Counting>, Arc<dyn Clock>) {
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
-        let fake = Arc::new(Counting {
-            clock: Arc::clone(&clock),
-            good: good.map(|good| Semaphore::new(usize::from(good))),
-            lasts: AtomicI64::new(lasts),
-            sent: AtomicUsize::new(0),
-        });
-        let control = |name: &str| ControlProbe {
-            url: format!("https://{name}.example/").parse().expect("a URL"),
-            period: Duration::from_secs(5),
-            timeout: Duration::from_secs(2),
-        };
-        let probe: Arc<dyn Probe> = Arc::clone(&fake) as Arc<dyn Probe>;
-        let controls = Controls::start(vec![control("a"), control("b")], probe, Arc::clone(&clock));
-        (Arc::new(controls), fake, clock)
-    }
-
-    fn failed(at: Moment) -> Sample {
-        Sample { at, micros: 1_000, result: BAD }
-    }
-
-    async fn pass(millis: u64) {
-        tokio::time::sleep(Duration::from_millis(millis)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_controls_there_is_no_answer() {
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
-        let (_, fake, _) = start([true, true], 0);
-        let none = Controls::start(Vec::new(), fake, Arc::clone(&clock));
-        assert_eq!(none.verdict(&failed(clock.now())).await, ControlVerdict::NotConfigured);
-        assert!(none.is_running());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_control_is_sampled_once_a_period_and_not_together() {
-        let (_controls, fake, _) = start([true, true], 10);
-        pass(1_000).await;
-        assert_eq!(fake.sent(), 1);
-        pass(2_000).await;
-        assert_eq!(fake.sent(), 2);
-        pass(50_000).await;
-        assert_eq!(fake.sent(), 22);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_good_control_is_enough_and_none_is_not() {
-        for (good, verdict) in [
-            ([true, true], ControlVerdict::Theirs),
-            ([false, true], ControlVerdict::Theirs),
-            ([true, false], ControlVerdict::Theirs),
-            ([false, false], ControlVerdict::Ours),
-        ] {
-            let (controls, _, clock) = start(good, 100);
-            pass(2_000).await;
-            assert_eq!(controls.verdict(&failed(clock.now())).await, verdict, "{good:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_control_sample_just_before_the_failed_one_answers_without_asking_again() {
-        let (controls, fake, clock) = start([true, true], 10);
-        pass(40).await;
-        // The first control was sampled at zero: together with what failed now.
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Theirs);
-        assert_eq!(fake.sent(), 1);
-        pass(100).await;
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Theirs);
-        assert_eq!(fake.sent(), 3, "that sample is too old by now, so both were asked again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_control_that_was_good_before_does_not_vouch_for_a_network_that_broke_since() {
-        let (controls, fake, clock) = start([true, true], 10);
-        pass(4_000).await;
-        fake.set(0, false);
-        fake.set(1, false);
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Ours);
-        fake.set(1, true);
-        pass(600).await;
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Theirs, "it came back");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_thousand_apps_that_fail_at_once_ask_once() {
-        for (good, verdict) in [([true; 2], ControlVerdict::Theirs), ([false; 2], ControlVerdict::Ours)] {
-            let (controls, fake, clock) = start(good, 300);
-            pass(4_000).await;
-            let before = fake.sent();
-            let asking: Vec<_> = (0..1_000)
-                .map(|i| {
-                    let (controls, clock) = (Arc::clone(&controls), Arc::clone(&clock));
-                    // Sent over the last moments, noticed over the next ones.
-                    tokio::spawn(async move {
-                        let sample = failed(clock.now() - Duration::from_millis(i / 25));
-                        pass(i / 100).await;
-                        controls.verdict(&sample).await
-                    })
-                })
-                .collect();
-            for answer in asking {
-                assert_eq!(answer.await.expect("no panic"), verdict);
-            }
-            assert_eq!(fake.sent() - before, 2, "one sample of each control");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_round_under_way_that_is_too_old_is_not_waited_for() {
-        let (controls, fake, clock) = start([true, true], 1_500);
-        pass(2_600).await;
-        controls.hint();
-        pass(700).await;
-        let before = fake.sent();
-        let asked = Instant::now();
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Theirs);
-        assert_eq!(asked.elapsed(), Duration::from_millis(1_500));
-        assert_eq!(fake.sent() - before, 2, "asked again beside it");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hint_has_the_answer_ready_when_the_probe_fails() {
-        let (controls, fake, clock) = start([true, true], 50);
-        pass(4_000).await;
-        let before = fake.sent();
-        for _ in 0..100 {
-            controls.hint();
-        }
-        let sent = clock.now();
-        pass(300).await;
-        let asked = Instant::now();
-        assert_eq!(controls.verdict(&failed(sent)).await, ControlVerdict::Theirs);
-        assert_eq!(asked.elapsed(), Duration::ZERO);
-        assert_eq!(fake.sent() - before, 2, "a hundred hints ask once");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_control_that_never_answers_is_given_up_and_vouches_for_nothing() {
-        let (controls, _, clock) = start([true, true], 3_600_000);
-        let asked = Instant::now();
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Ours);
-        assert_eq!(asked.elapsed(), Duration::from_secs(2) + SLACK);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_good_control_answers_without_waiting_for_a_dead_one() {
-        let (controls, fake, clock) = start([true, false], 100);
-        pass(4_000).await;
-        let asked = Instant::now();
-        assert_eq!(controls.verdict(&failed(clock.now())).await, ControlVerdict::Theirs);
-        assert_eq!(asked.elapsed(), Duration::from_millis(100));
-        assert!(fake.sent() > 0 && controls.last_good().is_some() && controls.is_running());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_stall_missed_samples_are_not_made_up_for() {
-        let (_controls, fake, _) = start([true, true], 10);
-        pass(100).await;
-        tokio::time::advance(Duration::from_secs(3_600)).await;
-        let before = fake.sent();
-        pass(1_000).await;
-        assert!(fake.sent() - before <= 3, "{}", fake.sent() - before);
-    }
-}
+mod tests;

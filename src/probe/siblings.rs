@@ -1,8 +1,11 @@
 //! "Is it everyone?": whether other apps of the account fail as well that have no new release.
 //!
-//! Only where the configuration says how many of them it takes ([`AppConfig::siblings`]). Apps that fail together may all
-//! be hit by the platform, and then going back helps nobody. They may as well all need the one whose release is bad, and
-//! nothing that can be measured tells the two apart: whoever runs them knows.
+//! Apps that fail together may all be hit by the platform, and then going back helps nobody. They may as well all need the
+//! one whose release is bad, and nothing that can be measured tells the two apart for sure: whoever runs them knows, and
+//! says with how many they are believed ([`AppConfig::siblings`]). Where nobody has said it, when it began decides. A
+//! release that fails others does so most often from its first minute on, and an outage of the platform is as likely
+//! in any other: so a release that was well for a while is not accused once all others fail with it, and there are
+//! [`EVERYONE`] of them at least.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +14,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::control::ALLOWANCE;
+use super::needs::Needs;
 use super::peers::{AppSlots, Peer, PeerRecord};
 use super::{Probe, Turn};
 use crate::clock::Moment;
@@ -19,6 +23,8 @@ use crate::decision::sample::Sample;
 
 /// So many are asked at most for one failure: they are others' apps.
 const ASKED: usize = 10;
+/// So many others have to be there, and all of them to fail, where the configuration does not say how many.
+const EVERYONE: usize = 3;
 /// An app that was not good for so long says nothing of now.
 const LATELY: Duration = Duration::from_secs(60 * 60);
 
@@ -29,18 +35,27 @@ impl Peer {
         self.slots.has_changed.store(has_changed, Ordering::Relaxed);
     }
 
-    /// Whether at least `needed` of the account's other apps failed no earlier than this sample, which is one of `app`'s.
-    /// Those whose own samples do not say it are asked now, together.
-    pub(super) async fn siblings_fail(
-        &self,
-        probe: &dyn Probe,
-        (app, failed): (&AppConfig, &Sample),
-        needed: usize,
-    ) -> bool {
+    /// The other apps of the account that failed no earlier than this sample, which is one of the app's that asks, where they
+    /// are enough. Those whose own samples do not say it are asked now, together.
+    pub(super) async fn siblings_fail(&self, needs: &Needs<'_>, failed: &Sample) -> Option<Vec<String>> {
+        let app = needs.app;
+        if app.siblings == Some(0) || app.siblings.is_none() && !needs.was_well {
+            return None;
+        }
         let mut siblings: Vec<_> = self.others().filter(|other| other.may_vouch(app, failed.at)).collect();
         siblings.sort_by_key(|other| !other.is_failing());
-        let asked = siblings.iter().take(ASKED.max(needed)).map(|other| other.fails(probe, failed.at));
-        join_all(asked).await.into_iter().filter(|fails| *fails).count() >= needed
+        let needed = app.siblings.map_or(EVERYONE, |needed| needed as usize);
+        siblings.truncate(ASKED.max(needed));
+        if siblings.len() < needed {
+            return None;
+        }
+        let fail = join_all(siblings.iter().map(|other| other.fails(needs.probe, failed.at))).await;
+        let failing = siblings.iter().zip(fail).filter(|(_, fails)| *fails);
+        let mut names: Vec<String> =
+            failing.filter_map(|(other, _)| Some(other.app.as_ref()?.name.to_string())).collect();
+        names.sort();
+        let is_everyone = app.siblings.is_some() || names.len() == siblings.len();
+        (is_everyone && names.len() >= needed).then_some(names)
     }
 }
 
@@ -83,9 +98,10 @@ mod tests {
     use std::pin::Pin;
     use std::sync::Mutex;
 
+    use super::super::believed;
     use super::super::control::Controls;
+    use super::super::needs::{Needs, Past};
     use super::super::peers::Peers;
-    use super::super::{Needs, believed};
     use super::*;
     use crate::clock::{Clock, SteadyClock};
     use crate::config::{ControlProbe, parse};
@@ -110,7 +126,8 @@ mod tests {
         }
     }
 
-    fn apps() -> Vec<Arc<AppConfig>> {
+    /// Four apps of an account and one of another. The last of them says so much of its siblings.
+    fn apps_with(siblings: &str) -> Vec<Arc<AppConfig>> {
         let app = |name: &str, platform: &str| {
             format!(
                 "  - {{ name: {name}, platform: {platform}, id: {name}-1, \
@@ -124,15 +141,33 @@ mod tests {
             text += &app(name, "ocean");
         }
         text += &app("far", "other");
-        text += &app("shop", "ocean").replace(", probes", ", siblings: 2, probes");
+        text += &app("shop", "ocean").replace(", probes", &format!("{siblings}, probes"));
         parse("f.yaml", &text).expect("it is right").apps.into_iter().map(Arc::new).collect()
     }
 
-    /// What a failure of the shop is believed to be while these are down, of apps that were all good a moment ago.
+    fn apps() -> Vec<Arc<AppConfig>> {
+        apps_with(", siblings: 2")
+    }
+
     async fn believed_while(
         down: &'static [&'static str],
         before: impl Fn(&str, &Peer),
         is_judged: bool,
+    ) -> (SampleResult, Vec<String>) {
+        let past = Past::default();
+        let (result, asked) = believed_of(apps(), &past, down, before, (is_judged, true)).await;
+        let because = past.because(BlindCause::Siblings);
+        assert_eq!(because.is_some(), result == SampleResult::Unknown(BlindCause::Siblings), "{because:?}");
+        (result, asked)
+    }
+
+    /// What a failure of the shop is believed to be while these are down, of apps that were all good a moment ago.
+    async fn believed_of(
+        apps: Vec<Arc<AppConfig>>,
+        past: &Past,
+        down: &'static [&'static str],
+        before: impl Fn(&str, &Peer),
+        (is_judged, was_well): (bool, bool),
     ) -> (SampleResult, Vec<String>) {
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
         let probe = Arc::new(Down(Arc::clone(&clock), down, Mutex::default()));
@@ -143,7 +178,7 @@ mod tests {
         };
         let controls =
             Controls::start(vec![control], Arc::clone(&probe) as Arc<dyn Probe>, Arc::clone(&clock));
-        let (peers, apps) = (Peers::new(), apps());
+        let peers = Peers::new();
         let join = |app| (app, peers.join(Duration::from_secs(5), Some(Arc::clone(app))));
         let joined: Vec<_> = apps.iter().map(join).collect();
         let now = clock.now();
@@ -155,7 +190,8 @@ mod tests {
             before(app.name.as_str(), peer);
         }
         let (shop, mine) = joined.last().expect("five apps");
-        let needs = Needs { probe: probe.as_ref(), app: shop, is_judged };
+        let asks = probe.as_ref();
+        let needs = Needs { probe: asks, app: shop, past, is_judged, was_well, slow_from: None };
         let sample = Sample { at: clock.now(), micros: 1, result: BAD };
         let ask = &shop.probes[0].ask;
         let result = believed(ask, sample, &controls, mine, None, Some(needs)).await.result;
@@ -190,6 +226,33 @@ mod tests {
         );
         let other = believed_while(&["docs", "mail", "blog"], changed, true).await.0;
         assert_eq!(other, spared, "two others did not change");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_says_how_many_it_takes_all_and_a_release_that_was_well() {
+        let spared = SampleResult::Unknown(BlindCause::Siblings);
+        let nothing = |_: &str, _: &Peer| ();
+        let changed = |name: &str, peer: &Peer| peer.has_changed(name == "docs");
+        for (what, says, down, has_changed, was_well, believed) in [
+            ("all", "", &["blog", "docs", "mail"][..], false, true, spared),
+            ("all, and never well", "", &["blog", "docs", "mail"], false, false, BAD),
+            ("one is well", "", &["blog", "docs"], false, true, BAD),
+            ("too few that say anything", "", &["blog", "docs", "mail"], true, true, BAD),
+            ("not to be asked", ", siblings: 0", &["blog", "docs", "mail"], false, true, BAD),
+            ("two, never well", ", siblings: 2", &["blog", "docs"], false, false, spared),
+        ] {
+            let past = Past::default();
+            let ways = (true, was_well);
+            let found = match has_changed {
+                true => believed_of(apps_with(says), &past, down, changed, ways).await.0,
+                false => believed_of(apps_with(says), &past, down, nothing, ways).await.0,
+            };
+            assert_eq!(found, believed, "{what}");
+        }
+        let past = Past::default();
+        believed_of(apps_with(""), &past, &["blog", "docs", "mail"], nothing, (true, true)).await;
+        let because = past.because(BlindCause::Siblings);
+        assert_eq!(because.as_deref(), Some("blog, docs and mail fail as well, without a new release"));
     }
 
     #[tokio::test]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::Controls;
+use super::needs::{Needs, Past};
 use super::peers::Peers;
 use super::*;
 use crate::clock::{Clock, Moment, SteadyClock};
-use crate::config::{Absent, ControlProbe, Expect, HttpAsk, Limits, PrometheusAsk};
-use crate::decision::sample::Failure;
+use crate::config::{Absent, Ask, ControlProbe, Expect, HttpAsk, Limits, PrometheusAsk};
+use crate::decision::sample::{BlindCause, Failure, SampleResult};
 use crate::detection::counters::Step;
 
 const BAD: SampleResult = SampleResult::Bad(Failure::Connect);
@@ -112,10 +113,66 @@ async fn a_failure_accuses_nobody_while_something_is_down_that_the_app_needs() {
         let sample = Sample { at: clock.now(), micros: 1_000, result: raw };
         let controls = controls(&clock, Some(control));
         let probe = Named(Arc::clone(&clock), results);
-        let needs = Needs { probe: &probe, app: &app, is_judged: true };
+        let needs = Needs {
+            probe: &probe,
+            app: &app,
+            past: &Past::default(),
+            is_judged: true,
+            was_well: true,
+            slow_from: None,
+        };
         let judged = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
         assert_eq!(judged, Sample { result: expected, ..sample }, "{what}");
     }
+}
+
+/// What becomes of a sample while the database answers so, and what is said of it.
+async fn needing(
+    past: &Past,
+    database: SampleResult,
+    sample: Sample,
+    slow_from: Option<Duration>,
+) -> (SampleResult, Option<String>) {
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
+    let app = crate::config::parse("f.yaml", TWO_NEEDS).expect("a configuration").apps.remove(0);
+    let probe = Named(Arc::clone(&clock), vec![("database", database)]);
+    let needs = Needs { probe: &probe, app: &app, past, is_judged: true, was_well: false, slow_from };
+    let controls = controls(&clock, Some(SampleResult::Good));
+    let peer = Peers::new().join(Duration::from_secs(15), None);
+    let believed = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
+    (believed.result, past.because(BlindCause::Dependency))
+}
+
+#[tokio::test]
+async fn a_slow_answer_accuses_nobody_while_something_is_down_that_the_app_needs() {
+    let good = SampleResult::Good;
+    let (down, fails) = (SampleResult::Unknown(BlindCause::Dependency), SampleResult::Bad(Failure::Timeout));
+    let sample = Sample { at: Moment::from_millis(1_000), micros: 900_000, result: good };
+    let limit = |millis| Some(Duration::from_millis(millis));
+    for (what, database, slow_from, expected) in [
+        ("slow, and the database is", fails, limit(800), down),
+        ("slow by itself", good, limit(800), good),
+        ("not slow", fails, limit(1_000), good),
+        ("no rule minds", fails, None, good),
+    ] {
+        let (result, because) = needing(&Past::default(), database, sample, slow_from).await;
+        assert_eq!(result, expected, "{what}");
+        let said = "it depends on database, which fails (timeout)";
+        assert_eq!(because.as_deref(), (result == down).then_some(said), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_app_has_its_time_to_recover_from_what_it_needs() {
+    let (good, down) = (SampleResult::Good, SampleResult::Unknown(BlindCause::Dependency));
+    let past = Past::default();
+    let failed = |seconds: i64| Sample { at: Moment::from_millis(seconds * 1_000), micros: 1, result: BAD };
+    past.note(1, &failed(100));
+    past.note(1, &Sample { result: good, ..failed(130) });
+    let (result, because) = needing(&past, good, failed(150), None).await;
+    assert_eq!(result, down);
+    assert_eq!(because.as_deref(), Some("it depends on database, which failed for 30s and is just back"));
+    assert_eq!(needing(&past, good, failed(161), None).await.0, BAD, "it is at fault by now");
 }
 
 fn page() -> Ask {

@@ -25,6 +25,7 @@ fn app(name: &str, state: &str) -> AppStatus {
         platform_read_at: Some(now),
         platform_fault: None,
         blind: None,
+        blind_because: None,
         rules: vec![
             rule("down", "bad at 3 failures in a row", "good", "0 failures in a row, limit 3"),
             rule(

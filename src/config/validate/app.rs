@@ -126,7 +126,7 @@ fn siblings(spot: &Spot, given: Count, others: usize) -> Option<u32> {
         spot.wrong("no other app is guarded on this platform account; allowed is to leave it out");
         return None;
     }
-    count(spot, Some(given), 1, &(1..=others as u64))
+    count(spot, Some(given), 0, &(0..=others as u64))
 }
 
 /// The probes of what the app needs: their places among the app's probes, and in the list.

@@ -23,11 +23,7 @@ impl App {
     /// What is known of the release before the one under watch, or, in quiet times, before the next one.
     pub(super) fn known(&mut self) -> BTreeMap<RuleName, Before> {
         let now = self.shell.clock.now();
-        let fixed = match self.state.as_ref().map(|state| &state.situation) {
-            Some(Situation::Watching(watch)) => Some(&watch.before),
-            Some(Situation::Incident(incident)) => Some(&incident.before),
-            _ => None,
-        };
+        let fixed = self.fixed();
         if let (None, Some((at, known))) = (fixed, &self.known)
             && now.since(*at) < KNOWN_FOR
         {
@@ -38,6 +34,15 @@ impl App {
         known.values_mut().for_each(rounded);
         self.known = (!is_fixed).then(|| (now, known.clone()));
         known
+    }
+
+    /// What is known of the release before the one that is judged, as it was when that went live.
+    pub(super) fn fixed(&self) -> Option<&BTreeMap<RuleName, Before>> {
+        match &self.state.as_ref()?.situation {
+            Situation::Watching(watch) => Some(&watch.before),
+            Situation::Incident(incident) => Some(&incident.before),
+            _ => None,
+        }
     }
 
     /// Reads what the journal has of it, once.

@@ -36,6 +36,7 @@ impl App {
         // As it is seen now, where it was not too old to be kept.
         let seen = self.windows.get(n).and_then(Window::last).filter(|last| last.at == sample.at);
         let sample = seen.copied().unwrap_or(sample);
+        self.note_around(n, &sample);
         if let Some(state) = &self.state {
             self.measuring.take(&self.config.policy, state, &self.windows, n, &sample);
         }

@@ -76,6 +76,7 @@ fn app(name: &str) -> AppStatus {
         platform_read_at: Some(Timestamp::UNIX_EPOCH),
         platform_fault: None,
         blind: None,
+        blind_because: None,
         rules: vec![RuleStatus {
             name: "down".into(),
             condition: "bad at 3 failures in a row".to_owned(),

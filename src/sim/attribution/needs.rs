@@ -23,7 +23,7 @@ fn lingers(seconds: u64, status: u16) -> Release {
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [needs(), versions(), not_told()].into_iter().flatten().collect()
+    [needs(), versions()].into_iter().flatten().collect()
 }
 
 fn needs() -> Vec<Scenario> {
@@ -67,6 +67,21 @@ fn needs() -> Vec<Scenario> {
             .between(2.0, 120.0, down(NEED))
             .between(2.5, 130.0, down(APP))
             .rules(WORSE),
+        need("the app takes a minute to get over its database's end")
+            .between(2.0, 60.0, down(NEED))
+            .between(2.5, 115.0, down(APP))
+            .everywhere(),
+        need("the database is slow, and makes the app slow that needs it")
+            .set(|setting| setting.probes = &["{ name: database, tcp: 'app-1:5432', timeout: 500ms }"])
+            .rules(SLOWER)
+            .between(60.0, 900.0, health(NEED, Health::Slow { latency_ms: 1_500 }))
+            .between(60.0, 900.0, health(APP, Health::Slow { latency_ms: 1_600 }))
+            .for_seconds(900.0),
+        need("the database is slow, and the app slower than it may ever be")
+            .set(|setting| setting.probes = &["{ name: database, tcp: 'app-1:5432', timeout: 500ms }"])
+            .rules("[{ name: slow, probe: home, latency: { quantile: 0.5, above: 800ms, over: 1m, min_samples: 10 } }]")
+            .between(30.0, 400.0, health(NEED, Health::Slow { latency_ms: 1_000 }))
+            .between(30.0, 400.0, health(APP, Health::Slow { latency_ms: 1_200 })),
     ]
 }
 
@@ -89,22 +104,5 @@ fn versions() -> Vec<Scenario> {
         named("a cache goes on giving out what the bad release before has answered", lingers(90, 500))
             .at(-300.0, down(APP)[0].clone()),
         named("the old instances fail for a quarter of an hour", lingers(900, 504)).for_seconds(1_200.0),
-    ]
-}
-
-/// What nobody tells today.
-fn not_told() -> Vec<Scenario> {
-    vec![
-        need("the database is slow, and makes the app slow that needs it")
-            .rules(SLOWER)
-            .between(60.0, 900.0, health(NEED, Health::Slow { latency_ms: 1_500 }))
-            .between(60.0, 900.0, health(APP, Health::Slow { latency_ms: 1_600 }))
-            .for_seconds(900.0)
-            .gap("what the app needs is asked when a sample fails, and a slow answer is no failure"),
-        need("the app takes a minute to get over its database's end")
-            .between(2.0, 60.0, down(NEED))
-            .between(2.5, 120.0, down(APP))
-            .rules(WORSE)
-            .gap("what is well again by the time of a sample does not excuse it any more"),
     ]
 }

@@ -51,6 +51,21 @@ fn ours() -> Vec<Scenario> {
             .set(|setting| setting.lost = Lost::Swallowed)
             .says(BLIND),
         us("our network drops again and again").every(12, (1.0, 9.0), 4.0, cut_off()).says(UNSEEN),
+        us("our line loses every third connection, to the app and to the control alike")
+            .at(0.0, lost_every(3, Target::Site))
+            .at(0.0, lost_every(3, Target::Up))
+            .says(BLIND)
+            .everywhere(),
+        us("our line loses every fifth connection, and nobody is in haste")
+            .rules(WORSE)
+            .at(0.0, lost_every(5, Target::Site))
+            .at(0.0, lost_every(5, Target::Up))
+            .says(BLIND),
+        us("our packets are swallowed for a second and a half again and again")
+            .set(|setting| setting.lost = Lost::Swallowed)
+            .rules(WORSE)
+            .every(60, (1.0, 7.0), 1.5, sites_cut_off())
+            .says(BLIND),
         us("our network comes and goes by the second")
             .every(30, (1.0, 3.0), 1.2, sites_cut_off())
             .says(BLIND),
@@ -72,6 +87,11 @@ fn ours() -> Vec<Scenario> {
             .says(UNSEEN)
             .says(Says::Blind("platform")),
     ]
+}
+
+/// Every third connection, say, is reset.
+fn lost_every(nth: u64, on: Target) -> Event {
+    Event::Fault(Box::new(Fault::on(on, Kind::Reset { applied: false }).when(When::Every(nth))))
 }
 
 /// Our network without control probes, our machine, our clock.
@@ -110,6 +130,17 @@ fn everyones() -> Vec<Scenario> {
         siblings_asked("the platform's edge answers 502 for every app, and the others are asked")
             .between(2.0, 300.0, answers(Target::Site, 502))
             .everywhere(),
+        everyone(
+            "the platform's edge answers 502 for every app a minute and a half after the release went live",
+        )
+        .set(|setting| setting.siblings = 4)
+        .between(90.0, 400.0, answers(Target::Site, 502))
+        .says(Says::Blind("siblings"))
+        .everywhere(),
+        everyone("the platform's edge resets every connection to its apps, and nobody has control probes")
+            .set(|setting| (setting.has_controls, setting.siblings) = (false, 3))
+            .between(120.0, 420.0, fault(Target::Site, Kind::Reset { applied: false }))
+            .says(Says::Blind("siblings")),
         siblings_asked("the platform's edge comes and goes for every app").every(
             8,
             (2.0, 40.0),
@@ -159,21 +190,12 @@ fn not_told() -> Vec<Scenario> {
         everyone("the platform's edge answers 502 for every app while controls elsewhere are well")
             .set(|setting| setting.siblings = 4)
             .between(2.0, 300.0, answers(Target::Site, 502))
-            .gap("other apps are asked only where `siblings` says so, since they may need this one"),
+            .gap("a release is held to be why the others fail, where it was never well for a minute and `siblings` does not say otherwise"),
         everyone("without control probes the platform's edge answers 502 for every app while its API is well")
             .set(|setting| (setting.has_controls, setting.siblings) = (false, 4))
             .between(2.0, 300.0, answers(Target::Site, 502))
-            .gap("an answer of the platform's API speaks for our network, and is taken to speak against the app"),
+            .gap("the same, and an answer of the platform's API speaks for our network"),
         released_together("more apps than a few are released together, the platform's edge fails, and all are in haste")
             .gap("the storm breaker lets three go before it opens"),
-        us("our line loses every third connection, to the app and to the control alike")
-            .at(0.0, Event::Fault(Box::new(Fault::on(Target::Site, Kind::Reset { applied: false }).when(When::Every(3)))))
-            .at(0.0, Event::Fault(Box::new(Fault::on(Target::Up, Kind::Reset { applied: false }).when(When::Every(3)))))
-            .gap("one control that gets through vouches for the sample before it, and how often controls fail is not held against how often the app does"),
-        us("our packets are swallowed for a second and a half again and again")
-            .set(|setting| setting.lost = Lost::Swallowed)
-            .rules(WORSE)
-            .every(60, (1.0, 7.0), 1.5, sites_cut_off())
-            .gap("a control is asked when the sample has timed out, and by then the line is back"),
     ]
 }

@@ -135,6 +135,28 @@ fn near_others() -> Vec<Scenario> {
             .at(-600.5, push(SIBLING, Release::bad("v2")).1)
             .at(-600.0, push(SIBLING + 1, Release::bad("v2")).1)
             .of(broken()),
+        did("three other apps need this one, whose release is bad from the first minute on")
+            .set(|setting| setting.siblings = 3)
+            .between(3.0, 1_000.0, answers(Target::Site, 502))
+            .of(broken()),
+        did("three other apps need this one, which says so, and its release is bad ten minutes later")
+            .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 0"))
+            .between(601.0, 1_000.0, answers(Target::Site, 502))
+            .of(Release::with_health("v2", Health::BadAfter { after_ms: 600_000, status: 500 })),
+        did("a release is bad two minutes later, and two of three other apps fail by themselves")
+            .set(|setting| setting.siblings = 3)
+            .between(-100.0, 1_000.0, down(SIBLING))
+            .between(100.0, 1_000.0, down(SIBLING + 1))
+            .of(Release::with_health("v2", Health::BadAfter { after_ms: 120_000, status: 500 })),
+        did("the database was down for ten minutes, and a bad release follows when it is back")
+            .needs_database()
+            .between(-700.0, -100.0, down(NEED))
+            .between(-699.0, -99.0, down(APP))
+            .of(broken()),
+        did("the database is well, and the release is slower")
+            .needs_database()
+            .rules("[{ name: slow, probe: home, latency: { quantile: 0.5, above: 800ms, over: 1m, min_samples: 10 } }]")
+            .of(Release::with_health("v2", Health::Slow { latency_ms: 1_200 })),
         did("one other app fails by itself, where two have to")
             .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 2"))
             .between(-100.0, 1_000.0, down(SIBLING))
