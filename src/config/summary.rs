@@ -109,6 +109,8 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
     concerns(config, platform).try_for_each(|concern| writeln!(out, "  warning   {concern}"))
 }
 
+const FAIL_AS_WELL: &str = "without a new release fail as well, no release is accused";
+
 fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
     let AppConfig { name, platform, id, probes, depends_on, siblings, policy } = app;
     let mode = match policy.mode {
@@ -138,12 +140,13 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         let names = names.join(", ");
         writeln!(out, "  needs     {names}: while one of them is not good, no release is accused")?;
     }
-    if let Some(others) = siblings.filter(|others| *others > 0) {
-        let who = if others == 1 { "another app" } else { &format!("{others} other apps") };
-        writeln!(
-            out,
-            "  siblings  while {who} of {platform} without a new release fail as well, no release is accused"
-        )?;
+    match siblings {
+        Some(0) => {
+            writeln!(out, "  siblings  are not asked: the other apps of {platform} may need this one")?
+        }
+        Some(1) => writeln!(out, "  siblings  while another app of {platform} {FAIL_AS_WELL}")?,
+        Some(others) => writeln!(out, "  siblings  while {others} other apps of {platform} {FAIL_AS_WELL}")?,
+        None => {}
     }
     if policy.rules.is_empty() {
         writeln!(out, "  rules     none: no release is ever found bad")?;

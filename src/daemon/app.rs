@@ -278,8 +278,9 @@ impl App {
         let is_judged = attention != Attention::Rest;
         self.peer.has_changed(is_judged || !self.runs_what_is_good());
         let was_well = self.was_well();
+        let asks_needs = is_judged && !self.config.depends_on.is_empty();
         let slow_from: Vec<_> =
-            (0..self.probes.len()).map(|n| self.slow_from(n).filter(|_| is_judged)).collect();
+            (0..self.probes.len()).filter(|_| asks_needs).map(|n| self.slow_from(n)).collect();
         for (n, probing) in self.probes.iter_mut().enumerate() {
             probing.schedule.attend(pacing, now);
             if !is_judged && !self.config.probes[n].ask.is_asked_at_rest() {
@@ -307,7 +308,7 @@ impl App {
                 let figure =
                     Figure::of(&shell, &self.account, (&config, n), self.state.as_ref(), &probing.told);
                 let (is_figure, live) = (figure.is_some(), figure.as_ref().map(Figure::live));
-                let (past, slow_from) = (Arc::clone(&self.around.past), slow_from[n]);
+                let (past, slow_from) = (Arc::clone(&self.around.past), slow_from.get(n).copied().flatten());
                 let sampled = self.sampling.spawn(async move {
                     let probe = &config.probes[n];
                     let (sample, version) = match &figure {

@@ -246,13 +246,13 @@ fn is_model(state: &State) -> bool {
 }
 
 /// The release whose samples are weighed, what is known of the one before, and how often that was begun.
-fn weighed(state: &State) -> Option<(Live, BTreeMap<RuleName, Before>, u32)> {
+fn weighed(state: &State) -> Option<(&Live, &BTreeMap<RuleName, Before>, u32)> {
     let (before, begun) = match &state.situation {
         Situation::Watching(watch) => (&watch.before, watch.begun),
         Situation::Incident(incident) => (&incident.before, incident.begun),
         _ => return None,
     };
-    Some((state.live()?.clone(), before.clone(), begun))
+    Some((state.live()?, before, begun))
 }
 
 /// Since when a rule that is Bad has been so by what the probe at `place` says.

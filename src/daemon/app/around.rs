@@ -44,9 +44,6 @@ impl App {
 
     /// From when on an answer to the probe at `place` is slow for a rule that may accuse.
     pub(super) fn slow_from(&self, place: usize) -> Option<Duration> {
-        if self.config.depends_on.is_empty() {
-            return None;
-        }
         let rules = self.config.policy.rules.iter().filter(|rule| rule.action != Action::Notify);
         let tests = rules.flat_map(|rule| rule.tests.iter().map(move |test| (&rule.name, test)));
         let limits =
