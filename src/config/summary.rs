@@ -146,7 +146,11 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         }
         Some(1) => writeln!(out, "  siblings  while another app of {platform} {FAIL_AS_WELL}")?,
         Some(others) => writeln!(out, "  siblings  while {others} other apps of {platform} {FAIL_AS_WELL}")?,
-        None => {}
+        None => writeln!(
+            out,
+            "  siblings  once a release was well for a minute, while all other apps of {platform}, three or more, \
+             {FAIL_AS_WELL}"
+        )?,
     }
     if policy.rules.is_empty() {
         writeln!(out, "  rules     none: no release is ever found bad")?;

@@ -59,7 +59,7 @@ use sight::CLOSE_LOOK;
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
 /// What answers at all has mostly done so by then.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(250);
 
 /// An app's task.
 pub(super) struct App {
@@ -194,7 +194,7 @@ impl App {
             asking: None,
             readiness: None,
             failed: Failed::default(),
-            around: Around::default(),
+            around: Around::new(now),
             records: Records::default(),
             next_question: now,
             has_turn: false,
@@ -276,7 +276,7 @@ impl App {
             Attention::Close => Pacing::Close,
         };
         let is_judged = attention != Attention::Rest;
-        self.peer.has_changed(is_judged || !self.runs_what_is_good());
+        self.peer.has_changed(is_judged || !self.runs_what_is_good(), now);
         let was_well = self.was_well();
         let asks_needs = is_judged && !self.config.depends_on.is_empty();
         let slow_from: Vec<_> =
@@ -294,7 +294,7 @@ impl App {
                 let last = self.windows.get(n).and_then(Window::last);
                 if last.is_some_and(|last| last.result.has_failed()) {
                     // It may fail again: the control's answer shall be at hand then.
-                    self.shell.controls.borrow().hint();
+                    self.shell.controls.borrow().hint(now);
                 }
                 let (shell, config, peer) =
                     (Arc::clone(&self.shell), Arc::clone(&self.config), Arc::clone(&self.peer));
@@ -401,11 +401,12 @@ impl App {
 /// A sample. Where a release is judged by it and it is late, the controls are asked meanwhile: what they answer is of the
 /// moment at which it may have been lost, and not of the one at which that is noticed.
 async fn in_time(shell: &Shell, probe: &ProbeConfig, turn: Turn, is_judged: bool) -> Versioned {
+    let sent = shell.clock.now();
     let mut sampled = shell.probe.versioned(probe, turn);
     if is_judged {
         match tokio::time::timeout(LATE.min(probe.timeout / 2), &mut sampled).await {
             Ok(sampled) => return sampled,
-            Err(_) => shell.controls.borrow().hint(),
+            Err(_) => shell.controls.borrow().hint(sent),
         }
     }
     sampled.await

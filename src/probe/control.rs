@@ -4,14 +4,15 @@
 //! Each control is sampled at its own period, and asked again at once when there is no such sample. One good answer
 //! proves our network; what every control fails, or leaves unanswered, is our own fault until one answers.
 //!
-//! A line that loses some of what is sent over it has controls that answer and apps that seem to fail. So a control whose
-//! line broke twice within a minute ([`FLAKY_FOR`]) vouches only for what an app was heard to answer, and not for what
-//! may have been lost on the way.
+//! A line that loses some of what is sent over it has controls that answer and apps that seem to fail. So where it broke
+//! twice within a minute ([`LATELY`]), and not for one of several controls alone, they vouch only for what an app was heard
+//! to answer, and not for what may have been lost on the way.
 //!
 //! Good means what it means for a probe without expectations: any 2xx. A gateway of our own that answers 502 for
 //! the whole world must not prove that the world can be reached. For the same reason controls are best given by name
 //! and over HTTPS, as the apps are: one given by address proves nothing about our name resolution.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,12 @@ use crate::decision::sample::{Failure, Sample, SampleResult};
 /// contract allows half a second, in which a network may break and three fast probes fail.
 pub const ALLOWANCE: Duration = Duration::from_millis(50);
 
-/// A control whose line broke twice within so long does not vouch for what may have been lost.
-pub const FLAKY_FOR: Duration = Duration::from_secs(60);
+/// So far is looked back for how often the line broke ...
+const LATELY: Duration = Duration::from_secs(60);
+/// ... and from so often on it is a flaky one.
+const FLAKY: usize = 2;
+/// More samples of a control are not kept.
+const KEPT: usize = 256;
 
 /// Added to the longest control timeout: starting a task and reading a clock on a busy machine.
 pub const SLACK: Duration = Duration::from_millis(500);
@@ -79,27 +84,37 @@ struct Heard {
     finished: Option<Moment>,
     /// The newest good one.
     good: Option<Moment>,
-    /// The two newest that were lost on the way right after a good one, the later one first.
-    broke: [Option<Moment>; 2],
+    /// Those of the last minute, in the order in which they were sent: whether they were lost on the way.
+    lately: VecDeque<(Moment, bool)>,
 }
 
 impl Heard {
     fn take(&mut self, sent: Moment, result: SampleResult) {
-        let is_newest = self.finished <= Some(sent);
-        let was_good = self.finished.is_some() && self.good == self.finished;
-        if is_newest && was_good && is_lost(result) {
-            self.broke = [Some(sent), self.broke[0]];
-        }
         self.finished = self.finished.max(Some(sent));
         if result == SampleResult::Good {
             self.good = self.good.max(Some(sent));
         }
+        let place = self.lately.partition_point(|(other, _)| *other <= sent);
+        self.lately.insert(place, (sent, is_lost(result)));
+        let is_old = |(other, _): &(Moment, bool)| self.finished.is_some_and(|last| *other + LATELY < last);
+        // One older than that says how the line was before.
+        while self.lately.len() > KEPT || self.lately.get(1).is_some_and(is_old) {
+            self.lately.pop_front();
+        }
     }
 
-    /// Whether its line carries at `at` whatever is sent over it.
-    fn is_steady(&self, at: Moment) -> bool {
-        self.broke[1].is_none_or(|earlier| earlier + FLAKY_FOR < at)
+    /// How often its line broke in the minute before `at`: a sample was lost, and the one before was not.
+    fn broke(&self, at: Moment) -> usize {
+        let pairs = self.lately.iter().zip(self.lately.iter().skip(1));
+        pairs.filter(|((_, before), (sent, lost))| !before && *lost && *sent + LATELY >= at).count()
     }
+}
+
+/// Whether our line loses some of what is sent over it.
+fn is_flaky(seen: &Seen, at: Moment) -> bool {
+    let broke = || seen.iter().map(|heard| heard.broke(at)).filter(|times| *times > 0);
+    // One of several whose line breaks has trouble of its own.
+    broke().max() >= Some(FLAKY) && (broke().count() > 1 || seen.len() == 1)
 }
 
 /// Whether it may never have got there, or the answer not back.
@@ -111,8 +126,8 @@ fn is_lost(result: SampleResult) -> bool {
 /// What they say of a failure that only control samples sent at `bar` or later may speak about, or None while some control
 /// has still to answer.
 fn whose(seen: &Seen, bar: Moment, failed: SampleResult) -> Option<ControlVerdict> {
-    let vouches = |heard: &Heard| heard.good >= Some(bar) && (heard.is_steady(bar) || !is_lost(failed));
-    if seen.iter().any(vouches) {
+    let is_answered = seen.iter().any(|heard| heard.good >= Some(bar));
+    if is_answered && !(is_lost(failed) && is_flaky(seen, bar)) {
         return Some(ControlVerdict::Theirs);
     }
     seen.iter().all(|heard| heard.finished >= Some(bar)).then_some(ControlVerdict::Ours)
@@ -151,12 +166,17 @@ impl Controls {
         }
     }
 
-    /// A probe that has been failing is sent now, or one takes long: asks the controls together with it, so that what they
-    /// answer is of the same moment, and there when it fails.
-    pub fn hint(&self) {
+    /// A probe that has been failing is sent at `sent`, or one that was takes long: asks the controls that were not since, so
+    /// that what they answer is of the same moment, and there when it fails.
+    pub fn hint(&self, sent: Moment) {
         if let Some(asked) = &self.asked {
-            asked.want(self.clock.now());
+            asked.want(sent - ALLOWANCE);
         }
+    }
+
+    /// Whether our line broke again and again lately.
+    pub fn is_flaky(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| is_flaky(&asked.seen.borrow(), self.clock.now()))
     }
 
     /// When a control was last good (when it was sent): for metrics and the API.

@@ -2,7 +2,8 @@
 //!
 //! What an app depends on is asked the moment it fails, and the moment it is slower than a rule puts up with. An app takes its
 //! time to recover once that is well again, since whoever tries again waits longer each time, and so about as long as he
-//! has waited before: for as long as something was down, and [`RECOVERY`] at most, what fails afterwards accuses nobody.
+//! has waited before: for as long as something was down and a little more, and [`RECOVERY`] at most, what fails afterwards
+//! accuses nobody. What is down while the app is well, for longer than that, is not what the app needs.
 //!
 //! Other apps of the account are asked as well ([`super::siblings`]).
 
@@ -21,6 +22,8 @@ use crate::decision::sample::{BlindCause, Sample, SampleResult};
 
 /// An app that takes longer to recover from what it needs is at fault itself.
 const RECOVERY: Duration = Duration::from_secs(120);
+/// A little more than as long again.
+const A_LITTLE: Duration = Duration::from_secs(15);
 /// What excuses an app is written to the log so often at most.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -52,28 +55,49 @@ struct Seen {
     outages: BTreeMap<usize, Outage>,
     /// What excused the app last.
     because: Option<(BlindCause, String)>,
-    told: Option<Moment>,
+    told: Option<(Moment, String)>,
 }
 
-/// When something was down for the last time.
+/// When something was not well for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Outage {
     since: Moment,
-    /// The newest sample that failed.
+    /// The newest sample that was not well.
     last: Moment,
-    /// The first one after it that did not.
+    /// It failed, and not only could nobody tell.
+    has_failed: bool,
+    /// The app failed as well meanwhile.
+    is_felt: bool,
+    /// The app was well all the same.
+    is_needless: bool,
+    /// The first sample after it that was well.
     over: Option<Moment>,
 }
 
 impl Outage {
     fn lasted(&self) -> Option<Duration> {
-        self.over.map(|over| over.since(self.since))
+        self.over.filter(|_| self.has_failed && !self.is_needless).map(|over| over.since(self.since))
     }
 
-    /// Whether what failed at `at` may be a consequence.
+    /// Whether what failed at `at` may be a consequence, though it is over.
     fn reaches(&self, at: Moment) -> bool {
-        let until = self.over.zip(self.lasted()).map(|(over, lasted)| over + lasted.min(RECOVERY));
+        let until =
+            self.over.zip(self.lasted()).map(|(over, lasted)| over + (lasted + A_LITTLE).min(RECOVERY));
         at >= self.since && until.is_some_and(|until| at <= until)
+    }
+
+    fn take(&mut self, sample: &Sample) {
+        if sample.result.is_well() {
+            if sample.at > self.last {
+                self.over = Some(sample.at);
+            }
+            return;
+        }
+        // Since it failed: what nobody could tell before that reaches nowhere.
+        if sample.result.has_failed() && !self.has_failed {
+            (self.since, self.has_failed) = (sample.at, true);
+        }
+        self.last = self.last.max(sample.at);
     }
 }
 
@@ -88,22 +112,34 @@ pub(super) struct Excuse {
 }
 
 impl Past {
-    /// Takes note of a sample of something the app needs, by its probe's place. What nobody can tell says nothing.
+    /// Takes note of a sample of something the app needs, by its probe's place.
     pub fn note(&self, place: usize, sample: &Sample) {
         let outages = &mut self.seen().outages;
-        let open = outages.get_mut(&place).filter(|outage| outage.over.is_none());
-        match (open, sample.result) {
-            (Some(open), result) if result.has_failed() => open.last = open.last.max(sample.at),
-            (Some(open), result) if result.is_well() && sample.at > open.last => open.over = Some(sample.at),
-            (None, result) if result.has_failed() => {
-                let is_old =
-                    outages.get(&place).is_some_and(|last| last.over.is_some_and(|over| sample.at <= over));
-                if !is_old {
-                    let outage = Outage { since: sample.at, last: sample.at, over: None };
-                    outages.insert(place, outage);
-                }
+        match outages.get_mut(&place) {
+            Some(outage) if outage.over.is_none() => outage.take(sample),
+            _ if sample.result.is_well() => {}
+            Some(last) if last.over.is_some_and(|over| sample.at <= over) => {}
+            // It came back for a moment only.
+            Some(last) if last.reaches(sample.at) => {
+                last.over = None;
+                last.take(sample);
             }
-            _ => {}
+            _ => {
+                let has_failed = sample.result.has_failed();
+                let (since, last) = (sample.at, sample.at);
+                outages.insert(
+                    place,
+                    Outage { since, last, has_failed, is_felt: false, is_needless: false, over: None },
+                );
+            }
+        }
+    }
+
+    /// The app was well at `at`.
+    pub fn was_well(&self, at: Moment) {
+        let outages = &mut self.seen().outages;
+        for outage in outages.values_mut().filter(|outage| outage.over.is_none()) {
+            outage.is_needless |= !outage.is_felt && at > outage.since + RECOVERY;
         }
     }
 
@@ -143,28 +179,35 @@ impl Needs<'_> {
         let mut excuse = Excuse { cause: BlindCause::Dependency, because: String::new(), down: Vec::new() };
         let mut reasons = Vec::new();
         for ((place, need), sample) in needs.into_iter().zip(samples) {
-            match sample.result {
-                SampleResult::Good | SampleResult::Share(_) => {
-                    self.past.note(place, &sample);
-                    reasons.extend(self.recovering(place, at).map(|lasted| {
-                        format!(
-                            "{}, which failed for {} and is just back",
-                            need.name,
-                            format_duration(lasted)
-                        )
-                    }));
-                }
+            if sample.result.is_well() {
+                self.past.note(place, &sample);
+                reasons.extend(self.recovering(place, at).map(|lasted| {
+                    format!("{}, which failed for {} and is just back", need.name, format_duration(lasted))
+                }));
+                continue;
+            }
+            excuse.down.push((place, sample));
+            if self.is_needless(place) {
+                continue;
+            }
+            reasons.push(match sample.result {
                 SampleResult::Bad(failure) | SampleResult::Unvouched(failure) => {
-                    excuse.down.push((place, sample));
-                    reasons.push(format!("{}, which fails ({})", need.name, failure.word()));
+                    format!("{}, which fails ({})", need.name, failure.word())
                 }
                 SampleResult::Unknown(cause) => {
-                    reasons.push(format!("{}, which cannot be asked ({})", need.name, cause.word()));
+                    format!("{}, which cannot be asked ({})", need.name, cause.word())
                 }
-            }
+                SampleResult::Good | SampleResult::Share(_) => continue,
+            });
         }
         excuse.because = format!("it depends on {}", reasons.join(", and on "));
         (!reasons.is_empty()).then_some(excuse)
+    }
+
+    /// Whether the app was well while it was not.
+    fn is_needless(&self, place: usize) -> bool {
+        let seen = self.past.seen();
+        seen.outages.get(&place).is_some_and(|outage| outage.over.is_none() && outage.is_needless)
     }
 
     /// For how many seconds it was down, where that reaches until `at`.
@@ -180,9 +223,15 @@ impl Needs<'_> {
             self.past.note(*place, sample);
         }
         let mut seen = self.past.seen();
-        let is_new = seen.because.as_ref().is_none_or(|(_, because)| *because != excuse.because);
-        if is_new && seen.told.is_none_or(|told| told + TOLD_EVERY <= failed.at) {
-            seen.told = Some(failed.at);
+        for (place, _) in &excuse.down {
+            seen.outages.entry(*place).and_modify(|outage| outage.is_felt = true);
+        }
+        let is_new = seen
+            .told
+            .as_ref()
+            .is_none_or(|(at, told)| *told != excuse.because && *at + TOLD_EVERY <= failed.at);
+        if is_new {
+            seen.told = Some((failed.at, excuse.because.clone()));
             tracing::info!(app = %self.app.name, "the app fails or is slow, and accuses no release: {}", excuse.because);
         }
         seen.because = Some((excuse.cause, excuse.because));
@@ -230,19 +279,42 @@ mod tests {
         for (what, samples, reached) in [
             ("never", vec![(10, good)], None),
             ("still down", vec![(10, BAD), (20, BAD)], None),
-            ("once", vec![(10, BAD), (20, BAD), (30, good), (40, good)], Some((10, 50))),
-            ("not told", vec![(10, BAD), (30, unknown), (40, good)], Some((10, 70))),
+            ("once", vec![(10, BAD), (20, BAD), (30, good), (40, good)], Some((10, 65))),
+            ("not told", vec![(10, BAD), (30, unknown), (40, good)], Some((10, 85))),
+            ("nothing told", vec![(10, unknown), (30, unknown), (40, good)], None),
+            ("told later", vec![(10, unknown), (30, BAD), (40, good)], Some((30, 65))),
+            ("again, later", vec![(10, BAD), (30, good), (70, BAD), (72, good)], Some((70, 89))),
             ("very long", vec![(10, BAD), (400, good)], Some((10, 520))),
-            ("again", vec![(10, BAD), (30, good), (35, BAD), (37, good)], Some((35, 39))),
-            ("what comes late is old", vec![(10, BAD), (30, good), (29, BAD)], Some((10, 50))),
-            ("good before, come late", vec![(10, BAD), (9, good), (14, good)], Some((10, 18))),
+            ("again", vec![(10, BAD), (30, good), (35, BAD), (37, good)], Some((10, 79))),
+            ("what comes late is old", vec![(10, BAD), (30, good), (29, BAD)], Some((10, 65))),
+            ("good before, come late", vec![(10, BAD), (9, good), (14, good)], Some((10, 33))),
             (
                 "not vouched for",
                 vec![(10, SampleResult::Unvouched(Failure::Dns)), (12, good)],
-                Some((10, 14)),
+                Some((10, 29)),
             ),
         ] {
             assert_eq!(reaches(&samples), reached, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_the_app_did_well_without_is_needless_until_it_is_back() {
+        for result in [BAD, SampleResult::Unknown(BlindCause::Absent)] {
+            let past = Past::default();
+            let is_needless = || past.seen().outages.get(&0).is_some_and(|outage| outage.is_needless);
+            past.note(0, &sample(100, result));
+            past.was_well(at(220));
+            assert!(!is_needless(), "it may take its time to break");
+            past.was_well(at(221));
+            assert!(is_needless());
+            past.note(0, &sample(400, SampleResult::Good));
+            assert!(!past.seen().outages[&0].reaches(at(401)), "nor has it to recover");
+            past.note(0, &sample(500, result));
+            assert!(!is_needless(), "it is another time");
+            past.seen().outages.entry(0).and_modify(|outage| outage.is_felt = true);
+            past.was_well(at(900));
+            assert!(!is_needless(), "the app does not fail each time");
         }
     }
 

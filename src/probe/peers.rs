@@ -95,8 +95,8 @@ pub fn whose(
 
 /// The shared record of all apps and platforms. Cheap to clone; every clone is the same record.
 ///
-/// Numbers in it are written by one task each and read by all without a lock. A reader may see a sample half
-/// recorded, which is as if it had come a moment earlier or later.
+/// Numbers in it are written and read without a lock. A reader may see a sample half recorded, which is as if it had come
+/// a moment earlier or later.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     shared: Arc<Shared>,
@@ -122,6 +122,8 @@ pub(super) struct AppSlots {
     /// How its siblings ask it; none where nobody does.
     pub(super) app: Option<Arc<AppConfig>>,
     pub(super) has_changed: AtomicBool,
+    /// Held by whoever asks it for its siblings.
+    pub(super) asking: Mutex<()>,
 }
 
 /// The newest samples.
@@ -154,6 +156,7 @@ impl Peers {
             app,
             // Until its own task says that it has not.
             has_changed: AtomicBool::new(true),
+            asking: Mutex::default(),
         });
         let mut apps = self.shared.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.retain(|app| app.strong_count() > 0);
@@ -208,7 +211,10 @@ impl Slots {
     pub(super) fn note(&self, sample: &Sample) {
         match sample.result {
             SampleResult::Good | SampleResult::Share(_) => {
-                self.failing_since.clear();
+                // Of two that ask it at once the earlier may be heard later.
+                if self.bad.get() <= Some(sample.at) {
+                    self.failing_since.clear();
+                }
                 self.good.raise(sample.at);
             }
             SampleResult::Bad(_) | SampleResult::Unvouched(_) => {
@@ -218,6 +224,13 @@ impl Slots {
                 self.bad.raise(sample.at);
             }
             SampleResult::Unknown(_) => {}
+        }
+    }
+
+    /// It was good then, as far as nothing else is known.
+    pub(super) fn was_good_once(&self, at: Moment) {
+        if self.good.get().is_none() && self.bad.get().is_none() {
+            self.good.raise(at);
         }
     }
 

@@ -27,12 +27,17 @@ const ASKED: usize = 10;
 const EVERYONE: usize = 3;
 /// An app that was not good for so long says nothing of now.
 const LATELY: Duration = Duration::from_secs(60 * 60);
+/// For so long one that nobody has asked yet, in a process that has just begun, is taken at its word from before.
+const AT_FIRST: Duration = Duration::from_secs(10 * 60);
 
 impl Peer {
     /// Notes whether what is live was seen to be good and nothing is done with it. Only then what it does speaks for others:
     /// a release that is not known to be good may fail by itself.
-    pub fn has_changed(&self, has_changed: bool) {
-        self.slots.has_changed.store(has_changed, Ordering::Relaxed);
+    pub fn has_changed(&self, has_changed: bool, now: Moment) {
+        let had_changed = self.slots.has_changed.swap(has_changed, Ordering::Relaxed);
+        if had_changed && !has_changed {
+            self.slots.page.was_good_once(now - (LATELY - AT_FIRST));
+        }
     }
 
     /// The other apps of the account that failed no earlier than this sample, which is one of the app's that asks, where they
@@ -43,8 +48,9 @@ impl Peer {
             return None;
         }
         let mut siblings: Vec<_> = self.others().filter(|other| other.may_vouch(app, failed.at)).collect();
-        siblings.sort_by_key(|other| !other.is_failing());
         let needed = app.siblings.map_or(EVERYONE, |needed| needed as usize);
+        // Who is looked for comes first: so many that fail, or one that is well.
+        siblings.sort_by_key(|other| other.is_failing() != app.siblings.is_some());
         siblings.truncate(ASKED.max(needed));
         if siblings.len() < needed {
             return None;
@@ -77,10 +83,15 @@ impl AppSlots {
 
     async fn fails(self: &Arc<Self>, probe: &dyn Probe, at: Moment) -> bool {
         let bar = at - ALLOWANCE;
-        let seen = self.seen();
-        let is_known = seen.good.max(seen.bad).is_some_and(|last| last >= bar);
-        if !is_known && let Some(asked) = self.known_by() {
-            self.page.note(&probe.sample(asked, Turn::Any).await);
+        let is_known = || self.seen().good.max(self.seen().bad).is_some_and(|last| last >= bar);
+        if !is_known()
+            && let Some(asked) = self.known_by()
+        {
+            // Whoever waits for his turn may find that the one before him has asked for both.
+            let _turn = self.asking.lock().await;
+            if !is_known() {
+                self.page.note(&probe.sample(asked, Turn::Any).await);
+            }
         }
         self.is_failing() && self.seen().bad.is_some_and(|bad| bad >= bar)
     }
@@ -184,7 +195,7 @@ mod tests {
         let now = clock.now();
         let ago = |seconds: i64| Moment::from_millis(now.as_millis() - seconds * 1_000);
         for (app, peer) in &joined {
-            peer.has_changed(false);
+            peer.has_changed(false, now);
             let home = &app.probes[0].ask;
             peer.record(home, &Sample { at: ago(5), micros: 1, result: GOOD });
             before(app.name.as_str(), peer);
@@ -218,7 +229,7 @@ mod tests {
             (BAD, vec![]),
             "nobody is judged"
         );
-        let changed = |name: &str, peer: &Peer| peer.has_changed(name == "docs");
+        let changed = |name: &str, peer: &Peer| peer.has_changed(name == "docs", Moment::default());
         assert_eq!(
             believed_while(&["docs", "mail"], changed, true).await.0,
             BAD,
@@ -232,7 +243,7 @@ mod tests {
     async fn where_nobody_says_how_many_it_takes_all_and_a_release_that_was_well() {
         let spared = SampleResult::Unknown(BlindCause::Siblings);
         let nothing = |_: &str, _: &Peer| ();
-        let changed = |name: &str, peer: &Peer| peer.has_changed(name == "docs");
+        let changed = |name: &str, peer: &Peer| peer.has_changed(name == "docs", Moment::default());
         for (what, says, down, has_changed, was_well, believed) in [
             ("all", "", &["blog", "docs", "mail"][..], false, true, spared),
             ("all, and never well", "", &["blog", "docs", "mail"], false, false, BAD),
@@ -271,7 +282,7 @@ mod tests {
         let docs = apps().remove(1);
         let home = docs.probes[0].ask.clone();
         let peer = Peers::new().join(Duration::from_secs(5), Some(Arc::clone(&docs)));
-        peer.has_changed(false);
+        peer.has_changed(false, Moment::from_millis(-10 * 3_600_000));
         let good = Moment::from_millis(1_000);
         assert!(!peer.slots.may_vouch(&docs, good), "it was never good");
         let other = apps().remove(0).probes[0].ask.clone();
@@ -280,5 +291,23 @@ mod tests {
         peer.record(&home, &Sample { at: good, micros: 1, result: GOOD });
         assert!(peer.slots.may_vouch(&docs, good + LATELY));
         assert!(!peer.slots.may_vouch(&docs, good + LATELY + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn who_was_good_before_this_process_is_taken_at_its_word_for_ten_minutes() {
+        let docs = apps().remove(1);
+        let peer = Peers::new().join(Duration::from_secs(5), Some(Arc::clone(&docs)));
+        let began = Moment::from_millis(0);
+        peer.has_changed(true, began);
+        assert!(!peer.slots.may_vouch(&docs, began), "nobody knows yet what it runs");
+        peer.has_changed(false, began);
+        assert!(peer.slots.may_vouch(&docs, began + AT_FIRST));
+        let later = began + AT_FIRST + Duration::from_millis(1);
+        assert!(!peer.slots.may_vouch(&docs, later));
+        // A release of its own later on is not good for being there.
+        peer.record(&docs.probes[0].ask, &Sample { at: later, micros: 1, result: BAD });
+        peer.has_changed(true, later);
+        peer.has_changed(false, later);
+        assert!(!peer.slots.may_vouch(&docs, later));
     }
 }

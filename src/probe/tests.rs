@@ -172,7 +172,23 @@ async fn an_app_has_its_time_to_recover_from_what_it_needs() {
     let (result, because) = needing(&past, good, failed(150), None).await;
     assert_eq!(result, down);
     assert_eq!(because.as_deref(), Some("it depends on database, which failed for 30s and is just back"));
-    assert_eq!(needing(&past, good, failed(161), None).await.0, BAD, "it is at fault by now");
+    assert_eq!(needing(&past, good, failed(176), None).await.0, BAD, "it is at fault by now");
+}
+
+#[tokio::test]
+async fn what_the_app_did_well_without_is_no_excuse() {
+    let absent = SampleResult::Unknown(BlindCause::Absent);
+    let down = SampleResult::Unknown(BlindCause::Dependency);
+    for result in [BAD, absent] {
+        let (past, failed) = (Past::default(), Sample { at: Moment::from_millis(0), micros: 1, result: BAD });
+        past.note(1, &Sample { result, ..failed });
+        past.was_well(Moment::from_millis(120_000));
+        assert_eq!(needing(&past, result, failed, None).await.0, down, "{result:?}: it may be slow to break");
+        let past = Past::default();
+        past.note(1, &Sample { result, ..failed });
+        past.was_well(Moment::from_millis(120_001));
+        assert_eq!(needing(&past, result, failed, None).await.0, BAD, "{result:?}");
+    }
 }
 
 fn page() -> Ask {

@@ -4,21 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::App;
+use crate::clock::Moment;
 use crate::decision::policy::{Action, Condition, Signal};
 use crate::decision::sample::{BlindCause, Sample, SampleResult};
+use crate::decision::state::{Situation, State};
 use crate::ids::DeploymentId;
 use crate::probe::needs::Past;
 
-/// A release that has answered well for so long is not a bad one from the beginning.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+/// A release without a failure for so long, and live for as long, is not a bad one from the beginning.
+const WELL_FOR: Duration = Duration::from_secs(60);
+/// For so long a process that has just begun does not know that it was not.
+const AT_FIRST: Duration = Duration::from_secs(10 * 60);
 
 /// What is remembered from one sample to the next.
-#[derive(Default)]
 pub(super) struct Around {
     /// Of what the app needs.
     pub(super) past: Arc<Past>,
     /// What was live when the app was well, a while after it went live.
     well: Option<DeploymentId>,
+    /// When this process began to look.
+    began: Moment,
+}
+
+impl Around {
+    pub(super) fn new(now: Moment) -> Self {
+        Self { past: Arc::default(), well: None, began: now }
+    }
 }
 
 impl App {
@@ -26,20 +37,40 @@ impl App {
     pub(super) fn note_around(&mut self, place: usize, sample: &Sample) {
         if self.config.depends_on.contains(&place) {
             self.around.past.note(place, sample);
-        } else if sample.result == SampleResult::Good
-            && self.config.is_of_the_release(place)
-            && let Some(live) = self.state.as_ref().and_then(|state| state.live())
-            && sample.at >= live.since + WELL_AFTER
-            && self.around.well.as_ref() != Some(&live.id)
-        {
-            self.around.well = Some(live.id.clone());
+            return;
+        }
+        if sample.result != SampleResult::Good || !self.config.is_of_the_release(place) {
+            return;
+        }
+        if !self.config.depends_on.is_empty() {
+            self.around.past.was_well(sample.at);
+        }
+        let live = self.state.as_ref().and_then(|state| state.live());
+        let Some(live) = live.filter(|live| sample.at >= live.since + WELL_FOR) else { return };
+        let (id, since) = (live.id.clone(), sample.at - WELL_FOR);
+        if self.around.well.as_ref() != Some(&id) && !self.has_failed_since(since) {
+            self.around.well = Some(id);
         }
     }
 
-    /// Whether what is live has been well, a while after it went live.
+    /// Whether anything that the release answers failed.
+    fn has_failed_since(&self, since: Moment) -> bool {
+        let of_it =
+            self.windows.iter().enumerate().filter(|(place, _)| self.config.is_of_the_release(*place));
+        of_it
+            .flat_map(|(_, window)| window.iter().rev().take_while(|sample| sample.at >= since))
+            .any(|sample| sample.result.has_failed())
+    }
+
+    /// Whether what is live has been well, a while after it went live. What was so before this process is not known, and in
+    /// doubt for the release.
     pub(super) fn was_well(&self) -> bool {
-        let live = self.state.as_ref().and_then(|state| state.live());
-        live.is_some_and(|live| self.around.well.as_ref() == Some(&live.id))
+        let around = &self.around;
+        self.state.as_ref().and_then(|state| state.live()).is_some_and(|live| {
+            let is_older = live.since + WELL_FOR <= around.began;
+            around.well.as_ref() == Some(&live.id)
+                || is_older && around.well.is_none() && self.shell.clock.now() <= around.began + AT_FIRST
+        })
     }
 
     /// From when on an answer to the probe at `place` is slow for a rule that may accuse.
@@ -58,11 +89,32 @@ impl App {
         limits.min()
     }
 
+    /// A watch that ends without a verdict is told: from now on nobody accuses that release.
+    pub(super) fn tell_unjudged(&self, before: &State, after: &State) {
+        let (Situation::Watching(watch), Situation::Learning { live: Some(live) }) =
+            (&before.situation, &after.situation)
+        else {
+            return;
+        };
+        if live.id != watch.live.id {
+            return;
+        }
+        let cause = self.blindness().map_or("too little was seen", BlindCause::word);
+        let why = self.blind_because().unwrap_or_else(|| cause.to_owned());
+        tracing::warn!(
+            app = %self.config.name, deployment = %live.id,
+            "the watch is over, and nobody could tell whether the release is good ({why}): it is not accused any more"
+        );
+    }
+
     /// Which of what was asked excuses the app, where one does: a part of a sentence.
     pub(in super::super) fn blind_because(&self) -> Option<String> {
-        let cause = self.blindness()?;
-        matches!(cause, BlindCause::Dependency | BlindCause::Siblings)
-            .then(|| self.around.past.because(cause))
-            .flatten()
+        match self.blindness()? {
+            cause @ (BlindCause::Dependency | BlindCause::Siblings) => self.around.past.because(cause),
+            BlindCause::Control if self.shell.controls.borrow().is_flaky() => {
+                Some("the line to the control probes breaks again and again".to_owned())
+            }
+            _ => None,
+        }
     }
 }

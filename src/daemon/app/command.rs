@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::super::apps::Wanted;
 use super::super::poll::Account;
 use super::super::status;
+use super::around::Around;
 use super::{App, Probing};
 use crate::clock::Moment;
 use crate::config::AppConfig;
@@ -155,7 +156,11 @@ impl App {
                 self.records.forget(&probe.name);
             }
         }
-        if old.probes != self.config.probes || old.platform != self.config.platform {
+        let needs = |app: &AppConfig| (app.depends_on.clone(), app.probes.clone());
+        if needs(&old) != needs(&self.config) {
+            self.around = Around::new(now);
+        }
+        if needs(&old) != needs(&self.config) || old.platform != self.config.platform {
             self.sampling = JoinSet::new();
             let config = Some(Arc::clone(&self.config));
             self.peer = Arc::new(self.shell.peers.join(longest_period(&self.config), config));

@@ -86,6 +86,7 @@ impl App {
             }
             self.performed = owed(&change.state);
             self.measuring.moved(&state, &change.state);
+            self.tell_unjudged(&state, &change.state);
             let stage = change.state.incident().map(|incident| &incident.stage);
             let is_return = matches!(stage, Some(Stage::Reverting { .. }));
             self.begin(change.effect, is_return, seen.at);

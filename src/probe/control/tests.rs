@@ -178,7 +178,7 @@ async fn a_thousand_apps_that_fail_at_once_ask_once() {
 async fn a_round_under_way_that_is_too_old_is_not_waited_for() {
     let (controls, fake, clock) = start([true, true], 1_500);
     pass(2_600).await;
-    controls.hint();
+    controls.hint(clock.now());
     pass(700).await;
     let before = fake.sent();
     let asked = Instant::now();
@@ -193,7 +193,7 @@ async fn a_hint_has_the_answer_ready_when_the_probe_fails() {
     pass(4_000).await;
     let before = fake.sent();
     for _ in 0..100 {
-        controls.hint();
+        controls.hint(clock.now());
     }
     let sent = clock.now();
     pass(300).await;
@@ -269,25 +269,41 @@ fn a_control_whose_line_broke_twice_in_a_minute_does_not_vouch_for_what_may_have
     }
 }
 
-#[test]
-fn one_steady_control_is_enough_and_is_waited_for() {
-    let at = |seconds: i64| Moment::from_millis(seconds * 1_000);
-    let flaky = Heard { finished: Some(at(9)), good: Some(at(9)), broke: [Some(at(8)), Some(at(4))] };
-    let steady =
-        |finished| Heard { finished: Some(at(finished)), good: Some(at(finished)), ..Heard::default() };
-    assert_eq!(whose(&vec![flaky.clone(), steady(3)], at(9), BAD), None, "it has still to answer");
-    assert_eq!(whose(&vec![flaky.clone(), steady(9)], at(9), BAD), Some(ControlVerdict::Theirs));
-    assert_eq!(whose(&vec![flaky.clone(), flaky], at(9), BAD), Some(ControlVerdict::Ours));
+/// One whose samples were sent at these seconds; which of them were lost.
+fn heard(samples: &[(i64, bool)]) -> Heard {
+    let mut heard = Heard::default();
+    for (seconds, lost) in samples {
+        let result = if *lost { BAD } else { SampleResult::Good };
+        heard.take(Moment::from_millis(seconds * 1_000), result);
+    }
+    heard
 }
 
 #[test]
-fn what_was_sent_before_and_came_back_later_breaks_no_line() {
-    let at = |seconds: i64| Moment::from_millis(seconds * 1_000);
-    let mut heard = Heard::default();
-    heard.take(at(5), SampleResult::Good);
-    heard.take(at(4), BAD);
-    assert_eq!(heard.broke, [None, None]);
-    heard.take(at(6), BAD);
-    heard.take(at(7), BAD);
-    assert_eq!(heard.broke, [Some(at(6)), None]);
+fn one_of_several_whose_line_breaks_has_trouble_of_its_own() {
+    let bar = Moment::from_millis(9_000);
+    let (theirs, ours) = (Some(ControlVerdict::Theirs), Some(ControlVerdict::Ours));
+    let twice = || heard(&[(1, false), (2, true), (3, false), (4, true), (9, false)]);
+    let once = || heard(&[(1, false), (5, true), (9, false)]);
+    let never = || heard(&[(1, false), (9, false)]);
+    assert_eq!(whose(&vec![twice(), never()], bar, BAD), theirs);
+    assert_eq!(whose(&vec![twice(), once()], bar, BAD), ours);
+    assert_eq!(whose(&vec![once(), once(), once()], bar, BAD), theirs, "it was one outage");
+    assert_eq!(whose(&vec![never(), once(), twice()], bar, BAD), ours);
+    assert_eq!(whose(&vec![once(), never()], bar, BAD), theirs);
+    let late = heard(&[(1, false), (3, true)]);
+    assert_eq!(whose(&vec![twice(), late], bar, BAD), None, "it has still to answer");
+}
+
+#[test]
+fn a_line_breaks_in_the_order_in_which_samples_were_sent() {
+    let at = Moment::from_millis(30_000);
+    // One that timed out is known later than the good one after it.
+    assert_eq!(heard(&[(1, false), (3, false), (2, true)]).broke(at), 1);
+    // A single outage, whose last sample is known after the first good one.
+    assert_eq!(heard(&[(1, false), (2, true), (3, true), (5, false), (4, true)]).broke(at), 1);
+    let many: Vec<(i64, bool)> = (0..2_000).map(|second| (second, second % 2 == 0)).collect();
+    let many = heard(&many);
+    assert!(many.lately.len() <= 62, "{}", many.lately.len());
+    assert_eq!(many.broke(Moment::from_millis(2_000_000)), 30);
 }

@@ -23,7 +23,7 @@ fn lingers(seconds: u64, status: u16) -> Release {
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [needs(), versions()].into_iter().flatten().collect()
+    [needs(), versions(), not_told()].into_iter().flatten().collect()
 }
 
 fn needs() -> Vec<Scenario> {
@@ -69,9 +69,9 @@ fn needs() -> Vec<Scenario> {
             .rules(WORSE),
         need("the app takes a minute to get over its database's end")
             .between(2.0, 60.0, down(NEED))
-            .between(2.5, 115.0, down(APP))
+            .between(2.5, 120.0, down(APP))
             .everywhere(),
-        need("the database is slow, and makes the app slow that needs it")
+        need("the database is slow beyond its timeout, and makes the app slow that needs it")
             .set(|setting| setting.probes = &["{ name: database, tcp: 'app-1:5432', timeout: 500ms }"])
             .rules(SLOWER)
             .between(60.0, 900.0, health(NEED, Health::Slow { latency_ms: 1_500 }))
@@ -104,5 +104,17 @@ fn versions() -> Vec<Scenario> {
         named("a cache goes on giving out what the bad release before has answered", lingers(90, 500))
             .at(-300.0, down(APP)[0].clone()),
         named("the old instances fail for a quarter of an hour", lingers(900, 504)).for_seconds(1_200.0),
+    ]
+}
+
+/// What nobody tells today.
+fn not_told() -> Vec<Scenario> {
+    vec![
+        need("the database is slow, and answers in time")
+            .rules(SLOWER)
+            .between(60.0, 900.0, health(NEED, Health::Slow { latency_ms: 1_500 }))
+            .between(60.0, 900.0, health(APP, Health::Slow { latency_ms: 1_600 }))
+            .for_seconds(900.0)
+            .gap("what it may take is what its probe's timeout says, which is 2 s"),
     ]
 }

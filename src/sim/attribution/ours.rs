@@ -66,6 +66,12 @@ fn ours() -> Vec<Scenario> {
             .rules(WORSE)
             .every(60, (1.0, 7.0), 1.5, sites_cut_off())
             .says(BLIND),
+        us("our packets are swallowed for two seconds every ten, as often as not between the controls")
+            .set(|setting| setting.lost = Lost::Swallowed)
+            .rules(WORSE)
+            .every(90, (1.0, 10.0), 2.4, sites_cut_off())
+            .for_seconds(900.0)
+            .says(BLIND),
         us("our network comes and goes by the second")
             .every(30, (1.0, 3.0), 1.2, sites_cut_off())
             .says(BLIND),

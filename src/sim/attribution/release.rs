@@ -153,6 +153,29 @@ fn near_others() -> Vec<Scenario> {
             .between(-700.0, -100.0, down(NEED))
             .between(-699.0, -99.0, down(APP))
             .of(broken()),
+        did("a page about the platform is wrong for an hour while the app is well, and a bad release follows")
+            .needs_platform()
+            .at(-800.0, down(STATUS)[0].clone())
+            .of(broken()),
+        did("a release fails half of the time from its first minute on, and three others with it")
+            .rules("[{ name: flaky, probe: home, failure_ratio: { above: 0.2, over: 2m, min_samples: 60 } }]")
+            .set(|setting| setting.siblings = 3)
+            .between(70.0, 1_000.0, answers(Target::Site, 502))
+            .of(failing(0.5)),
+        did("eleven other apps fail by themselves and one does not, and a release is bad two minutes later")
+            .set(|setting| setting.siblings = 12)
+            .between(-100.0, 1_000.0, down(SIBLING + 1))
+            .between(-99.0, 1_000.0, down(SIBLING + 2))
+            .between(-98.0, 1_000.0, down(SIBLING + 3))
+            .between(-97.0, 1_000.0, down(SIBLING + 4))
+            .between(-96.0, 1_000.0, down(SIBLING + 5))
+            .between(-95.0, 1_000.0, down(SIBLING + 6))
+            .between(-94.0, 1_000.0, down(SIBLING + 7))
+            .between(-93.0, 1_000.0, down(SIBLING + 8))
+            .between(-92.0, 1_000.0, down(SIBLING + 9))
+            .between(-91.0, 1_000.0, down(SIBLING + 10))
+            .between(-90.0, 1_000.0, down(SIBLING + 11))
+            .of(Release::with_health("v2", Health::BadAfter { after_ms: 120_000, status: 500 })),
         did("the database is well, and the release is slower")
             .needs_database()
             .rules("[{ name: slow, probe: home, latency: { quantile: 0.5, above: 800ms, over: 1m, min_samples: 10 } }]")
@@ -170,6 +193,12 @@ fn near_others() -> Vec<Scenario> {
 /// What nobody tells today.
 fn not_told() -> Vec<Scenario> {
     vec![
+        did("three other apps need this one, and its release is bad ten minutes later")
+            .set(|setting| setting.siblings = 3)
+            .between(601.0, 3_000.0, answers(Target::Site, 502))
+            .of(Release::with_health("v2", Health::BadAfter { after_ms: 600_000, status: 500 }))
+            .for_seconds(2_400.0)
+            .gap("a release that was well for a minute is not held to be why all others fail, unless `siblings: 0` says so"),
         did("the app fails for a minute and a half around its release, which is bad ten minutes later")
             .between(-25.0, -0.5, down(APP))
             .between(0.1, 65.0, down(APP))
