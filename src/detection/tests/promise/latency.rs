@@ -1,7 +1,9 @@
 //! Latencies: log-normal around a tenth of a second, with a deviation of a half.
 
+use std::sync::LazyLock;
+
 use super::glitches::glitching;
-use super::{DAY, INTERVAL, WATCH, at_most, defaults, found_within, shipped};
+use super::{DAY, INTERVAL, Row, WATCH, came_out, defaults, found_within, is_not_twice_as_often, shipped};
 use crate::detection::latency::{Latencies, Slower, Usual};
 use crate::detection::power::Chance;
 
@@ -38,31 +40,49 @@ fn slower_after(usual: &Usual, after: &[f64]) -> Option<u32> {
     })
 }
 
-#[test]
-fn a_release_that_is_no_slower_is_accused_as_rarely_as_was_said() {
-    let mut chance = Chance(19);
-    // How much of the one before is in each, whether there are slow spells of a minute every hour, and what was said.
-    for (alike, spells, share) in
-        [(0.0, false, 0.001), (0.8, false, 0.001), (0.95, false, 0.002), (0.0, true, 0.002)]
-    {
+/// Watches that a day of the release before is good for.
+const WATCHES: usize = 8;
+
+/// How much of the one before is in each, whether there are slow spells of a minute every hour, and what was said.
+fn rows<const N: usize>(kinds: [(f64, bool, f64); N], days: usize, chance: &mut Chance) -> Vec<Row> {
+    let one = |(alike, spells, said)| {
         let mut draw = |count: u32| {
-            let mut drawn = latencies(count, alike, &mut chance);
+            let mut drawn = latencies(count, alike, chance);
             if spells {
-                let slow = glitching(count, INTERVAL, (60.0, 3_600.0), &mut chance);
+                let slow = glitching(count, INTERVAL, (60.0, 3_600.0), chance);
                 drawn.iter_mut().zip(slow).filter(|(_, slow)| *slow).for_each(|(latency, _)| *latency *= 3.0);
             }
             drawn
         };
-        let (mut tried, mut accused) = (0, 0);
-        for _ in 0..60 {
+        let mut accused = 0;
+        for _ in 0..days {
             let usual = usual(&draw(DAY));
-            for _ in 0..8 {
-                tried += 1;
-                accused += usize::from(slower_after(&usual, &draw(WATCH)).is_some());
-            }
+            accused += (0..WATCHES).filter(|_| slower_after(&usual, &draw(WATCH)).is_some()).count();
         }
-        at_most(accused, tried, share, &format!("{alike} of the one before, spells: {spells}"));
-    }
+        let what = format!("{alike} of the one before, spells: {spells}");
+        Row { what, accused, tried: days * WATCHES, said }
+    };
+    kinds.map(one).into()
+}
+
+/// Where half minutes have little to do with each other, what was said is the promise itself.
+pub(super) static NO_SLOWER: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let said = shipped().probability;
+    rows([(0.0, false, said), (0.8, false, said)], 60, &mut Chance(19))
+});
+
+#[test]
+fn a_release_that_is_no_slower_is_accused_as_rarely_as_was_said() {
+    came_out(&NO_SLOWER, &[0, 0]);
+}
+
+#[test]
+fn slowness_that_outlasts_what_is_compared_accuses_more_often_than_was_promised() {
+    // How long it lasts is learnt as for glitches, but of half minutes, of which a spell is two: that is roughly known, and
+    // no bet is fair that goes by it. What is said of them is what came of 8,000 watches of each: 20 and 45.
+    let rows = rows([(0.95, false, 0.003), (0.0, true, 0.006)], 150, &mut Chance(20));
+    came_out(&rows, &[4, 1]);
+    is_not_twice_as_often(rows.iter());
 }
 
 #[test]
@@ -70,12 +90,17 @@ fn a_release_that_is_slower_is_found_as_soon_as_was_said() {
     let mut chance = Chance(23);
     let days: Vec<Usual> = (0..10).map(|_| usual(&latencies(DAY, 0.0, &mut chance))).collect();
     // A block is known to be over by the first sample of the next one.
-    for (factor, median, late) in [(2.0, 181, Some(319)), (3.0, 37, Some(61)), (10.0, 37, Some(37))] {
+    for (factor, came_out, said) in [
+        (2.0, (157, 319), (181, Some(319))),
+        (3.0, (37, 61), (37, Some(61))),
+        (10.0, (37, 37), (37, Some(37))),
+    ] {
         let mut one = |n| {
             let slow =
                 latencies(WATCH, 0.0, &mut chance).iter().map(|latency| latency * factor).collect::<Vec<_>>();
             slower_after(&days[n % days.len()], &slow)
         };
-        found_within((0..100).map(&mut one).collect(), median, late, &format!("{factor} times as slow"));
+        let taken = (0..100).map(&mut one).collect();
+        found_within(taken, came_out, said, &format!("{factor} times as slow"));
     }
 }
