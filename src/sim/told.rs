@@ -364,7 +364,14 @@ fn a_hold_is_ended_by_a_word_for_it_and_by_no_other() {
         events.push((PUSHED + 14_000, Event::Health(0, Health::Bad { status: 500 })));
         events.extend(words);
         let run = told(course(events));
-        assert!(tells(&run, "(soak_unhealthy)"), "{:#?}", timelines(&run));
+        // What `explain` shows of it: what was expected, and what came of it, with the good samples before it failed again.
+        for told in [
+            "(soak_unhealthy)",
+            "going back is expected to take ",
+            "100 % to 37.5 %; expected was at most 1 %",
+        ] {
+            assert!(tells(&run, told), "{told}: {:#?}", timelines(&run));
+        }
         run.taken_over.len()
     };
     let (all, app) = (|paused| Event::Pause(None, paused), |paused| Event::Pause(Some(0), paused));

@@ -1,10 +1,10 @@
 //! The course of an incident when nobody is in the way.
 
-use super::world::{Reply, World, policy, secs};
+use super::world::{Reply, World, policy, rule, secs};
 use crate::decision::decide;
 use crate::decision::effect::{Reason, Rejection};
 use crate::decision::observation::RecordedObservation;
-use crate::decision::policy::{Condition, Policy};
+use crate::decision::policy::{Condition, OnUnhealthy, Policy};
 use crate::decision::state::{Outcome, State};
 
 #[test]
@@ -38,6 +38,75 @@ fn a_bad_release_is_rolled_back_soaked_and_committed() {
             commit: done, the app is not pinned any more
             closed as committed: the rolled-back app stayed healthy (soak_healthy)
     ");
+}
+
+/// What was foretold of the last rollback, and what was said of it at the end of its soak.
+pub(super) fn foretold(world: &World) -> Vec<&str> {
+    let is_of_it =
+        |line: &&str| line.starts_with("going back is expected") || line.starts_with("the rollback ");
+    world.lines.iter().map(|line| line.trim()).filter(is_of_it).collect()
+}
+
+#[test]
+fn a_rollback_that_had_no_effect_is_told_as_such_beside_what_was_expected_and_undone() {
+    let mut world = World::with_bad_release(policy());
+    world.run_until(|world| world.state.incident().is_some());
+    // It was not the release: whatever is live fails.
+    world.outage = true;
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(
+        foretold(&world),
+        [
+            "going back is expected to take the failures of home from 100 % to at most 1 % within 5m of being live",
+            "the rollback had no effect: the failures of home went from 100 % to 100 %; expected was at most 1 %",
+        ]
+    );
+}
+
+#[test]
+fn a_rollback_that_made_it_worse_is_told_as_such_beside_what_was_expected() {
+    let mut policy = policy();
+    policy.rules[0].tests[0].condition =
+        Condition::FailureRatio { above: 0.3, over: secs(60), min_samples: 20 };
+    policy.soak.on_unhealthy = OnUnhealthy::Hold;
+    let mut world = World::steady(policy);
+    let release = world.release();
+    // Every other request fails.
+    while world.state.incident().is_none() {
+        if !world.bad.remove(&release) {
+            world.bad.insert(release.clone());
+        }
+        world.tick();
+    }
+    // What it goes back to answers nothing at all.
+    world.outage = true;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(
+        foretold(&world),
+        [
+            "going back is expected to take the failures of home from 50 % to at most 1 % within 5m of being live",
+            "the rollback did harm: the failures of home went from 50 % to 100 %; expected was at most 1 %",
+        ]
+    );
+}
+
+#[test]
+fn a_rollback_after_which_another_rule_is_bad_did_harm_though_what_was_wrong_is_gone() {
+    let mut policy = policy();
+    let slow = Condition::Latency { quantile: 0.95, above: secs(1), over: secs(60), min_samples: 20 };
+    policy.rules.push(rule("slow", slow));
+    let mut world = World::with_bad_release(policy);
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    let rollback = world.platform.rollback_under_way().expect("it is under way");
+    world.takes.insert(rollback, 1_500_000);
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(
+        foretold(&world),
+        [
+            "going back is expected to take the failures of home from 100 % to at most 1 % within 5m of being live",
+            "the rollback did harm, as another rule is bad now: the failures of home went from 100 % to 0 %; as expected",
+        ]
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A release is held against the one before it by what share of its requests fail.
 
+use super::course::foretold;
 use super::world::{Sight, World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
-use crate::decision::policy::{Condition, Policy, Regression, Signal};
+use crate::decision::policy::{Condition, OnUnhealthy, Policy, Regression, Signal};
 use crate::decision::state::{Outcome, Situation};
 
 fn erring() -> Policy {
@@ -71,4 +72,29 @@ fn what_nobody_could_tell_is_no_evidence_either_way() {
     assert!(matches!(world.state.situation, Situation::Watching(_)), "{}", world.transcript());
     world.run(minutes(20));
     assert_eq!((world.state.word(), world.closed.len()), ("learning", 0), "{}", world.transcript());
+}
+
+#[test]
+fn what_a_rollback_did_to_the_share_of_errors_is_told_beside_what_was_expected() {
+    let table = [
+        (
+            0.2,
+            "the rollback had no effect: the failures of home went from 20.13 % to 20.13 %; expected was at most 1.1 %",
+        ),
+        (
+            0.5,
+            "the rollback did harm: the failures of home went from 20.13 % to 50 %; expected was at most 1.1 %",
+        ),
+    ];
+    for (after, judged) in table {
+        let mut world = known();
+        world.policy.soak.on_unhealthy = OnUnhealthy::Hold;
+        release_that_fails(&mut world, 0.2);
+        world.run_until(|world| world.platform.rollback_under_way().is_some());
+        let rollback = world.platform.rollback_under_way().expect("it is under way");
+        world.errs.insert(rollback, after);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+        let expected = "going back is expected to take the failures of home from 20.13 % to at most 1.1 % within 5m of being live";
+        assert_eq!(foretold(&world), [expected, judged]);
+    }
 }
