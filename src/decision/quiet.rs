@@ -152,8 +152,14 @@ fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Opti
         Some(incident) => incident.clone(),
         None => {
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
-            let (_, incident, requests) = &mut ledger.lost[place];
-            let incident = incident.clone();
+            let (closed_at, incident, requests) = &mut ledger.lost[place];
+            let (closed_at, incident) = (*closed_at, incident.clone());
+            // It counts from when it came to light, and once: it may have counted at the end of its incident, and the pin may
+            // have been held before.
+            if !ledger.settled.iter().any(|(id, _)| id == pin) {
+                ledger.rollbacks.retain(|made| *made != closed_at);
+                Ledger::note(&mut ledger.rollbacks, seen.at);
+            }
             if view.active.as_ref().is_some_and(|active| active.id == *pin) {
                 requests.before.insert(pin.clone());
                 Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));

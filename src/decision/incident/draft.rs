@@ -162,8 +162,8 @@ impl Draft {
         self.incident.setbacks = 0;
     }
 
-    /// A rollback exists that may be ours for all that can be told: it counts as well, so that another release waits as
-    /// long as after one that surely is.
+    /// A rollback exists, or may yet, that may be ours for all that can be told: it counts as well, so that another release
+    /// waits as long as after one that surely is.
     pub(super) fn perhaps_created(&mut self, now: Moment) {
         Ledger::note(&mut self.ledger.rollbacks, now);
     }

@@ -1,6 +1,6 @@
 //! What a platform picked by itself: found when its answer was lost, and held until a person has acted.
 
-use super::calls::{APPLIED, LOST};
+use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
@@ -122,6 +122,35 @@ fn a_lost_rollback_that_failed_before_it_said_what_it_runs_is_not_asked_for_agai
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
     assert_eq!(world.count("create_rollback"), 1);
     assert_eq!(world.state.ledger.rollbacks.len(), 1, "the next one waits for the cooldown all the same");
+}
+
+#[test]
+fn a_request_that_may_yet_be_applied_counts_although_nothing_is_seen_of_it() {
+    for capabilities in [PICKS, UNPINNED] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        world.reply("create_rollback", LOST);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        assert_eq!(world.state.ledger.rollbacks, [world.at]);
+        // A newer release is a person's answer, and is not the next one to be rolled back at once.
+        world.release();
+        world.run(minutes(5));
+        world.release_bad();
+        assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Cooldown), "{}", world.transcript());
+        assert_eq!(world.count("create_rollback"), 1);
+    }
+}
+
+#[test]
+fn a_request_that_counted_and_comes_to_light_later_counts_from_then_on_and_once() {
+    // As no platform is that is known: it picks by itself, and its pin says what it made.
+    let mut world = with_bad_release(accepting(), Capabilities { pin: PinKind::Hard, ..PICKS });
+    world.reply("create_rollback", late(300));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks, [world.at]);
+    world.run_until(|world| world.platform.pinned.is_some());
+    world.run(secs(10));
+    let [came_to_light] = world.state.ledger.rollbacks[..] else { panic!("{}", world.transcript()) };
+    assert!(world.at.since(came_to_light) <= secs(10), "{}", world.transcript());
 }
 
 /// A soak of a rollback that does not help, in a process that has just begun and cannot read what exists.

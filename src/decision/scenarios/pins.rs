@@ -153,6 +153,45 @@ fn a_request_that_is_applied_after_the_end_of_its_incident_is_still_ours() {
 }
 
 #[test]
+fn a_rollback_that_comes_to_light_after_its_incident_counts_from_then_on_and_once() {
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", late(300));
+    world.run_until(|world| world.count("create_rollback") == 1);
+    no_by(&mut world, "storm");
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Storm), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks, [], "nothing was seen of it");
+    world.run_until(|world| world.state.word() == "held");
+    let came_to_light = world.at;
+    world.run(minutes(10));
+    assert_eq!(world.state.ledger.rollbacks, [came_to_light], "{}", world.transcript());
+    let at = world.at;
+    assert!(world.platform.commit(super::platform::Who::Person, at));
+    world.run(minutes(5));
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Cooldown), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks, [came_to_light], "{}", world.transcript());
+}
+
+#[test]
+fn a_late_rollback_that_an_old_read_shows_again_does_not_count_twice() {
+    let mut world = World::with_bad_release(policy());
+    // It never goes live, so nothing says whose it is.
+    world.roll_out = None;
+    world.reply("create_rollback", late(300));
+    world.run_until(|world| world.count("create_rollback") == 1);
+    no_by(&mut world, "storm");
+    world.run_to_close();
+    world.run_until(|world| world.state.word() == "held");
+    let came_to_light = world.at;
+    world.run(minutes(2));
+    world.platform.pinned = None;
+    world.run_until(|world| world.state.word() != "held");
+    world.lag = secs(100);
+    world.run_until(|world| world.state.word() == "held");
+    assert_eq!(world.state.ledger.rollbacks, [came_to_light], "{}", world.transcript());
+}
+
+#[test]
 fn of_two_rollbacks_of_ours_the_pinned_one_is_adopted_though_it_is_the_older_one() {
     let mut world = World::with_bad_release(policy());
     world.platform.refuses_when_pinned = false;
