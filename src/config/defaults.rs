@@ -45,6 +45,9 @@ pub(super) const CONTROL_PERIOD: Duration = Duration::from_secs(5);
 /// As for a probe.
 pub(super) const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Where `siblings` is left out: so many other apps have to be there, and all of them to fail.
+pub(crate) const EVERYONE: usize = 3;
+
 /// Most bad releases show in the first minutes; half an hour covers caches that expire and jobs that start.
 pub(crate) const WATCH: Duration = Duration::from_secs(30 * 60);
 /// Cheap for the app, and quick enough that steady trouble is known before a release.

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use url::Url;
 
+use super::defaults::EVERYONE;
 use super::span::spoken;
 use super::{
     Absent, AppConfig, Ask, Config, CountersAsk, Expect, ExpectValue, Figure, GrpcAsk, HttpAsk, Limits,
@@ -72,7 +73,10 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         let (period, timeout) = (spoken(probe.period), spoken(probe.timeout));
         writeln!(out, "{line}control probe {url}: every {period}, timeout {timeout}")?;
     }
-    config.apps.iter().try_for_each(|app| write_app(out, app))
+    config.apps.iter().try_for_each(|app| {
+        let of_its_account = config.apps.iter().filter(|other| other.platform == app.platform);
+        write_app(out, app, of_its_account.count() - 1)
+    })
 }
 
 fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) -> fmt::Result {
@@ -111,7 +115,8 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
 
 const FAIL_AS_WELL: &str = "without a new release fail as well, no release is accused";
 
-fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
+/// `others` are the other apps of its account.
+fn write_app(out: &mut String, app: &AppConfig, others: usize) -> fmt::Result {
     let AppConfig { name, platform, id, probes, depends_on, siblings, policy } = app;
     let mode = match policy.mode {
         Mode::Observe => "observe: writes nothing, says what it would have done",
@@ -146,11 +151,11 @@ fn write_app(out: &mut String, app: &AppConfig) -> fmt::Result {
         }
         Some(1) => writeln!(out, "  siblings  while another app of {platform} {FAIL_AS_WELL}")?,
         Some(others) => writeln!(out, "  siblings  while {others} other apps of {platform} {FAIL_AS_WELL}")?,
-        None => writeln!(
+        None if others >= EVERYONE => writeln!(
             out,
-            "  siblings  once a release was well for a minute, while all other apps of {platform}, three or more, \
-             {FAIL_AS_WELL}"
+            "  siblings  once a release was well for a minute, while all other apps of {platform}\n            {FAIL_AS_WELL}"
         )?,
+        None => {}
     }
     if policy.rules.is_empty() {
         writeln!(out, "  rules     none: no release is ever found bad")?;

@@ -5,7 +5,7 @@
 //! proves our network; what every control fails, or leaves unanswered, is our own fault until one answers.
 //!
 //! A line that loses some of what is sent over it has controls that answer and apps that seem to fail. So where it broke
-//! twice within a minute ([`LATELY`]), and not for one of several controls alone, they vouch only for what an app was heard
+//! twice within a minute (`LATELY`), and not for one of several controls alone, they vouch only for what an app was heard
 //! to answer, and not for what may have been lost on the way.
 //!
 //! Good means what it means for a probe without expectations: any 2xx. A gateway of our own that answers 502 for

@@ -2,10 +2,10 @@
 //!
 //! What an app depends on is asked the moment it fails, and the moment it is slower than a rule puts up with. An app takes its
 //! time to recover once that is well again, since whoever tries again waits longer each time, and so about as long as he
-//! has waited before: for as long as something was down and a little more, and [`RECOVERY`] at most, what fails afterwards
+//! has waited before: for as long as something was down and a little more, and `RECOVERY` at most, what fails afterwards
 //! accuses nobody. What is down while the app is well, for longer than that, is not what the app needs.
 //!
-//! Other apps of the account are asked as well ([`super::siblings`]).
+//! Other apps of the account are asked as well (`siblings`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -18,13 +18,12 @@ use super::needs::Needs;
 use super::peers::{AppSlots, Peer, PeerRecord};
 use super::{Probe, Turn};
 use crate::clock::Moment;
+use crate::config::defaults::EVERYONE;
 use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::sample::Sample;
 
 /// So many are asked at most for one failure: they are others' apps.
 const ASKED: usize = 10;
-/// So many others have to be there, and all of them to fail, where the configuration does not say how many.
-const EVERYONE: usize = 3;
 /// An app that was not good for so long says nothing of now.
 const LATELY: Duration = Duration::from_secs(60 * 60);
 /// For so long one that nobody has asked yet, in a process that has just begun, is taken at its word from before.
