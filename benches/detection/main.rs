@@ -173,7 +173,14 @@ fn independent(judges: &[(&'static str, Judge)], question: Question) {
 
 /// The same where all failures are in glitches.
 fn glitches(judges: &[(&'static str, Judge)]) {
-    let kinds = [(5.0, 600.0), (15.0, 3_600.0), (30.0, 3_600.0), (30.0, 21_600.0)];
+    let kinds = [
+        (5.0, 600.0),
+        (15.0, 3_600.0),
+        (30.0, 3_600.0),
+        (30.0, 21_600.0),
+        (30.0, 86_400.0),
+        (120.0, 86_400.0),
+    ];
     let title = format!(
         "Releases accused, % of {WATCHES} watches: all samples fail in glitches that are nobody's fault (how long / how \
          often, by chance), as with the release before, of which a day is known"

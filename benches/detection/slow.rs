@@ -5,7 +5,7 @@ use rearguard::detection::latency::{Latencies, Slower};
 
 use crate::draw::Chance;
 use crate::table::{Table, spread};
-use crate::{DAY, FEWER, HOUR, INTERVAL, WATCH};
+use crate::{DAY, FEWER, HOUR, INTERVAL, WATCH, WATCHES};
 
 /// By how much a release may be slower.
 const SLOWER_BY: f64 = 0.5;
@@ -94,8 +94,8 @@ pub(crate) fn print(question: Question) {
     let mut heads = alike.map(|alike| format!("{alike} of the one before")).to_vec();
     heads.push("3 × for 60 s, hourly".to_owned());
     let title = format!(
-        "Latency: releases accused that are no slower, % of {FEWER} watches (log-normal, deviation {SPREAD}; each answer \
-         by itself, or with so much of the one before in it, or in slow spells)"
+        "Latency: releases accused that are no slower, % of {FEWER} watches, of the first two of {WATCHES} (log-normal, \
+         deviation {SPREAD}; each answer by itself, or with so much of the one before in it, or in slow spells)"
     );
     let mut table = Table::new(&title, &heads);
     for (name, judge, known) in &JUDGES {
@@ -109,11 +109,12 @@ pub(crate) fn print(question: Question) {
                 }
                 latencies
             };
-            let fired = (0..FEWER).filter(|_| {
+            let tried = if matches!(judge, Judge::Blocks) { WATCHES } else { FEWER };
+            let fired = (0..tried).filter(|_| {
                 let old = draw(*known, &mut chance);
                 judge.fires(&old, &draw(WATCH, &mut chance), question.probability).is_some()
             });
-            format!("{:.1}", fired.count() as f64 * 100.0 / FEWER as f64)
+            format!("{:.1}", fired.count() as f64 * 100.0 / tried as f64)
         };
         let mut row = alike.map(|alike| by(alike, false)).to_vec();
         row.push(by(0.0, true));
