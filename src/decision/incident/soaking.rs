@@ -56,14 +56,18 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     if !bad.is_empty() {
         let on_unhealthy = if may_revert { policy.soak.on_unhealthy } else { OnUnhealthy::Hold };
-        let is_other = fired_is_good && bad.iter().all(|rule| rule.name != draft.incident.rule);
-        return unhealthy(policy, draft, samples, (give_up, on_unhealthy, is_other), seen);
+        let which = match bad.iter().any(|rule| rule.name == draft.incident.rule) {
+            true => Bad::Fired,
+            false if fired_is_good => Bad::Other,
+            false => Bad::Unclear,
+        };
+        return unhealthy(policy, draft, samples, (give_up, on_unhealthy, which), seen);
     }
     if is_good && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
     }
     if give_up.is_some_and(|give_up| seen.at >= give_up) {
-        tell_efficacy(policy, &mut draft, false, seen);
+        tell_efficacy(policy, &mut draft, Bad::Unclear, seen);
         return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
@@ -92,7 +96,7 @@ fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'
         return draft.done(None, Some(Reason::Paused));
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
-    tell_efficacy(policy, &mut draft, false, seen);
+    tell_efficacy(policy, &mut draft, Bad::Unclear, seen);
     match policy.soak.on_healthy {
         OnHealthy::Hold => draft.close(Outcome::Held, Reason::SoakHealthy, seen),
         OnHealthy::Commit => {
@@ -110,7 +114,7 @@ fn unhealthy(
     policy: &Policy,
     mut draft: Draft,
     samples: u32,
-    (give_up, on_unhealthy, is_other): (Option<Moment>, OnUnhealthy, bool),
+    (give_up, on_unhealthy, which): (Option<Moment>, OnUnhealthy, Bad),
     seen: &Observation<'_>,
 ) -> Decision {
     if seen.operator.paused {
@@ -121,13 +125,13 @@ fn unhealthy(
     if is_rolled_back_again && returning::existing(seen).is_none() {
         // It is not known what there is: nothing is told before it can be done.
         if give_up.is_some_and(|give_up| seen.at >= give_up) {
-            tell_efficacy(policy, &mut draft, is_other, seen);
+            tell_efficacy(policy, &mut draft, which, seen);
             return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
         }
         return Decision { look: true, ..draft.done(give_up, Some(Reason::Blind)) };
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakUnhealthy, samples });
-    tell_efficacy(policy, &mut draft, is_other, seen);
+    tell_efficacy(policy, &mut draft, which, seen);
     match on_unhealthy {
         OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
         OnUnhealthy::Revert => {
@@ -141,14 +145,29 @@ fn unhealthy(
     }
 }
 
-/// What the rollback did, beside what it was expected to do. With another rule Bad than the one that fired it did harm,
-/// whatever became of what was wrong.
-fn tell_efficacy(policy: &Policy, draft: &mut Draft, is_other: bool, seen: &Observation<'_>) {
+/// Which rule is Bad in the soak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bad {
+    /// The one that fired: what was wrong is so again, however the soak began.
+    Fired,
+    /// Another one, while that one is Good: the rollback did harm, whatever became of what was wrong.
+    Other,
+    /// None, or it is not known of the one that fired.
+    Unclear,
+}
+
+/// What the rollback did, beside what it was expected to do.
+fn tell_efficacy(policy: &Policy, draft: &mut Draft, which: Bad, seen: &Observation<'_>) {
     let Stage::Soaking { live, .. } = &draft.incident.stage else { return };
     let Some(prediction) = draft.incident.prediction.clone() else { return };
     let span = (live.since, seen.at);
     let Some((value, efficacy)) = prediction::judge(policy, &prediction, seen.windows, span) else { return };
-    let efficacy = if is_other { Efficacy::Harmed } else { efficacy };
+    let is_other = which == Bad::Other;
+    let efficacy = match (which, efficacy) {
+        (Bad::Other, _) => Efficacy::Harmed,
+        (Bad::Fired, Efficacy::Helped) => Efficacy::NoEffect,
+        (_, efficacy) => efficacy,
+    };
     draft.tell(Event::PredictionJudged { prediction, value, efficacy, is_other });
 }
 

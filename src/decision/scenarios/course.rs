@@ -5,7 +5,7 @@ use crate::decision::decide;
 use crate::decision::effect::{Reason, Rejection};
 use crate::decision::observation::RecordedObservation;
 use crate::decision::policy::{Condition, OnUnhealthy, Policy};
-use crate::decision::state::{Outcome, State};
+use crate::decision::state::{Outcome, Stage, State};
 
 #[test]
 fn a_bad_release_is_rolled_back_soaked_and_committed() {
@@ -88,6 +88,21 @@ fn a_rollback_that_made_it_worse_is_told_as_such_beside_what_was_expected() {
             "the rollback did harm: the failures of home went from 50 % to 100 %; expected was at most 1 %",
         ]
     );
+}
+
+#[test]
+fn a_rollback_after_which_it_is_well_and_then_as_before_had_no_effect() {
+    let mut world = World::with_bad_release(policy());
+    world.run_until(|world| {
+        matches!(world.state.incident().map(|open| &open.stage), Some(Stage::Soaking { .. }))
+    });
+    for _ in 0..180 {
+        world.tick();
+    }
+    world.outage = true;
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    let foretold = foretold(&world);
+    assert!(foretold[1].starts_with("the rollback had no effect"), "{foretold:?}");
 }
 
 #[test]
