@@ -16,11 +16,20 @@ const MOST_LIKELY: f64 = 0.995;
 /// Counts how often a bad round is followed by another one, takes the upper end of what that may be by chance, and leaves
 /// out what bad rounds have in common because they are so many.
 pub fn length(rounds: impl IntoIterator<Item = Round>, interval: f64, floor: f64, bad_line: f64) -> f64 {
+    length_within(rounds, interval, (floor, LONGEST), bad_line)
+}
+
+fn length_within(
+    rounds: impl IntoIterator<Item = Round>,
+    interval: f64,
+    (floor, longest): (f64, f64),
+    bad_line: f64,
+) -> f64 {
     if floor <= 0.0 {
         return 0.0;
     }
-    let floor = floor.min(LONGEST);
-    let seen = count(rounds, interval, bad_line);
+    let floor = floor.min(longest);
+    let seen = count(rounds, interval, bad_line, longest);
     if seen.chances == 0 {
         return floor;
     }
@@ -32,7 +41,7 @@ pub fn length(rounds: impl IntoIterator<Item = Round>, interval: f64, floor: f64
     if own <= 0.0 {
         return floor;
     }
-    (interval / (1.0 / own).ln()).clamp(floor, LONGEST)
+    (interval / (1.0 / own).ln()).clamp(floor, longest)
 }
 
 /// What rounds show of the release before: how often it was bad, by those that are `its` own and counted for themselves,
@@ -45,8 +54,19 @@ pub fn learnt(
     floor: f64,
     worse_by: f64,
 ) -> (Baseline, f64) {
+    learnt_within(all, its, interval, (floor, LONGEST), worse_by)
+}
+
+/// The same, where trouble is a glitch unless it lasts longer than that.
+pub(super) fn learnt_within(
+    all: impl IntoIterator<Item = Round>,
+    its: impl IntoIterator<Item = Round> + Clone,
+    interval: f64,
+    times: (f64, f64),
+    worse_by: f64,
+) -> (Baseline, f64) {
     let rate = Baseline::of(its.clone(), 0.0).rate();
-    let glitch = length(all, interval, floor, rate + worse_by);
+    let glitch = length_within(all, interval, times, rate + worse_by);
     (Baseline::of(its, glitch), glitch)
 }
 
@@ -60,13 +80,13 @@ struct Seen {
     went_on: u64,
 }
 
-fn count(rounds: impl IntoIterator<Item = Round>, interval: f64, bad_line: f64) -> Seen {
+fn count(rounds: impl IntoIterator<Item = Round>, interval: f64, bad_line: f64, longest: f64) -> Seen {
     let mut seen = Seen::default();
     // When the run of bad rounds began, when it was last seen, and how long it is.
     let mut run: Option<(f64, f64, u64)> = None;
     let is_close = |from: f64, to: f64| to - from <= 2.0 * interval;
     let end = |seen: &mut Seen, (began, last, length): (f64, f64, u64), good_at: Option<f64>| {
-        if last - began <= LONGEST {
+        if last - began <= longest {
             seen.went_on += length - 1;
             seen.chances += length - 1 + u64::from(good_at.is_some_and(|at| is_close(last, at)));
         }

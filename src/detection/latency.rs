@@ -27,6 +27,8 @@ pub const NOTICED: f64 = 0.02;
 pub const WORSE_BY: f64 = 0.02;
 /// Seconds. A release that has just begun has cold caches.
 pub const WARM_UP: f64 = 30.0;
+/// A spell of slow blocks that are more is no spell any more. Of two or three blocks it could not be told how long one lasts.
+const LONGEST_SPELL: f64 = 8.0;
 /// With fewer blocks of the release before nothing is known to be usual: ten minutes of them.
 const FEWEST: usize = 20;
 
@@ -89,6 +91,7 @@ impl Latencies {
         }
         let (older, newer) = medians.split_at(medians.len() / 2);
         let begin = newer.first()?.0;
+        let spells = (glitch, glitch::LONGEST.max(LONGEST_SPELL * length(interval)));
         let level = |level: f64| {
             let limit = quantile(older.iter().map(|(_, median)| *median).collect(), level)?;
             let round =
@@ -96,7 +99,7 @@ impl Latencies {
             let rounds = newer.iter().copied().map(round);
             // What was set aside says how long spells are as well.
             let all = self.medians.all().map(in_seconds).filter(|(at, _)| *at >= begin).map(round);
-            let (baseline, glitch) = glitch::learnt(all, rounds, length(interval), glitch, WORSE_BY);
+            let (baseline, glitch) = glitch::learnt_within(all, rounds, length(interval), spells, WORSE_BY);
             Some(Level { limit, baseline, glitch })
         };
         Some(Usual { levels: [level(LEVELS[0])?, level(LEVELS[1])?], interval })

@@ -65,23 +65,23 @@ fn rows<const N: usize>(kinds: [(f64, bool, f64); N], days: usize, chance: &mut 
     kinds.map(one).into()
 }
 
-/// Where half minutes have little to do with each other, what was said is the promise itself.
+/// Where each half minute is as slow as any, or as the one before, what was said is the promise itself.
 pub(super) static NO_SLOWER: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let said = shipped().probability;
-    rows([(0.0, false, said), (0.8, false, said)], 60, &mut Chance(19))
+    rows([(0.0, false, said), (0.8, false, said), (0.95, false, said)], 60, &mut Chance(19))
 });
 
 #[test]
 fn a_release_that_is_no_slower_is_accused_as_rarely_as_was_said() {
-    came_out(&NO_SLOWER, &[0, 0]);
+    came_out(&NO_SLOWER, &[0, 0, 0]);
 }
 
 #[test]
-fn slowness_that_outlasts_what_is_compared_accuses_more_often_than_was_promised() {
-    // How long it lasts is learnt as for glitches, but of half minutes, of which a spell is two: that is roughly known, and
-    // no bet is fair that goes by it. What is said of them is what came of 8,000 watches of each: 20 and 45.
-    let rows = rows([(0.95, false, 0.003), (0.0, true, 0.006)], 150, &mut Chance(20));
-    came_out(&rows, &[4, 1]);
+fn slow_spells_accuse_more_often_than_was_promised() {
+    // How long they last is learnt as for glitches, but of half minutes, of which a spell is two: that is roughly known, and
+    // no bet is fair that goes by it. What is said of them is what came of 8,000 watches: 14.
+    let rows = rows([(0.0, true, 0.002)], 150, &mut Chance(20));
+    came_out(&rows, &[2]);
     is_not_twice_as_often(rows.iter());
 }
 
