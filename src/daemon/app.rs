@@ -277,7 +277,8 @@ impl App {
         };
         let is_judged = attention != Attention::Rest;
         self.peer.has_changed(is_judged || !self.runs_what_is_good(), now);
-        let was_well = self.was_well();
+        let (was_well, since) =
+            (self.was_well(), self.state.as_ref().and_then(State::live).map(|live| live.since));
         let asks_needs = is_judged && !self.config.depends_on.is_empty();
         let slow_from: Vec<_> =
             (0..self.probes.len()).filter(|_| asks_needs).map(|n| self.slow_from(n)).collect();
@@ -318,8 +319,15 @@ impl App {
                     let controls = Arc::clone(&shell.controls.borrow());
                     let witness = witness.as_ref().map(|witness| witness as &dyn Witness);
                     let asks = shell.probe.as_ref();
-                    let needs =
-                        Needs { probe: asks, app: &config, past: &past, is_judged, was_well, slow_from };
+                    let needs = Needs {
+                        probe: asks,
+                        app: &config,
+                        past: &past,
+                        is_judged,
+                        since,
+                        was_well,
+                        slow_from,
+                    };
                     let needs = (!config.depends_on.contains(&n)).then_some(needs);
                     let sample = believed(&probe.ask, sample, &controls, &peer, witness, needs).await;
                     (n, live, (sample, version))

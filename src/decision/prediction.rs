@@ -76,9 +76,9 @@ pub struct Prediction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Efficacy {
-    /// At least half of what was wrong is gone.
+    /// At least half of what was wrong is gone, and the rule that fired is not bad any more.
     Helped,
-    /// It is about as it was.
+    /// It is about as it was, or still bad.
     NoEffect,
     /// It is worse than it was, or something else is bad now.
     Harmed,

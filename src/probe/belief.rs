@@ -28,15 +28,15 @@ pub async fn believed(
     if ask.is_answered_by_the_app() {
         peer.record(ask, &sample);
     }
-    if sample.result == SampleResult::Good {
-        let excuse = match needs {
-            Some(needs) => needs.excuse_slow(&sample).await.map(|excuse| (needs, excuse)),
-            None => None,
-        };
-        return excuse.map_or(sample, |(needs, excuse)| excused(needs, excuse, sample));
-    }
     if !matches!(sample.result, SampleResult::Bad(_)) {
-        return sample;
+        let Some(needs) = needs.filter(|needs| needs.is_judged) else { return sample };
+        let excuse = match sample.result {
+            SampleResult::Good if needs.is_slow(&sample) => needs.is_down(sample.at).await,
+            // No limit says that these are too many, and a rule may compare them all the same.
+            SampleResult::Share(step) if step.share() > 0.0 => needs.excuse(peer, &sample).await,
+            _ => None,
+        };
+        return excuse.map_or(sample, |excuse| excused(needs, excuse, sample));
     }
     let ours = is_ours(ask, sample, controls, peer, witness);
     let Some(needs) = needs else { return ours.await };

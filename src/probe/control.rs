@@ -35,6 +35,8 @@ pub const ALLOWANCE: Duration = Duration::from_millis(50);
 const LATELY: Duration = Duration::from_secs(60);
 /// ... and from so often on it is a flaky one.
 const FLAKY: usize = 2;
+/// Nor does a control say so that lost less than this share meanwhile: it is asked often while an app fails.
+const LOSSY: f64 = 0.1;
 /// More samples of a control are not kept.
 const KEPT: usize = 256;
 
@@ -103,10 +105,16 @@ impl Heard {
         }
     }
 
-    /// How often its line broke in the minute before `at`: a sample was lost, and the one before was not.
+    /// How often its line broke in the minute before `at`, if it lost more than a few: a sample was lost, and the one before
+    /// was not.
     fn broke(&self, at: Moment) -> usize {
+        let is_of_it = |sent: Moment| sent + LATELY >= at;
+        let lately = || self.lately.iter().filter(|(sent, _)| is_of_it(*sent));
+        if (lately().filter(|(_, lost)| *lost).count() as f64) < LOSSY * lately().count() as f64 {
+            return 0;
+        }
         let pairs = self.lately.iter().zip(self.lately.iter().skip(1));
-        pairs.filter(|((_, before), (sent, lost))| !before && *lost && *sent + LATELY >= at).count()
+        pairs.filter(|((_, before), (sent, lost))| !before && *lost && is_of_it(*sent)).count()
     }
 }
 

@@ -201,7 +201,7 @@ mod tests {
         }
         let (shop, mine) = joined.last().expect("five apps");
         let asks = probe.as_ref();
-        let needs = Needs { probe: asks, app: shop, past, is_judged, was_well, slow_from: None };
+        let needs = Needs { probe: asks, app: shop, past, is_judged, since: None, was_well, slow_from: None };
         let sample = Sample { at: clock.now(), micros: 1, result: BAD };
         let ask = &shop.probes[0].ask;
         let result = believed(ask, sample, &controls, mine, None, Some(needs)).await.result;

@@ -118,6 +118,7 @@ async fn a_failure_accuses_nobody_while_something_is_down_that_the_app_needs() {
             app: &app,
             past: &Past::default(),
             is_judged: true,
+            since: None,
             was_well: true,
             slow_from: None,
         };
@@ -136,7 +137,8 @@ async fn needing(
     let clock: Arc<dyn Clock> = Arc::new(SteadyClock::resume(None));
     let app = crate::config::parse("f.yaml", TWO_NEEDS).expect("a configuration").apps.remove(0);
     let probe = Named(Arc::clone(&clock), vec![("database", database)]);
-    let needs = Needs { probe: &probe, app: &app, past, is_judged: true, was_well: false, slow_from };
+    let needs =
+        Needs { probe: &probe, app: &app, past, is_judged: true, since: None, was_well: false, slow_from };
     let controls = controls(&clock, Some(SampleResult::Good));
     let peer = Peers::new().join(Duration::from_secs(15), None);
     let believed = believed(&page(), sample, &controls, &peer, None, Some(needs)).await;
@@ -159,6 +161,20 @@ async fn a_slow_answer_accuses_nobody_while_something_is_down_that_the_app_needs
         assert_eq!(result, expected, "{what}");
         let said = "it depends on database, which fails (timeout)";
         assert_eq!(because.as_deref(), (result == down).then_some(said), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_errors_accuses_nobody_while_something_is_down_that_the_app_needs() {
+    let share = |share| SampleResult::Share(Step::of(share));
+    let (good, down) = (SampleResult::Good, SampleResult::Unknown(BlindCause::Dependency));
+    for (what, database, result, expected) in [
+        ("some, and the database is down", BAD, share(0.4), down),
+        ("some, and it is well", good, share(0.4), share(0.4)),
+        ("none", BAD, share(0.0), share(0.0)),
+    ] {
+        let sample = Sample { at: Moment::from_millis(1_000), micros: 1, result };
+        assert_eq!(needing(&Past::default(), database, sample, None).await.0, expected, "{what}");
     }
 }
 

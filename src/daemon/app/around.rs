@@ -11,7 +11,7 @@ use crate::decision::state::{Situation, State};
 use crate::ids::DeploymentId;
 use crate::probe::needs::Past;
 
-/// A release without a failure for so long, and live for as long, is not a bad one from the beginning.
+/// A release without a failure or a doubt for so long, and live for as long, is not a bad one from the beginning.
 const WELL_FOR: Duration = Duration::from_secs(60);
 /// For so long a process that has just begun does not know that it was not.
 const AT_FIRST: Duration = Duration::from_secs(10 * 60);
@@ -39,27 +39,27 @@ impl App {
             self.around.past.note(place, sample);
             return;
         }
+        if !self.config.depends_on.is_empty() && sample.result.is_well() {
+            self.around.past.was_well(sample.at);
+        }
         if sample.result != SampleResult::Good || !self.config.is_of_the_release(place) {
             return;
-        }
-        if !self.config.depends_on.is_empty() {
-            self.around.past.was_well(sample.at);
         }
         let live = self.state.as_ref().and_then(|state| state.live());
         let Some(live) = live.filter(|live| sample.at >= live.since + WELL_FOR) else { return };
         let (id, since) = (live.id.clone(), sample.at - WELL_FOR);
-        if self.around.well.as_ref() != Some(&id) && !self.has_failed_since(since) {
+        if self.around.well.as_ref() != Some(&id) && !self.was_in_doubt_since(since) {
             self.around.well = Some(id);
         }
     }
 
-    /// Whether anything that the release answers failed.
-    fn has_failed_since(&self, since: Moment) -> bool {
+    /// Whether anything that the release answers failed, or nobody could tell.
+    fn was_in_doubt_since(&self, since: Moment) -> bool {
         let of_it =
             self.windows.iter().enumerate().filter(|(place, _)| self.config.is_of_the_release(*place));
         of_it
             .flat_map(|(_, window)| window.iter().rev().take_while(|sample| sample.at >= since))
-            .any(|sample| sample.result.has_failed())
+            .any(|sample| !sample.result.is_well())
     }
 
     /// Whether what is live has been well, a while after it went live. What was so before this process is not known, and in
@@ -89,20 +89,12 @@ impl App {
         limits.min()
     }
 
-    /// A watch that ends without a verdict is told: from now on nobody accuses that release.
-    pub(super) fn tell_unjudged(&self, before: &State, after: &State) {
-        let (Situation::Watching(watch), Situation::Learning { live: Some(live) }) =
-            (&before.situation, &after.situation)
-        else {
-            return;
-        };
-        if live.id != watch.live.id {
-            return;
-        }
+    /// A watch that ended without a verdict is told: from now on nobody accuses that release.
+    pub(super) fn tell_unjudged(&self, live: &DeploymentId) {
         let cause = self.blindness().map_or("too little was seen", BlindCause::word);
         let why = self.blind_because().unwrap_or_else(|| cause.to_owned());
         tracing::warn!(
-            app = %self.config.name, deployment = %live.id,
+            app = %self.config.name, deployment = %live,
             "the watch is over, and nobody could tell whether the release is good ({why}): it is not accused any more"
         );
     }
@@ -117,4 +109,14 @@ impl App {
             _ => None,
         }
     }
+}
+
+/// What was live in a watch that ended without a verdict by this.
+pub(super) fn unjudged(before: &State, after: &State) -> Option<DeploymentId> {
+    let (Situation::Watching(watch), Situation::Learning { live: Some(live) }) =
+        (&before.situation, &after.situation)
+    else {
+        return None;
+    };
+    (live.id == watch.live.id).then(|| live.id.clone())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::perform::{Order, Performed, perform};
 use super::super::shell::RecallError;
 use super::App;
+use super::around::unjudged;
 use super::show::note_waiting;
 use crate::clock::Moment;
 use crate::decision::decide;
@@ -86,12 +87,15 @@ impl App {
             }
             self.performed = owed(&change.state);
             self.measuring.moved(&state, &change.state);
-            self.tell_unjudged(&state, &change.state);
+            let unjudged = unjudged(&state, &change.state);
             let stage = change.state.incident().map(|incident| &incident.stage);
             let is_return = matches!(stage, Some(Stage::Reverting { .. }));
             self.begin(change.effect, is_return, seen.at);
             self.forget_figures(&state, &change.state);
             self.state = Some(change.state);
+            if let Some(live) = unjudged {
+                self.tell_unjudged(&live);
+            }
         }
         self.wake_at = Some(self.shell.clock.now());
     }

@@ -146,6 +146,11 @@ fn all_watches_together_accuse_less_often_than_was_said() {
 }
 
 #[test]
+fn watches_with_glitches_accuse_less_often_than_was_said() {
+    is_rarer_than_was_said(glitches::SEEN_BEFORE.iter());
+}
+
+#[test]
 fn so_few_is_told_from_so_few_by_chance() {
     // From a table of the Poisson distribution: 4 or fewer of 10 come with 2.9 %, 5 or fewer with 6.7 %; 9 or fewer of 20
     // with 0.5 %, 10 or fewer with 1.1 %.

@@ -302,6 +302,8 @@ fn a_line_breaks_in_the_order_in_which_samples_were_sent() {
     assert_eq!(heard(&[(1, false), (3, false), (2, true)]).broke(at), 1);
     // A single outage, whose last sample is known after the first good one.
     assert_eq!(heard(&[(1, false), (2, true), (3, true), (5, false), (4, true)]).broke(at), 1);
+    let few: Vec<(i64, bool)> = (0..60).map(|second| (second, second % 12 == 5)).collect();
+    assert_eq!(heard(&few).broke(Moment::from_millis(60_000)), 0, "one in twelve");
     let many: Vec<(i64, bool)> = (0..2_000).map(|second| (second, second % 2 == 0)).collect();
     let many = heard(&many);
     assert!(many.lately.len() <= 62, "{}", many.lately.len());

@@ -40,6 +40,11 @@ fn needs() -> Vec<Scenario> {
             .between(-300.0, 590.0, down(NEED))
             .between(-299.0, -0.5, down(APP))
             .between(0.1, 580.0, down(APP)),
+        need("the database dies and does not come back, and the app with it")
+            .between(20.0, 900.0, down(NEED))
+            .between(20.5, 900.0, down(APP))
+            .for_seconds(300.0)
+            .says(Says::Because("it depends on database, which fails (connect)")),
         need("the database comes and goes, and the app with it")
             .every(10, (5.0, 20.0), 10.0, down(NEED))
             .every(10, (5.5, 20.0), 9.0, down(APP)),

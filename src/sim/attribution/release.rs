@@ -176,6 +176,19 @@ fn near_others() -> Vec<Scenario> {
             .between(-91.0, 1_000.0, down(SIBLING + 10))
             .between(-90.0, 1_000.0, down(SIBLING + 11))
             .of(Release::with_health("v2", Health::BadAfter { after_ms: 120_000, status: 500 })),
+        did("a third of the database's answers fail as ever, and a release is dead")
+            .needs_database()
+            .at(-800.0, health(NEED, Health::Failing { ratio: 0.33 })[0].clone())
+            .of(broken()),
+        did("the database fails one time in ten, and a release is dead")
+            .needs_database()
+            .at(-800.0, health(NEED, Health::Failing { ratio: 0.1 })[0].clone())
+            .of(broken()),
+        did("nothing ever listens where the database is said to be, the app failed once, and a release is dead")
+            .needs_database()
+            .at(-800.0, down(NEED)[0].clone())
+            .between(-700.0, -698.0, down(APP))
+            .of(broken()),
         did("the database is well, and the release is slower")
             .needs_database()
             .rules("[{ name: slow, probe: home, latency: { quantile: 0.5, above: 800ms, over: 1m, min_samples: 10 } }]")

@@ -74,6 +74,8 @@ pub(super) enum Says {
     Counts(&'static str),
     /// In what `status` says of the app's rules at the end.
     Reads(&'static str),
+    /// In what it says then of why nobody can tell.
+    Because(&'static str),
 }
 
 /// What becomes of a question to a site while our network carries none.

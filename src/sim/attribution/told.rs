@@ -42,6 +42,8 @@ pub(super) struct Told {
     figures: Vec<String>,
     /// What its rules have to say at the end.
     readings: Vec<String>,
+    /// Why nobody can tell at the end.
+    because: String,
     pub(super) story: String,
 }
 
@@ -168,11 +170,12 @@ impl Told {
                 is_something.then(|| format!("{name}{rest}"))
             })
             .collect();
+        let because = status.as_ref().and_then(|status| status.blind_because.clone()).unwrap_or_default();
         let rules = status.map(|status| status.rules).unwrap_or_default();
         let readings =
             rules.iter().map(|rule| format!("{} {}: {}", rule.name, rule.verdict, rule.evidence)).collect();
         let accused = accused.map(|accused| accused.release.version.clone());
-        Self { accused, incidents, timeline, figures, readings, story: run.lines.join("\n") }
+        Self { accused, incidents, timeline, figures, readings, because, story: run.lines.join("\n") }
     }
 
     /// So many seconds nobody could tell for this cause.
@@ -187,6 +190,7 @@ impl Told {
             Says::Blind(cause) => self.blind(cause) > 0.0,
             Says::Tells(words) => self.timeline.iter().any(|line| line.contains(words)),
             Says::Counts(figure) => self.figures.iter().any(|line| line.starts_with(figure)),
+            Says::Because(words) => self.because.contains(words),
             Says::Reads(words) => self.readings.iter().any(|line| line.contains(words)),
         }
     }

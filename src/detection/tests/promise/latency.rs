@@ -80,8 +80,8 @@ fn a_release_that_is_no_slower_is_accused_as_rarely_as_was_said() {
 fn slow_spells_accuse_more_often_than_was_promised() {
     // How long they last is learnt as for glitches, but of half minutes, of which a spell is two: that is roughly known, and
     // no bet is fair that goes by it. What is said of them is what came of 8,000 watches: 14.
-    let rows = rows([(0.0, true, 0.002)], 150, &mut Chance(20));
-    came_out(&rows, &[2]);
+    let rows = rows([(0.0, true, 0.002)], 500, &mut Chance(20));
+    came_out(&rows, &[7]);
     is_not_twice_as_often(rows.iter());
 }
 
