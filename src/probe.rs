@@ -70,6 +70,11 @@ pub trait Probe: Send + Sync + 'static {
         Box::pin(async move { (self.sample(probe, turn).await, None) })
     }
 
+    /// Why it comes to nothing now, where whoever is asked can be asked why.
+    fn complaint(&self, _probe: &ProbeConfig) -> Option<String> {
+        None
+    }
+
     /// What it would have found of the app from then to then, oldest first, where somebody has recorded that. Waits for its
     /// turn, and takes minutes at the most from then on. Of most kinds nobody has.
     fn recorded<'a>(

@@ -229,6 +229,9 @@ pub struct ProbeStatus {
     pub result: Option<String>,
     /// More about it: the status that was not expected, the cause of the unknown.
     pub detail: Option<String>,
+    /// Why a query of Prometheus comes to nothing, in the server's words where it has some.
+    #[serde(default)]
+    pub complaint: Option<String>,
     /// How long it took.
     pub latency_seconds: Option<f64>,
     /// When it was sent.

@@ -329,6 +329,7 @@ fn probes(probes: &[ProbeStatus], page: Page, now: Timestamp) -> String {
         let padding = " ".repeat(8_usize.saturating_sub(word.len()).max(1));
         let mut facts = vec![format!("{:<name$}", probe.name.as_str())];
         facts.extend(probe.detail.as_deref().map(clean));
+        facts.extend(probe.complaint.as_deref().map(clean));
         facts.extend(probe.latency_seconds.map(|seconds| format!("{:.0} ms", seconds * 1e3)));
         facts.extend(probe.at.map(|at| words::ago(at, now)));
         format!("  {label:<8} {result}{padding}{}  {}\n", facts.join("  "), page.dim(&clean(&probe.url)))

@@ -175,6 +175,9 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
         url: probe.ask.shown(),
         result: result.map(str::to_owned),
         detail,
+        complaint: last
+            .filter(|last| matches!(last.result, SampleResult::Unknown(_)))
+            .and_then(|_| app.shell.probe.complaint(probe)),
         latency_seconds: last.map(|sample| sample.latency().as_secs_f64()),
         at: last.map(|sample| wall(app, sample.at)),
     }

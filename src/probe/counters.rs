@@ -14,7 +14,7 @@ use std::time::Duration;
 use self::points::{Question, Trouble};
 use self::rounds::{Line, Point, Round, newest};
 use super::network::Said;
-use super::prometheus::{ANSWER_MAX, Prometheus};
+use super::prometheus::{ANSWER_MAX, Prometheus, counted};
 use crate::clock::Clock;
 use crate::config::CountersAsk;
 use crate::decision::sample::{BlindCause, SampleResult};
@@ -74,7 +74,7 @@ async fn lines(
         Ok(answer) => answer.read(),
         Err(trouble) => Err(trouble),
     };
-    let key = || format!("{} {}", ask.url, question.query());
+    let key = || counted(ask, selector);
     match lines {
         Ok(lines) => {
             prometheus.comes_to_something(&key());

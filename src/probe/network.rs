@@ -136,6 +136,10 @@ impl Probe for Network {
         })
     }
 
+    fn complaint(&self, probe: &ProbeConfig) -> Option<String> {
+        self.prometheus.complaint(&probe.ask)
+    }
+
     fn recorded<'a>(
         &'a self,
         probe: &'a ProbeConfig,

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::http::headers;
 use crate::config::span::spoken;
-use crate::config::{Absent, Ask, PrometheusAsk};
+use crate::config::{Absent, Ask, CountersAsk, PrometheusAsk};
 use crate::decision::sample::{BlindCause, Failure, SampleResult};
 use crate::platform::http::one_line;
 
@@ -106,9 +106,24 @@ impl Prometheus {
 
     /// There was no answer in time.
     pub(super) fn was_silent(&self, ask: &Ask) {
-        if let Ask::Prometheus(ask) = ask {
-            self.comes_to_nothing(key(ask), &ask.query, NO_ANSWER);
+        match ask {
+            Ask::Prometheus(ask) => self.comes_to_nothing(key(ask), &ask.query, NO_ANSWER),
+            Ask::Counters(ask) => {
+                self.comes_to_nothing(counted(ask, &ask.requests), &ask.requests, NO_ANSWER);
+            }
+            _ => {}
         }
+    }
+
+    /// Why what is asked comes to nothing now, as it was told.
+    pub(super) fn complaint(&self, ask: &Ask) -> Option<String> {
+        let keys = match ask {
+            Ask::Prometheus(ask) => vec![key(ask)],
+            Ask::Counters(ask) => vec![counted(ask, &ask.errors), counted(ask, &ask.requests)],
+            _ => Vec::new(),
+        };
+        let told = self.told();
+        keys.iter().find_map(|key| told.get(key).cloned())
     }
 
     /// Tells why a query comes to nothing, in the server's words where it has some: once, until it is for another reason.
@@ -132,6 +147,11 @@ impl Prometheus {
 
 fn key(ask: &PrometheusAsk) -> String {
     format!("{} {}", ask.url, ask.query)
+}
+
+/// One of the two that are counted.
+pub(super) fn counted(ask: &CountersAsk, selector: &str) -> String {
+    format!("{} {selector}", ask.url)
 }
 
 fn judge(ask: &PrometheusAsk, values: &[f64]) -> SampleResult {

@@ -153,6 +153,12 @@ async fn what_an_app_counts_itself_is_held_against_the_release_before() {
     bad.store(100, Ordering::SeqCst);
     drop(prometheus);
     guard.api.until("no server", |app| app["probes"][1]["detail"] == "source").await;
+    guard
+        .api
+        .until("why it says nothing", |app| {
+            app["probes"][1]["complaint"] == "no connection, or none that lasts"
+        })
+        .await;
     guard.api.until("a rule that says nothing", |app| app["rules"][1]["verdict"] == "unknown").await;
     assert_eq!(world.writes(), writes);
     guard.daemon.stop().await;
@@ -333,8 +339,13 @@ async fn what_prometheus_measures_rolls_a_release_back_and_its_silence_does_not(
     guard.api.until_state("watching").await;
     gone.store(true, Ordering::SeqCst);
     guard.api.until("no figure", |app| app["probes"][1]["detail"] == "absent").await;
+    let complains = |app: &serde_json::Value, of| {
+        app["probes"][1]["complaint"].as_str().is_some_and(|why| why.starts_with(of))
+    };
+    guard.api.until("why there is none", |app| complains(app, "no series")).await;
     drop(prometheus);
     guard.api.until("no server", |app| app["probes"][1]["detail"] == "source").await;
+    guard.api.until("why it says nothing", |app| complains(app, "no connection")).await;
     guard.api.until("a rule that says nothing", |app| app["rules"][1]["verdict"] == "unknown").await;
     assert_eq!(world.writes(), writes);
     guard.daemon.stop().await;

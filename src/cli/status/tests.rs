@@ -40,6 +40,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             url: "https://checkout.example.com/healthz".to_owned(),
             result: Some("good".to_owned()),
             detail: None,
+            complaint: None,
             latency_seconds: Some(0.0314),
             at: Some(now - jiff::SignedDuration::from_millis(1_200)),
         }],
@@ -211,6 +212,25 @@ fn an_app_that_was_just_added_shows_what_is_not_known() {
                        bad at 3 failures in a row
       probes   silent  home  https://checkout.example.com/healthz
     "#);
+}
+
+#[test]
+fn what_leaves_nobody_able_to_tell_is_named() {
+    let mut shop = app("shop", "watching");
+    shop.blind = Some("dependency".to_owned());
+    shop.blind_because = Some("it depends on database, which fails (connect)".to_owned());
+    shop.probes[0].result = Some("unknown".to_owned());
+    shop.probes[0].detail = Some("absent".to_owned());
+    shop.probes[0].complaint = Some("no number, only NaN".to_owned());
+    let page = render(&[shop.clone()], Page::plain(200), now());
+    let line = |label: &str| page.lines().find(|line| line.trim_start().starts_with(label)).map(str::trim);
+    let blind = "blind    it depends on database, which fails (connect), so nothing is rolled back";
+    assert_eq!(line("blind"), Some(blind), "{page}");
+    let probes = line("probes").expect("a line");
+    assert!(probes.starts_with("probes   unknown home  absent  no number, only NaN  31 ms"), "{page}");
+    shop.blind_because = None;
+    let page = render(&[shop], Page::plain(200), now());
+    assert!(page.contains("what the app depends on is not well either, so nothing is rolled back"), "{page}");
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn app(name: &str) -> AppStatus {
             url: "https://checkout.example.com/healthz".to_owned(),
             result: None,
             detail: None,
+            complaint: None,
             latency_seconds: None,
             at: None,
         }],
