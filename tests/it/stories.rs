@@ -234,7 +234,8 @@ async fn on_sevalla_pushes_wait_until_the_rollback_is_settled() {
     assert_eq!(incident["outcome"], "committed", "{incident:#}");
     assert_eq!(world.live_version().as_deref(), Some("v1"));
     guard.api.until("no pin", |app| app["state"] == "steady" && app["pinned_deployment"].is_null()).await;
-    assert_eq!(world.lab.app(APP).unwrap().auto_deploy, Some(true));
+    // The incident is closed first, and then pushes are let go.
+    guard.api.until("pushes again", |_| world.lab.app(APP).unwrap().auto_deploy == Some(true)).await;
     assert_eq!(world.writes(), (1, 0, 0), "there is nothing to commit there");
     // What is pushed then is deployed, as before.
     world.lab.push(APP, Release::good("v3")).unwrap();
