@@ -137,16 +137,16 @@ fn near_others() -> Vec<Scenario> {
             .of(broken()),
         did("three other apps need this one, whose release is bad from the first minute on")
             .set(|setting| setting.siblings = 3)
-            .between(3.0, 1_000.0, answers(Target::Site, 502))
+            .at(3.0, answers(Target::Site, 502)[0].clone())
             .of(broken()),
         did("three other apps need this one, which says so, and its release is bad ten minutes later")
             .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 0"))
-            .between(601.0, 1_000.0, answers(Target::Site, 502))
+            .at(601.0, answers(Target::Site, 502)[0].clone())
             .of(Release::with_health("v2", Health::BadAfter { after_ms: 600_000, status: 500 })),
         did("a release is bad two minutes later, and two of three other apps fail by themselves")
             .set(|setting| setting.siblings = 3)
-            .between(-100.0, 1_000.0, down(SIBLING))
-            .between(100.0, 1_000.0, down(SIBLING + 1))
+            .at(-100.0, down(SIBLING)[0].clone())
+            .at(100.0, down(SIBLING + 1)[0].clone())
             .of(Release::with_health("v2", Health::BadAfter { after_ms: 120_000, status: 500 })),
         did("the database was down for ten minutes, and a bad release follows when it is back")
             .needs_database()
@@ -160,21 +160,12 @@ fn near_others() -> Vec<Scenario> {
         did("a release fails half of the time from its first minute on, and three others with it")
             .rules("[{ name: flaky, probe: home, failure_ratio: { above: 0.2, over: 2m, min_samples: 60 } }]")
             .set(|setting| setting.siblings = 3)
-            .between(70.0, 1_000.0, answers(Target::Site, 502))
+            .at(70.0, answers(Target::Site, 502)[0].clone())
             .of(failing(0.5)),
-        did("eleven other apps fail by themselves and one does not, and a release is bad two minutes later")
+        (1..12).fold(did("eleven other apps fail by themselves and one does not, and a release is bad two minutes later"), |it, app| {
+            it.at(-100.0 + f64::from(app), down(SIBLING + app as usize)[0].clone())
+        })
             .set(|setting| setting.siblings = 12)
-            .between(-100.0, 1_000.0, down(SIBLING + 1))
-            .between(-99.0, 1_000.0, down(SIBLING + 2))
-            .between(-98.0, 1_000.0, down(SIBLING + 3))
-            .between(-97.0, 1_000.0, down(SIBLING + 4))
-            .between(-96.0, 1_000.0, down(SIBLING + 5))
-            .between(-95.0, 1_000.0, down(SIBLING + 6))
-            .between(-94.0, 1_000.0, down(SIBLING + 7))
-            .between(-93.0, 1_000.0, down(SIBLING + 8))
-            .between(-92.0, 1_000.0, down(SIBLING + 9))
-            .between(-91.0, 1_000.0, down(SIBLING + 10))
-            .between(-90.0, 1_000.0, down(SIBLING + 11))
             .of(Release::with_health("v2", Health::BadAfter { after_ms: 120_000, status: 500 })),
         did("a third of the database's answers fail as ever, and a release is dead")
             .needs_database()
@@ -195,7 +186,7 @@ fn near_others() -> Vec<Scenario> {
             .of(Release::with_health("v2", Health::Slow { latency_ms: 1_200 })),
         did("one other app fails by itself, where two have to")
             .set(|setting| (setting.siblings, setting.keys) = (3, "siblings: 2"))
-            .between(-100.0, 1_000.0, down(SIBLING))
+            .at(-100.0, down(SIBLING)[0].clone())
             .of(broken()),
         did("the platform restarts a release for its upkeep, and it is as bad as before")
             .of(Release::with_health("v2", Health::BadAfter { after_ms: 60_000, status: 500 }))
