@@ -52,6 +52,7 @@ fn measure(name: &str, policy: &Policy, state: &State, app: &Reading<AppView>) {
     }
     let windows = [window];
     let history = Reading::never();
+    let operator = Operator::default();
     let began = Instant::now();
     for _ in 0..ROUNDS {
         let seen = Observation {
@@ -61,7 +62,7 @@ fn measure(name: &str, policy: &Policy, state: &State, app: &Reading<AppView>) {
             history: &history,
             windows: &windows,
             answer: None,
-            operator: Operator::default(),
+            operator: &operator,
         };
         let decision = decide(black_box(policy), black_box(state), black_box(&seen));
         assert!(black_box(decision).change.is_none(), "a quiet app stays as it is");
@@ -113,6 +114,7 @@ fn policy() -> Policy {
         limits: Limits { cooldown: 30 * minute, max_rollbacks: 2, per: 24 * 60 * minute },
         reconcile: Duration::from_secs(30),
         restart_first: None,
+        approve_within: 30 * minute,
         accept_platform_choice: false,
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod error;
 mod explain;
+mod follow;
 mod incidents;
 mod lab;
 mod page;
@@ -16,6 +17,7 @@ mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -38,7 +40,8 @@ Examples:
   rearguard run --config rearguard.yaml            guard
   rearguard status                                 what is going on?
   rearguard explain checkout-1a2b3c4d              what happened, and why?
-  rearguard pause checkout                         hands off
+  rearguard pause checkout --for 2h                hands off
+  rearguard rollback checkout --wait               back, at your word
 
 Exit codes:
   0   done
@@ -118,7 +121,11 @@ What was sent already is still followed. Needs the admin token.
 
 Examples:
   rearguard pause checkout
-  rearguard pause --all")]
+  rearguard pause checkout --for 2h                and then go on by itself
+  rearguard pause --all
+
+Without a daemon that answers: `touch paused` in the folder of the journal pauses everything, and with names in it,
+one a line, those apps; until the file is removed.")]
     Pause(PauseArgs),
     /// End a pause; without one, end a hold
     #[command(after_long_help = "\
@@ -129,7 +136,7 @@ Needs the admin token.
 Examples:
   rearguard resume checkout
   rearguard resume --all")]
-    Resume(PauseArgs),
+    Resume(ResumeArgs),
     /// Let a rollback go ahead that waits for approval
     #[command(after_long_help = "\
 Needs the admin token.
@@ -144,6 +151,31 @@ Needs the admin token.
 Examples:
   rearguard reject checkout-1a2b3c4d")]
     Reject(WordArgs),
+    /// Roll an app back by hand: the same validation, journal and soak, whatever its rules say
+    #[command(after_long_help = "\
+Goes to what rearguard would choose, or to the deployment that is named. The app has to be in mode approve or enforce
+and not paused. Limits, freeze windows and rules do not keep you from it; a changed migration job and warnings of the
+platform do, unless you accept them. Needs the admin token.
+
+Examples:
+  rearguard rollback checkout --wait
+  rearguard rollback checkout --to 3aa4d20e-5527-4c00-b496-601fbd22520a
+  rearguard rollback checkout --accept-migrations")]
+    Rollback(RollbackArgs),
+    /// Accept a rollback now, without waiting for its soak, or after it is held
+    #[command(after_long_help = "\
+Needs the admin token.
+
+Examples:
+  rearguard commit checkout --wait")]
+    Commit(SettleArgs),
+    /// Undo a rollback now: back to the newest release
+    #[command(after_long_help = "\
+Needs the admin token.
+
+Examples:
+  rearguard revert checkout --wait")]
+    Revert(SettleArgs),
     /// Print the JSON Schema of the configuration
     Schema,
 }
@@ -248,7 +280,15 @@ pub struct ExplainArgs {
     pub server: ServerArgs,
 }
 
-/// `rearguard pause` and `resume`.
+/// Whose word it is.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ByArgs {
+    /// Who says so, for the journal [default: $SUDO_USER or $USER]
+    #[arg(long, value_name = "NAME", env = "REARGUARD_BY")]
+    pub by: Option<String>,
+}
+
+/// `rearguard pause`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
     /// The app
@@ -257,6 +297,70 @@ pub struct PauseArgs {
     /// Every app at once
     #[arg(long)]
     pub all: bool,
+    /// End by itself after this long, as in 2h or 30m [default: not by itself]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub lasts: Option<Duration>,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The app
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub app: Option<String>,
+    /// Every app at once
+    #[arg(long)]
+    pub all: bool,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The app
+    pub app: String,
+    /// To this deployment [default: what rearguard would choose]
+    #[arg(long, value_name = "DEPLOYMENT")]
+    pub to: Option<String>,
+    /// Whatever the platform warns of
+    #[arg(long)]
+    pub accept_warnings: bool,
+    /// Although a migration job differs between the two specs
+    #[arg(long)]
+    pub accept_migrations: bool,
+    /// Follow it to its end
+    #[arg(long)]
+    pub wait: bool,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard commit` and `revert`.
+#[derive(Debug, Args)]
+pub struct SettleArgs {
+    /// The app
+    pub app: String,
+    /// Follow it to its end
+    #[arg(long)]
+    pub wait: bool,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
     /// Which daemon.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -267,6 +371,12 @@ pub struct PauseArgs {
 pub struct WordArgs {
     /// The incident that waits
     pub id: String,
+    /// Follow it to its end
+    #[arg(long)]
+    pub wait: bool,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
     /// Which daemon.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -286,6 +396,9 @@ pub async fn dispatch(command: &Command, page: Page) -> Result<String, Error> {
         Command::Resume(args) => act::resume(args).await,
         Command::Approve(args) => act::approve(args).await,
         Command::Reject(args) => act::reject(args).await,
+        Command::Rollback(args) => act::rollback(args).await,
+        Command::Commit(args) => act::commit(args).await,
+        Command::Revert(args) => act::revert(args).await,
         Command::Schema => schema::run(),
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod defaults;
 mod figure;
+pub mod freeze;
 mod leaf;
 mod load;
 mod mirror;
@@ -34,6 +35,7 @@ use crate::detection::counters::Step;
 use crate::ids::{AppName, PlatformAppId, PlatformName, ProbeName};
 
 pub use figure::{Figure, PlatformAsk};
+pub use freeze::FreezeWindow;
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::both_ways;
 pub use load::{load, parse, read};
@@ -134,6 +136,8 @@ pub struct AppConfig {
     /// While so many other apps of the account fail as well that have no new release, none is accused; with 0 they are never
     /// asked. Without a number it takes all of them, and a release that was well for a while.
     pub siblings: Option<u32>,
+    /// When nothing is rolled back or committed unless a person orders it: its own windows, and those of all apps.
+    pub freeze: Vec<FreezeWindow>,
     /// What the core decides by.
     pub policy: Policy,
 }

@@ -109,7 +109,8 @@ impl Daemon {
         let listener = listener.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let open = Box::new(account::open_counted);
-        let ground = Ground { clock, journal, journal_works, restored, probe, open, metrics };
+        let pause_file = config.state.parent().map(|folder| folder.join(pause::FILE));
+        let ground = Ground { clock, journal, journal_works, restored, probe, open, metrics, pause_file };
         let engine = Engine::start(ground, config)?;
         let (server, stop_server) = (TaskTracker::new(), CancellationToken::new());
         let surface = Surface {

@@ -109,13 +109,14 @@ pub struct Closed {
 pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
     let app = pin::shown(state, seen.app);
     let seen = &Observation { app: app.as_ref().unwrap_or(seen.app), ..*seen };
-    let decision = match &state.situation {
+    let asked = incident::begin(policy, state, seen);
+    let decision = asked.unwrap_or_else(|| match &state.situation {
         Situation::Incident(open) => incident::decide(policy, state, open, seen),
         Situation::Held(hold) => quiet::held(policy, state, hold, seen),
         Situation::Learning { .. } | Situation::Steady { .. } | Situation::Watching(_) => {
             quiet::decide(policy, state, seen)
         }
-    };
+    });
     // What changes nothing would be told again at each look.
     let is_vain =
         |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;

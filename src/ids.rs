@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clock::Moment;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -81,15 +83,29 @@ id! {
     /// An incident's id, `APP-xxxxxxxx`.
     IncidentId
 }
+id! {
+    /// Who gave a word, as they call themselves: whoever holds the admin token may say any name.
+    Caller
+}
 
 impl IncidentId {
     /// The id of the one incident a deployment can have. It follows from its arguments, so the decision core
     /// needs no source of chance and a crash between deciding and recording cannot give an incident two ids.
     pub fn of(app: &AppName, accused: &DeploymentId) -> Self {
+        Self::hashed(app, accused, &[])
+    }
+
+    /// The id of what a person asked for at that moment. A deployment may have any number of them.
+    pub fn asked(app: &AppName, live: &DeploymentId, at: Moment) -> Self {
+        Self::hashed(app, live, &at.as_millis().to_be_bytes())
+    }
+
+    fn hashed(app: &AppName, deployment: &DeploymentId, more: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(app.as_str());
         hash.update([0]);
-        hash.update(accused.as_str());
+        hash.update(deployment.as_str());
+        hash.update(more);
         let digest = hash.finalize();
         let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         Self::from(format!("{app}-{short}"))

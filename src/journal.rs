@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::state::{Outcome, State};
-use crate::ids::{AppName, DeploymentId, IncidentId, PlatformAppId, RuleName};
+use crate::ids::{AppName, Caller, DeploymentId, IncidentId, PlatformAppId, RuleName};
 
 pub use self::sqlite::SqliteJournal;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::sqlite::VERSION;
 
 /// Everything one decision leaves behind. Written whole or not at all.
 #[derive(Clone, Debug)]
@@ -83,8 +85,11 @@ pub struct IncidentRecord {
     pub outcome: Option<Outcome>,
     /// The last reason.
     pub reason: Reason,
-    /// The rule that fired.
-    pub rule: RuleName,
+    /// The rule that fired; none where a person asked.
+    pub rule: Option<RuleName>,
+    /// Who asked, where no rule fired.
+    #[serde(default)]
+    pub asked_by: Option<Caller>,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When it was closed.
@@ -130,8 +135,29 @@ pub struct Restored {
     pub mark: Option<Mark>,
     /// The storm breaker is open since then.
     pub storm_since: Option<Moment>,
-    /// The platform's ids of the apps that were paused by a person, `*` for all.
-    pub paused: Vec<String>,
+    /// The platform's ids of the apps that were paused by a person, `*` for all, in order.
+    pub paused: Vec<(String, Pause)>,
+}
+
+/// A person's word that nothing is to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// When it ends by itself, on the steady clock; never where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// Whose word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Caller>,
+    /// Since when, on the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl Pause {
+    /// Whether its time has run out.
+    pub fn is_over(&self, now: Moment) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
 }
 
 /// Which incidents are asked for.
@@ -209,8 +235,8 @@ pub trait Journal: Send + Sync + 'static {
     fn record(&self, entry: Entry) -> Call<'_, ()>;
     /// Opens or closes the storm breaker durably.
     fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()>;
-    /// Pauses or resumes an app (`*` for all) durably.
-    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()>;
+    /// Pauses an app (`*` for all) durably, or resumes it without a pause.
+    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()>;
     /// Incidents, newest first.
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>>;
     /// One incident with its timeline, oldest entry first.

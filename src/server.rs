@@ -9,9 +9,11 @@
 //! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`], newest first |
 //! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`] |
 //! | `POST /api/v1/pause`, `/resume`, `/api/v1/apps/{name}/{pause,resume}` | [`Done`] |
-//! | `POST /api/v1/incidents/{id}/{approve,reject}` | [`Done`] |
+//! | `POST /api/v1/apps/{name}/{rollback,commit,revert}` | [`Done`], 202 |
+//! | `POST /api/v1/incidents/{id}/{approve,reject}` | [`Done`], 202 |
 //!
-//! Every POST needs the admin token. Every error is `{"error": {"code", "message"}}`, with one exception that
+//! Every POST needs the admin token, and may have a JSON body: `by`, who says it; with a pause `for_seconds`; with a
+//! rollback `to`, `accept_warnings`, `accept_migrations`. Every error is `{"error": {"code", "message"}}`, with one exception that
 //! hyper makes before any of this code runs: a head that is no HTTP (400) or too large (431) gets an empty body.
 //! Nothing a client does can hold this room's resources for long: connections, heads, bodies, handling and
 //! unread answers are all bounded in `limits`.
@@ -23,6 +25,7 @@ mod limits;
 mod listen;
 mod plain;
 mod routes;
+mod said;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ mod tests;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,7 +50,9 @@ pub use listen::serve;
 
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
-use crate::ids::{AppName, DeploymentId, IncidentId, PlatformAppId, PlatformName, ProbeName, RuleName};
+use crate::ids::{
+    AppName, Caller, DeploymentId, IncidentId, PlatformAppId, PlatformName, ProbeName, RuleName,
+};
 
 /// Everything the server shows and takes orders for.
 #[derive(Clone)]
@@ -80,15 +86,31 @@ pub trait Backend: Send + Sync + 'static {
     fn live(&self) -> Result<(), String>;
     /// Whether the configuration is in force and the journal writable; if not, what is wrong.
     fn ready(&self) -> Result<(), String>;
-    /// Pauses (true) or resumes (false) an app, or all of them; journalled before this returns. Resuming all also
-    /// closes the storm breaker; resuming an app also ends its hold.
-    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>>;
+    /// Pauses an app, or all of them, for so long or until resumed; journalled before this returns.
+    fn pause<'a>(
+        &'a self,
+        app: Option<&'a AppName>,
+        lasts: Option<Duration>,
+        by: Caller,
+    ) -> Reply<'a, Result<(), ActionError>>;
+    /// Resumes an app, or all of them; journalled before this returns. Resuming all also closes the storm breaker;
+    /// resuming an app that is not paused ends its hold.
+    fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>>;
     /// Hands a person's word on an open incident to its app.
     fn request<'a>(
         &'a self,
         incident: &'a IncidentId,
         request: Request,
+        by: Caller,
     ) -> Reply<'a, Result<(), ActionError>>;
+    /// Has a person's order for an app carried out: a rollback, a commit, a revert. Gives the incident that came of it
+    /// once that is in the journal.
+    fn order<'a>(
+        &'a self,
+        app: &'a AppName,
+        request: Request,
+        by: Caller,
+    ) -> Reply<'a, Result<IncidentId, ActionError>>;
 }
 
 /// The future of a call to the daemon.
@@ -132,6 +154,12 @@ pub struct AppStatus {
     pub waiting: Option<String>,
     /// A person paused it.
     pub paused: bool,
+    /// How, by whom and until when.
+    #[serde(default)]
+    pub pause: Option<PauseStatus>,
+    /// The freeze windows that are open for it.
+    #[serde(default)]
+    pub freeze: Option<FreezeStatus>,
     /// The live deployment.
     pub live_deployment: Option<DeploymentId>,
     /// A deployment under way.
@@ -167,6 +195,32 @@ pub struct AppStatus {
     /// begins.
     #[serde(default)]
     pub detection: Option<Vec<Outlook>>,
+}
+
+/// Why an app is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseStatus {
+    /// `app`, or `everything`; `file`: by the file beside the journal; `unknown`: the journal could not be read yet.
+    pub scope: String,
+    /// Whose word.
+    pub by: Option<Caller>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// What is not done unasked for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeStatus {
+    /// Nothing that changes what runs: no restart, no rollback, no revert.
+    pub rollback: bool,
+    /// No commit.
+    pub commit: bool,
+    /// The open windows.
+    pub windows: Vec<String>,
+    /// When the first of them ends.
+    pub until: Option<Timestamp>,
 }
 
 /// What a rollback would meet if it were needed now, as the API shows it.
@@ -251,10 +305,10 @@ pub struct IncidentDetail {
 /// The answer to a person's action that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// `pause`, `resume`, `approve`, `reject`.
+    /// `pause`, `resume`, `approve`, `reject`, `rollback`, `commit`, `revert`.
     pub done: String,
     /// The app; none when all of them.
     pub app: Option<AppName>,
-    /// The incident.
+    /// The incident: the one that was meant, or that came of it.
     pub incident: Option<IncidentId>,
 }

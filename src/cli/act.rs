@@ -1,26 +1,45 @@
-//! `rearguard pause`, `resume`, `approve`, `reject`: a person's word to the daemon.
+//! `rearguard pause`, `resume`, `approve`, `reject`, `rollback`, `commit`, `revert`: a person's word to the daemon.
+
+use std::env;
+
+use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::{Error, PauseArgs, WordArgs};
+use super::follow::{follow, is_done};
+use super::{ByArgs, Error, PauseArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words};
+use crate::decision::state::Outcome;
 
 pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
-    send_pause(args, "pause").await?;
-    Ok(match &args.app {
-        Some(app) => format!("{app} is paused: nothing is written for it until `rearguard resume {app}`\n"),
-        None => "everything is paused: nothing is written until `rearguard resume --all`\n".to_owned(),
+    let client = Client::open(&args.server)?;
+    let mut said = said(&args.by);
+    if let Some(lasts) = args.lasts {
+        said.insert("for_seconds".to_owned(), json!(lasts.as_secs_f64()));
+    }
+    client.post(&path(args.app.as_deref(), "pause"), said).await?;
+    let what = match &args.app {
+        Some(app) => format!("{app} is paused: nothing is written for it"),
+        None => "everything is paused: nothing is written".to_owned(),
+    };
+    let resume = args.app.as_deref().unwrap_or("--all");
+    Ok(match args.lasts {
+        Some(lasts) => {
+            format!("{what} for {}, or until `rearguard resume {resume}`\n", words::span(lasts.as_secs_f64()))
+        }
+        None => format!("{what} until `rearguard resume {resume}`\n"),
     })
 }
 
-pub(super) async fn resume(args: &PauseArgs) -> Result<String, Error> {
+pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
+    let client = Client::open(&args.server)?;
     let Some(app) = &args.app else {
-        send_pause(args, "resume").await?;
+        client.post(&path(None, "resume"), said(&args.by)).await?;
         return Ok(
             "the pause of everything is over and the storm breaker is closed; what is held stays held\n"
                 .to_owned(),
         );
     };
-    let before = Client::open(&args.server)?.get(&["apps", app], &[]).await?;
-    send_pause(args, "resume").await?;
+    let before = client.get(&["apps", app], &[]).await?;
+    client.post(&path(Some(app), "resume"), said(&args.by)).await?;
     let is_held = before["state"] == "held";
     Ok(match (before["paused"] == true, is_held) {
         (true, false) => format!("{app} is guarded again: its pause is over\n"),
@@ -35,26 +54,84 @@ pub(super) async fn resume(args: &PauseArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn approve(args: &WordArgs) -> Result<String, Error> {
-    send_word(args, "approve").await?;
+    let client = Client::open(&args.server)?;
+    client.post(&["incidents", &args.id, "approve"], said(&args.by)).await?;
+    if args.wait {
+        return follow(&client, &args.id, Outcome::Committed).await;
+    }
     Ok(format!("approved; `rearguard explain {}` shows how it goes on\n", args.id))
 }
 
 pub(super) async fn reject(args: &WordArgs) -> Result<String, Error> {
-    send_word(args, "reject").await?;
+    let client = Client::open(&args.server)?;
+    client.post(&["incidents", &args.id, "reject"], said(&args.by)).await?;
+    if args.wait {
+        return follow(&client, &args.id, Outcome::Refused).await;
+    }
     Ok(format!("rejected: there will be no rollback; `rearguard explain {}` shows the end\n", args.id))
 }
 
-async fn send_pause(args: &PauseArgs, verb: &str) -> Result<(), Error> {
-    let client = Client::open(&args.server)?;
-    match &args.app {
-        Some(app) => client.post(&["apps", app, verb]).await?,
-        None => client.post(&[verb]).await?,
-    };
-    Ok(())
+pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
+    let mut said = said(&args.by);
+    if let Some(to) = &args.to {
+        said.insert("to".to_owned(), json!(to));
+    }
+    for (word, is_accepted) in
+        [("accept_warnings", args.accept_warnings), ("accept_migrations", args.accept_migrations)]
+    {
+        if is_accepted {
+            said.insert(word.to_owned(), json!(true));
+        }
+    }
+    let order = Order { app: &args.app, verb: "rollback", wanted: Outcome::Committed, wait: args.wait };
+    order.give(&Client::open(&args.server)?, said).await
 }
 
-async fn send_word(args: &WordArgs, verb: &str) -> Result<(), Error> {
-    let client = Client::open(&args.server)?;
-    client.post(&["incidents", &args.id, verb]).await?;
-    Ok(())
+pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
+    let order = Order { app: &args.app, verb: "commit", wanted: Outcome::Committed, wait: args.wait };
+    order.give(&Client::open(&args.server)?, said(&args.by)).await
+}
+
+pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
+    let order = Order { app: &args.app, verb: "revert", wanted: Outcome::Reverted, wait: args.wait };
+    order.give(&Client::open(&args.server)?, said(&args.by)).await
+}
+
+/// What a person orders.
+struct Order<'a> {
+    app: &'a str,
+    verb: &'a str,
+    /// How it ends when all goes well.
+    wanted: Outcome,
+    wait: bool,
+}
+
+impl Order<'_> {
+    async fn give(&self, client: &Client, said: Map<String, Value>) -> Result<String, Error> {
+        let done = client.post(&path(Some(self.app), self.verb), said).await?;
+        let Some(id) = done.incident else { return Ok(format!("{} taken\n", self.verb)) };
+        if self.wait {
+            return follow(client, id.as_str(), self.wanted).await;
+        }
+        // What could not even be begun is no success.
+        if let Some(told) = is_done(client, id.as_str(), self.wanted).await? {
+            return Ok(told);
+        }
+        Ok(format!(
+            "{} of {} is under way; `rearguard explain {id}` shows how it goes on\n",
+            self.verb, self.app
+        ))
+    }
+}
+
+/// The path of an action on an app, or on all of them.
+fn path<'a>(app: Option<&'a str>, verb: &'a str) -> Vec<&'a str> {
+    app.map_or_else(|| vec![verb], |app| vec!["apps", app, verb])
+}
+
+/// Who says it: a name in the journal, and no proof of anything.
+fn said(by: &ByArgs) -> Map<String, Value> {
+    let named = |name: &str| env::var(name).ok().filter(|name| !name.trim().is_empty());
+    let by = by.by.clone().or_else(|| named("SUDO_USER")).or_else(|| named("USER"));
+    by.map(|by| ("by".to_owned(), json!(by))).into_iter().collect()
 }

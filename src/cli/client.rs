@@ -11,7 +11,7 @@ use reqwest::{Method, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::{DEFAULT_CONFIG, Error, ServerArgs};
@@ -83,9 +83,9 @@ impl Client {
         self.answer(response).await
     }
 
-    /// Asks for a change, with the admin token. Never sent twice.
-    pub(super) async fn post(&self, path: &[&str]) -> Result<Done, Error> {
-        let mut request = self.http.request(Method::POST, self.url(path));
+    /// Asks for a change, with the admin token and what is said with it. Never sent twice.
+    pub(super) async fn post(&self, path: &[&str], said: Map<String, Value>) -> Result<Done, Error> {
+        let mut request = self.http.request(Method::POST, self.url(path)).json(&said);
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token.expose_secret());
         }

@@ -116,7 +116,11 @@ impl Known {
 fn headline(record: &IncidentRecord, known: &Known) -> String {
     let app = &record.app;
     let accused = known.named(&record.bad_deployment);
-    let went_bad = format!("{app} went bad on deployment {accused} by rule {}", record.rule);
+    let went_bad = match (&record.rule, &record.asked_by) {
+        (Some(rule), _) => format!("{app} went bad on deployment {accused} by rule {rule}"),
+        (None, Some(by)) => format!("{by} asked to go back from deployment {accused} of {app}; it"),
+        (None, None) => format!("somebody asked to go back from deployment {accused} of {app}; it"),
+    };
     let target = record.target_deployment.as_ref();
     let to = target.map_or(String::new(), |target| format!(" to {}", known.named(target)));
     let why = record.reason.meaning();
@@ -155,7 +159,10 @@ fn durations(record: &IncidentRecord, now: Timestamp) -> String {
 fn facts(record: &IncidentRecord, known: &Known) -> Vec<(&'static str, String)> {
     let evidence = known.evidence.as_ref().map_or(String::new(), |evidence| format!(": {evidence}"));
     let mut facts = vec![
-        ("rule", format!("{}{evidence}", record.rule)),
+        match (&record.rule, &record.asked_by) {
+            (Some(rule), _) => ("rule", format!("{rule}{evidence}")),
+            (None, by) => ("asked by", by.as_ref().map_or("somebody".to_owned(), ToString::to_string)),
+        },
         ("accused", known.titled(&record.bad_deployment)),
     ];
     if let Some(target) = &record.target_deployment {

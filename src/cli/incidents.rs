@@ -30,7 +30,7 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
         return "no incidents\n".to_owned();
     }
     let id = incidents.iter().map(|incident| incident.id.as_str().len()).max().unwrap_or(0).max(8);
-    let rule = incidents.iter().map(|incident| incident.rule.as_str().len()).max().unwrap_or(0).max(4);
+    let rule = incidents.iter().map(|incident| rule_of(incident).len()).max().unwrap_or(0).max(4);
     let head = format!(
         "{:<id$}  {:<17}  {:<rule$}  {:<19}  {:<7}  {:<7}  WHY",
         "INCIDENT", "STATE", "RULE", "OPENED (UTC)", "DETECT", "RESTORE"
@@ -49,7 +49,7 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
             "{:<id$}  {state}{}  {:<rule$}  {:<19}  {:<7}  {:<7}  {}\n",
             incident.id.as_str(),
             " ".repeat(17_usize.saturating_sub(word.len())),
-            incident.rule.as_str(),
+            rule_of(incident),
             incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             time(incident.time_to_detect_seconds),
             time(incident.time_to_restore_seconds),
@@ -62,6 +62,11 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
         text.push_str(&format!("\n{open} open; the newest began {}\n", words::ago(newest, now)));
     }
     text
+}
+
+/// What opened it.
+fn rule_of(incident: &IncidentRecord) -> &str {
+    incident.rule.as_ref().map_or("(asked)", |rule| rule.as_str())
 }
 
 #[cfg(test)]
@@ -77,7 +82,8 @@ mod tests {
             state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
             outcome,
             reason,
-            rule: "down".into(),
+            rule: Some("down".into()),
+            asked_by: None,
             opened_at: "2026-11-21T02:13:07Z".parse().unwrap(),
             closed_at: None,
             bad_deployment: "d2".into(),

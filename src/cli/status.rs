@@ -9,7 +9,7 @@ use super::{Error, Page, StatusArgs, words};
 use crate::decision::policy::Mode;
 use crate::decision::story::{UNARMED, percent};
 use crate::power::Outlook;
-use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
+use crate::server::{AppStatus, FreezeStatus, PauseStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 #[derive(Deserialize)]
 struct Apps {
@@ -140,6 +140,38 @@ fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
     facts.join(", ")
 }
 
+/// By whom, and until when.
+fn paused_how(pause: &PauseStatus, now: Timestamp) -> String {
+    let what = match pause.scope.as_str() {
+        "everything" => "with everything else",
+        "file" => "by the file `paused` beside the journal, until that is removed",
+        "unknown" => "until the journal can be read",
+        _ => "",
+    };
+    let by = pause.by.as_ref().map(|by| format!("by {}", clean(by.as_str())));
+    let since = pause.since.map(|since| format!("since {}", words::ago(since, now)));
+    let until = pause.until.map(|until| format!("for another {}", words::span(seconds_to(until, now))));
+    let what = (!what.is_empty()).then(|| what.to_owned());
+    [what, by, since, until].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What is not done unasked, and until when.
+fn frozen_how(freeze: &FreezeStatus, now: Timestamp) -> String {
+    let what = match (freeze.rollback, freeze.commit) {
+        (true, true) => "no restart, rollback, revert or commit unless you order it",
+        (true, false) => "no restart, rollback or revert unless you order it",
+        _ => "no commit unless you order it",
+    };
+    let until = freeze.until.map(|until| {
+        format!("; {} ends in {}", freeze.windows.join(", "), words::span(seconds_to(until, now)))
+    });
+    format!("{what}{}", until.unwrap_or_default())
+}
+
+fn seconds_to(until: Timestamp, now: Timestamp) -> f64 {
+    until.duration_since(now).as_secs_f64().max(0.0)
+}
+
 fn summary(apps: &[&AppStatus]) -> String {
     let mut parts = Vec::new();
     for word in ["incident", "held", "watching", "learning", "steady"] {
@@ -161,13 +193,20 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         _ => state,
     };
     let paused = if app.paused { page.yellow("  PAUSED") } else { String::new() };
+    let frozen = if app.freeze.is_some() { page.yellow("  FROZEN") } else { String::new() };
     let mut text = format!(
-        "{state}  {}{paused}  {} on {}\n",
+        "{state}  {}{paused}{frozen}  {} on {}\n",
         page.bold(app.name.as_str()),
         mode(app.mode),
         app.platform
     );
     let mut line = |label: &str, value: String| text.push_str(&page.hang(&format!("  {label:<8} "), &value));
+    if let Some(pause) = &app.pause {
+        line("paused", paused_how(pause, now));
+    }
+    if let Some(freeze) = &app.freeze {
+        line("frozen", frozen_how(freeze, now));
+    }
     if let Some(stage) = stage(app) {
         line("stage", stage);
     }
@@ -346,8 +385,15 @@ fn next_steps(app: &AppStatus) -> Vec<String> {
         }
         steps.push(format!("rearguard explain {id}"));
     }
-    if app.paused || app.state == "held" {
-        steps.push(format!("rearguard resume {}", app.name));
+    if app.stage.as_deref() == Some("soaking") || app.state == "held" && app.pinned_deployment.is_some() {
+        steps.push(format!("rearguard commit {0}    or    rearguard revert {0}", app.name));
+    }
+    let scope = app.pause.as_ref().map(|pause| pause.scope.as_str());
+    match scope {
+        Some("everything") => steps.push("rearguard resume --all".to_owned()),
+        Some("file" | "unknown") => {}
+        _ if app.paused || app.state == "held" => steps.push(format!("rearguard resume {}", app.name)),
+        _ => {}
     }
     steps
 }

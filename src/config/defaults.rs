@@ -138,6 +138,10 @@ pub(super) const RECONCILE_RANGE: Times = Duration::from_millis(100)..=HOUR;
 pub(super) const PACE_RANGE: Times = Duration::from_millis(100)..=HOUR;
 /// A sample keeps its latency in 32 bits of microseconds, a little over an hour; a minute is patient enough.
 pub(super) const PROBE_TIMEOUT_RANGE: Times = Duration::from_millis(10)..=MINUTE;
+/// As long as a bad release is looked after before anybody answers.
+pub(super) const APPROVE_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// Below a minute nobody can answer; what nobody answers in a day is no question any more.
+pub(super) const APPROVE_WITHIN_RANGE: Times = MINUTE..=DAY;
 /// What is offered where somebody asks for a restart and says nothing sensible of the wait.
 pub(super) const RESTART_FIRST: Duration = Duration::from_secs(90);
 /// Long enough for a few samples; an hour with a bad release live is no attempt any more.

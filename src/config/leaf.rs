@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
+use super::raw::Block;
 use super::{Absent, Figure, PlatformKind};
 use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Signal};
 
@@ -94,6 +95,11 @@ impl Wording for Mode {
     const EXPECTED: &'static str = "a mode; allowed are observe, approve and enforce";
     const WORDS: &'static [(&'static str, Self)] =
         &[("observe", Self::Observe), ("approve", Self::Approve), ("enforce", Self::Enforce)];
+}
+
+impl Wording for Block {
+    const EXPECTED: &'static str = "what a freeze window keeps from; allowed are rollback and commit";
+    const WORDS: &'static [(&'static str, Self)] = &[("rollback", Self::Rollback), ("commit", Self::Commit)];
 }
 
 impl Wording for Action {

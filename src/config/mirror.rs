@@ -11,7 +11,7 @@ use super::problem::{Findings, Part, Path, Problems, Step, shown};
 use super::{position, raw, suggest};
 
 /// Keys that are known only to be refused by name; nobody is told to write them.
-const NEVER_OFFERED: [&str; 4] = ["token", "admin_token", "notify", "freeze"];
+const NEVER_OFFERED: [&str; 3] = ["token", "admin_token", "notify"];
 
 /// Keys whose values may hold a secret, and are not shown even when they are wrong.
 const NEVER_SHOWN: [&str; 9] = [

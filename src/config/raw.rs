@@ -47,8 +47,8 @@ pub(super) struct File {
     pub(super) limits: Option<FleetLimits>,
     #[schemars(skip)]
     pub(super) notify: Option<Unread>,
-    #[schemars(skip)]
-    pub(super) freeze: Option<Unread>,
+    /// Times of the week in which no app is rolled back, or no rollback committed, unless a person orders it. Default: none
+    pub(super) freeze: Option<List<Freeze>>,
     #[schemars(skip)]
     pub(super) admin_token: Option<Unread>,
 }
@@ -128,6 +128,8 @@ pub(super) struct App {
     pub(super) mode: Option<Word<Mode>>,
     /// How long after a deployment goes live its rules may roll it back. Default: 30m
     pub(super) watch: Option<Span>,
+    /// How long a person is waited for in mode approve, before the incident ends in a hold. From 1m to 1d. Default: 30m
+    pub(super) approve_within: Option<Span>,
     /// Try one rolling restart on the first firing of a rule, and wait this long before rolling back. Default: no
     /// restart
     pub(super) restart_first: Option<Span>,
@@ -153,8 +155,44 @@ pub(super) struct App {
     pub(super) soak: Option<Soak>,
     /// How often rearguard may act on the app.
     pub(super) limits: Option<Limits>,
-    #[schemars(skip)]
-    pub(super) freeze: Option<Unread>,
+    /// Freeze windows of this app alone, beside those of all. Default: none
+    pub(super) freeze: Option<List<Freeze>>,
+}
+
+/// A time of the week in which nothing is rolled back, or nothing committed, unless a person orders it. Written without
+/// days it is there every day, or on those that days names; with days before both times once a week.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a freeze window; allowed is a mapping with name, from and to")]
+#[schemars(extend("required" = ["name", "from", "to"]))]
+pub(super) struct Freeze {
+    /// Name in status and incidents: letters, digits, - and _, at most 63.
+    #[schemars(extend("pattern" = super::validate::NAME_PATTERN))]
+    pub(super) name: Option<Text>,
+    /// When it begins: 22:00, or fri 17:00.
+    #[schemars(extend("pattern" = FREEZE_PATTERN))]
+    pub(super) from: Option<Text>,
+    /// When it ends: 06:00 (of the next day if that is not after from), or mon 08:00.
+    #[schemars(extend("pattern" = FREEZE_PATTERN))]
+    pub(super) to: Option<Text>,
+    /// The days on which a window without days in from and to begins: mon, tue, wed, thu, fri, sat, sun. Default: all
+    pub(super) days: Option<List<Text>>,
+    /// The IANA time zone whose clock shows these times, such as Europe/Berlin. Default: UTC
+    pub(super) zone: Option<Text>,
+    /// What is not done: rollback (nor restart, nor revert), commit, or both. Default: both
+    #[schemars(extend("minItems" = 1))]
+    pub(super) blocks: Option<List<Word<Block>>>,
+}
+
+/// What the edge of a freeze window looks like.
+const FREEZE_PATTERN: &str = r"^((mon|tue|wed|thu|fri|sat|sun)\s+)?([01][0-9]|2[0-4]):[0-5][0-9]$";
+
+/// What a freeze window keeps from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    /// What changes what runs.
+    Rollback,
+    /// The end of a soak that is healthy.
+    Commit,
 }
 
 /// What is asked again and again to know how an app is: a page, a port, its certificates, a gRPC server's

@@ -117,11 +117,14 @@ const FAIL_AS_WELL: &str = "without a new release fail as well, no release is ac
 
 /// `others` are the other apps of its account.
 fn write_app(out: &mut String, app: &AppConfig, others: usize) -> fmt::Result {
-    let AppConfig { name, platform, id, probes, depends_on, siblings, policy } = app;
+    let AppConfig { name, platform, id, probes, depends_on, siblings, freeze, policy } = app;
     let mode = match policy.mode {
-        Mode::Observe => "observe: writes nothing, says what it would have done",
-        Mode::Approve => "approve: asks a person before it acts",
-        Mode::Enforce => "enforce: acts by itself",
+        Mode::Observe => "observe: writes nothing, says what it would have done".to_owned(),
+        Mode::Approve => {
+            let within = spoken(policy.approve_within);
+            format!("approve: asks a person before it acts, and waits {within} for the answer")
+        }
+        Mode::Enforce => "enforce: acts by itself".to_owned(),
     };
     writeln!(out, "\napp {name}: {id} on {platform}")?;
     writeln!(out, "  mode      {mode}")?;
@@ -135,6 +138,9 @@ fn write_app(out: &mut String, app: &AppConfig, others: usize) -> fmt::Result {
     }
     if policy.accept_platform_choice {
         writeln!(out, "  target    rolled back even where the platform picks it; what came back is checked")?;
+    }
+    for window in freeze {
+        writeln!(out, "  freeze    {window}, unless a person orders it")?;
     }
     for probe in probes {
         write_probe(out, probe)?;

@@ -4,6 +4,7 @@
 mod app;
 mod ask;
 mod figure;
+mod freeze;
 mod platform;
 mod probe;
 mod rule;
@@ -32,7 +33,6 @@ const NOT_YET: &str = "is not available yet; allowed is to leave it out";
 pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option<Config> {
     let spot = Spot::root(findings);
     refuse(&spot.key("notify"), file.notify.is_some(), NOT_YET);
-    refuse(&spot.key("freeze"), file.freeze.is_some(), NOT_YET);
     let secret = "secrets do not stand in this file; allowed is admin_token_file";
     refuse(&spot.key("admin_token"), file.admin_token.is_some(), secret);
     let listen = listen(&spot.key("listen"), file.listen.as_ref());
@@ -46,6 +46,10 @@ pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option
     let control_probes = control_probes(&spot.key("control_probes"), file.control_probes.as_ref());
     let context = app::Context { platforms: &platforms, retention };
     let mut apps = app::apps(&spot.key("apps"), file.apps.as_ref(), &context);
+    let of_all = freeze::freeze(&spot.key("freeze"), file.freeze.as_ref());
+    for app in &mut apps {
+        app.freeze.extend(of_all.iter().cloned());
+    }
     pace::stretch(&mut apps, &platforms.valid);
     let concurrent_rollbacks = count(
         &spot.key("limits").key("concurrent_rollbacks"),

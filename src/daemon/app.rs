@@ -34,7 +34,7 @@ use crate::clock::Moment;
 use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Measuring;
-use crate::decision::observation::{AppView, Deployment, Reading, Request};
+use crate::decision::observation::{AppView, Deployment, Reading};
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
 use crate::decision::state::{Attention, Situation, State};
@@ -48,8 +48,9 @@ use crate::probe::waking::Waking;
 use crate::probe::{Turn, Versioned, Witness, believed};
 
 use around::Around;
+use command::Word;
 use command::longest_period;
-pub(super) use command::{Asked, Command};
+pub(super) use command::{Asked, Command, Ordered};
 use failed::Failed;
 use figure::Figure;
 use recorded::{Answered, Records};
@@ -93,7 +94,8 @@ pub(super) struct App {
     /// When the last read was sent that showed another live deployment than `view`.
     other_was_live_at: Option<Moment>,
     history: Reading<Vec<Deployment>>,
-    request: Option<Request>,
+    /// A person's word that was not decided on yet.
+    word: Option<Word>,
     answer: Option<Answer>,
     /// What `answer`, or what is being performed, answers: the call and when it was decided.
     performed: Option<(Effect, Moment)>,
@@ -183,7 +185,7 @@ impl App {
             view: Reading::never(),
             other_was_live_at: None,
             history: Reading::never(),
-            request: None,
+            word: None,
             answer: None,
             performed: None,
             waiting: None,

@@ -8,18 +8,18 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
-use super::app::{Asked, Command};
+use super::app::{Asked, Command, Ordered};
 use super::apps::{AppHandle, Apps};
 use super::shell::RecallError;
 use super::{Shell, pause, status};
 use crate::clock::Moment;
-use crate::config::TokenSource;
+use crate::config::{AppConfig, TokenSource};
 use crate::decision::fleet::Permit;
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
-use crate::ids::{AppName, IncidentId, PlatformAppId};
-use crate::journal::JournalError;
+use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
+use crate::journal::{JournalError, Pause};
 use crate::metrics::Heartbeat;
 use crate::power::Outlook;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
@@ -87,7 +87,7 @@ impl ShellBackend {
             let config = &handle.config;
             let metrics = self.shell.metrics.of_app(&config.name);
             let state = metrics.map_or(State::WORDS[0], |metrics| metrics.state_word());
-            status::silent(config, state, self.shell.paused.is_paused(&config.id))
+            status::silent(config, state, self.shell.paused.is_paused(config, self.shell.clock.now()))
         })
     }
 
@@ -125,78 +125,133 @@ impl ShellBackend {
         join_all(each).await;
     }
 
-    async fn set_paused(&self, name: Option<&AppName>, paused: bool) -> Result<(), ActionError> {
-        let said_at = self.shell.clock.now();
+    /// The app that is meant; none for all of them.
+    fn chosen(&self, name: Option<&AppName>) -> Result<Option<AppHandle>, ActionError> {
         let handles = self.handles();
-        let chosen: Vec<&AppHandle> = match name {
-            Some(name) => vec![handles.named(name).ok_or(ActionError::Unknown("app"))?],
-            None => handles.tasks.values().collect(),
-        };
-        let app = name.and(chosen.first()).map(|handle| &handle.config.id);
+        let found = name.map(|name| handles.named(name).cloned().ok_or(ActionError::Unknown("app")));
+        found.transpose()
+    }
+
+    async fn pause_now(
+        &self,
+        name: Option<&AppName>,
+        lasts: Option<Duration>,
+        by: Caller,
+    ) -> Result<(), ActionError> {
+        let handle = self.chosen(name)?;
+        let app = handle.as_ref().map(|handle| &handle.config.id);
         // One at a time: what is in force and what is in the journal must not part.
         let _turn = self.shell.paused.turn().await;
-        // The end of a pause ends nothing else: what came to be held meanwhile is another word's to end.
-        if let Some(handle) = chosen.first().filter(|_| name.is_some() && !paused)
-            && !self.shell.paused.has(&handle.config.id)
-            && !self.shell.paused.is_all()
-        {
-            return resume(handle, said_at).await;
-        }
-        if let Some(name) = name.filter(|_| !paused && self.shell.paused.is_all()) {
-            return Err(ActionError::Conflict(format!(
-                "everything is paused, and {name} with it; allowed is to resume everything"
-            )));
-        }
-        if paused {
-            // In force before it is durable: the safe way round.
-            self.shell.paused.set(app, true);
-        }
+        let until = lasts.map(|lasts| self.shell.clock.now() + lasts);
+        let pause = Pause { until, by: Some(by), since: Some(self.shell.clock.wall()) };
+        // In force before it is durable: the safe way round.
+        self.shell.paused.pause(app, pause.clone());
+        let key = app.map_or(pause::ALL, PlatformAppId::as_str);
         let written = match self.shell.recall().await {
-            Ok(()) => self.write_pause(app, paused).await.map_err(RecallError::from),
+            Ok(()) => self.shell.journal.set_pause(key, Some(pause)).await.map_err(RecallError::from),
             Err(error) => Err(error),
         };
         written.map_err(|error| {
             tracing::error!("failed to {error}");
-            if paused {
-                return ActionError::NotDurable;
-            }
-            // Some of it may be gone from the journal: it is written again, since it is still in force.
-            self.shell.paused.is_unwritten();
-            ActionError::Unavailable
+            ActionError::NotDurable
         })?;
-        if paused {
-            self.shell.paused.is_written(app);
-        } else {
-            self.shell.paused.set(app, false);
-        }
-        tracing::warn!(app = name.map_or("all apps", AppName::as_str), paused, "an operator's word");
-        if !paused && app.is_none() {
-            self.shell.fleet.resume().await;
-        }
+        self.shell.paused.is_written(app);
+        self.tell(handle.as_ref());
         Ok(())
     }
 
-    async fn write_pause(&self, app: Option<&PlatformAppId>, paused: bool) -> Result<(), JournalError> {
-        let journal = &self.shell.journal;
+    async fn resume_now(&self, name: Option<&AppName>, by: Caller) -> Result<(), ActionError> {
+        let said_at = self.shell.clock.now();
+        let handle = self.chosen(name)?;
+        let _turn = self.shell.paused.turn().await;
+        let paused = &self.shell.paused;
+        if let (Some(handle), Some(name)) = (&handle, name)
+            && !paused.has(&handle.config.id, said_at)
+        {
+            if paused.is_all(said_at) {
+                return Err(ActionError::Conflict(format!(
+                    "everything is paused, and {name} with it; allowed is to resume everything"
+                )));
+            }
+            self.not_by_file(Some(&handle.config))?;
+            // The end of a pause ends nothing else: what came to be held meanwhile is another word's to end.
+            return resume(handle, said_at, by).await;
+        }
+        let app = handle.as_ref().map(|handle| &handle.config.id);
+        let written = match self.shell.recall().await {
+            Ok(()) => self.write_resume(app).await.map_err(RecallError::from),
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| {
+            tracing::error!("failed to {error}");
+            // Some of it may be gone from the journal: it is written again, since it is still in force.
+            paused.is_unwritten();
+            ActionError::Unavailable
+        })?;
+        paused.resume(app);
+        if app.is_none() {
+            self.shell.fleet.resume().await;
+        }
+        self.tell(handle.as_ref());
+        // The word is taken, and the file has its own.
+        self.not_by_file(handle.as_ref().map(|handle| &*handle.config))
+    }
+
+    /// Whoever is paused by the file is not resumed by a word.
+    fn not_by_file(&self, app: Option<&AppConfig>) -> Result<(), ActionError> {
+        let paused = &self.shell.paused;
+        match paused.file().filter(|_| paused.is_by_file(app)) {
+            Some(file) => Err(ActionError::Conflict(format!(
+                "the file {} pauses {}; allowed is to remove it, or the name in it",
+                file.display(),
+                app.map_or("what is in it, or everything", |app| app.name.as_str()),
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Has whom it concerns look at once.
+    fn tell(&self, handle: Option<&AppHandle>) {
+        let handles = self.handles();
+        let all = handles.tasks.values().filter(|_| handle.is_none());
+        for handle in all.chain(handle) {
+            // One that is busy looks by itself when it comes round.
+            let _ = handle.commands.try_send(Command::Look);
+        }
+    }
+
+    async fn write_resume(&self, app: Option<&PlatformAppId>) -> Result<(), JournalError> {
         match app {
-            Some(app) => journal.set_paused(app.as_str(), paused).await,
-            None if paused => journal.set_paused(pause::ALL, true).await,
+            Some(app) => self.shell.journal.set_pause(app.as_str(), None).await,
             None => {
                 for app in self.shell.paused.ids() {
-                    journal.set_paused(&app, false).await?;
+                    self.shell.journal.set_pause(&app, None).await?;
                 }
                 Ok(())
             }
         }
     }
 
-    async fn ask(&self, incident: &IncidentId, request: Request) -> Result<(), ActionError> {
+    async fn give_order(
+        &self,
+        name: &AppName,
+        request: Request,
+        by: Caller,
+    ) -> Result<IncidentId, ActionError> {
+        let handle = self.chosen(Some(name))?.ok_or(ActionError::Unknown("app"))?;
+        let (reply, answer) = oneshot::channel();
+        let ordered = Command::Order(Box::new(Ordered { request, by, reply }));
+        handle.commands.send(ordered).await.map_err(|_| ActionError::Unknown("app"))?;
+        answer.await.unwrap_or(Err(ActionError::Unavailable))
+    }
+
+    async fn ask(&self, incident: &IncidentId, request: Request, by: Caller) -> Result<(), ActionError> {
         let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
         let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
         let handles = self.handles();
         let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
         let (reply, answer) = oneshot::channel();
-        let asked = Command::Request(Box::new(Asked { incident: incident.clone(), request, reply }));
+        let asked = Command::Request(Box::new(Asked { incident: incident.clone(), request, by, reply }));
         handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
         answer.await.unwrap_or(Err(ActionError::Unavailable))
     }
@@ -238,10 +293,21 @@ impl Backend for ShellBackend {
         }
     }
 
-    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
-        // A task of its own: whoever asks may hang up, and what was begun is finished.
+    fn pause<'a>(
+        &'a self,
+        app: Option<&'a AppName>,
+        lasts: Option<Duration>,
+        by: Caller,
+    ) -> Reply<'a, Result<(), ActionError>> {
+        // A task of its own, as below: whoever asks may hang up, and what was begun is finished.
         let (backend, app) = (self.clone(), app.cloned());
-        let done = tokio::spawn(async move { backend.set_paused(app.as_ref(), paused).await });
+        let done = tokio::spawn(async move { backend.pause_now(app.as_ref(), lasts, by).await });
+        Box::pin(async { done.await.unwrap_or(Err(ActionError::Unavailable)) })
+    }
+
+    fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>> {
+        let (backend, app) = (self.clone(), app.cloned());
+        let done = tokio::spawn(async move { backend.resume_now(app.as_ref(), by).await });
         Box::pin(async { done.await.unwrap_or(Err(ActionError::Unavailable)) })
     }
 
@@ -249,8 +315,18 @@ impl Backend for ShellBackend {
         &'a self,
         incident: &'a IncidentId,
         request: Request,
+        by: Caller,
     ) -> Reply<'a, Result<(), ActionError>> {
-        Box::pin(self.ask(incident, request))
+        Box::pin(self.ask(incident, request, by))
+    }
+
+    fn order<'a>(
+        &'a self,
+        app: &'a AppName,
+        request: Request,
+        by: Caller,
+    ) -> Reply<'a, Result<IncidentId, ActionError>> {
+        Box::pin(self.give_order(app, request, by))
     }
 }
 
@@ -261,9 +337,10 @@ async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
 }
 
 /// Ends a hold. An app that is not held has nothing to resume.
-async fn resume(handle: &AppHandle, said_at: Moment) -> Result<(), ActionError> {
+async fn resume(handle: &AppHandle, said_at: Moment, by: Caller) -> Result<(), ActionError> {
     let (reply, answer) = oneshot::channel();
-    handle.commands.send(Command::Resume(said_at, reply)).await.map_err(|_| ActionError::Unknown("app"))?;
+    let word = Command::Resume(said_at, by, reply);
+    handle.commands.send(word).await.map_err(|_| ActionError::Unknown("app"))?;
     let answered = tokio::time::timeout(STATUS_WITHIN, answer).await;
     answered.ok().and_then(Result::ok).unwrap_or(Err(ActionError::Unavailable))
 }

@@ -48,6 +48,8 @@ pub(crate) struct Ground {
     pub(crate) probe: Arc<dyn Probe>,
     pub(crate) open: OpenPlatform,
     pub(crate) metrics: Metrics,
+    /// The file that pauses, where there is a place for one.
+    pub(crate) pause_file: Option<PathBuf>,
 }
 
 /// Everything that runs, without its server.
@@ -70,7 +72,7 @@ impl Engine {
     /// Starts everything that `config` asks for.
     pub(crate) fn start(ground: Ground, mut config: Config) -> Result<Self, StartError> {
         let (platforms, apps) = (mem::take(&mut config.platforms), mem::take(&mut config.apps));
-        let Ground { clock, journal, journal_works, restored, probe, open, metrics } = ground;
+        let Ground { clock, journal, journal_works, restored, probe, open, metrics, pause_file } = ground;
         let stop = CancellationToken::new();
         let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
         let fleet = FleetOwner {
@@ -90,7 +92,7 @@ impl Engine {
             controls: watch::Sender::new(Arc::new(controls)),
             peers: Peers::new(),
             fleet: fleet.start(),
-            paused: Paused::default(),
+            paused: pause_file.map_or_else(Paused::default, Paused::with_file),
             outlooks: Desk::open(),
             is_journal_working: AtomicBool::new(journal_works),
             is_recalled: OnceCell::new_with(restored.as_ref().map(|_| ())),

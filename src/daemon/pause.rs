@@ -1,79 +1,175 @@
-//! Which apps a person paused: one set, written by the API, read right before every write.
+//! Which apps a person paused, by a word or by a file: one set, written by the API, read right before every write.
+//!
+//! The file lies next to the journal and is called `paused`: it pauses everything while it exists, or, with names in it,
+//! one a line, those apps. `touch` works when nothing else does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use crate::clock::Moment;
+use crate::config::AppConfig;
 use crate::ids::PlatformAppId;
-use crate::journal::Journal;
+use crate::journal::{Journal, Pause};
 
 /// Stands for all apps.
 pub(super) const ALL: &str = "*";
+
+/// The name of the file, in the journal's folder.
+pub(crate) const FILE: &str = "paused";
+
+/// More than this of the file is not read: it then pauses everything.
+const FILE_MOST: usize = 1 << 20;
 
 /// The paused apps, by the platform's ids of them. Clones see the same set.
 #[derive(Clone, Default)]
 pub(super) struct Paused {
     known: Arc<watch::Sender<Known>>,
     turns: Arc<Mutex<()>>,
+    file: Option<Arc<PathBuf>>,
 }
 
 /// Until the journal was read nobody knows who is paused.
 #[derive(Default)]
 struct Known {
-    apps: BTreeSet<String>,
+    apps: BTreeMap<String, Pause>,
     /// Those of them that the journal does not have yet.
     unwritten: BTreeSet<String>,
     is_complete: bool,
+    /// What the file says, when it was looked at last.
+    file: InFile,
+}
+
+/// Whom the file pauses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum InFile {
+    #[default]
+    Nobody,
+    Everybody,
+    /// By the names of the configuration.
+    Named(BTreeSet<String>),
+}
+
+impl InFile {
+    fn has(&self, app: &AppConfig) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Everybody => true,
+            Self::Named(names) => names.contains(app.name.as_str()),
+        }
+    }
+}
+
+/// Why an app is paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A person's word.
+    Word {
+        pause: Pause,
+        /// It is of every app.
+        all: bool,
+    },
+    /// The file.
+    File,
+    /// The journal could not be read yet.
+    Unknown,
 }
 
 impl Paused {
+    /// With the file at `path`.
+    pub(super) fn with_file(path: PathBuf) -> Self {
+        let paused = Self { file: Some(Arc::new(path)), ..Self::default() };
+        paused.look_at_file();
+        paused
+    }
+
     /// What the journal remembers, besides what was asked for meanwhile.
-    pub(super) fn recall(&self, apps: Vec<String>) {
+    pub(super) fn recall(&self, apps: Vec<(String, Pause)>) {
         self.known.send_modify(|known| {
-            known.apps.extend(apps);
+            for (app, pause) in apps {
+                known.apps.entry(app).or_insert(pause);
+            }
             known.is_complete = true;
         });
     }
 
-    /// Whether nothing may be written for `app`: so it is for everybody while nobody knows.
-    pub(super) fn is_paused(&self, app: &PlatformAppId) -> bool {
+    /// Whether nothing may be written for `app` now: so it is for everybody while nobody knows.
+    pub(super) fn is_paused(&self, app: &AppConfig, now: Moment) -> bool {
+        self.why(app, now).is_some()
+    }
+
+    /// The same with a look at the file itself: the last word before a write.
+    pub(super) fn is_paused_at_last(&self, app: &AppConfig, now: Moment) -> bool {
+        self.look_at_file();
+        self.is_paused(app, now)
+    }
+
+    /// Why `app` is paused, if it is.
+    pub(super) fn why(&self, app: &AppConfig, now: Moment) -> Option<Why> {
         let known = self.known.borrow();
-        !known.is_complete || known.apps.contains(ALL) || known.apps.contains(app.as_str())
+        let word = |key: &str| known.apps.get(key).filter(|pause| !pause.is_over(now)).cloned();
+        if let Some(pause) = word(ALL) {
+            return Some(Why::Word { pause, all: true });
+        }
+        if let Some(pause) = word(app.id.as_str()) {
+            return Some(Why::Word { pause, all: false });
+        }
+        if known.file.has(app) {
+            return Some(Why::File);
+        }
+        (!known.is_complete).then_some(Why::Unknown)
     }
 
-    /// Whether everything is paused.
-    pub(super) fn is_all(&self) -> bool {
-        self.known.borrow().apps.contains(ALL)
+    /// Whether a word pauses everything.
+    pub(super) fn is_all(&self, now: Moment) -> bool {
+        self.known.borrow().apps.get(ALL).is_some_and(|pause| !pause.is_over(now))
     }
 
-    /// Pauses or resumes an app, or all of them; resuming all resumes each. A pause is in force before it is written.
-    pub(super) fn set(&self, app: Option<&PlatformAppId>, paused: bool) {
+    /// Pauses an app, or all of them. In force before it is written.
+    pub(super) fn pause(&self, app: Option<&PlatformAppId>, pause: Pause) {
         let key = key(app);
-        self.known.send_modify(|known| match (app, paused) {
-            (_, true) => {
-                known.unwritten.insert(key.to_owned());
-                known.apps.insert(key.to_owned());
+        self.known.send_modify(|known| {
+            known.unwritten.insert(key.to_owned());
+            known.apps.insert(key.to_owned(), pause);
+        });
+    }
+
+    /// Resumes an app, or all of them and each.
+    pub(super) fn resume(&self, app: Option<&PlatformAppId>) {
+        self.known.send_modify(|known| match app {
+            Some(app) => {
+                known.unwritten.remove(app.as_str());
+                known.apps.remove(app.as_str());
             }
-            (Some(_), false) => {
-                known.unwritten.remove(key);
-                known.apps.remove(key);
-            }
-            (None, false) => {
+            None => {
                 known.unwritten.clear();
                 known.apps.clear();
             }
         });
     }
 
-    /// Whether this one is paused, be everything paused or not.
-    pub(super) fn has(&self, app: &PlatformAppId) -> bool {
-        self.known.borrow().apps.contains(app.as_str())
+    /// Whether a word pauses this one, be everything paused or not.
+    pub(super) fn has(&self, app: &PlatformAppId, now: Moment) -> bool {
+        self.known.borrow().apps.get(app.as_str()).is_some_and(|pause| !pause.is_over(now))
+    }
+
+    /// Whether the file pauses this app, or anything where none is named.
+    pub(super) fn is_by_file(&self, app: Option<&AppConfig>) -> bool {
+        let known = self.known.borrow();
+        app.map_or(known.file != InFile::Nobody, |app| known.file.has(app))
+    }
+
+    /// Where the file is.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        self.file.as_deref()
     }
 
     /// The journal may have none of it.
     pub(super) fn is_unwritten(&self) {
-        self.known.send_modify(|known| known.unwritten = known.apps.clone());
+        self.known.send_modify(|known| known.unwritten = known.apps.keys().cloned().collect());
     }
 
     /// The journal has it.
@@ -83,12 +179,21 @@ impl Paused {
         });
     }
 
-    /// Writes the pauses that the journal does not have yet.
-    pub(super) async fn write_again(&self, journal: &dyn Journal) {
+    /// Writes the pauses that the journal does not have yet, and ends those whose time is over.
+    pub(super) async fn keep(&self, journal: &dyn Journal, now: Moment) {
+        self.look_at_file();
         let _turn = self.turn().await;
-        let unwritten = self.known.borrow().unwritten.clone();
-        for app in unwritten {
-            match journal.set_paused(&app, true).await {
+        let (unwritten, over) = {
+            let known = self.known.borrow();
+            let unwritten: Vec<_> =
+                known.unwritten.iter().filter_map(|app| known.apps.get_key_value(app)).collect();
+            let unwritten: Vec<(String, Pause)> =
+                unwritten.into_iter().map(|(app, pause)| (app.clone(), pause.clone())).collect();
+            let over = known.apps.iter().filter(|(_, pause)| pause.is_over(now));
+            (unwritten, over.map(|(app, _)| app.clone()).collect::<Vec<_>>())
+        };
+        for (app, pause) in unwritten {
+            match journal.set_pause(&app, Some(pause)).await {
                 Ok(()) => self.known.send_modify(|known| {
                     known.unwritten.remove(&app);
                 }),
@@ -96,6 +201,44 @@ impl Paused {
                     return tracing::error!("failed to {error}; a pause is in force and not durable");
                 }
             }
+        }
+        for app in over {
+            match journal.set_pause(&app, None).await {
+                Ok(()) => {
+                    self.known.send_modify(|known| {
+                        known.apps.remove(&app);
+                    });
+                    let what = if app == ALL { "everything" } else { &app };
+                    tracing::warn!("the pause of {what} is over: its time has run out");
+                }
+                Err(error) => return tracing::warn!("failed to {error}; a pause that is over stays in it"),
+            }
+        }
+    }
+
+    /// Reads the file. One that is there and cannot be read, or is no file at all, pauses everything: somebody put it there.
+    fn look_at_file(&self) {
+        let Some(path) = &self.file else { return };
+        let found = match std::fs::read(path.as_path()) {
+            Ok(text) if text.len() > FILE_MOST => InFile::Everybody,
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+                let names: BTreeSet<String> = names.map(str::to_owned).collect();
+                if names.is_empty() { InFile::Everybody } else { InFile::Named(names) }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => InFile::Nobody,
+            Err(_) => InFile::Everybody,
+        };
+        let is_news = self.known.borrow().file != found;
+        if is_news {
+            let who = match &found {
+                InFile::Nobody => "nothing any more".to_owned(),
+                InFile::Everybody => "everything".to_owned(),
+                InFile::Named(names) => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+            };
+            tracing::warn!("the file {} pauses {who}", path.display());
+            self.known.send_modify(|known| known.file = found);
         }
     }
 
@@ -106,7 +249,7 @@ impl Paused {
 
     /// The ids in it, for the journal.
     pub(super) fn ids(&self) -> Vec<String> {
-        self.known.borrow().apps.iter().cloned().collect()
+        self.known.borrow().apps.keys().cloned().collect()
     }
 }
 
@@ -116,26 +259,4 @@ fn key(app: Option<&PlatformAppId>) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::SqliteJournal;
-
-    #[tokio::test]
-    async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let journal = SqliteJournal::open(folder.path().join("rearguard.db")).expect("a journal");
-        let (paused, app) = (Paused::default(), PlatformAppId::from("id-shop"));
-        paused.recall(Vec::new());
-        paused.set(Some(&app), true);
-        paused.write_again(&journal).await;
-        assert_eq!(journal.restore().await.expect("read").paused, ["id-shop"]);
-        // A resume that got no further than this.
-        journal.set_paused("id-shop", false).await.expect("written");
-        paused.write_again(&journal).await;
-        assert_eq!(journal.restore().await.expect("read").paused, [""; 0]);
-        paused.is_unwritten();
-        paused.write_again(&journal).await;
-        assert_eq!(journal.restore().await.expect("read").paused, ["id-shop"]);
-        assert!(paused.has(&app) && paused.is_paused(&app));
-    }
-}
+mod tests;

@@ -11,10 +11,11 @@ use super::fleet::FleetLine;
 use super::look::count_age_from_sending;
 use super::pause::Paused;
 use crate::clock::{Clock, Moment};
+use crate::config::{AppConfig, freeze};
 use crate::decision::capability::Pushes;
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
 use crate::decision::fleet::Permit;
-use crate::decision::observation::AppView;
+use crate::decision::observation::{AppView, Freeze};
 use crate::decision::policy::Mode;
 use crate::ids::{AppName, PlatformAppId};
 use crate::platform::{Answered, Goal, Platform, PlatformError};
@@ -23,9 +24,15 @@ use crate::platform::{Answered, Goal, Platform, PlatformError};
 pub(super) struct Order {
     pub(super) app: AppName,
     pub(super) id: PlatformAppId,
+    /// What the app was to be when it was decided on.
+    pub(super) config: Arc<AppConfig>,
     pub(super) effect: Effect,
     /// It undoes a rollback of ours: what was begun is brought to its end, whatever else is the matter.
     pub(super) is_return: bool,
+    /// A person asked for it by name, which is no sign of a storm.
+    pub(super) is_asked: bool,
+    /// The freeze windows that stop it.
+    pub(super) heeds: Freeze,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
@@ -104,7 +111,12 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     }
     let settles = matches!(order.effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. });
     if !settles && !order.is_return {
-        match order.fleet.want(&order.id).await {
+        let stands = order.is_asked.then(|| order.fleet.stands());
+        let permit = match stands {
+            Some(permit) => Some(permit),
+            None => order.fleet.want(&order.id).await,
+        };
+        match permit {
             Some(Permit::Granted) => {}
             Some(Permit::Storm) => return Err(Unsent::By(Guard::Storm)),
             None => return Err(Unsent::By(Guard::Interrupted)),
@@ -116,8 +128,17 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
 /// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
 /// the decision. Gives the time that is left.
 fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
-    if order.paused.is_paused(&order.id) {
+    let config = order
+        .seat
+        .wanted()
+        .as_ref()
+        .map_or_else(|| Arc::clone(&order.config), |wanted| Arc::clone(&wanted.config));
+    if order.paused.is_paused_at_last(&config, order.clock.now()) {
         return Err(Unsent::By(Guard::Paused));
+    }
+    let frozen = freeze::at(&config.freeze, order.clock.wall()).blocks;
+    if frozen.rollback && order.heeds.rollback || frozen.commit && order.heeds.commit {
+        return Err(Unsent::By(Guard::Frozen));
     }
     let is_observed = |wanted: &Wanted| wanted.config.policy.mode == Mode::Observe;
     if order.seat.wanted().as_ref().is_some_and(is_observed) {

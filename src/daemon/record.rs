@@ -104,12 +104,13 @@ impl Recorder {
                 .or(last.map(|record| record.reason))
                 .unwrap_or(Reason::RuleFired),
             rule: incident.rule.clone(),
+            asked_by: incident.asked.as_ref().map(|asked| asked.by.clone()),
             opened_at: last.map_or(wall, |record| record.opened_at),
             closed_at: closed.map(|_| wall),
             bad_deployment: incident.accused.id.clone(),
             target_deployment: incident.stage.target().cloned(),
             rollback_deployment: incident.stage.rollback().cloned(),
-            time_to_detect_seconds: Some(detect),
+            time_to_detect_seconds: incident.rule.is_some().then_some(detect),
             time_to_restore_seconds: restored.or(last.and_then(|record| record.time_to_restore_seconds)),
         }
     }
@@ -135,7 +136,8 @@ impl Recorder {
             metrics.decision(ruling.verb, ruling.reason);
         }
         if let Some(closed) = &change.closed {
-            metrics.closed(closed.outcome, closed.incident.stage.rollback().is_some());
+            let made = closed.incident.stage.rollback().filter(|_| !closed.incident.is_settlement());
+            metrics.closed(closed.outcome, made.is_some());
         }
         let incident = incident_of(change).map(|(incident, _)| incident);
         for event in &change.story {

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::app::App;
+use super::pause::Why;
 use crate::clock::Moment;
+use crate::config::freeze::{self, Frozen};
 use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::capability::Support;
 use crate::decision::observation::ReadFault;
@@ -12,7 +14,7 @@ use crate::decision::sample::{BlindCause, SampleResult, Window};
 use crate::decision::state::{Notice, Situation, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words, percent};
 use crate::ids::RuleName;
-use crate::server::{AppStatus, ProbeStatus, RollbackStatus, RuleStatus};
+use crate::server::{AppStatus, FreezeStatus, PauseStatus, ProbeStatus, RollbackStatus, RuleStatus};
 
 /// How `app` is now.
 pub(super) fn of(app: &App) -> AppStatus {
@@ -35,7 +37,9 @@ pub(super) fn of(app: &App) -> AppStatus {
         },
         stage: incident.map(|incident| incident.stage.word().to_owned()),
         waiting: app.waiting.map(|reason| reason.word().to_owned()),
-        paused: app.shell.paused.is_paused(&config.id),
+        paused: app.is_paused(),
+        pause: pause_of(app),
+        freeze: freeze_of(app),
         live_deployment: view.and_then(|view| Some(view.active.as_ref()?.id.clone())),
         in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
         failed_deployment: app.failed.newest.clone(),
@@ -81,6 +85,8 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         stage: None,
         waiting: None,
         paused: is_paused,
+        pause: None,
+        freeze: None,
         live_deployment: None,
         in_progress_deployment: None,
         failed_deployment: None,
@@ -97,6 +103,31 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         probes: Vec::new(),
         detection: None,
     }
+}
+
+/// Why the app is paused, and until when.
+fn pause_of(app: &App) -> Option<PauseStatus> {
+    let why = app.shell.paused.why(&app.config, app.shell.clock.now())?;
+    let (what, pause) = match why {
+        Why::Word { pause, all: true } => ("everything", Some(pause)),
+        Why::Word { pause, all: false } => ("app", Some(pause)),
+        Why::File => ("file", None),
+        Why::Unknown => ("unknown", None),
+    };
+    let until = pause.as_ref().and_then(|pause| pause.until);
+    Some(PauseStatus {
+        scope: what.to_owned(),
+        by: pause.as_ref().and_then(|pause| pause.by.clone()),
+        since: pause.as_ref().and_then(|pause| pause.since),
+        until: until.map(|until| ahead(app, until)),
+    })
+}
+
+/// The freeze windows that are open.
+fn freeze_of(app: &App) -> Option<FreezeStatus> {
+    let Frozen { blocks, windows, until } = freeze::at(&app.config.freeze, app.shell.clock.wall());
+    let status = FreezeStatus { rollback: blocks.rollback, commit: blocks.commit, windows, until };
+    (!status.windows.is_empty()).then_some(status)
 }
 
 fn rollback(app: &App) -> RollbackStatus {
@@ -187,6 +218,12 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
 fn wall(app: &App, moment: Moment) -> Timestamp {
     let ago = app.shell.clock.now().since(moment);
     app.shell.clock.wall().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A moment to come as people read it.
+fn ahead(app: &App, moment: Moment) -> Timestamp {
+    let in_time = moment.since(app.shell.clock.now());
+    app.shell.clock.wall().checked_add(in_time).unwrap_or(Timestamp::MAX)
 }
 
 fn fault_word(fault: ReadFault) -> &'static str {

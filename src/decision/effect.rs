@@ -160,12 +160,27 @@ pub enum Guard {
     Unreadable,
     /// The app was paused.
     Paused,
+    /// A freeze window has opened.
+    Frozen,
     /// Mode observe came into force.
     Observe,
     /// Too many apps want a rollback at once.
     Storm,
     /// This process is stopping, or was held up for so long since the decision that what it rests on is not fresh any more.
     Interrupted,
+}
+
+impl Guard {
+    /// The reason that an incident is refused with where this stopped its first steps: what stands until a person, or its
+    /// time, ends it.
+    pub fn refuses(self) -> Option<Reason> {
+        match self {
+            Self::Paused => Some(Reason::Paused),
+            Self::Frozen => Some(Reason::Freeze),
+            Self::Storm => Some(Reason::Storm),
+            Self::Changed | Self::Unreadable | Self::Observe | Self::Interrupted => None,
+        }
+    }
 }
 
 /// Why a call was surely not applied.
@@ -185,15 +200,18 @@ pub enum Rejection {
 /// Every decision there is, with every reason it can have: the series of `decisions_total`.
 pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Rollback, Reason::RuleFired),
+    (Verb::Rollback, Reason::Requested),
     (Verb::Observe, Reason::ObserveMode),
     (Verb::Notify, Reason::RuleFired),
     (Verb::Refuse, Reason::Recovered),
     (Verb::Refuse, Reason::BadBeforeDeployment),
     (Verb::Refuse, Reason::Blind),
     (Verb::Refuse, Reason::Paused),
+    (Verb::Refuse, Reason::Freeze),
     (Verb::Refuse, Reason::Cooldown),
     (Verb::Refuse, Reason::Budget),
     (Verb::Refuse, Reason::Storm),
+    (Verb::Refuse, Reason::Migration),
     (Verb::Refuse, Reason::Warnings),
     (Verb::Refuse, Reason::NotValid),
     (Verb::Refuse, Reason::NoTarget),
@@ -206,9 +224,12 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Wait, Reason::Denied),
     (Verb::Wait, Reason::AwaitingApproval),
     (Verb::Wait, Reason::Paused),
+    (Verb::Wait, Reason::Freeze),
     (Verb::Wait, Reason::Restarted),
     (Verb::Commit, Reason::SoakHealthy),
+    (Verb::Commit, Reason::Requested),
     (Verb::Revert, Reason::SoakUnhealthy),
+    (Verb::Revert, Reason::Requested),
     (Verb::Hold, Reason::Migration),
     (Verb::Hold, Reason::Paused),
     (Verb::Hold, Reason::Rejected),
@@ -222,6 +243,7 @@ pub const DECISIONS: &[(Verb, Reason)] = &[
     (Verb::Hold, Reason::ApprovalExpired),
     (Verb::Hold, Reason::ObserveMode),
     (Verb::Hold, Reason::Blind),
+    (Verb::Hold, Reason::Requested),
     (Verb::Yield, Reason::Superseded),
     (Verb::Yield, Reason::ForeignPin),
 ];
@@ -343,6 +365,8 @@ reasons! {
     RollbackFailed = "rollback_failed",
     /// A restart healed the app.
     Restarted = "restarted",
+    /// A person asked for it.
+    Requested = "requested",
 }
 
 impl Reason {
@@ -376,6 +400,7 @@ impl Reason {
             Self::SoakUnknown => "nobody could tell whether the rolled-back app is healthy",
             Self::RollbackFailed => "the rollback did not come about",
             Self::Restarted => "a restart healed the app",
+            Self::Requested => "a person asked for it",
         }
     }
 }

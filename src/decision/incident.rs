@@ -4,6 +4,7 @@
 //! stands still until the answer is in.
 
 mod approval;
+mod asked;
 mod creating;
 mod draft;
 mod pinning;
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 use super::Decision;
 use super::capability::{Capabilities, Support, Targeting};
-use super::effect::{Reason, Verb};
+use super::effect::{Answer, Reason, Verb};
 use super::limits;
-use super::observation::{Observation, ReadFault, Request};
+use super::observation::{Freeze, Observation, Operator, ReadFault, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Pace, Reading, Verdict};
 use super::state::{Incident, Ledger, Outcome, Requests, Stage, State, Watch};
@@ -28,6 +29,8 @@ use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
 use crate::ids::IncidentId;
 
+pub(super) use asked::begin;
+pub use asked::{Misfit, fits};
 use draft::Draft;
 pub(super) use validating::accept;
 
@@ -53,8 +56,10 @@ pub(super) fn open(
         id: IncidentId::of(&policy.app, &accused.id),
         opened_at: seen.at,
         first_failure_at: reading.first_failure_at.unwrap_or(seen.at),
-        rule: rule.name.clone(),
-        evidence: reading.clone(),
+        rule: Some(rule.name.clone()),
+        evidence: Some(reading.clone()),
+        asked: None,
+        ending: None,
         accused: accused.clone(),
         live: watch.live.clone(),
         former: watch.former.clone(),
@@ -93,7 +98,11 @@ pub(super) fn open(
     if !policy.arms(capabilities) {
         return draft.close(Outcome::Refused, Reason::NotValid, seen);
     }
-    if let Err(reason) = limits::permit(&policy.limits, &draft.ledger, seen.operator, seen.at) {
+    // Where a person is asked, a freeze window is theirs to overrule.
+    let is_asked = draft.incident.mode(policy) == Mode::Approve;
+    let freeze = if is_asked { Freeze::default() } else { seen.operator.freeze };
+    let operator = Operator { freeze, ..seen.operator.clone() };
+    if let Err(reason) = limits::permit(&policy.limits, &draft.ledger, &operator, seen.at) {
         return draft.close(Outcome::Refused, reason, seen);
     }
     if seen.app.value().is_some_and(|view| view.pinned.is_some()) {
@@ -150,7 +159,7 @@ pub(super) fn decide(
         Some(answer)
     });
     let undecided = matches!(incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
-    if policy.mode_for(&incident.rule) == Mode::Observe && undecided {
+    if incident.mode(policy) == Mode::Observe && undecided {
         // A reload took the right to act away.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
@@ -218,11 +227,8 @@ enum Obstacle {
 /// The picture an incident needs in order to go on toward its rollback: the accused deployment is still live and
 /// still Bad, nobody pinned the app, nothing is under way, nobody said no.
 fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Obstacle> {
-    if seen.operator.paused {
-        return Some(Obstacle::Close(Outcome::Refused, Reason::Paused));
-    }
-    if seen.operator.request == Some(Request::Reject) {
-        return Some(Obstacle::Close(Outcome::Refused, Reason::Rejected));
+    if let Some(reason) = no_go(policy, incident, seen) {
+        return Some(Obstacle::Close(Outcome::Refused, reason));
     }
     let view = seen.app.value();
     let Some((view, active)) = view.and_then(|view| Some((view, view.active.as_ref()?))) else {
@@ -241,6 +247,10 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
     if view.in_progress.is_some() {
         return Some(Obstacle::Wait(Reason::InProgress));
     }
+    if incident.asked.is_some() {
+        // A person judged it.
+        return None;
+    }
     match verdict_of(policy, incident, seen) {
         // What healed it may be our own request, applied and not seen yet.
         Verdict::Good if !incident.requests.targets.is_empty() => Some(Obstacle::Wait(Reason::Recovered)),
@@ -250,9 +260,28 @@ fn obstacle(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Opt
     }
 }
 
+/// A word that ends an incident before anything was written: a pause, a freeze window that is no matter of the person
+/// who asked, a no.
+fn no_go(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Reason> {
+    match seen.operator {
+        operator if operator.paused => Some(Reason::Paused),
+        operator if operator.request == Some(Request::Reject) => Some(Reason::Rejected),
+        operator if operator.freeze.rollback && incident.heeds(policy).rollback => Some(Reason::Freeze),
+        _ => None,
+    }
+}
+
+/// The reason that an answer refuses the incident with: a guard stopped the call that a person, or its time, has to lift.
+fn refusal(answer: &Answer) -> Option<Reason> {
+    match answer {
+        Answer::NotSent(guard) => guard.refuses(),
+        _ => None,
+    }
+}
+
 /// What the rule that fired says now. A rule that a reload removed says nothing.
 fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Verdict {
-    let mine = policy.rules.iter().find(|rule| rule.name == incident.rule);
+    let mine = policy.rules.iter().find(|rule| incident.is_of(rule));
     let span = (incident.live.since, seen.at);
     let read = |mine| rule::read(mine, policy, seen.windows, span, Pace::Watch).verdict;
     mine.map_or(Verdict::Unknown, read)

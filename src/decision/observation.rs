@@ -6,7 +6,7 @@ use super::capability::{Capabilities, Pushes};
 use super::effect::Answer;
 use super::sample::Window;
 use crate::clock::Moment;
-use crate::ids::DeploymentId;
+use crate::ids::{Caller, DeploymentId};
 
 /// Everything `decide` may look at besides policy and state.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Observation<'a> {
     /// What came of the effect that was owed, the first time `decide` runs after it.
     pub answer: Option<&'a Answer>,
     /// What people asked for.
-    pub operator: Operator,
+    pub operator: &'a Operator,
 }
 
 /// An [`Observation`] that owns what it shows: what the journal keeps with a decision, so that it can be run again.
@@ -56,7 +56,7 @@ impl From<&Observation<'_>> for RecordedObservation {
             history: seen.history.clone(),
             windows: seen.windows.to_vec(),
             answer: seen.answer.cloned(),
-            operator: seen.operator,
+            operator: seen.operator.clone(),
         }
     }
 }
@@ -71,22 +71,43 @@ impl RecordedObservation {
             history: &self.history,
             windows: &self.windows,
             answer: self.answer.as_ref(),
-            operator: self.operator,
+            operator: &self.operator,
         }
     }
 }
 
-/// What people asked for and has not been answered yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What people allow now, and what they asked for that has not been answered yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Operator {
     /// Nothing may be written for this app.
     pub paused: bool,
-    /// A request concerning the open incident or hold.
+    /// What a freeze window forbids to do unasked.
+    #[serde(default, skip_serializing_if = "Freeze::is_over")]
+    pub freeze: Freeze,
+    /// A person's word.
     pub request: Option<Request>,
+    /// Whose word that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Caller>,
 }
 
-/// A person's word on the open incident or hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is not done without a person's word for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Nothing that changes what runs: no restart, no rollback, no revert.
+    pub rollback: bool,
+    /// No commit.
+    pub commit: bool,
+}
+
+impl Freeze {
+    fn is_over(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A person's word on the app, or on its open incident or hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Go on with the rollback that awaits approval.
@@ -95,6 +116,40 @@ pub enum Request {
     Reject,
     /// End a hold: guard the app again.
     Resume,
+    /// Roll back what is live, whatever the rules say of it.
+    Rollback {
+        /// To this deployment; without one to what rearguard would choose.
+        to: Option<DeploymentId>,
+        /// What would keep rearguard from it, and does not keep the person.
+        accept: Accepted,
+    },
+    /// Accept the rollback now, without waiting for the end of its soak.
+    Commit,
+    /// Undo the rollback now.
+    Revert,
+}
+
+/// What a person accepts of a rollback that the configuration would not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Warnings of the platform's validation.
+    pub warnings: bool,
+    /// A migration job that differs between the two specs.
+    pub migrations: bool,
+}
+
+impl Request {
+    /// The fixed word for logs, the API and the command line.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Resume => "resume",
+            Self::Rollback { .. } => "rollback",
+            Self::Commit => "commit",
+            Self::Revert => "revert",
+        }
+    }
 }
 
 /// The last successful read of something, and the fault since then if there is one.

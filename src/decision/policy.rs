@@ -34,9 +34,17 @@ pub struct Policy {
     /// A restart is tried before a rollback, and the app looked at again after this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_first: Option<Duration>,
+    /// How long a person is waited for.
+    #[serde(default = "half_an_hour")]
+    pub approve_within: Duration,
     /// Roll back although the platform picks the target, and may pick another one when it is asked again.
     #[serde(default)]
     pub accept_platform_choice: bool,
+}
+
+/// What was waited for a person before that could be chosen.
+fn half_an_hour() -> Duration {
+    Duration::from_secs(30 * 60)
 }
 
 impl Policy {

@@ -101,7 +101,7 @@ impl Efficacy {
 /// What going back from the accused release is expected to do. `None` where it cannot be measured, as after a restart of
 /// rearguard with not one sample yet.
 pub(super) fn predict(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Option<Prediction> {
-    let rule = policy.rules.iter().find(|rule| rule.name == incident.rule)?;
+    let rule = policy.rules.iter().find(|rule| incident.is_of(rule))?;
     let test = accusing(rule, incident)?;
     let (probe, window) = (policy.probes.get(test.probe)?, seen.windows.get(test.probe)?);
     let measure = measure(&test.condition);
@@ -159,7 +159,8 @@ pub(super) fn judge(
 
 /// The test of the rule that was Bad when it fired.
 fn accusing<'a>(rule: &'a Rule, incident: &Incident) -> Option<&'a Test> {
-    let bad = |n: usize| incident.evidence.parts.get(n).is_some_and(|part| part.verdict == Verdict::Bad);
+    let parts = incident.evidence.as_ref().map_or(&[][..], |evidence| &evidence.parts);
+    let bad = |n: usize| parts.get(n).is_some_and(|part| part.verdict == Verdict::Bad);
     let place = (0..rule.tests.len()).find(|n| bad(*n)).unwrap_or_default();
     rule.tests.get(place)
 }

@@ -168,7 +168,7 @@ fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Opti
         }
     };
     let (why, runs) = (Reason::RollbackFailed, what_runs(seen));
-    let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()) };
+    let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()), kept: None };
     Some(State { situation: Situation::Held(hold), ledger })
 }
 

@@ -6,7 +6,7 @@ use super::effect::{Reason, Validation};
 use super::fleet::Permit;
 use super::incident::accept;
 use super::limits;
-use super::observation::{AppView, Cause, Deployment, Operator, ReadFault, Reading};
+use super::observation::{Accepted, AppView, Cause, Deployment, Operator, ReadFault, Reading};
 use super::policy::{Mode, OnMigrations, Policy};
 use super::state::{Situation, State};
 use super::story::UNARMED;
@@ -15,7 +15,7 @@ use crate::clock::Moment;
 
 /// Why a rollback would not be made now, or nobody knows: the closed list of the metric's label. What an app may be held
 /// for is among them.
-pub const REASONS: [Reason; 21] = [
+pub const REASONS: [Reason; 22] = [
     Reason::Blind,
     Reason::ObserveMode,
     Reason::Paused,
@@ -37,6 +37,7 @@ pub const REASONS: [Reason; 21] = [
     Reason::SoakUnhealthy,
     Reason::SoakUnknown,
     Reason::RollbackFailed,
+    Reason::Requested,
 ];
 
 /// What is known of an app without a question.
@@ -90,7 +91,7 @@ pub fn standing(policy: &Policy, known: Known<'_>, now: Moment) -> Result<(), (R
     if view.in_progress.is_some() {
         return bar(Reason::InProgress);
     }
-    limits::permit(&policy.limits, &state.ledger, Operator::default(), now).map_err(|reason| (reason, ""))
+    limits::permit(&policy.limits, &state.ledger, &Operator::default(), now).map_err(|reason| (reason, ""))
 }
 
 /// What a rollback would go to, before the platform is asked. Without one, the code of why, where there is one.
@@ -118,7 +119,7 @@ pub fn target(
 
 /// What the platform's word on it comes to.
 pub fn verdict(policy: &Policy, validation: &Validation) -> Result<(), (Reason, String)> {
-    accept(policy, validation)
+    accept(policy, Accepted::default(), validation)
 }
 
 /// How long a rollback is expected to take, in milliseconds: as long as half of the app's earlier ones did at most.
@@ -205,7 +206,7 @@ mod tests {
         let at = Moment::from_millis(0);
         let live = Live { id: "d2".into(), created_ms: 2, since: at };
         let runs = crate::decision::observation::Artifact::default();
-        let hold = Hold { why, incident: "shop-1".into(), since: at, live, runs, pin: None };
+        let hold = Hold { why, incident: "shop-1".into(), since: at, live, runs, pin: None, kept: None };
         scene.state.situation = Situation::Held(hold);
     }
 

@@ -7,6 +7,7 @@ mod platform;
 mod world;
 
 mod actions;
+mod asked;
 mod calls;
 mod course;
 mod explore;

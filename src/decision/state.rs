@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
 pub use requests::Requests;
-pub use stage::{Call, CallStatus, Incident, Outcome, PinSight, Stage};
+pub use stage::{Asked, Call, CallStatus, Ending, Incident, Order, Outcome, PinSight, Settle, Stage};
 
 /// An app's state: the situation it is in, and what must outlive situations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub struct Watch {
 }
 
 /// Automation is off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
     /// Why.
     pub why: Reason,
@@ -124,6 +124,9 @@ pub struct Hold {
     pub runs: Artifact,
     /// The pin that we made and that stays until a person commits or reverts.
     pub pin: Option<DeploymentId>,
+    /// The incident as it was, where its rollback is live: what a person needs to commit or revert it by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Box<Incident>>,
 }
 
 /// What outlives situations. Bounded: each list keeps its newest entries, [`Ledger::KEEP`] where nothing else is said.

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Reason, is_native, natively};
-use super::observation::Code;
+use super::observation::{Code, Request};
 use super::prediction::{Efficacy, Prediction};
 use super::rule::Reading;
 use super::state::Outcome;
-use crate::ids::{DeploymentId, RuleName};
+use crate::ids::{Caller, DeploymentId, RuleName};
 
 pub use rules::{condition_in_words, evidence_in_words};
 pub(crate) use rules::{one_in, percent, quantile_in_words};
@@ -53,6 +53,17 @@ pub enum Event {
         deployment: DeploymentId,
         /// What was measured and what it is held to, in words.
         evidence: String,
+    },
+    /// A person's word.
+    Asked {
+        /// What.
+        request: Request,
+        /// Whose.
+        by: Caller,
+        /// The deployment that is live.
+        live: DeploymentId,
+        /// The platform's words for it.
+        title: String,
     },
     /// While a person was asked, a rule fired that needs no asking.
     Escalated {
@@ -189,6 +200,7 @@ impl Event {
         match self {
             Self::Fired { .. } => "fired",
             Self::Noticed { .. } => "noticed",
+            Self::Asked { .. } => "asked",
             Self::Escalated { .. } => "escalated",
             Self::Target { .. } => "target",
             Self::TargetRefused { .. } => "target_refused",
@@ -220,6 +232,7 @@ impl Event {
             Self::Noticed { rule, deployment, evidence } => {
                 format!("rule {rule}, which only tells, is bad on deployment {deployment}: {evidence}")
             }
+            Self::Asked { request, by, live, title } => asked(request, by, live, title),
             Self::Escalated { rule, evidence, .. } => {
                 format!("rule {rule} fired as well, which needs no asking: {evidence}")
             }
@@ -290,6 +303,26 @@ impl Event {
                 format!("closed as {}: {} ({})", outcome.word(), reason.meaning(), reason.word())
             }
         }
+    }
+}
+
+fn asked(request: &Request, by: &Caller, live: &DeploymentId, title: &str) -> String {
+    match request {
+        Request::Approve => format!("{by} approved the rollback"),
+        Request::Reject => format!("{by} said no to the rollback"),
+        Request::Resume => format!("{by} ended the hold"),
+        Request::Rollback { to, accept } => {
+            let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            let accepted = match (accept.warnings, accept.migrations) {
+                (false, false) => "",
+                (true, false) => ", whatever the platform warns of",
+                (false, true) => ", whatever migrations differ",
+                (true, true) => ", whatever the platform warns of and whatever migrations differ",
+            };
+            format!("{by} asked for a rollback from deployment {live}{}{to}{accepted}", in_brackets(title))
+        }
+        Request::Commit => format!("{by} asked for the rollback to be committed"),
+        Request::Revert => format!("{by} asked for the rollback to be undone"),
     }
 }
 

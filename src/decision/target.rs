@@ -101,6 +101,35 @@ pub fn pick(ledger: &Ledger, search: Search<'_>, history: Option<&[Deployment]>)
         .map_or(Pick::None, |entry| Pick::Target(entry.clone()))
 }
 
+/// The target that a person named, or a code of why it is none: `tried`, `unknown_deployment`, `same_artifact` for what is
+/// to be gone back from, `never_live`, `artifact_unknown`, `platform_picks_other`. What was condemned is theirs to choose.
+pub fn named(
+    ledger: &Ledger,
+    search: Search<'_>,
+    history: &[Deployment],
+    id: &DeploymentId,
+) -> Result<Deployment, &'static str> {
+    let Search { accused, former, tried, capabilities } = search;
+    if tried.iter().any(|(tried, _)| tried == id) {
+        return Err("tried");
+    }
+    let mut known = history.iter().chain(&ledger.good);
+    let found = known.find(|entry| entry.id == *id).ok_or("unknown_deployment")?;
+    if found.id == accused.id || former.contains(&found.id) {
+        return Err("same_artifact");
+    }
+    if !found.complete && !matches!(found.phase, Phase::Active | Phase::Superseded) {
+        return Err("never_live");
+    }
+    match capabilities.targeting {
+        Targeting::ByCode if found.artifact.code.is_empty() => Err("artifact_unknown"),
+        Targeting::PlatformPicks if platforms_choice(accused, history).is_none_or(|pick| pick.id != *id) => {
+            Err("platform_picks_other")
+        }
+        _ => Ok(found.clone()),
+    }
+}
+
 /// Why [`pick`] finds nothing, as a code: what speaks against the newest deployment that could be gone back to.
 pub fn why_none(ledger: &Ledger, search: Search<'_>, history: &[Deployment]) -> &'static str {
     let Search { accused, former, capabilities, .. } = search;
@@ -178,8 +207,10 @@ mod tests {
             id: IncidentId::of(&"shop".into(), &accused.id),
             opened_at: at,
             first_failure_at: at,
-            rule: "down".into(),
-            evidence: reading,
+            rule: Some("down".into()),
+            evidence: Some(reading),
+            asked: None,
+            ending: None,
             accused,
             live,
             former: Vec::new(),

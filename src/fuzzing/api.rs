@@ -21,7 +21,7 @@ use super::journal::{Scratch, fill};
 use crate::clock::{Clock, SteadyClock};
 use crate::decision::observation;
 use crate::decision::policy::Mode;
-use crate::ids::{AppName, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
 use crate::journal::{Journal, SqliteJournal};
 use crate::metrics::Metrics;
 use crate::server::{ActionError, AppStatus, Backend, Reply, RuleStatus, Surface, converse_over};
@@ -45,6 +45,16 @@ impl Daemon {
     fn act(&self, act: String) -> Result<(), ActionError> {
         self.acts.lock().unwrap_or_else(PoisonError::into_inner).push(act);
         Ok(())
+    }
+}
+
+impl Daemon {
+    fn act_on(&self, app: Option<&AppName>, act: String) -> Result<(), ActionError> {
+        if app.is_none_or(|app| app.as_str() == "web") {
+            self.act(format!("{app:?} {act}"))
+        } else {
+            Err(ActionError::Unknown("app"))
+        }
     }
 }
 
@@ -77,26 +87,41 @@ impl Backend for Daemon {
         Ok(())
     }
 
-    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
-        let known = app.is_none_or(|app| app.as_str() == "web");
-        Box::pin(ready(if known {
-            self.act(format!("{app:?} {paused}"))
-        } else {
-            Err(ActionError::Unknown("app"))
-        }))
+    fn pause<'a>(
+        &'a self,
+        app: Option<&'a AppName>,
+        lasts: Option<Duration>,
+        by: Caller,
+    ) -> Reply<'a, Result<(), ActionError>> {
+        Box::pin(ready(self.act_on(app, format!("paused {lasts:?} {by}"))))
+    }
+
+    fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>> {
+        Box::pin(ready(self.act_on(app, format!("resumed {by}"))))
     }
 
     fn request<'a>(
         &'a self,
         incident: &'a IncidentId,
         request: observation::Request,
+        by: Caller,
     ) -> Reply<'a, Result<(), ActionError>> {
         let known = *incident == IncidentId::of(&"web".into(), &"bad".into());
         Box::pin(ready(if known {
-            self.act(format!("{incident} {request:?}"))
+            self.act(format!("{incident} {request:?} {by}"))
         } else {
             Err(ActionError::Unknown("incident"))
         }))
+    }
+
+    fn order<'a>(
+        &'a self,
+        app: &'a AppName,
+        request: observation::Request,
+        by: Caller,
+    ) -> Reply<'a, Result<IncidentId, ActionError>> {
+        let done = self.act_on(Some(app), format!("{request:?} {by}"));
+        Box::pin(ready(done.map(|()| IncidentId::of(app, &"bad".into()))))
     }
 }
 
@@ -111,6 +136,8 @@ fn status() -> AppStatus {
         stage: Some("rolling_back".to_owned()),
         waiting: None,
         paused: false,
+        pause: None,
+        freeze: None,
         live_deployment: Some("bad".into()),
         in_progress_deployment: None,
         failed_deployment: None,

@@ -25,6 +25,7 @@ use crate::decision::state::State;
 use crate::ids::{AppName, IncidentId};
 use crate::journal::made::{entry, moment, owing, steady};
 use crate::journal::{self, IncidentQuery, Journal, JournalError, OpenEffect, Restored, SqliteJournal};
+use crate::journal::{Pause, VERSION};
 
 /// The apps of the sound journal: one owes a rollback, one is at rest, one is paused.
 const APPS: [&str; 3] = ["id-of-web", "id-of-api", "id-of-batch"];
@@ -255,7 +256,7 @@ fn judge(scratch: &Scratch, damage: &Damage) {
             assert!(!matches!(app, Ok((None, _))), "{id} would begin anew, and nobody was told");
         }
     }
-    if !damage.bytes && damage.version.is_some_and(|version| version > 1) {
+    if !damage.bytes && damage.version.is_some_and(|version| i64::from(version) > VERSION) {
         assert!(restored.is_err(), "a newer version's journal is read");
     }
     if damage.is_only_of(&[]) {
@@ -319,7 +320,7 @@ fn sound() -> &'static Sound {
         fill(&scratch.path(""));
         let journal = SqliteJournal::inline(scratch.path(""));
         // What comes after the file was closed stays in the log while it is open.
-        now(journal.set_paused(APPS[2], true)).expect("paused");
+        now(journal.set_pause(APPS[2], Some(Pause::default()))).expect("paused");
         now(journal.set_storm(Some(moment(7)))).expect("stormy");
         let [db, wal] = scratch.bytes().map(|bytes| bytes.expect("a file and its log"));
         let restored = now(journal.restore()).expect("restored");

@@ -10,6 +10,7 @@ use super::{DecisionRecord, Entry, IncidentQuery, Journal, JournalError, OpenEff
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::state::{CallStatus, Situation};
 use crate::ids::{AppName, IncidentId, PlatformAppId};
+use crate::journal::Pause;
 
 /// An empty store that can be opened again and again.
 pub(super) trait Bench {
@@ -157,7 +158,7 @@ pub(super) async fn a_state_that_could_not_be_loaded_is_illegal(bench: &dyn Benc
     let (journal, app) = (bench.open(), AppName::from("web"));
     let mut state = creating(&app, CallStatus::Backoff { until: moment(20), why: Reason::Blind });
     if let Situation::Incident(incident) = &mut state.situation {
-        incident.evidence.threshold = f64::INFINITY;
+        incident.evidence.as_mut().expect("a reading").threshold = f64::INFINITY;
     }
     illegal(journal.record(entry(&app, 1, state)).await, &app);
 }
@@ -248,20 +249,22 @@ pub(super) async fn how_an_app_fared_is_kept(bench: &dyn Bench) {
 pub(super) async fn the_storm_and_pauses_survive_a_restart(bench: &dyn Bench) {
     let journal = bench.open();
     journal.set_storm(Some(moment(3))).await.expect("storm");
-    for app in ["web", "*", "web"] {
-        journal.set_paused(app, true).await.expect("paused");
+    let until = |seconds| Pause { until: Some(moment(seconds)), by: Some("ada".into()), since: None };
+    for (app, pause) in [("web", Pause::default()), ("*", Pause::default()), ("web", until(9))] {
+        journal.set_pause(app, Some(pause)).await.expect("paused");
     }
     drop(journal);
 
     let journal = bench.open();
     let found = journal.restore().await.expect("restored");
     assert_eq!(found.storm_since, Some(moment(3)));
-    assert_eq!(found.paused, ["*", "web"]);
+    let all = ("*".to_owned(), Pause::default());
+    assert_eq!(found.paused, [all.clone(), ("web".to_owned(), until(9))], "the last word counts");
     journal.set_storm(None).await.expect("calm");
-    journal.set_paused("web", false).await.expect("resumed");
-    journal.set_paused("api", false).await.expect("resuming what is not paused is nothing");
+    journal.set_pause("web", None).await.expect("resumed");
+    journal.set_pause("api", None).await.expect("resuming what is not paused is nothing");
     let found = journal.restore().await.expect("restored");
-    assert_eq!((found.storm_since, found.paused), (None, vec!["*".to_owned()]));
+    assert_eq!((found.storm_since, found.paused), (None, vec![all]));
 }
 
 pub(super) async fn incidents_come_newest_first_and_no_more_than_asked_for(bench: &dyn Bench) {

@@ -39,10 +39,12 @@ use tokio::sync::oneshot;
 
 use self::fault::Fault;
 use self::file::Place;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::schema::VERSION;
 use self::thread::{Access, Request, Store};
 use super::{
-    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    TimelineEntry,
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Pause,
+    Restored, TimelineEntry,
 };
 use crate::clock::Moment;
 use crate::decision::state::State;
@@ -212,9 +214,9 @@ impl Journal for SqliteJournal {
         self.write(move |c| write::set_storm(c, since))
     }
 
-    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()> {
+    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()> {
         let app = app.to_owned();
-        self.write(move |c| write::set_paused(c, &app, paused))
+        self.write(move |c| write::set_pause(c, &app, pause.as_ref()))
     }
 
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {

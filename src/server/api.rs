@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use super::auth::Admin;
 use super::error::ApiError;
 use super::routes::Shared;
+use super::said::{Pausing, Plain, RollingBack, Said};
 use super::{AppStatus, Done, IncidentDetail};
 use crate::decision::observation::Request;
-use crate::ids::{AppName, IncidentId};
+use crate::ids::{AppName, Caller, IncidentId};
 use crate::journal::{Call, IncidentQuery, Whose};
 
 /// Incidents in a list when nobody says how many.
@@ -79,20 +80,40 @@ pub(super) async fn incident(State(shared): State<Shared>, id: Name) -> Answer<I
     Ok(Json(IncidentDetail { record, timeline }))
 }
 
-pub(super) async fn pause_all(admin: Admin, State(shared): State<Shared>) -> Answer<Done> {
-    pause(&admin, &shared, None, true).await
+type Accepted = Result<(StatusCode, Json<Done>), ApiError>;
+
+pub(super) async fn pause_all(
+    admin: Admin,
+    State(shared): State<Shared>,
+    said: Said<Pausing>,
+) -> Answer<Done> {
+    pause(&admin, &shared, None, said).await
 }
 
-pub(super) async fn resume_all(admin: Admin, State(shared): State<Shared>) -> Answer<Done> {
-    pause(&admin, &shared, None, false).await
+pub(super) async fn pause_app(
+    admin: Admin,
+    State(shared): State<Shared>,
+    name: Name,
+    said: Said<Pausing>,
+) -> Answer<Done> {
+    pause(&admin, &shared, Some(text(name)?.into()), said).await
 }
 
-pub(super) async fn pause_app(admin: Admin, State(shared): State<Shared>, name: Name) -> Answer<Done> {
-    pause(&admin, &shared, Some(text(name)?.into()), true).await
+pub(super) async fn resume_all(
+    admin: Admin,
+    State(shared): State<Shared>,
+    said: Said<Plain>,
+) -> Answer<Done> {
+    resume(&admin, &shared, None, said).await
 }
 
-pub(super) async fn resume_app(admin: Admin, State(shared): State<Shared>, name: Name) -> Answer<Done> {
-    pause(&admin, &shared, Some(text(name)?.into()), false).await
+pub(super) async fn resume_app(
+    admin: Admin,
+    State(shared): State<Shared>,
+    name: Name,
+    said: Said<Plain>,
+) -> Answer<Done> {
+    resume(&admin, &shared, Some(text(name)?.into()), said).await
 }
 
 /// 202: the word is handed to the app, which acts on it at its next round.
@@ -100,8 +121,9 @@ pub(super) async fn approve(
     admin: Admin,
     State(shared): State<Shared>,
     id: Name,
-) -> Result<(StatusCode, Json<Done>), ApiError> {
-    request(&admin, &shared, text(id)?.into(), Request::Approve).await
+    Said(said): Said<Plain>,
+) -> Accepted {
+    request(&admin, &shared, text(id)?.into(), (Request::Approve, said.by()?)).await
 }
 
 /// 202, as for [`approve`].
@@ -109,32 +131,86 @@ pub(super) async fn reject(
     admin: Admin,
     State(shared): State<Shared>,
     id: Name,
-) -> Result<(StatusCode, Json<Done>), ApiError> {
-    request(&admin, &shared, text(id)?.into(), Request::Reject).await
+    Said(said): Said<Plain>,
+) -> Accepted {
+    request(&admin, &shared, text(id)?.into(), (Request::Reject, said.by()?)).await
 }
 
-async fn pause(admin: &Admin, shared: &Shared, app: Option<AppName>, paused: bool) -> Answer<Done> {
-    shared.surface.backend.pause(app.as_ref(), paused).await?;
-    let done = if paused { "pause" } else { "resume" };
+/// 202: it is in the journal, and the incident that came of it shows how it goes on.
+pub(super) async fn rollback(
+    admin: Admin,
+    State(shared): State<Shared>,
+    name: Name,
+    Said(said): Said<RollingBack>,
+) -> Accepted {
+    let (by, to, accept) = said.order()?;
+    order(&admin, &shared, text(name)?.into(), (Request::Rollback { to, accept }, by)).await
+}
+
+/// 202, as for [`rollback`].
+pub(super) async fn commit(
+    admin: Admin,
+    State(shared): State<Shared>,
+    name: Name,
+    Said(said): Said<Plain>,
+) -> Accepted {
+    order(&admin, &shared, text(name)?.into(), (Request::Commit, said.by()?)).await
+}
+
+/// 202, as for [`rollback`].
+pub(super) async fn revert(
+    admin: Admin,
+    State(shared): State<Shared>,
+    name: Name,
+    Said(said): Said<Plain>,
+) -> Accepted {
+    order(&admin, &shared, text(name)?.into(), (Request::Revert, said.by()?)).await
+}
+
+async fn pause(
+    admin: &Admin,
+    shared: &Shared,
+    app: Option<AppName>,
+    Said(said): Said<Pausing>,
+) -> Answer<Done> {
+    let (by, lasts) = said.by_and_for()?;
+    shared.surface.backend.pause(app.as_ref(), lasts, by.clone()).await?;
     let name = app.as_ref().map_or("*", AppName::as_str);
-    tracing::info!(app = name, action = done, peer = %admin.peer, "an operator acted");
-    Ok(Json(Done { done: done.to_owned(), app, incident: None }))
+    let seconds = lasts.map_or(0, |lasts| lasts.as_secs());
+    tracing::info!(app = name, action = "pause", %by, seconds, peer = %admin.peer, "an operator acted");
+    Ok(Json(Done { done: "pause".to_owned(), app, incident: None }))
+}
+
+async fn resume(
+    admin: &Admin,
+    shared: &Shared,
+    app: Option<AppName>,
+    Said(said): Said<Plain>,
+) -> Answer<Done> {
+    let by = said.by()?;
+    shared.surface.backend.resume(app.as_ref(), by.clone()).await?;
+    let name = app.as_ref().map_or("*", AppName::as_str);
+    tracing::info!(app = name, action = "resume", %by, peer = %admin.peer, "an operator acted");
+    Ok(Json(Done { done: "resume".to_owned(), app, incident: None }))
 }
 
 async fn request(
     admin: &Admin,
     shared: &Shared,
     id: IncidentId,
-    request: Request,
-) -> Result<(StatusCode, Json<Done>), ApiError> {
-    shared.surface.backend.request(&id, request).await?;
-    let done = match request {
-        Request::Approve => "approve",
-        Request::Reject => "reject",
-        Request::Resume => "resume",
-    };
-    tracing::info!(incident = %id, action = done, peer = %admin.peer, "an operator acted");
+    (request, by): (Request, Caller),
+) -> Accepted {
+    let done = request.word();
+    shared.surface.backend.request(&id, request, by.clone()).await?;
+    tracing::info!(incident = %id, action = done, %by, peer = %admin.peer, "an operator acted");
     Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: None, incident: Some(id) })))
+}
+
+async fn order(admin: &Admin, shared: &Shared, app: AppName, (request, by): (Request, Caller)) -> Accepted {
+    let done = request.word();
+    let id = shared.surface.backend.order(&app, request, by.clone()).await?;
+    tracing::info!(%app, incident = %id, action = done, %by, peer = %admin.peer, "an operator acted");
+    Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: Some(app), incident: Some(id) })))
 }
 
 async fn read<T>(limit: Duration, call: Call<'_, T>) -> Result<T, ApiError> {

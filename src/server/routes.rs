@@ -56,6 +56,9 @@ pub(super) fn router(surface: Surface, limits: Limits) -> Router {
         .route("/api/v1/apps/{name}", get(api::app))
         .route("/api/v1/apps/{name}/pause", post(api::pause_app))
         .route("/api/v1/apps/{name}/resume", post(api::resume_app))
+        .route("/api/v1/apps/{name}/rollback", post(api::rollback))
+        .route("/api/v1/apps/{name}/commit", post(api::commit))
+        .route("/api/v1/apps/{name}/revert", post(api::revert))
         .route("/api/v1/pause", post(api::pause_all))
         .route("/api/v1/resume", post(api::resume_all))
         .route("/api/v1/incidents", get(api::incidents))
@@ -81,7 +84,7 @@ async fn wrong_method(method: Method) -> ApiError {
     )
 }
 
-/// Reads the body, which no route wants, within its bounds, and bounds the time of the answer.
+/// Reads the body within its bounds, and bounds the time of the answer.
 async fn bounded(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let limits = shared.limits;
     let (parts, body) = request.into_parts();
@@ -89,17 +92,17 @@ async fn bounded(State(shared): State<Shared>, request: Request, next: Next) -> 
     if body.size_hint().lower() > most as u64 {
         return too_large(most);
     }
-    match timeout(limits.request_time, to_bytes(body, most)).await {
-        Ok(Ok(_)) => {}
+    let body = match timeout(limits.request_time, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Body::from(bytes),
         Ok(Err(error)) if is_too_large(&error) => return too_large(most),
         Ok(Err(_)) => return ApiError::bad_request("the body could not be read").into_response(),
         Err(_) => {
             let message = "the body did not arrive in time";
             return ApiError::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message).into_response();
         }
-    }
+    };
     let changes = parts.method == Method::POST;
-    let answer = timeout(limits.request_time, next.run(Request::from_parts(parts, Body::empty()))).await;
+    let answer = timeout(limits.request_time, next.run(Request::from_parts(parts, body))).await;
     answer.unwrap_or_else(|_| {
         let message = if changes {
             "no answer in time: whether it was done is not known, so look before asking again"

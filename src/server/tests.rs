@@ -81,14 +81,65 @@ async fn actions_reach_the_daemon_and_say_what_was_done() {
     assert_eq!(
         *acts,
         [
-            "checkout paused=true",
-            "checkout paused=false",
-            "* paused=true",
-            "* paused=false",
-            "checkout-1a2b3c4d Approve",
-            "checkout-1a2b3c4d Reject",
+            "checkout paused by somebody",
+            "checkout resumed by somebody",
+            "* paused by somebody",
+            "* resumed by somebody",
+            "checkout-1a2b3c4d Approve by somebody",
+            "checkout-1a2b3c4d Reject by somebody",
         ]
     );
+}
+
+#[tokio::test]
+async fn who_orders_what_is_said_in_the_body() {
+    let server = start(Trouble::None).await;
+    let told = |path: &str, body: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let server = &server;
+        async move { server.say(&request).await }
+    };
+    let done =
+        told("/api/v1/apps/checkout/rollback", r#"{"by": "ada", "to": "d1", "accept_migrations": true}"#);
+    let done = done.await;
+    assert_eq!(done.status, 202);
+    assert_eq!(
+        done.json(),
+        json!({ "done": "rollback", "app": "checkout", "incident": "checkout-1a2b3c4d" })
+    );
+    assert_eq!(told("/api/v1/apps/checkout/commit", "").await.status, 202);
+    assert_eq!(told("/api/v1/apps/checkout/revert", "{}").await.status, 202);
+    assert_eq!(told("/api/v1/apps/checkout/pause", r#"{"for_seconds": 7200}"#).await.status, 200);
+    let acts = server.fake.acts.lock().unwrap().clone();
+    assert_eq!(
+        acts,
+        [
+            "checkout Rollback { to: Some(\"d1\"), accept: Accepted { warnings: false, migrations: true } } by ada",
+            "checkout Commit by somebody",
+            "checkout Revert by somebody",
+            "checkout paused for 7200s by somebody",
+        ]
+    );
+    for (path, body, why) in [
+        ("/api/v1/apps/checkout/rollback", r#"{"too": "d1"}"#, "unknown field `too`"),
+        ("/api/v1/apps/checkout/rollback", r#"{"to": 5}"#, "expected a string"),
+        ("/api/v1/apps/checkout/rollback", r#"{"to": ""}"#, "to is no deployment's id"),
+        ("/api/v1/apps/checkout/pause", r#"{"for_seconds": -1}"#, "allowed is 1 to 31622400"),
+        ("/api/v1/apps/checkout/pause", r#"{"by": "a\nb"}"#, "by is no name"),
+        ("/api/v1/apps/checkout/commit", "[1]", "the body is not what is allowed"),
+        ("/api/v1/apps/checkout/commit", "{", "the body is not what is allowed"),
+    ] {
+        let answer = told(path, body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(why), "{body}: {message}");
+    }
+    assert_eq!(told("/api/v1/apps/nope/rollback", "{}").await.status, 404);
+    assert_eq!(server.fake.acts.lock().unwrap().len(), 4, "nothing else was done");
 }
 
 #[tokio::test]
@@ -97,6 +148,9 @@ async fn nothing_changes_without_the_right_token() {
     for path in [
         "/api/v1/pause",
         "/api/v1/resume",
+        "/api/v1/apps/checkout/rollback",
+        "/api/v1/apps/checkout/commit",
+        "/api/v1/apps/checkout/revert",
         "/api/v1/apps/checkout/pause",
         "/api/v1/apps/no-such-app/resume",
         "/api/v1/incidents/checkout-1a2b3c4d/approve",

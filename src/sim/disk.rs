@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
 use crate::ids::{IncidentId, PlatformAppId};
+use crate::journal::Pause;
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
     SqliteJournal, TimelineEntry,
@@ -196,8 +197,8 @@ impl Journal for OpenDisk {
         self.write(move || self.store.set_storm(since))
     }
 
-    fn set_paused<'a>(&'a self, app: &'a str, paused: bool) -> Call<'a, ()> {
-        self.write(move || self.store.set_paused(app, paused))
+    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()> {
+        self.write(move || self.store.set_pause(app, pause))
     }
 
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {

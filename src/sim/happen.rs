@@ -7,6 +7,7 @@ use super::run::{Quiet, Run, Shape, Word};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
+use crate::ids::Caller;
 use crate::lab::{Action, GUARD_TOKEN, Release, Source};
 use crate::server::{ActionError, Backend};
 
@@ -38,7 +39,7 @@ impl Run {
             }
             Event::Pause(app, true) => {
                 let name = app.map(|app| AppName::from(self.shapes[app].name.as_str()));
-                let paused = backend.pause(name.as_ref(), true).await;
+                let paused = backend.pause(name.as_ref(), None, person()).await;
                 let now = self.machine.uptime_ms();
                 match paused {
                     Ok(()) => self.quiet.push(Quiet::of(app, now, true, "paused")),
@@ -48,7 +49,7 @@ impl Run {
             }
             Event::Pause(app, false) => self.resumes(app, &backend).await,
             Event::Ask(app, Request::Resume) => self.resumes(Some(app), &backend).await,
-            Event::Ask(app, request) => self.asks(app, request, &backend).await,
+            Event::Ask(app, ref request) => self.asks(app, request.clone(), &backend).await,
             Event::Mode(app, mode) => {
                 self.lift(Some(app), "observe");
                 self.shapes[app].mode = mode;
@@ -125,7 +126,7 @@ impl Run {
     async fn asks(&mut self, app: usize, request: Request, backend: &impl Backend) {
         let name = AppName::from(self.shapes[app].name.as_str());
         let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
-        if backend.request(&incident, request).await.is_ok() {
+        if backend.request(&incident, request.clone(), person()).await.is_ok() {
             self.words.push(Word { app, at_ms: self.machine.uptime_ms(), said: request, incident });
         }
     }
@@ -163,7 +164,7 @@ impl Run {
         let pin = shape.and_then(|shape| self.lab.app(&shape.site).ok()?.pinned);
         let taken: Vec<String> = pin.into_iter().filter(|pin| !self.taken_over.contains(pin)).collect();
         self.taken_over.extend(taken.iter().cloned());
-        match backend.pause(name.as_ref(), false).await {
+        match backend.resume(name.as_ref(), person()).await {
             Ok(()) => {}
             Err(ActionError::Unavailable) => return,
             Err(_) => {
@@ -213,4 +214,9 @@ impl Run {
     pub(super) fn reload(&mut self, engine: &mut Engine) {
         engine.reload(self.config()).expect("taken into force");
     }
+}
+
+/// Whose word it is.
+fn person() -> Caller {
+    Caller::from("a person")
 }

@@ -76,6 +76,7 @@ pub(super) async fn start(
         restored,
         open: Box::new(move |config, _| account(&wire, &token, config)),
         metrics,
+        pause_file: None,
     };
     Engine::start(ground, run.config()).expect("started")
 }

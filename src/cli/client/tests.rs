@@ -37,7 +37,8 @@ async fn the_daemons_refusal_is_shown_with_what_helps() {
     let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 69\r\nconnection: close\r\n\r\n\
         {\"error\":{\"code\":\"unauthorized\",\"message\":\"this call needs a token\"}}  ";
     let (url, _task) = answering(refusal).await;
-    let error = Client::open(&args(&url)).unwrap().post(&["pause"]).await.unwrap_err();
+    let error =
+        Client::open(&args(&url)).unwrap().post(&["pause"], serde_json::Map::new()).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Failed);
     insta::assert_snapshot!(error.to_string(), @r#"
     this call needs a token

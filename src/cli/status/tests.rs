@@ -14,6 +14,8 @@ fn app(name: &str, state: &str) -> AppStatus {
         stage: None,
         waiting: None,
         paused: false,
+        pause: None,
+        freeze: None,
         live_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         in_progress_deployment: None,
         failed_deployment: None,
@@ -139,6 +141,7 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
                good    slow  p95 is 43ms over 60 samples, limit 800ms
       probes   good    home  31 ms  1.2s ago  https://checkout.example.com/healthz
       next     rearguard explain checkout-1a2b3c4d
+      next     rearguard commit checkout    or    rearguard revert checkout
 
     HELD  web  PAUSED  enforce on ocean
       why      nobody could tell whether the rolled-back app is healthy

@@ -310,6 +310,8 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   mode      enforce: acts by itself
   watch     30m after a deployment goes live
   restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
+  freeze    batch: mon, tue, wed, thu, fri 02:00 to 04:00 UTC: no restart, rollback or revert, unless a person orders it
+  freeze    weekend: fri 17:00 to mon 08:00 Europe/Berlin: no commit, unless a person orders it
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON
             of the release that is live, by its header x-version
             every 5s, in a watch every 2s, in doubt every 1s; timeout 2s, 1 header; keeps 172 samples
@@ -350,4 +352,48 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   limits    at most 2 rollbacks in 24h, at least 30m between two
 "#;
     assert_eq!(summary, expected, "\n{summary}");
+}
+
+#[test]
+fn freeze_windows_are_understood_as_they_are_written() {
+    let text = |freeze: &str| {
+        format!(
+            "platforms: [{{ name: ocean, kind: digitalocean, token_env: TOKEN }}]\nfreeze: [{freeze}]\napps:\n  - name: shop\n    \
+             platform: ocean\n    id: id-shop\n    probes: [{{ name: home, url: 'https://lab.test/' }}]\n"
+        )
+    };
+    let said = |freeze: &str| {
+        let config = parse("rearguard.yaml", &text(freeze)).expect(freeze);
+        config.apps[0].freeze[0].to_string()
+    };
+    for (freeze, understood) in [
+        (
+            "{ name: weekend, from: fri 17:00, to: mon 08:00, zone: Europe/Berlin }",
+            "weekend: fri 17:00 to mon 08:00 Europe/Berlin: no restart, rollback, revert or commit",
+        ),
+        (
+            "{ name: night, from: 22:00, to: 06:00, blocks: [rollback] }",
+            "night: every day 22:00 to 06:00 UTC: no restart, rollback or revert",
+        ),
+        (
+            "{ name: noon, from: '12:00', to: '13:00', days: [tue, mon], blocks: [commit] }",
+            "noon: tue, mon 12:00 to 13:00 UTC: no commit",
+        ),
+        (
+            "{ name: sunday, from: sun 00:00, to: sun 24:00 }",
+            "sunday: sun 00:00 to mon 00:00 UTC: no restart, rollback, revert or commit",
+        ),
+        (
+            "{ name: week, from: mon 09:00, to: mon 08:59 }",
+            "week: mon 09:00 to mon 08:59 UTC: no restart, rollback, revert or commit",
+        ),
+    ] {
+        assert_eq!(said(freeze), understood);
+    }
+    let of = |freeze: &str| parse("rearguard.yaml", &text(freeze)).expect(freeze).apps[0].freeze[0].clone();
+    assert_eq!(of("{ name: a, from: mon 09:00, to: mon 08:59 }").days, 7);
+    assert_eq!(of("{ name: a, from: mon 09:00, to: mon 09:01 }").days, 0);
+    assert_eq!(of("{ name: a, from: sat 09:00, to: mon 09:01 }").days, 2);
+    assert_eq!(of("{ name: a, from: 09:00, to: 09:00 }").days, 1);
+    assert_eq!(of("{ name: a, from: 09:00, to: '24:00' }").days, 1);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::platform::Platforms;
 use super::probe::{Draft, Probes, probes};
 use super::rule::{Surroundings, rules};
-use super::{NOT_YET, count, duration, items, name, refuse, some};
+use super::{count, duration, items, name, some};
 use crate::config::leaf::{Count, Flag, List, Text, Word};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
@@ -53,7 +53,10 @@ fn app(
     name: Option<String>,
     (context, others): (&Context, usize),
 ) -> Option<AppConfig> {
-    refuse(&spot.key("freeze"), raw.freeze.is_some(), NOT_YET);
+    let freeze = super::freeze::freeze(&spot.key("freeze"), raw.freeze.as_ref());
+    let range = &defaults::APPROVE_WITHIN_RANGE;
+    let approve_within =
+        duration(&spot.key("approve_within"), raw.approve_within, defaults::APPROVE_WITHIN, range);
     let platform = platform(&spot.key("platform"), raw.platform.as_ref(), context.platforms);
     let account = platform
         .as_ref()
@@ -105,6 +108,7 @@ fn app(
         limits,
         reconcile,
         restart_first: restart_first.flatten(),
+        approve_within: approve_within?,
         accept_platform_choice: raw.accept_platform_choice.is_some_and(|Flag(accepted)| accepted),
     };
     let depends_on = depends_on.into_iter().map(|(place, _)| place).collect();
@@ -116,6 +120,7 @@ fn app(
         probes,
         depends_on,
         siblings: siblings.flatten(),
+        freeze,
         policy,
     })
 }

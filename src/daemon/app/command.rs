@@ -14,13 +14,16 @@ use super::around::Around;
 use super::{App, Probing};
 use crate::clock::Moment;
 use crate::config::AppConfig;
+use crate::decision::Closed;
+use crate::decision::fleet::Permit;
+use crate::decision::incident;
 use crate::decision::observation::{Reading, Request};
 use crate::decision::policy::Policy;
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
-use crate::decision::state::{Situation, Stage};
+use crate::decision::state::{Situation, Stage, State};
 use crate::decision::version::Versions;
-use crate::ids::{IncidentId, RuleName};
+use crate::ids::{Caller, IncidentId, RuleName};
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
 use crate::server::{ActionError, AppStatus};
@@ -35,15 +38,33 @@ pub(in super::super) enum Command {
     Look,
     /// A person's word on an incident.
     Request(Box<Asked>),
+    /// A person's order.
+    Order(Box<Ordered>),
     /// A person's word, said at that moment, that a hold is over.
-    Resume(Moment, oneshot::Sender<Result<(), ActionError>>),
+    Resume(Moment, Caller, oneshot::Sender<Result<(), ActionError>>),
 }
 
 /// A person's word, and where the answer goes.
 pub(in super::super) struct Asked {
     pub(in super::super) incident: IncidentId,
     pub(in super::super) request: Request,
+    pub(in super::super) by: Caller,
     pub(in super::super) reply: oneshot::Sender<Result<(), ActionError>>,
+}
+
+/// A person's order for the app: to roll it back, or to end a rollback.
+pub(in super::super) struct Ordered {
+    pub(in super::super) request: Request,
+    pub(in super::super) by: Caller,
+    /// Gets the incident that came of it, once that is in the journal.
+    pub(in super::super) reply: oneshot::Sender<Result<IncidentId, ActionError>>,
+}
+
+/// A word that was heard.
+pub(super) struct Word {
+    pub(super) request: Request,
+    pub(super) by: Caller,
+    reply: Option<oneshot::Sender<Result<IncidentId, ActionError>>>,
 }
 
 impl App {
@@ -54,28 +75,59 @@ impl App {
             // Looked for whenever the loop comes round.
             Command::Look => {}
             Command::Request(asked) => {
-                let Asked { incident, request, reply } = *asked;
-                let taken = self.takes(&incident, request);
+                let Asked { incident, request, by, reply } = *asked;
+                let taken = self.takes(&incident, &request);
                 if taken.is_ok() {
-                    self.hear(request);
+                    self.hear(Word { request, by, reply: None });
                 }
                 drop(reply.send(taken));
             }
-            Command::Resume(said_at, reply) => {
+            Command::Order(ordered) => {
+                let Ordered { request, by, reply } = *ordered;
+                match self.fits(&request) {
+                    Ok(()) => self.hear(Word { request, by, reply: Some(reply) }),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            Command::Resume(said_at, by, reply) => {
                 let meant = self.is_for_the_hold(said_at);
                 if matches!(meant, Ok(true)) {
-                    self.hear(Request::Resume);
+                    self.hear(Word { request: Request::Resume, by, reply: None });
                 }
                 drop(reply.send(meant.map(|_| ())));
             }
         }
     }
 
-    /// A no outranks whatever is said before it was heard.
-    fn hear(&mut self, request: Request) {
-        if self.request != Some(Request::Reject) {
-            self.request = Some(request);
+    /// A no outranks whatever is said before it was heard; of the rest the last word counts.
+    fn hear(&mut self, word: Word) {
+        let is_no = |word: &Word| word.request == Request::Reject;
+        let (kept, left) = match self.word.take() {
+            Some(no) if is_no(&no) => (no, Some(word)),
+            old => (word, old),
+        };
+        self.word = Some(kept);
+        if let Some(reply) = left.and_then(|left| left.reply) {
+            let why = "another word for this app came at the same moment; look what it led to, and ask again";
+            drop(reply.send(Err(ActionError::Conflict(why.to_owned()))));
         }
+    }
+
+    /// Whether an order fits where the app stands.
+    fn fits(&self, request: &Request) -> Result<(), ActionError> {
+        let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
+        if matches!(request, Request::Rollback { .. }) && self.shell.fleet.stands() == Permit::Storm {
+            let why =
+                "too many apps wanted a rollback at once (storm); allowed is to resume everything first";
+            return Err(ActionError::Conflict(why.to_owned()));
+        }
+        incident::fits(&self.config.policy, state, self.view.value(), self.is_paused(), request)
+            .map_err(|misfit| ActionError::Conflict(format!("{}: {misfit}", self.config.name)))
+    }
+
+    /// Whether an order waits: while a call is owed nothing else is decided.
+    pub(super) fn waits_for_an_answer(&self, decided: &State) -> bool {
+        self.word.as_ref().is_some_and(|word| word.reply.is_some()) && decided.owed().is_some()
     }
 
     /// Whether there is a hold that a word said then can be meant for: one that began since nobody has seen yet.
@@ -91,7 +143,7 @@ impl App {
     }
 
     /// Whether a person's word fits where the app stands.
-    fn takes(&self, incident: &IncidentId, request: Request) -> Result<(), ActionError> {
+    fn takes(&self, incident: &IncidentId, request: &Request) -> Result<(), ActionError> {
         let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
         let open = state.incident().filter(|open| open.id == *incident);
         let Some(open) = open else {
@@ -102,7 +154,7 @@ impl App {
             Request::Reject => {
                 matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. })
             }
-            Request::Resume => false,
+            Request::Resume | Request::Rollback { .. } | Request::Commit | Request::Revert => false,
         };
         if fits {
             return Ok(());
@@ -186,6 +238,20 @@ impl App {
         });
         self.probes = probes.collect();
     }
+}
+
+/// The word was decided on: whoever gave an order hears which incident came of it.
+pub(super) fn answer_word(
+    word: &mut Option<Word>,
+    (config, state): (&AppConfig, &State),
+    closed: Option<&Closed>,
+) {
+    let Some(reply) = word.take().and_then(|word| word.reply) else { return };
+    let incident = closed.map(|closed| &closed.incident).or(state.incident());
+    let told = incident
+        .map(|incident| incident.id.clone())
+        .ok_or_else(|| ActionError::Conflict(format!("{} has just changed; look at it first", config.name)));
+    drop(reply.send(told));
 }
 
 /// Whether another answer may be made of the same facts.

@@ -41,7 +41,7 @@ impl App {
             && self.view.fault.is_none()
             && self.view.value().is_some_and(is_clear)
             && self.state.as_ref().is_some_and(is_quiet)
-            && !self.shell.paused.is_paused(&self.config.id)
+            && !self.is_paused()
     }
 
     /// Puts the question when it is due. What is left of the rate limit is for acting.
@@ -111,7 +111,7 @@ impl App {
     /// would. What can be told without a question is told as it is now, and an answer only as long as it is renewed.
     pub(in crate::daemon) fn unreadiness(&self) -> Option<(Reason, &str)> {
         let Some(state) = &self.state else { return Some((Reason::Blind, "")) };
-        let paused = self.shell.paused.is_paused(&self.config.id);
+        let paused = self.is_paused();
         let known = Known { state, view: &self.view, paused, fleet: self.shell.fleet.stands() };
         let now = self.shell.clock.now();
         if let Err(bar) = standing(&self.config.policy, known, now) {

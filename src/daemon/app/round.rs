@@ -7,12 +7,14 @@ use super::super::perform::{Order, Performed, perform};
 use super::super::shell::RecallError;
 use super::App;
 use super::around::unjudged;
+use super::command::answer_word;
 use super::show::note_waiting;
 use crate::clock::Moment;
+use crate::config::freeze;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Shown;
-use crate::decision::observation::{Observation, Operator, Reading};
+use crate::decision::observation::{Freeze, Observation, Operator, Reading};
 use crate::decision::state::{CallStatus, Stage, State};
 use crate::journal::JournalError;
 
@@ -39,8 +41,13 @@ impl App {
             let Some(state) = self.state.take() else { return };
             let shown = Shown { app: &self.view, other_was_live_at: self.other_was_live_at };
             self.measuring.weigh(&self.config.policy, &state, shown, &mut self.windows);
-            let operator =
-                Operator { paused: self.shell.paused.is_paused(&self.config.id), request: self.request };
+            let word = self.word.as_ref();
+            let operator = Operator {
+                paused: self.is_paused(),
+                freeze: freeze::at(&self.config.freeze, self.shell.clock.wall()).blocks,
+                request: word.map(|word| word.request.clone()),
+                by: word.map(|word| word.by.clone()),
+            };
             let answer = self.answer.take();
             let seen = Observation {
                 at: self.shell.clock.now(),
@@ -49,7 +56,7 @@ impl App {
                 history: &self.history,
                 windows: &self.windows,
                 answer: answer.as_ref(),
-                operator,
+                operator: &operator,
             };
             let decision = decide(&self.config.policy, &state, &seen);
             self.wake_at = decision.wake_at;
@@ -61,7 +68,7 @@ impl App {
                 if state.owed().is_none() {
                     // A word that changes nothing now is not kept for later. While a call is under way nothing can
                     // change, and the word is for when its answer is in.
-                    self.request = None;
+                    answer_word(&mut self.word, (&self.config, &state), None);
                 }
                 self.state = Some(state);
                 return;
@@ -74,7 +81,11 @@ impl App {
                 return;
             }
             self.shell.journal_works(true);
-            self.request = None;
+            let is_answered = !self.waits_for_an_answer(&state);
+            let closed = change.closed.as_ref();
+            if is_answered {
+                answer_word(&mut self.word, (&self.config, &change.state), closed);
+            }
             if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
                 // What observe mode wanted counts for the storm breaker, too.
                 let _ = self.shell.fleet.want(&self.config.id).await;
@@ -90,7 +101,10 @@ impl App {
             let unjudged = unjudged(&state, &change.state);
             let stage = change.state.incident().map(|incident| &incident.stage);
             let is_return = matches!(stage, Some(Stage::Reverting { .. }));
-            self.begin(change.effect, is_return, seen.at);
+            let incident = change.state.incident();
+            let is_asked = incident.is_some_and(|incident| incident.asked.is_some());
+            let heeds = incident.map(|incident| incident.heeds(&self.config.policy)).unwrap_or_default();
+            self.begin(change.effect, (is_return, is_asked, heeds), seen.at);
             self.forget_figures(&state, &change.state);
             self.state = Some(change.state);
             if let Some(live) = unjudged {
@@ -176,13 +190,21 @@ impl App {
         }
     }
 
-    fn begin(&mut self, effect: Option<Effect>, is_return: bool, decided_at: Moment) {
+    fn begin(
+        &mut self,
+        effect: Option<Effect>,
+        (is_return, is_asked, heeds): (bool, bool, Freeze),
+        decided_at: Moment,
+    ) {
         let Some(effect) = effect else { return };
         let order = Order {
             app: self.config.name.clone(),
             id: self.config.id.clone(),
             effect,
             is_return,
+            is_asked,
+            heeds,
+            config: Arc::clone(&self.config),
             platform: Arc::clone(&self.account.platform),
             fleet: self.shell.fleet.clone(),
             paused: self.shell.paused.clone(),

@@ -33,6 +33,11 @@ impl App {
         })
     }
 
+    /// Whether nothing may be written for the app.
+    pub(in super::super) fn is_paused(&self) -> bool {
+        self.shell.paused.is_paused(&self.config, self.shell.clock.now())
+    }
+
     pub(super) fn show(&self) {
         self.metrics.show_unready(self.unreadiness().map(|(reason, _)| reason));
         let Some(state) = &self.state else { return };
@@ -45,7 +50,7 @@ impl App {
         };
         let pinned = self.view.value().is_some_and(|view| view.pinned.is_some())
             || state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there);
-        let paused = self.shell.paused.is_paused(&self.config.id);
+        let paused = self.is_paused();
         self.metrics.show(state, &readings, pinned, paused, soak_until);
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::Mark;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
 use crate::ids::DeploymentId;
-use crate::journal::SqliteJournal;
+use crate::journal::{Pause, SqliteJournal};
 use crate::metrics::Metrics;
 use crate::platform::{Budget, Call, Listed};
 
@@ -197,6 +197,9 @@ struct Scene {
     /// How many apps may want a rollback at once.
     most: usize,
     is_return: bool,
+    is_asked: bool,
+    heeds: Freeze,
+    freeze: &'static str,
     mode: &'static str,
     /// What the decision is already old when its call begins.
     written_in: Duration,
@@ -213,6 +216,9 @@ impl Scene {
             clock: Arc::new(Jumping(Instant::now(), AtomicI64::new(1_000_000))),
             most: 3,
             is_return: false,
+            is_asked: false,
+            heeds: Freeze { rollback: true, commit: true },
+            freeze: "",
             mode: "enforce",
             written_in: Duration::ZERO,
             folder: tempfile::tempdir().expect("a folder"),
@@ -225,8 +231,8 @@ impl Scene {
         let text = format!(
             "platforms: [{{ name: ocean, kind: digitalocean, token_file: /the/token }}]\napps:\n  - name: shop\n    \
              platform: ocean\n    id: id-shop\n    mode: {}\n    probes: [{{ name: home, url: 'https://lab.test/' }}]\n    \
-             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n",
-            self.mode
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n{}",
+            self.mode, self.freeze
         );
         let config = crate::config::parse("rearguard.yaml", &text).expect("a configuration");
         let account = Account {
@@ -251,7 +257,10 @@ impl Scene {
             app: "shop".into(),
             id: "id-shop".into(),
             effect,
+            config: Arc::new(config.apps[0].clone()),
             is_return: self.is_return,
+            is_asked: self.is_asked,
+            heeds: self.heeds,
             platform: Arc::clone(&platform) as Arc<dyn Platform>,
             fleet: owner.start(),
             paused: self.paused.clone(),
@@ -373,7 +382,7 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
     for effect in every() {
         let scene = Scene::new();
         let paused = scene.paused.clone();
-        let pause = Box::new(move || paused.set(None, true));
+        let pause = Box::new(move || paused.pause(None, Pause::default()));
         let platform = Scripted { meanwhile: Some(pause), ..showing(fitting(&effect)) };
         let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
@@ -403,6 +412,34 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
         let scene = Scene { written_in: LIMIT + Duration::from_millis(1), ..Scene::new() };
         let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_window_that_opened_since_stops_the_call_unless_it_was_ordered() {
+    let always = "freeze: [{ name: always, from: mon 00:00, to: mon 00:00, blocks: [rollback] }]\n";
+    let heeds = |rollback, commit| Freeze { rollback, commit };
+    for (heeds, stops) in [
+        (heeds(true, false), true),
+        (heeds(true, true), true),
+        (heeds(false, true), false),
+        (heeds(false, false), false),
+    ] {
+        let scene = Scene { freeze: always, heeds, ..Scene::new() };
+        let (performed, sent, _) = scene.perform(create(), showing(fitting(&create()))).await;
+        let is_stopped = performed.answer == Answer::NotSent(Guard::Frozen);
+        assert_eq!((is_stopped, sent.is_empty()), (stops, stops), "{heeds:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_ordered_is_no_sign_of_a_storm() {
+    for (is_asked, answer) in [(false, Some(Answer::NotSent(Guard::Storm))), (true, None)] {
+        // Not even one app may want a rollback.
+        let scene = Scene { most: 0, is_asked, ..Scene::new() };
+        let (performed, sent, _) = scene.perform(create(), showing(fitting(&create()))).await;
+        assert_eq!(sent.is_empty(), answer.is_some());
+        assert!(answer.is_none_or(|answer| answer == performed.answer));
     }
 }
 

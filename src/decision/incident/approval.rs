@@ -12,9 +12,9 @@ use super::draft::Draft;
 use super::{Decision, Obstacle, VALIDATE_WITHIN, obstacle};
 
 /// Asks.
-pub(super) fn ask(mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
+pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     draft.tell_target(&target);
-    let deadline = seen.at + VALIDATE_WITHIN;
+    let deadline = seen.at + policy.approve_within;
     draft.stage(Stage::AwaitingApproval { target, deadline });
     draft.rule(Verb::Wait, Reason::AwaitingApproval);
     draft.done(Some(deadline), Some(Reason::AwaitingApproval))
@@ -33,7 +33,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             reading: reading.clone(),
         });
         let incident = &mut draft.incident;
-        (incident.rule, incident.evidence) = (rule.name.clone(), reading);
+        (incident.rule, incident.evidence) = (Some(rule.name.clone()), Some(reading));
         let deadline = seen.at + VALIDATE_WITHIN;
         draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
         draft.rule(Verb::Rollback, Reason::RuleFired);
@@ -42,7 +42,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(Obstacle::Close(outcome, reason)) = obstacle(policy, &draft.incident, seen) {
         return draft.close(outcome, reason, seen);
     }
-    if seen.operator.request == Some(Request::Approve) {
+    let is_asked_no_more = draft.incident.mode(policy) == Mode::Enforce;
+    if seen.operator.request == Some(Request::Approve) || is_asked_no_more {
+        if !is_asked_no_more {
+            draft.tell_word(seen);
+        }
         draft.incident.approved = true;
         let deadline = seen.at + VALIDATE_WITHIN;
         draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
@@ -64,7 +68,7 @@ fn needs_no_asking<'a>(
     let incident = &draft.incident;
     let acts = |rule: &&Rule| {
         policy.mode_for(&rule.name) == Mode::Enforce
-            && rule.name != incident.rule
+            && !incident.is_of(rule)
             && !incident.bad_before.contains(&rule.name)
     };
     let span = (incident.live.since, seen.at);

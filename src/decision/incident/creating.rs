@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::super::capability::{PinKind, Targeting};
-use super::super::effect::{Answer, Guard, Reason, Rejection};
+use super::super::effect::{Answer, Reason, Rejection};
 use super::super::observation::{Artifact, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::prediction;
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, rolling_back, validating};
+use super::{Decision, refusal, rolling_back, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -20,7 +20,7 @@ const MOST_ASKED: usize = 3;
 /// Owes the request.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    if policy.mode_for(&draft.incident.rule) == Mode::Observe {
+    if draft.incident.mode(policy) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     if draft.incident.requests.targets.len() >= MOST_ASKED {
@@ -54,19 +54,15 @@ pub(super) fn answered(
     let Stage::Creating { target, call, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
+    if let Some(reason) = refusal(answer) {
+        draft.incident.requests.targets.pop();
+        return draft.close(Outcome::Refused, reason, seen);
+    }
     match answer {
         Answer::Created(rollback) => {
             draft.created(rollback, seen.at);
             draft.incident.requests.answered(rollback.id.clone());
             rolling_back::begin(policy, draft, target, rollback.clone(), seen)
-        }
-        Answer::NotSent(Guard::Storm) => {
-            draft.incident.requests.targets.pop();
-            draft.close(Outcome::Refused, Reason::Storm, seen)
-        }
-        Answer::NotSent(Guard::Paused) => {
-            draft.incident.requests.targets.pop();
-            draft.close(Outcome::Refused, Reason::Paused, seen)
         }
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
             draft.incident.requests.targets.pop();

@@ -7,7 +7,8 @@ use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::quiet::what_runs;
 use super::super::state::{
-    Call, CallStatus, Hold, Incident, Ledger, Live, Outcome, Situation, SoftPin, Stage, State, Watch,
+    Asked, Call, CallStatus, Hold, Incident, Ledger, Live, Order, Outcome, Situation, SoftPin, Stage, State,
+    Watch,
 };
 use super::super::story::Event;
 use super::super::{Change, Closed, Decision, Ruling};
@@ -174,6 +175,9 @@ impl Draft {
 
     /// Ends the incident.
     pub(super) fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
+        if reason == Reason::Rejected {
+            self.tell_word(seen);
+        }
         self.tell(Event::Closed { outcome, reason });
         self.judge(outcome, reason);
         let rollback = self.incident.stage.rollback();
@@ -238,8 +242,13 @@ impl Draft {
                 | Reason::Rejected
                 | Reason::Restarted
         );
-        // Going back did not help: the release was not the cause.
+        // Going back did not help: the release was not the cause. Or a person, who asked for it, knows better.
         let cleared = outcome == Outcome::Reverted;
+        if cleared {
+            self.ledger.condemned.retain(|(id, _)| *id != accused.id);
+        }
+        // A person's order that came to nothing says nothing of what is live.
+        let fair = fair || self.incident.asked.is_some();
         if !cleared && (!fair || self.incident.stage.rollback().is_some()) {
             Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
         }
@@ -256,6 +265,7 @@ impl Draft {
                 live: live_now(live, seen),
                 runs: what_runs(seen),
                 pin: seen.app.value().and_then(|view| self.own_pin(view)),
+                kept: self.kept(),
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.
             Outcome::Reverted => Situation::Learning { live: Some(live) },
@@ -275,8 +285,24 @@ impl Draft {
             },
             // A person's rollback, or ours that a person committed: to be learnt as well.
             Outcome::Superseded => Situation::Learning { live: Some(live) },
-            _ => Situation::Steady { live },
+            _ => match &self.incident.asked {
+                // Nothing came of the order.
+                Some(Asked { order: Order::Rollback { was, .. }, .. }) if outcome != Outcome::Committed => {
+                    (**was).clone()
+                }
+                _ => Situation::Steady { live },
+            },
         }
+    }
+
+    /// The incident without what it need not be kept for, where its rollback is live.
+    fn kept(&self) -> Option<Box<Incident>> {
+        let is_live = matches!(
+            self.incident.stage,
+            Stage::Soaking { .. } | Stage::Committing { .. } | Stage::Reverting { .. }
+        );
+        let kept = || Incident { asked: None, ending: None, restartable: None, ..self.incident.clone() };
+        is_live.then(|| Box::new(kept()))
     }
 
     pub(super) fn live(&self) -> Live {
@@ -324,6 +350,7 @@ fn not_applied(answer: &Answer, setbacks: u32, now: Moment) -> Option<CallStatus
         Answer::NotApplied { retry_after, why: Rejection::Denied } => (*retry_after, Reason::Denied),
         Answer::NotApplied { retry_after, .. } => (*retry_after, Reason::Blind),
         Answer::NotSent(Guard::Paused) => (None, Reason::Paused),
+        Answer::NotSent(Guard::Frozen) => (None, Reason::Freeze),
         Answer::NotSent(_) => (None, Reason::Blind),
         _ => return None,
     };

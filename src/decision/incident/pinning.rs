@@ -9,7 +9,7 @@ use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, Obstacle, creating, obstacle, validating};
+use super::{Decision, Obstacle, creating, obstacle, refusal, validating};
 use crate::clock::Moment;
 
 /// How often it is asked for. The bad release is live meanwhile.
@@ -27,7 +27,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         }
         return creating::ask(policy, draft, target, seen);
     }
-    if policy.mode_for(&draft.incident.rule) == Mode::Observe {
+    if draft.incident.mode(policy) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     send(draft, target, 1, deadline, seen)
@@ -92,9 +92,10 @@ pub(super) fn answered(
         }
         _ => {}
     }
+    if let Some(reason) = refusal(answer) {
+        return draft.close(Outcome::Refused, reason, seen);
+    }
     match answer {
-        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
-        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
         // A closer look shows that pushes cannot be kept away from this app.
         Answer::NotSent(Guard::Changed) if !can_pin(seen) => return unprotected(policy, draft, target, seen),
         // The picture is another one: from the start again, with fresh eyes, after a while.

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
-use super::super::effect::{Answer, Effect, Guard, Reason};
-use super::super::observation::{Cause, Deployment, Observation, Phase, Request};
+use super::super::effect::{Answer, Effect, Reason};
+use super::super::observation::{Cause, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::rule::Verdict;
 use super::super::state::{Call, CallStatus, Incident, Ledger, Outcome, Stage};
 use super::draft::Draft;
-use super::{Decision, VALIDATE_WITHIN, validating, verdict_of};
+use super::{Decision, VALIDATE_WITHIN, no_go, refusal, validating, verdict_of};
 
 /// A restart that is not live after this long is given up on. A rolling one takes as long as a rollback, a minute or two.
 const RESTART_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Whether a restart is to be tried now: once, and not before a person's yes where that is asked for.
 pub(super) fn is_due(policy: &Policy, ledger: &Ledger, incident: &Incident) -> bool {
-    let may_act = policy.mode_for(&incident.rule) == Mode::Enforce || incident.approved;
+    let may_act = incident.mode(policy) == Mode::Enforce || incident.approved;
     // One that was meant for the release before, and met this one as it went live, was its chance as well.
     let mut ids = incident.former.iter().chain([&incident.accused.id]);
     let was_restarted = ids.any(|id| ledger.made_for(id).is_some());
@@ -47,14 +47,15 @@ pub(super) fn answered(
     let Stage::Restarting { target, mut call, deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
+    if let Some(reason) = refusal(answer) {
+        return draft.close(Outcome::Refused, reason, seen);
+    }
     let made = match answer {
         Answer::Restarted(made) => {
             note(&mut draft, made);
             Some(made.clone())
         }
         Answer::Unresolved => None,
-        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
-        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
         _ => return go_on(policy, draft, seen),
     };
     call.status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None };
@@ -68,11 +69,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     else {
         return draft.done(None, None);
     };
-    if seen.operator.paused {
-        return draft.close(Outcome::Refused, Reason::Paused, seen);
-    }
-    if seen.operator.request == Some(Request::Reject) {
-        return draft.close(Outcome::Refused, Reason::Rejected, seen);
+    if let Some(reason) = no_go(policy, &draft.incident, seen) {
+        return draft.close(Outcome::Refused, reason, seen);
     }
     if made.is_none()
         && let Some(found) = find(&draft.incident, seen)

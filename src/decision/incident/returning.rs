@@ -33,8 +33,10 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Held, Reason::ObserveMode, seen);
     }
-    if seen.operator.paused {
-        return draft.done(None, Some(Reason::Paused));
+    let is_unasked = draft.incident.ending.is_none();
+    if seen.operator.paused || seen.operator.freeze.rollback && is_unasked {
+        let reason = if seen.operator.paused { Reason::Paused } else { Reason::Freeze };
+        return draft.done(None, Some(reason));
     }
     let until = Some(seen.at + RETURN_WITHIN);
     let (target, rollback, live, deadline) = match draft.incident.stage.clone() {
@@ -53,7 +55,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         let picked = target::platforms_choice(&rollback, history);
         if picked.is_none_or(|picked| picked.id != accused.id && !picked.artifact.same_as(&accused.artifact))
         {
-            return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+            return close(draft, Outcome::Held, seen);
         }
     }
     if attempt == 1 {
@@ -107,12 +109,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.done(None, None);
     };
     if let CallStatus::Backoff { why, .. } = call.status
-        // A pause ends with a word, and a token is never given up.
-        && !matches!(why, Reason::Paused | Reason::Denied)
+        // A pause and a freeze have their own end, and a token is never given up.
+        && !matches!(why, Reason::Paused | Reason::Freeze | Reason::Denied)
         && !seen.operator.paused
         && deadline.is_some_and(|deadline| seen.at >= deadline)
     {
-        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        return close(draft, Outcome::Held, seen);
     }
     let asked_at = match call.status {
         CallStatus::Owed => return draft.done(None, None),
@@ -150,7 +152,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Perhaps(Phase::InProgress | Phase::Unknown) if seen.at.since(since) < RETURN_WITHIN => {
             return draft.done(Some(since + RETURN_WITHIN), Some(Reason::InProgress));
         }
-        New::Perhaps(_) => return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+        New::Perhaps(_) => return close(draft, Outcome::Held, seen),
         _ => {}
     }
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
@@ -159,7 +161,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.tell(Event::NotApplied { call: "create_rollback".to_owned() });
         let is_spent = call.attempt >= MOST_ASKED || !draft.incident.capabilities.resend_is_safe;
         if is_spent || refused.is_some() {
-            return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+            return close(draft, Outcome::Held, seen);
         }
         return send(policy, draft, call.attempt + 1, seen);
     }
@@ -188,6 +190,13 @@ fn begin(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision
     follow(draft, seen)
 }
 
+/// Ends the incident: because of what the soak showed, or at a person's word.
+fn close(draft: Draft, outcome: Outcome, seen: &Observation<'_>) -> Decision {
+    let is_asked = draft.incident.ending.is_some();
+    let why = if is_asked { Reason::Requested } else { Reason::SoakUnhealthy };
+    draft.close(outcome, why, seen)
+}
+
 /// Follows it to its end.
 pub(super) fn follow(mut draft: Draft, seen: &Observation<'_>) -> Decision {
     let Stage::Returning { made, deadline, .. } = draft.incident.stage.clone() else {
@@ -203,8 +212,8 @@ pub(super) fn follow(mut draft: Draft, seen: &Observation<'_>) -> Decision {
         return draft.close(Outcome::Held, Reason::WrongTarget, seen);
     }
     match now.phase {
-        Phase::Active => draft.close(Outcome::Reverted, Reason::SoakUnhealthy, seen),
-        Phase::Error | Phase::Canceled => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
+        Phase::Active => close(draft, Outcome::Reverted, seen),
+        Phase::Error | Phase::Canceled => close(draft, Outcome::Held, seen),
         Phase::Superseded => draft.close(Outcome::Superseded, Reason::Superseded, seen),
         Phase::InProgress | Phase::Unknown if rolling_back::is_overtaken(&made, &draft, view) => {
             draft.close(Outcome::Superseded, Reason::Superseded, seen)
@@ -220,7 +229,7 @@ fn wait(
     seen: &Observation<'_>,
 ) -> Decision {
     if seen.at >= deadline {
-        return draft.close(Outcome::Held, Reason::SoakUnhealthy, seen);
+        return close(draft, Outcome::Held, seen);
     }
     draft.done(Some(deadline), waiting)
 }

@@ -98,8 +98,9 @@ impl Kind {
         }
     }
 
-    fn reason(self) -> Reason {
+    fn reason(self, draft: &Draft) -> Reason {
         match self {
+            _ if draft.incident.ending.is_some() => Reason::Requested,
             Self::Commit => Reason::SoakHealthy,
             Self::Revert => Reason::SoakUnhealthy,
         }
@@ -125,8 +126,8 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Held, Reason::ObserveMode, seen);
     }
-    if seen.operator.paused {
-        return draft.done(None, Some(Reason::Paused));
+    if let Some(reason) = barred(&draft, kind, seen) {
+        return draft.done(None, Some(reason));
     }
     let (target, rollback, live) = match draft.incident.stage.clone() {
         Stage::Soaking { target, rollback, live, .. }
@@ -145,6 +146,19 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
         Kind::Revert => Stage::Reverting { target, rollback, live, call, deadline: None },
     });
     draft.done(None, None)
+}
+
+/// What keeps the request waiting: a pause, or a freeze window where nobody asked for it.
+fn barred(draft: &Draft, kind: Kind, seen: &Observation<'_>) -> Option<Reason> {
+    if seen.operator.paused {
+        return Some(Reason::Paused);
+    }
+    let freeze = seen.operator.freeze;
+    let is_frozen = match kind {
+        Kind::Commit => freeze.commit,
+        Kind::Revert => freeze.rollback,
+    };
+    (is_frozen && draft.incident.ending.is_none()).then_some(Reason::Freeze)
 }
 
 fn set_status(draft: &mut Draft, status: CallStatus) {
@@ -217,12 +231,13 @@ fn still_pinned(
     let read_at = seen.app.read_at().unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {
-        if seen.operator.paused {
-            return draft.done(None, Some(Reason::Paused));
+        if let Some(reason) = barred(&draft, kind, seen) {
+            return draft.done(None, Some(reason));
         }
         draft.tell(Event::NotApplied { call: kind.word().to_owned() });
         if call.attempt >= MOST_SENT || refused.is_some() {
-            return draft.close(Outcome::Held, kind.reason(), seen);
+            let why = kind.reason(&draft);
+            return draft.close(Outcome::Held, why, seen);
         }
         return send(policy, draft, kind, call.attempt + 1, seen);
     }
@@ -240,5 +255,6 @@ fn settled(mut draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
         let rollback = rollback.clone();
         draft.ledger.note_good(rollback);
     }
-    draft.close(kind.outcome(), kind.reason(), seen)
+    let why = kind.reason(&draft);
+    draft.close(kind.outcome(), why, seen)
 }

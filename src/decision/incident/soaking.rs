@@ -8,11 +8,11 @@ use super::super::observation::{Deployment, Observation};
 use super::super::policy::{Action, OnHealthy, OnUnhealthy, Policy, Rule};
 use super::super::prediction::{self, Efficacy};
 use super::super::rule::{self, Pace, Verdict};
-use super::super::state::{Outcome, PinSight, Stage};
+use super::super::state::{Outcome, PinSight, Settle, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::rolling_back::{Sight, is_overtaken, sight};
-use super::{Decision, returning, settling};
+use super::{Decision, asked, returning, settling};
 use crate::clock::Moment;
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
@@ -29,6 +29,15 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
         return draft.close(Outcome::Superseded, reason, seen);
     }
+    if draft.incident.ending.is_none()
+        && let Some(ending) = asked::ending(seen)
+    {
+        draft.tell_word(seen);
+        draft.incident.ending = Some(ending);
+    }
+    if let Some(ending) = draft.incident.ending.clone() {
+        return end(policy, draft, ending.settle, seen);
+    }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
     let samples = rule::fewest_samples(policy, seen.windows, (live.since, seen.at), Pace::Watch);
     // What was Bad before the release is no fault of it, and going back from it does not mend it.
@@ -38,11 +47,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let bad: Vec<&Rule> =
         judging().filter(|(_, reading)| reading.verdict == Verdict::Bad).map(|(rule, _)| rule).collect();
     // A rule that asks a person does not decide that a bad release comes back, unless it is what was asked about.
-    let may_revert =
-        bad.iter().any(|rule| rule.action == Action::Rollback || rule.name == draft.incident.rule);
+    let may_revert = bad.iter().any(|rule| rule.action == Action::Rollback || draft.incident.is_of(rule));
     let fired_is_good = policy
         .judging(&readings)
-        .any(|(rule, reading)| rule.name == draft.incident.rule && reading.verdict == Verdict::Good);
+        .any(|(rule, reading)| draft.incident.is_of(rule) && reading.verdict == Verdict::Good);
     if restored_at.is_none() && fired_is_good {
         restored_at = Some(seen.at);
         let after = seen.at.since(draft.incident.first_failure_at);
@@ -56,7 +64,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     if !bad.is_empty() {
         let on_unhealthy = if may_revert { policy.soak.on_unhealthy } else { OnUnhealthy::Hold };
-        let which = match bad.iter().any(|rule| rule.name == draft.incident.rule) {
+        let which = match bad.iter().any(|rule| draft.incident.is_of(rule)) {
             true => Bad::Fired,
             false if fired_is_good => Bad::Other,
             false => Bad::Unclear,
@@ -72,6 +80,25 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
     draft.done(Some(give_up.unwrap_or(until)), waiting)
+}
+
+/// Ends the soak the way a person asked for.
+fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>) -> Decision {
+    if seen.operator.paused {
+        return draft.done(None, Some(Reason::Paused));
+    }
+    let capabilities = draft.incident.capabilities;
+    if settle == Settle::Revert
+        && capabilities.revert == Support::Emulated
+        && returning::existing(seen).is_none()
+    {
+        return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
+    }
+    tell_efficacy(policy, &mut draft, Bad::Unclear, seen);
+    match settle {
+        Settle::Commit => commit(policy, draft, Reason::Requested, seen),
+        Settle::Revert => revert(policy, draft, Reason::Requested, seen),
+    }
 }
 
 /// Why the soak is not ours any more: the pin is gone, or something newer is live.
@@ -91,22 +118,23 @@ fn patience(policy: &Policy) -> Duration {
     SOAK_PATIENCE.max(policy.soak.period).max(slowest * policy.soak.min_samples) + settles
 }
 
-fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
+/// What keeps the end of a soak waiting, for as long as it lasts.
+fn barred(seen: &Observation<'_>, is_frozen: bool) -> Option<Reason> {
     if seen.operator.paused {
-        return draft.done(None, Some(Reason::Paused));
+        return Some(Reason::Paused);
+    }
+    is_frozen.then_some(Reason::Freeze)
+}
+
+fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
+    if let Some(reason) = barred(seen, seen.operator.freeze.commit) {
+        return draft.done(None, Some(reason));
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
     tell_efficacy(policy, &mut draft, Bad::Unclear, seen);
     match policy.soak.on_healthy {
         OnHealthy::Hold => draft.close(Outcome::Held, Reason::SoakHealthy, seen),
-        OnHealthy::Commit => {
-            draft.rule(Verb::Commit, Reason::SoakHealthy);
-            match draft.incident.capabilities.commit {
-                Support::Native => settling::commit(policy, draft, seen),
-                // All there is to it is to let pushes go again, which is owed once nothing needs their pause.
-                Support::Emulated | Support::Absent => accepted(draft, seen),
-            }
-        }
+        OnHealthy::Commit => commit(policy, draft, Reason::SoakHealthy, seen),
     }
 }
 
@@ -117,8 +145,8 @@ fn unhealthy(
     (give_up, on_unhealthy, which): (Option<Moment>, OnUnhealthy, Bad),
     seen: &Observation<'_>,
 ) -> Decision {
-    if seen.operator.paused {
-        return draft.done(None, Some(Reason::Paused));
+    if let Some(reason) = barred(seen, seen.operator.freeze.rollback) {
+        return draft.done(None, Some(reason));
     }
     let is_rolled_back_again =
         on_unhealthy == OnUnhealthy::Revert && draft.incident.capabilities.revert == Support::Emulated;
@@ -134,14 +162,25 @@ fn unhealthy(
     tell_efficacy(policy, &mut draft, which, seen);
     match on_unhealthy {
         OnUnhealthy::Hold => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
-        OnUnhealthy::Revert => {
-            draft.rule(Verb::Revert, Reason::SoakUnhealthy);
-            match draft.incident.capabilities.revert {
-                Support::Native => settling::revert(policy, draft, seen),
-                Support::Emulated => returning::ask(policy, draft, seen),
-                Support::Absent => draft.close(Outcome::Held, Reason::SoakUnhealthy, seen),
-            }
-        }
+        OnUnhealthy::Revert => revert(policy, draft, Reason::SoakUnhealthy, seen),
+    }
+}
+
+fn commit(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
+    draft.rule(Verb::Commit, why);
+    match draft.incident.capabilities.commit {
+        Support::Native => settling::commit(policy, draft, seen),
+        // All there is to it is to let pushes go again, which is owed once nothing needs their pause.
+        Support::Emulated | Support::Absent => accepted(draft, why, seen),
+    }
+}
+
+fn revert(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
+    draft.rule(Verb::Revert, why);
+    match draft.incident.capabilities.revert {
+        Support::Native => settling::revert(policy, draft, seen),
+        Support::Emulated => returning::ask(policy, draft, seen),
+        Support::Absent => draft.close(Outcome::Held, why, seen),
     }
 }
 
@@ -172,10 +211,10 @@ fn tell_efficacy(policy: &Policy, draft: &mut Draft, which: Bad, seen: &Observat
 }
 
 /// The rollback is what the app runs from now on, and a target for the next incident.
-fn accepted(mut draft: Draft, seen: &Observation<'_>) -> Decision {
+fn accepted(mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
     if let Stage::Soaking { rollback, .. } = &draft.incident.stage {
         let rollback = rollback.clone();
         draft.ledger.note_good(rollback);
     }
-    draft.close(Outcome::Committed, Reason::SoakHealthy, seen)
+    draft.close(Outcome::Committed, why, seen)
 }

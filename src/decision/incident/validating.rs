@@ -1,12 +1,13 @@
 //! Validating: a target is chosen, and the platform asked whether it would go back to it.
 
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Validation};
-use super::super::observation::{Deployment, Observation, Phase, ReadFault};
+use super::super::observation::{Accepted, Deployment, Observation, Phase, ReadFault};
 use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
+use super::super::story::Event;
 use super::super::target::{self, Pick};
 use super::draft::Draft;
-use super::{Decision, Obstacle, approval, creating, obstacle, pinning, restarting};
+use super::{Decision, Obstacle, approval, creating, obstacle, pinning, refusal, restarting};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -45,9 +46,22 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return wait(draft, Reason::Blind, deadline, None, seen);
     };
     // A target that was chosen stays chosen until it is struck out.
-    let chosen = match target {
-        Some(target) => Pick::Target(target),
-        None => target::pick(&draft.ledger, (&draft.incident).into(), Some(history)),
+    let chosen = match (target, draft.incident.named().cloned()) {
+        (Some(target), _) => Pick::Target(target),
+        (None, Some(to)) => match target::named(&draft.ledger, (&draft.incident).into(), history, &to) {
+            Ok(target) => Pick::Target(target),
+            // It may have been tried, which was told.
+            Err("tried") => Pick::None,
+            Err(why) => {
+                draft.tell(Event::TargetRefused {
+                    target: to,
+                    reason: Reason::NoTarget,
+                    detail: why.to_owned(),
+                });
+                return draft.close(Outcome::Refused, Reason::NoTarget, seen);
+            }
+        },
+        (None, None) => target::pick(&draft.ledger, (&draft.incident).into(), Some(history)),
     };
     let target = match chosen {
         Pick::Target(target) => target,
@@ -62,18 +76,21 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         }
     };
     let changed_migrations = target.artifact.migrations != draft.incident.accused.artifact.migrations;
-    if changed_migrations && policy.rollback.migrations == OnMigrations::Hold {
+    let is_accepted = draft.incident.accepts().migrations;
+    if changed_migrations && policy.rollback.migrations == OnMigrations::Hold && !is_accepted {
         draft.tell_target(&target);
         draft.set_target(target);
-        return draft.close(Outcome::Held, Reason::Migration, seen);
+        // A person who asked is told at once, and may ask again and accept it.
+        let outcome = if draft.incident.asked.is_some() { Outcome::Refused } else { Outcome::Held };
+        return draft.close(outcome, Reason::Migration, seen);
     }
-    let mode = policy.mode_for(&draft.incident.rule);
+    let mode = draft.incident.mode(policy);
     if mode == Mode::Observe {
         // Changed while a request was looked for that turned out to be lost.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     if mode == Mode::Approve && !draft.incident.approved {
-        return approval::ask(draft, target, seen);
+        return approval::ask(policy, draft, target, seen);
     }
     if draft.incident.stage.target() != Some(&target.id) {
         draft.tell_target(&target);
@@ -94,8 +111,11 @@ pub(super) fn answered(
     let Stage::Validating { target: Some(target), deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
+    if let Some(reason) = refusal(answer) {
+        return draft.close(Outcome::Refused, reason, seen);
+    }
     match answer {
-        Answer::Validated(validation) => match accept(policy, validation) {
+        Answer::Validated(validation) => match accept(policy, draft.incident.accepts(), validation) {
             Ok(()) => return proceed(policy, draft, target, seen),
             Err((Reason::ForeignPin, _)) if draft.incident.requests.targets.is_empty() => {
                 return draft.close(Outcome::Superseded, Reason::ForeignPin, seen);
@@ -113,8 +133,6 @@ pub(super) fn answered(
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
             draft.strike(&target, Reason::NotValid, "not found".to_owned());
         }
-        Answer::NotSent(Guard::Storm) => return draft.close(Outcome::Refused, Reason::Storm, seen),
-        Answer::NotSent(Guard::Paused) => return draft.close(Outcome::Refused, Reason::Paused, seen),
         _ => return ask_again(policy, draft, answer, seen),
     }
     draft.stage(Stage::Validating { target: None, call: None, deadline });
@@ -134,7 +152,11 @@ fn ask_again(policy: &Policy, mut draft: Draft, answer: &Answer, seen: &Observat
 }
 
 /// Whether the policy accepts what the platform says.
-pub(in crate::decision) fn accept(policy: &Policy, validation: &Validation) -> Result<(), (Reason, String)> {
+pub(in crate::decision) fn accept(
+    policy: &Policy,
+    accepted: Accepted,
+    validation: &Validation,
+) -> Result<(), (Reason, String)> {
     if !validation.valid {
         let code = validation.error.as_ref().map_or("", |error| error.code.as_str());
         return Err(match code {
@@ -146,7 +168,7 @@ pub(in crate::decision) fn accept(policy: &Policy, validation: &Validation) -> R
     }
     let grave = validation.warnings.iter().filter(|warning| !warning.is_advice);
     let codes: Vec<&str> = grave.map(|warning| warning.code.as_str()).collect();
-    if !codes.is_empty() && policy.rollback.warnings == OnWarnings::Refuse {
+    if !codes.is_empty() && policy.rollback.warnings == OnWarnings::Refuse && !accepted.warnings {
         return Err((Reason::Warnings, codes.join(", ")));
     }
     Ok(())

@@ -95,10 +95,15 @@ fn what_needs_no_asking_is_done_while_a_person_is_asked_for_less() {
     let rules = || vec![in_a_row("early", 2, Action::Approve), in_a_row("down", 8, Action::Rollback)];
     let mut world = World::with_bad_release(with(rules()));
     world.run_to_stage("awaiting_approval");
-    assert_eq!(world.state.incident().map(|incident| incident.rule.as_str()), Some("early"));
+    assert_eq!(world.state.incident().and_then(|incident| incident.rule.clone()), Some("early".into()));
     world.run_to_stage("rolling_back");
     let incident = world.state.incident().expect("open");
-    assert_eq!((incident.rule.as_str(), incident.approved), ("down", false), "{}", world.transcript());
+    assert_eq!(
+        (incident.rule.clone(), incident.approved),
+        (Some("down".into()), false),
+        "{}",
+        world.transcript()
+    );
     assert_eq!(world.run_to_close().0, Outcome::Committed);
     assert!(world.transcript().contains("rule down fired as well"), "{}", world.transcript());
     // Where the app itself asks, nothing is done unasked.
@@ -146,7 +151,12 @@ fn what_was_bad_before_the_release_is_not_held_against_the_way_back() {
     world.release_bad();
     world.run_to_stage("soaking");
     let incident = world.state.incident().expect("open");
-    assert_eq!((incident.rule.as_str(), incident.bad_before.len()), ("down", 1), "{}", world.transcript());
+    assert_eq!(
+        (incident.rule.clone(), incident.bad_before.len()),
+        (Some("down".into()), 1),
+        "{}",
+        world.transcript()
+    );
     assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
 }
 

@@ -20,7 +20,7 @@ use super::platform::Who;
 use super::walk::calm;
 use super::world::{Reply, Sight, World, policy, secs};
 use crate::decision::effect::{Effect, Guard, Rejection};
-use crate::decision::observation::{Cause, Phase, ReadFault, Request};
+use crate::decision::observation::{Accepted, Cause, Freeze, Phase, ReadFault, Request};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy, Policy};
 use crate::decision::sample::Window;
 use crate::decision::state::Situation;
@@ -33,7 +33,7 @@ const CALMED: u64 = 512;
 const DEPLOYMENTS: usize = 6;
 
 /// What may happen next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Event {
     /// Two reads' worth of time.
     Pass,
@@ -54,6 +54,8 @@ enum Event {
     PersonRestarts,
     Ask(Request),
     Pause,
+    /// A freeze window of both kinds opens or ends.
+    Freeze,
     /// How the next call fares.
     Next(Fate),
     Heals,
@@ -75,7 +77,7 @@ enum Fate {
     Changed,
 }
 
-const EVENTS: [Event; 30] = [
+const EVENTS: [Event; 34] = [
     Event::Pass,
     Event::Wait,
     Event::Jump,
@@ -92,7 +94,11 @@ const EVENTS: [Event; 30] = [
     Event::Ask(Request::Approve),
     Event::Ask(Request::Reject),
     Event::Ask(Request::Resume),
+    Event::Ask(Request::Rollback { to: None, accept: Accepted { warnings: false, migrations: false } }),
+    Event::Ask(Request::Commit),
+    Event::Ask(Request::Revert),
     Event::Pause,
+    Event::Freeze,
     Event::Next(Fate::LostApplied),
     Event::Next(Fate::LostLate),
     Event::Next(Fate::LostVeryLate),
@@ -124,7 +130,7 @@ fn reply(fate: Fate) -> Reply {
 }
 
 /// Does it, unless it cannot happen now.
-fn happen(world: &mut World, event: Event) -> bool {
+fn happen(world: &mut World, event: &Event) -> bool {
     let at = world.at;
     let is_small = world.platform.deployments.len() < DEPLOYMENTS;
     // A pinned app takes no new deployments.
@@ -141,7 +147,7 @@ fn happen(world: &mut World, event: Event) -> bool {
         Event::Build => drop(world.platform.make(Cause::Release, None, at)),
         Event::Ends(phase) => {
             let Some(id) = world.platform.in_progress.clone() else { return false };
-            world.platform.finish(&id, phase, at);
+            world.platform.finish(&id, *phase, at);
         }
         Event::Duplicate => {
             let last = world.effects.iter().rev().find_map(|(sent, effect)| match effect {
@@ -164,11 +170,15 @@ fn happen(world: &mut World, event: Event) -> bool {
                 world.bad.insert(id);
             }
         }
-        Event::Ask(request) => world.ask(request),
+        Event::Ask(request) => world.ask(request.clone()),
         Event::Pause => world.operator.paused = !world.operator.paused,
+        Event::Freeze => {
+            let is_open = world.operator.freeze.rollback;
+            world.operator.freeze = Freeze { rollback: !is_open, commit: !is_open };
+        }
         Event::Next(fate) => {
             for call in CALLS {
-                world.script.insert(call, [reply(fate)].into());
+                world.script.insert(call, [reply(*fate)].into());
             }
         }
         Event::Heals if world.bad.is_empty() => return false,
@@ -331,10 +341,10 @@ fn explore(variant: Variant, depth: usize) -> Found {
         for node in layer {
             for event in EVENTS {
                 let mut path = node.path.clone();
-                path.push(event);
+                path.push(event.clone());
                 let step = catch_unwind(AssertUnwindSafe(|| {
                     let mut world = node.world.clone();
-                    if !happen(&mut world, event) {
+                    if !happen(&mut world, &event) {
                         return None;
                     }
                     let key = key(&world);
@@ -347,7 +357,9 @@ fn explore(variant: Variant, depth: usize) -> Found {
                     }
                     Some((key, Some(world)))
                 }));
-                let Ok(step) = step else { panic!("{variant:?}, after {path:?}:\n{}", retold(&node, event)) };
+                let Ok(step) = step else {
+                    panic!("{variant:?}, after {path:?}:\n{}", retold(&node, &event))
+                };
                 let Some((key, world)) = step else { continue };
                 found.tried += 1;
                 let Some(world) = world else { continue };
@@ -365,7 +377,7 @@ fn explore(variant: Variant, depth: usize) -> Found {
 }
 
 /// The last step once more, with what happens in it.
-fn retold(node: &Node, event: Event) -> String {
+fn retold(node: &Node, event: &Event) -> String {
     let mut world = node.world.clone();
     world.is_told = true;
     let _ = catch_unwind(AssertUnwindSafe(|| happen(&mut world, event)));

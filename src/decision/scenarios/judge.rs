@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::World;
 use crate::decision::effect::Effect;
 use crate::decision::observation::{Deployment, Phase};
-use crate::decision::state::Situation;
+use crate::decision::state::{Incident, Situation};
 use crate::ids::DeploymentId;
 
 /// Judges a call that is about to be sent.
@@ -13,7 +13,8 @@ pub(super) fn effect(world: &World, effect: &Effect) {
     match effect {
         // Back from our own rollback, which is how some platforms have to be asked for a revert.
         Effect::CreateRollback { accused, .. } if world.platform.our_rollbacks().contains(accused) => {
-            assert_eq!(world.stage(), "reverting", "{}", world.transcript());
+            let is_asked = world.state.incident().is_some_and(|incident| incident.asked.is_some());
+            assert!(is_asked || world.stage() == "reverting", "{}", world.transcript());
         }
         Effect::CreateRollback { accused, target, .. } => {
             never_to_a_barred_target(world, accused, target);
@@ -31,6 +32,10 @@ pub(super) fn at_rest(world: &World) {
 
 fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &DeploymentId) {
     assert_ne!(accused, target, "to the accused deployment");
+    if world.state.incident().is_some_and(|incident| incident.named() == Some(target)) {
+        // A person's choice.
+        return;
+    }
     let entry = world.platform.get(target).expect("a target that exists");
     for (barred, sent, _) in &world.created {
         if world.platform.was_reverted(*sent) {
@@ -63,17 +68,27 @@ fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
 }
 
 fn one_incident_a_deployment(world: &World) {
-    let mut accused: Vec<_> = world.closed.iter().map(|closed| &closed.incident.accused.id).collect();
-    accused.extend(world.state.incident().map(|incident| &incident.accused.id));
+    let mut accused: Vec<_> = incidents(world)
+        .filter(|incident| incident.asked.is_none())
+        .map(|incident| &incident.accused.id)
+        .collect();
     let all = accused.len();
     accused.sort();
     accused.dedup();
     assert_eq!(accused.len(), all, "two incidents for one deployment:\n{}", world.transcript());
 }
 
-/// At most one rollback is applied for an incident, unless an earlier one came to light after its reconcile time.
+fn incidents(world: &World) -> impl Iterator<Item = &Incident> {
+    world.closed.iter().map(|closed| &closed.incident).chain(world.state.incident())
+}
+
+/// At most one rollback is applied for an incident, unless an earlier one came to light after its reconcile time. A person
+/// may ask for any number.
 fn one_create_an_incident(world: &World) {
-    for (accused, sent, _) in &world.created {
+    let is_asked = |deployment: &DeploymentId| {
+        incidents(world).any(|incident| incident.asked.is_some() && incident.accused.id == *deployment)
+    };
+    for (accused, sent, _) in world.created.iter().filter(|(accused, ..)| !is_asked(accused)) {
         let earlier = world.created.iter().find(|(other, before, _)| other == accused && before < sent);
         let Some((_, sent, applied)) = earlier else { continue };
         let known_after = applied.since(*sent) + world.worst_lag + super::world::TICK * 4;

@@ -75,7 +75,10 @@ fn a_process_that_begins_within_a_watch_weighs_anew_with_less_and_still_finds_it
     assert!(!watch.before.is_empty(), "what was known before is not forgotten");
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     let closed = &world.closed[0].incident;
-    assert!(closed.evidence.threshold > 10_000.0, "a twentieth of the probability was left");
+    assert!(
+        closed.evidence.as_ref().unwrap().threshold > 10_000.0,
+        "a twentieth of the probability was left"
+    );
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn a_process_that_begins_within_a_watch_weighs_anew_with_less_and_still_finds_it
     assert_eq!(watch.begun, 1, "{}", world.transcript());
     assert!(watch.before.values().all(|before| before.usual.is_some()), "what was usual is not forgotten");
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
-    let needed = world.closed[0].incident.evidence.threshold;
+    let needed = world.closed[0].incident.evidence.as_ref().unwrap().threshold;
     assert!((39_999.0..40_001.0).contains(&needed), "half of a twentieth of the probability: {needed}");
 }
 
@@ -139,13 +139,17 @@ fn failures_and_latency_share_the_probability_and_either_accuses() {
     let evidence = &world.closed[0].incident;
     // Two parts of seven, of which each level has half.
     let needed = 2.0 / (0.001 * 0.9 * 2.0 / 7.0);
-    assert_eq!(evidence.rule.as_str(), "slower");
-    assert!((evidence.evidence.threshold - needed).abs() < 1e-6, "{}", evidence.evidence.threshold);
+    assert_eq!(evidence.rule, Some("slower".into()));
+    assert!(
+        (evidence.evidence.as_ref().unwrap().threshold - needed).abs() < 1e-6,
+        "{}",
+        evidence.evidence.as_ref().unwrap().threshold
+    );
     let mut world = known(both);
     world.release_bad();
     assert_eq!(world.run_to_close().0, Outcome::Committed, "{}", world.transcript());
     let evidence = &world.closed[0].incident;
-    assert_eq!(evidence.rule.as_str(), "worse");
-    assert!((evidence.evidence.threshold - 7.0 / (0.001 * 0.9 * 5.0)).abs() < 1e-6);
+    assert_eq!(evidence.rule, Some("worse".into()));
+    assert!((evidence.evidence.as_ref().unwrap().threshold - 7.0 / (0.001 * 0.9 * 5.0)).abs() < 1e-6);
     assert!(world.transcript().contains(" samples failed, where "), "{}", world.transcript());
 }

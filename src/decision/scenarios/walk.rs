@@ -11,7 +11,7 @@ use super::judge;
 use super::platform::Who;
 use super::world::{Reply, Sight, World, minutes, policy, rule, secs};
 use crate::decision::effect::{Guard, Rejection};
-use crate::decision::observation::{Cause, Phase, ReadFault, Request};
+use crate::decision::observation::{Accepted, Cause, Freeze, Phase, ReadFault, Request};
 use crate::decision::policy::{Condition, Mode, OnHealthy, OnMigrations, OnUnhealthy, Policy};
 use crate::decision::state::Outcome;
 
@@ -36,6 +36,7 @@ enum Move {
     RollOut(Option<u64>),
     Pause(bool),
     Ask(Request),
+    Freeze(Freeze),
     Mode(Mode),
     Crash,
 }
@@ -59,7 +60,17 @@ fn any_reply() -> impl Strategy<Value = Reply> {
 
 fn any_move() -> impl Strategy<Value = Move> {
     let faults = [ReadFault::Unreachable, ReadFault::RateLimited, ReadFault::Denied, ReadFault::NotFound];
-    let requests = [Request::Approve, Request::Approve, Request::Reject, Request::Resume];
+    let back = |to: Option<&str>| Request::Rollback { to: to.map(Into::into), accept: Accepted::default() };
+    let requests = [
+        Request::Approve,
+        Request::Approve,
+        Request::Reject,
+        Request::Resume,
+        back(None),
+        back(Some("d1")),
+        Request::Commit,
+        Request::Revert,
+    ];
     prop_oneof![
         12 => (1_u64..90).prop_map(Move::Pass),
         3 => (90_u64..900).prop_map(Move::Pass),
@@ -82,7 +93,9 @@ fn any_move() -> impl Strategy<Value = Move> {
         1 => prop::sample::select(vec![0_u64, 2, 8]).prop_map(Move::Latency),
         1 => prop::option::of(10_u64..120).prop_map(Move::RollOut),
         1 => prop::bool::weighted(0.3).prop_map(Move::Pause),
-        2 => prop::sample::select(requests.to_vec()).prop_map(Move::Ask),
+        4 => prop::sample::select(requests.to_vec()).prop_map(Move::Ask),
+        1 => (prop::bool::weighted(0.3), prop::bool::weighted(0.3))
+            .prop_map(|(rollback, commit)| Move::Freeze(Freeze { rollback, commit })),
         1 => prop::sample::select(vec![Mode::Enforce, Mode::Enforce, Mode::Approve, Mode::Observe])
             .prop_map(Move::Mode),
         2 => Just(Move::Crash),
@@ -154,7 +167,8 @@ fn go(world: &mut World, step: &Move) {
         Move::Latency(seconds) => world.latency = secs(*seconds),
         Move::RollOut(after) => world.roll_out = after.map(secs),
         Move::Pause(paused) => world.operator.paused = *paused,
-        Move::Ask(request) => world.ask(*request),
+        Move::Ask(request) => world.ask(request.clone()),
+        Move::Freeze(freeze) => world.operator.freeze = *freeze,
         Move::Mode(mode) => world.policy.mode = *mode,
         Move::Crash => world.restart(),
     }
@@ -168,6 +182,7 @@ pub(super) fn calm(world: &mut World) {
     world.latency = Duration::ZERO;
     world.roll_out = Some(secs(60));
     world.operator.paused = false;
+    world.operator.freeze = Freeze::default();
     world.sight = Sight::Clear;
     world.script.clear();
 }

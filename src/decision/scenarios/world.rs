@@ -156,6 +156,7 @@ pub(in crate::decision) fn policy() -> Policy {
         limits: Limits { cooldown: minutes(30), max_rollbacks: 2, per: minutes(24 * 60) },
         reconcile: secs(30),
         restart_first: None,
+        approve_within: minutes(30),
         accept_platform_choice: false,
     }
 }
@@ -397,7 +398,7 @@ impl World {
                 history: &self.history,
                 windows: &self.windows,
                 answer: answer.as_ref(),
-                operator: self.operator,
+                operator: &self.operator,
             };
             let decision = decide(&self.policy, &self.state, &seen);
             if self.records && decision.change.is_some() {
@@ -441,7 +442,11 @@ impl World {
     }
 
     fn journal(&mut self, change: &Change) {
-        assert!(self.state != change.state, "a change that changes nothing:\n{}", self.transcript());
+        assert!(
+            self.state != change.state || change.closed.is_some(),
+            "a change that changes nothing:\n{}",
+            self.transcript()
+        );
         assert_eq!(change.state.owed(), change.effect, "owed is not what was issued:\n{}", self.transcript());
         if let Some(ruling) = &change.ruling {
             let is_counted = DECISIONS.contains(&(ruling.verb, ruling.reason));

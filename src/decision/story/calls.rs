@@ -25,7 +25,7 @@ pub(super) fn intention(call: &Effect, pin: PinKind) -> String {
             format!("committing rollback {rollback}, so that new deployments are possible again")
         }
         Effect::Revert { rollback } => {
-            format!("reverting rollback {rollback}: back to the newest release, which was not the cause")
+            format!("reverting rollback {rollback}: back to the newest release")
         }
     }
 }
@@ -67,6 +67,7 @@ pub(super) fn answered(answer: &Answer) -> String {
                 Guard::Changed => "the app has changed since it was decided",
                 Guard::Unreadable => "the app could not be read right before it",
                 Guard::Paused => "an operator paused the app",
+                Guard::Frozen => "a freeze window has opened",
                 Guard::Observe => "mode observe came into force",
                 Guard::Storm => "too many apps want a rollback at once",
                 Guard::Interrupted => "rearguard was stopping, or held up since it was decided",

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Restored, TimelineEntry, Whose,
+    DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Pause, Restored, TimelineEntry, Whose,
 };
 use super::fault::Fault;
 use super::write::{MARK, STORM_SINCE};
@@ -21,11 +21,19 @@ pub(super) fn restore(connection: &Connection) -> Result<Restored, Fault> {
     Ok(Restored {
         mark: meta(connection, MARK)?,
         storm_since: meta(connection, STORM_SINCE)?,
-        paused: connection
-            .prepare_cached("SELECT app_id FROM paused ORDER BY app_id")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?,
+        paused: paused(connection)?,
     })
+}
+
+fn paused(connection: &Connection) -> Result<Vec<(String, Pause)>, Fault> {
+    let mut rows = connection.prepare_cached("SELECT app_id, pause FROM paused ORDER BY app_id")?;
+    let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (app, pause) = row?;
+        let pause = decode(&pause, || format!("the pause of {app}"))?;
+        Ok((app, pause))
+    })
+    .collect()
 }
 
 fn meta<T: DeserializeOwned>(connection: &Connection, key: &str) -> Result<Option<T>, Fault> {

@@ -7,10 +7,10 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"RGRD");
 
 /// The steps from an empty file to today's schema. `user_version` counts those that were taken, so a step that
 /// was released is never edited; a change is a new step at the end.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE];
 
 /// The schema this version writes.
-pub(super) const VERSION: i64 = STEPS.len() as i64;
+pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
 /// Columns named `*_at` are milliseconds since the Unix epoch on the wall clock, except `effects.opened_moment`,
 /// which is on the steady clock. What only rearguard reads is JSON; what a query or a rule needs is a column.
@@ -87,6 +87,9 @@ const FIRST: &str = "
     ) STRICT;
     CREATE INDEX timeline_of_incident ON timeline (incident);
 ";
+
+/// Until when an app is paused, and by whom.
+const PAUSES_THAT_SAY_MORE: &str = "ALTER TABLE paused ADD COLUMN pause TEXT NOT NULL DEFAULT '{}'";
 
 /// How many steps the file has taken.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -17,6 +17,7 @@ use super::SqliteJournal;
 use super::file::Place;
 use super::thread::{Access, Request, Store};
 use crate::ids::AppName;
+use crate::journal::Pause;
 
 /// A directory of its own, with a journal in it as soon as one is opened.
 struct Disk(TempDir);
@@ -553,7 +554,7 @@ async fn a_write_that_nobody_waits_for_is_skipped() {
     let (sender, requests) = std::sync::mpsc::channel();
     let ask = |app: &'static str| {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let work = move |c: &Connection| super::write::set_paused(c, app, true);
+        let work = move |c: &Connection| super::write::set_pause(c, app, Some(&Pause::default()));
         sender.send(Request::new(Access::Write, work, reply)).expect("sent");
         answer
     };
@@ -562,5 +563,8 @@ async fn a_write_that_nobody_waits_for_is_skipped() {
     drop(sender);
     Store::new(disk.place()).serve(&requests);
     assert_eq!(kept.await, Ok(Ok(())));
-    assert_eq!(disk.journal().restore().await.expect("restored").paused, ["kept"]);
+    assert_eq!(
+        disk.journal().restore().await.expect("restored").paused,
+        [("kept".to_owned(), Pause::default())]
+    );
 }

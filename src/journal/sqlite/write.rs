@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::super::{DecisionRecord, Entry};
+use super::super::{DecisionRecord, Entry, Pause};
 use super::fault::Fault;
 use super::read;
 use crate::clock::{Mark, Moment};
@@ -192,13 +192,13 @@ pub(super) fn set_storm(connection: &Connection, since: Option<Moment>) -> Writt
     Ok(())
 }
 
-pub(super) fn set_paused(connection: &Connection, app: &str, paused: bool) -> Written {
-    let sql = if paused {
-        "INSERT OR IGNORE INTO paused (app_id) VALUES (?1)"
-    } else {
-        "DELETE FROM paused WHERE app_id = ?1"
+pub(super) fn set_pause(connection: &Connection, app: &str, pause: Option<&Pause>) -> Written {
+    match pause {
+        Some(pause) => connection
+            .prepare_cached("INSERT OR REPLACE INTO paused (app_id, pause) VALUES (?1, ?2)")?
+            .execute(params![app, json(&app.into(), pause)?])?,
+        None => connection.prepare_cached("DELETE FROM paused WHERE app_id = ?1")?.execute([app])?,
     };
-    connection.prepare_cached(sql)?.execute([app])?;
     Ok(())
 }
 

@@ -45,11 +45,13 @@ async fn actions_carry_the_token_of_the_configuration() {
         &["resume", "--all"],
         &["approve", "checkout-1a2b3c4d"],
         &["reject", "checkout-1a2b3c4d"],
+        &["rollback", "checkout", "--to", "d1"],
+        &["commit", "checkout"],
     ] {
         type_in(&server, TOKEN, words).await.unwrap();
         let refused = type_in(&server, "wrong", words).await.unwrap_err();
         assert!(matches!(&refused, Error::Refused { code, .. } if code == "unauthorized"), "{refused}");
         assert_eq!(refused.exit_code(), ExitCode::Failed);
     }
-    assert_eq!(server.fake.acts.lock().unwrap().len(), 6);
+    assert_eq!(server.fake.acts.lock().unwrap().len(), 8);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,7 +19,8 @@ use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
-use crate::ids::{AppName, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
+use crate::journal::Pause;
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
     TimelineEntry, Whose,
@@ -65,6 +67,8 @@ fn app(name: &str) -> AppStatus {
         stage: None,
         waiting: None,
         paused: false,
+        pause: None,
+        freeze: None,
         live_deployment: Some("d1".into()),
         in_progress_deployment: None,
         failed_deployment: None,
@@ -110,6 +114,16 @@ impl Fake {
     }
 }
 
+impl Fake {
+    fn act_on(&self, app: Option<&AppName>, act: String) -> Result<(), ActionError> {
+        let name = app.map_or("*", |app| app.as_str());
+        if !["*", "checkout"].contains(&name) {
+            return Err(ActionError::Unknown("app"));
+        }
+        self.act(format!("{name} {act}"))
+    }
+}
+
 impl Backend for Fake {
     fn apps(&self) -> Reply<'_, Vec<AppStatus>> {
         match self.trouble {
@@ -147,19 +161,40 @@ impl Backend for Fake {
         if self.trouble == Trouble::JournalFails { Err("the journal fails".to_owned()) } else { Ok(()) }
     }
 
-    fn pause<'a>(&'a self, app: Option<&'a AppName>, paused: bool) -> Reply<'a, Result<(), ActionError>> {
-        let name = app.map_or("*", |app| app.as_str());
-        if !["*", "checkout"].contains(&name) {
-            return Box::pin(ready(Err(ActionError::Unknown("app"))));
-        }
-        Box::pin(ready(self.act(format!("{name} paused={paused}"))))
+    fn pause<'a>(
+        &'a self,
+        app: Option<&'a AppName>,
+        lasts: Option<Duration>,
+        by: Caller,
+    ) -> Reply<'a, Result<(), ActionError>> {
+        let lasts = lasts.map_or(String::new(), |lasts| format!(" for {lasts:?}"));
+        Box::pin(ready(self.act_on(app, format!("paused{lasts} by {by}"))))
     }
 
-    fn request<'a>(&'a self, id: &'a IncidentId, request: Request) -> Reply<'a, Result<(), ActionError>> {
+    fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>> {
+        Box::pin(ready(self.act_on(app, format!("resumed by {by}"))))
+    }
+
+    fn request<'a>(
+        &'a self,
+        id: &'a IncidentId,
+        request: Request,
+        by: Caller,
+    ) -> Reply<'a, Result<(), ActionError>> {
         if id.as_str() != "checkout-1a2b3c4d" {
             return Box::pin(ready(Err(ActionError::Unknown("incident"))));
         }
-        Box::pin(ready(self.act(format!("{id} {request:?}"))))
+        Box::pin(ready(self.act(format!("{id} {request:?} by {by}"))))
+    }
+
+    fn order<'a>(
+        &'a self,
+        app: &'a AppName,
+        request: Request,
+        by: Caller,
+    ) -> Reply<'a, Result<IncidentId, ActionError>> {
+        let done = self.act_on(Some(app), format!("{request:?} by {by}"));
+        Box::pin(ready(done.map(|()| "checkout-1a2b3c4d".into())))
     }
 }
 
@@ -187,7 +222,8 @@ fn incident() -> IncidentRecord {
         state: "closed".to_owned(),
         outcome: Some(Outcome::Committed),
         reason: Reason::SoakHealthy,
-        rule: "down".into(),
+        rule: Some("down".into()),
+        asked_by: None,
         opened_at: Timestamp::UNIX_EPOCH,
         closed_at: None,
         bad_deployment: "d2".into(),
@@ -220,7 +256,7 @@ impl Journal for Fake {
     fn set_storm(&self, _: Option<Moment>) -> Call<'_, ()> {
         self.read(())
     }
-    fn set_paused<'a>(&'a self, _: &'a str, _: bool) -> Call<'a, ()> {
+    fn set_pause<'a>(&'a self, _: &'a str, _: Option<Pause>) -> Call<'a, ()> {
         self.read(())
     }
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {

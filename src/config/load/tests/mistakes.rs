@@ -64,7 +64,7 @@ notify: [hunter2]
 "#;
     let expected = r#"f.yaml:1:9: listen: "everywhere" is not an address to listen on; allowed is an address and a port such as 127.0.0.1:9797 or [::1]:9797
 f.yaml:2:8: state: a PostgreSQL journal is not available yet; allowed is the path of a SQLite file
-f.yaml:3:1: pasword: unknown key `pasword`; allowed are listen, state, retention, admin_token_file, platforms, control_probes, apps, limits
+f.yaml:3:1: pasword: unknown key `pasword`; allowed are listen, state, retention, admin_token_file, platforms, control_probes, apps, limits, freeze
 f.yaml:7:5: platforms[0].token: secrets do not stand in this file; allowed are token_file and token_env
 f.yaml:8:11: platforms[1].name: the name ocean is taken by platforms[0]; allowed is a name of its own
 f.yaml:9:11: platforms[1].kind: "heroku" is not a kind of platform; allowed are digitalocean and sevalla
@@ -72,7 +72,7 @@ f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable
 f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
 f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
 f.yaml:15:9: apps[0].id: "a/b" is not an app's id; allowed is the platform's id of the app, as in its address in the control panel
-f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, restart_first, accept_platform_choice, probes, depends_on, siblings, rules, rollback, soak, limits
+f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, approve_within, restart_first, accept_platform_choice, probes, depends_on, siblings, rules, rollback, soak, limits, freeze
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
@@ -105,8 +105,54 @@ f.yaml:40:1: notify: is not available yet; allowed is to leave it out"#;
 #[test]
 fn single_mistakes_are_named_with_what_is_allowed() {
     let cases = [
-        (added("app", "freeze: {}"), "apps[0].freeze: is not available yet"),
-        (added("file", "freeze: {}"), "freeze: is not available yet"),
+        (
+            added("app", "freeze: [{ name: night, from: 22:00 }]"),
+            "apps[0].freeze[0].to: is missing; allowed is 00:00 to 24:00, with or without a day before it",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22 h, to: 06:00 }]"),
+            "freeze[0].from: \"22 h\" is no time of the week; allowed is 00:00 to 23:59, with or without a day",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: fry 22:00, to: sat 06:00 }]"),
+            "freeze[0].from: \"fry 22:00\" is no time of the week",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 24:00, to: 06:00 }]"),
+            "freeze[0].from: is the end of a day; allowed is 00:00 of the next one",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: fri 22:00, to: 06:00 }]"),
+            "freeze[0].to: only one of from and to names a day; allowed is a day before both times or before neither",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: fri 22:00, to: sat 06:00, days: [mon] }]"),
+            "freeze[0].days: goes with times that name no day; allowed is to leave it out",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22:00, to: 06:00, days: [mon, mon] }]"),
+            "freeze[0].days[1]: mon is there already; allowed is once",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22:00, to: 06:00, days: [] }]"),
+            "freeze[0].days: is empty; allowed is a list of days from mon to sun",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22:00, to: 06:00, zone: Berlin }]"),
+            "freeze[0].zone: \"Berlin\" is no time zone; allowed is a name of the IANA time zone database",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22:00, to: 06:00, blocks: [] }]"),
+            "freeze[0].blocks: is empty; allowed is rollback, commit or both",
+        ),
+        (
+            added("file", "freeze: [{ name: night, from: 22:00, to: 06:00, blocks: [commits] }]"),
+            "freeze[0].blocks[0]: \"commits\" is not what a freeze window keeps from; allowed are rollback and commit",
+        ),
+        (
+            added("app", "approve_within: 5s"),
+            "apps[0].approve_within: 5s is out of range; allowed is 1m to 24h",
+        ),
         (
             added("app", "depends_on: [hom]"),
             "apps[0].depends_on[0]: there is no probe \"hom\"; allowed is home",

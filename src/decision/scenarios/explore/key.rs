@@ -34,7 +34,7 @@ pub(super) fn key(world: &World) -> u64 {
         history: &world.history,
         windows: &world.windows,
         answer: None,
-        operator: world.operator,
+        operator: &world.operator,
     };
     let platform = &world.platform;
     let key = Key {

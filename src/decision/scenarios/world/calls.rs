@@ -20,6 +20,11 @@ impl World {
         if self.operator.paused {
             return Some(Guard::Paused);
         }
+        let freeze = self.operator.freeze;
+        let heeds = self.state.incident().map(|incident| incident.heeds(&self.policy)).unwrap_or_default();
+        if freeze.rollback && heeds.rollback || freeze.commit && heeds.commit {
+            return Some(Guard::Frozen);
+        }
         if self.fault.is_some() {
             return Some(Guard::Unreadable);
         }
@@ -53,6 +58,10 @@ impl World {
             self.transcript()
         );
         assert!(!(self.operator.paused && effect.mutates()), "a write while paused");
+        let freeze = self.operator.freeze;
+        let heeds = self.state.incident().map(|incident| incident.heeds(&self.policy)).unwrap_or_default();
+        let is_frozen = freeze.rollback && heeds.rollback || freeze.commit && heeds.commit;
+        assert!(!(is_frozen && effect.mutates()), "a write in a freeze window:\n{}", self.transcript());
         assert!(self.outstanding.is_none(), "a call while another one is unanswered");
         judge::effect(self, effect);
         let reply = self.script.get_mut(effect.word()).and_then(VecDeque::pop_front);

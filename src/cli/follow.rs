@@ -1,0 +1,73 @@
+//! Follows an incident to its end, and says on the way what is new.
+#![expect(clippy::print_stderr, reason = "progress is for whoever waits, and not part of the output")]
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::page::clean;
+use super::{Error, words};
+use crate::decision::state::Outcome;
+use crate::server::IncidentDetail;
+
+/// How often it is looked at.
+const GLANCE: Duration = Duration::from_secs(1);
+/// A daemon that does not answer for so long is not waited for.
+const PATIENCE: u32 = 60;
+
+/// Waits for the end of an incident; gives how it ended if that is what was wanted.
+pub(super) async fn follow(client: &Client, id: &str, wanted: Outcome) -> Result<String, Error> {
+    let (mut told, mut state, mut failures) = (0, String::new(), 0);
+    loop {
+        let detail = match look(client, id).await {
+            Ok(detail) => detail,
+            // A daemon that is being restarted goes on where it was.
+            Err(Error::Unreachable { .. }) if failures < PATIENCE => {
+                failures += 1;
+                tokio::time::sleep(GLANCE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failures = 0;
+        for entry in detail.timeline.iter().skip(told) {
+            let after = entry.at.duration_since(detail.record.opened_at).as_secs_f64();
+            eprintln!("{:>9}  {}", format!("{after:+.1}s"), clean(&entry.text));
+        }
+        told = detail.timeline.len();
+        if detail.record.state != state {
+            state.clone_from(&detail.record.state);
+            if detail.record.outcome.is_none() {
+                eprintln!("{:>9}  {}", "", state.replace('_', " "));
+            }
+        }
+        if let Some(end) = ended(&detail, wanted) {
+            return end;
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// How an incident ended, if it did.
+pub(super) async fn is_done(client: &Client, id: &str, wanted: Outcome) -> Result<Option<String>, Error> {
+    ended(&look(client, id).await?, wanted).transpose()
+}
+
+async fn look(client: &Client, id: &str) -> Result<IncidentDetail, Error> {
+    let answer = client.get(&["incidents", id], &[]).await?;
+    client.understand(answer)
+}
+
+fn ended(detail: &IncidentDetail, wanted: Outcome) -> Option<Result<String, Error>> {
+    let record = &detail.record;
+    let outcome = record.outcome?;
+    let took = record.closed_at.unwrap_or(record.opened_at).duration_since(record.opened_at);
+    let (id, why) = (&record.id, record.reason.meaning());
+    let end = format!("{} after {}: {why}", outcome.word(), words::span(took.as_secs_f64()));
+    if outcome == wanted {
+        return Some(Ok(format!("{} {end}\n", record.app)));
+    }
+    Some(Err(Error::Refused {
+        code: "other_outcome".to_owned(),
+        message: format!("{} {end}; `rearguard explain {id}` says more", record.app),
+    }))
+}

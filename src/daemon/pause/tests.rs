@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Config, load};
+use crate::journal::SqliteJournal;
+
+const NOW: Moment = Moment::from_millis(1_000_000);
+
+fn two_apps() -> Config {
+    let app = |name: &str| {
+        format!(
+            "  - {{ name: {name}, platform: ocean, id: id-{name}, probes: [{{ name: home, url: http://127.0.0.1:1/ }}] }}\n"
+        )
+    };
+    let text = format!(
+        "platforms: [{{ name: ocean, kind: digitalocean, token_env: TOKEN }}]\napps:\n{}{}",
+        app("shop"),
+        app("cart")
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rearguard.yaml");
+    std::fs::write(&path, text).expect("written");
+    load(&path).expect("a configuration")
+}
+
+fn pauses(journal: &crate::journal::Restored) -> Vec<&str> {
+    journal.paused.iter().map(|(app, _)| app.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = SqliteJournal::open(folder.path().join("rearguard.db")).expect("a journal");
+    let config = two_apps();
+    let (paused, app) = (Paused::default(), &config.apps[0]);
+    paused.recall(Vec::new());
+    paused.pause(Some(&app.id), Pause::default());
+    paused.keep(&journal, NOW).await;
+    assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
+    // A resume that got no further than this.
+    journal.set_pause("id-shop", None).await.expect("written");
+    paused.keep(&journal, NOW).await;
+    assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
+    paused.is_unwritten();
+    paused.keep(&journal, NOW).await;
+    assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
+    assert!(paused.has(&app.id, NOW) && paused.is_paused(app, NOW));
+}
+
+#[tokio::test]
+async fn a_pause_with_a_time_ends_to_the_millisecond_and_leaves_the_journal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = SqliteJournal::open(folder.path().join("rearguard.db")).expect("a journal");
+    let config = two_apps();
+    let app = &config.apps[0];
+    let until = NOW + Duration::from_secs(7_200);
+    let pause = Pause { until: Some(until), by: Some("ada".into()), since: None };
+    let before = Paused::default();
+    before.recall(Vec::new());
+    before.pause(Some(&app.id), pause.clone());
+    before.keep(&journal, NOW).await;
+    // Another process.
+    let paused = Paused::default();
+    paused.recall(journal.restore().await.expect("read").paused);
+    let last = until - Duration::from_millis(1);
+    assert_eq!(paused.why(app, last), Some(Why::Word { pause, all: false }));
+    paused.keep(&journal, last).await;
+    assert!(paused.is_paused(app, last) && !paused.is_paused(app, until) && !paused.has(&app.id, until));
+    paused.keep(&journal, until).await;
+    assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
+}
+
+#[test]
+fn a_file_pauses_everything_or_those_it_names_and_is_read_before_a_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(FILE);
+    let config = two_apps();
+    let paused = Paused::with_file(path.clone());
+    paused.recall(Vec::new());
+    let who = || {
+        let each = |n: usize| paused.is_paused_at_last(&config.apps[n], NOW);
+        (each(0), each(1))
+    };
+    assert_eq!(who(), (false, false));
+    std::fs::write(&path, "").expect("touched");
+    assert!(!paused.is_paused(&config.apps[0], NOW), "nobody has looked yet");
+    assert_eq!(who(), (true, true));
+    assert_eq!(paused.why(&config.apps[0], NOW), Some(Why::File));
+    std::fs::write(&path, "cart\n\n  nobody \n").expect("written");
+    assert_eq!(who(), (false, true));
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(who(), (false, false));
+    std::fs::create_dir(&path).expect("a folder in its place");
+    assert_eq!(who(), (true, true), "what cannot be read was put there by somebody");
+}
+
+#[test]
+fn until_the_journal_was_read_everybody_is_paused() {
+    let config = two_apps();
+    let paused = Paused::default();
+    assert_eq!(paused.why(&config.apps[0], NOW), Some(Why::Unknown));
+    paused.recall(Vec::new());
+    assert_eq!(paused.why(&config.apps[0], NOW), None);
+}

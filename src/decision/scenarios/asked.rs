@@ -1,0 +1,317 @@
+//! What a person orders: a rollback that no rule asks for, the end of a soak, and of a rollback that is held. And freeze
+//! windows, which keep from acting whoever was not ordered to.
+
+use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
+use super::world::{Reply, World, minutes, policy, secs};
+use crate::decision::effect::{Guard, Reason};
+use crate::decision::incident::{Misfit, fits};
+use crate::decision::observation::{Accepted, Freeze, Request};
+use crate::decision::policy::{Mode, OnHealthy, OnUnhealthy, Policy};
+use crate::decision::state::{Outcome, Situation};
+
+const BOTH: Freeze = Freeze { rollback: true, commit: true };
+
+fn back(to: Option<&str>) -> Request {
+    Request::Rollback { to: to.map(Into::into), accept: Accepted::default() }
+}
+
+/// A steady app with a new release `d3` that no rule has anything against.
+fn with_good_release(policy: Policy) -> World {
+    let mut world = World::steady(policy);
+    world.release();
+    world.run(minutes(3));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    world
+}
+
+fn says(world: &mut World, request: Request) {
+    world.operator.by = Some("ada".into());
+    world.ask(request);
+}
+
+/// Says so, and gives how the incident ends that it is about.
+fn ends(world: &mut World, request: Request) -> (Outcome, Reason) {
+    let before = world.closed.len();
+    says(world, request);
+    match world.closed.get(before) {
+        Some(closed) => (closed.outcome, closed.reason),
+        None => world.run_to_close(),
+    }
+}
+
+fn misfit(world: &World, request: &Request) -> Option<Misfit> {
+    fits(&world.policy, &world.state, world.app.value(), world.operator.paused, request).err()
+}
+
+#[test]
+fn a_person_s_rollback_takes_the_same_way_without_a_rule() {
+    let mut world = with_good_release(policy());
+    says(&mut world, back(None));
+    let incident = world.state.incident().expect("an incident").clone();
+    assert_eq!((&incident.rule, incident.accused.id.as_str()), (&None, "d3"));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    let words: Vec<&str> = world.effects.iter().map(|(_, effect)| effect.word()).collect();
+    assert_eq!(words, ["validate", "create_rollback", "commit"]);
+    assert_eq!(world.closed[0].incident.stage.target().map(|id| id.as_str()), Some("d2"));
+    assert!(
+        world.transcript().contains("ada asked for a rollback from deployment d3"),
+        "{}",
+        world.transcript()
+    );
+    let is_condemned = |world: &World| world.state.ledger.condemned.iter().any(|(id, _)| id.as_str() == "d3");
+    assert!(is_condemned(&world), "a person does not want it back");
+}
+
+#[test]
+fn a_person_names_the_target_or_is_told_why_it_is_none() {
+    let mut world = with_good_release(policy());
+    assert_eq!(
+        ends(&mut world, back(Some("d1"))),
+        (Outcome::Committed, Reason::SoakHealthy),
+        "{}",
+        world.transcript()
+    );
+    assert_eq!(world.closed[0].incident.stage.target().map(|id| id.as_str()), Some("d1"));
+
+    let mut world = with_good_release(policy());
+    assert_eq!(
+        ends(&mut world, back(Some("d9"))),
+        (Outcome::Refused, Reason::NoTarget),
+        "{}",
+        world.transcript()
+    );
+    assert!(world.transcript().contains("unknown_deployment"), "{}", world.transcript());
+    // Nothing came of it, so the watch goes on, and what then turns out bad is rolled back.
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    world.bad.insert("d3".into());
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[1].incident.rule, Some("down".into()));
+    assert_ne!(world.closed[0].incident.id, world.closed[1].incident.id);
+}
+
+#[test]
+fn an_order_that_does_not_fit_does_nothing_and_says_why() {
+    let observed = Policy { mode: Mode::Observe, ..policy() };
+    let mut world = with_good_release(observed);
+    assert_eq!(misfit(&world, &back(None)), Some(Misfit::Observed));
+    says(&mut world, back(None));
+    assert_eq!((world.state.word(), world.effects.len()), ("watching", 0));
+
+    let mut world = with_good_release(policy());
+    world.operator.paused = true;
+    assert_eq!(misfit(&world, &back(None)), Some(Misfit::Paused));
+    says(&mut world, back(None));
+    assert_eq!((world.state.word(), world.effects.len()), ("watching", 0));
+    world.operator.paused = false;
+    assert_eq!(misfit(&world, &back(Some("d3"))), Some(Misfit::IsLive("d3".into())));
+    for request in [Request::Commit, Request::Revert] {
+        assert_eq!(misfit(&world, &request), Some(Misfit::NothingToSettle));
+        says(&mut world, request);
+        assert_eq!((world.state.word(), world.effects.len()), ("watching", 0));
+    }
+    world.platform.rollback(super::platform::Who::Person, &"d1".into(), world.at, world.at);
+    world.run(secs(20));
+    let pin = world.platform.pinned.clone().expect("a pin");
+    assert_eq!(misfit(&world, &back(None)), Some(Misfit::Pinned(pin)));
+
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("rolling_back");
+    let id = world.state.incident().expect("an incident").id.clone();
+    for request in [back(None), Request::Commit, Request::Revert] {
+        assert_eq!(misfit(&world, &request), Some(Misfit::Open { id: id.clone(), stage: "rolling_back" }));
+    }
+}
+
+#[test]
+fn a_person_ends_a_soak_either_way() {
+    for (request, outcome, call) in
+        [(Request::Commit, Outcome::Committed, "commit"), (Request::Revert, Outcome::Reverted, "revert")]
+    {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("soaking");
+        world.run(secs(30));
+        assert_eq!(ends(&mut world, request), (outcome, Reason::Requested), "{}", world.transcript());
+        assert_eq!(world.effects.last().map(|(_, effect)| effect.word()), Some(call));
+        assert!(world.platform.pinned.is_none());
+    }
+}
+
+#[test]
+fn what_is_held_is_settled_by_a_person_s_word() {
+    let holding = |policy: Policy| {
+        let mut policy = policy;
+        (policy.soak.on_healthy, policy.soak.on_unhealthy) = (OnHealthy::Hold, OnUnhealthy::Hold);
+        policy
+    };
+    for (request, outcome) in [(Request::Commit, Outcome::Committed), (Request::Revert, Outcome::Reverted)] {
+        let mut world = World::with_bad_release(holding(policy()));
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+        world.run(minutes(60));
+        assert_eq!(ends(&mut world, request.clone()), (outcome, Reason::Requested), "{}", world.transcript());
+        assert!(world.platform.pinned.is_none(), "{}", world.transcript());
+        assert_eq!(world.closed.len(), 2);
+        assert_eq!(world.count("create_rollback"), 1);
+        world.run(minutes(5));
+        assert!(!matches!(world.state.situation, Situation::Held(_)), "{}", world.transcript());
+        // There the same is a pause of pushes that ends, and a rollback from the rollback.
+        let mut world = with_bad_release(holding(accepting()), PICKS);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+        assert_eq!(ends(&mut world, request), (outcome, Reason::Requested), "{}", world.transcript());
+        run_until_let_go(&mut world);
+        assert_eq!(changes(&world).last(), Some(&"let go"), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_settlement_that_fails_can_be_asked_for_again_and_the_state_does_not_grow() {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy));
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        for _ in 0..3 {
+            world.reply("commit", super::calls::LOST);
+        }
+        assert_eq!(
+            ends(&mut world, Request::Commit),
+            (Outcome::Held, Reason::Requested),
+            "{}",
+            world.transcript()
+        );
+        sizes.push(serde_json::to_string(&world.state).expect("a state").len());
+    }
+    assert!(sizes.windows(2).all(|pair| pair[1] <= pair[0] + 64), "{sizes:?}");
+    assert_eq!(
+        ends(&mut world, Request::Revert),
+        (Outcome::Reverted, Reason::Requested),
+        "{}",
+        world.transcript()
+    );
+    let mut ids: Vec<_> = world.closed.iter().map(|closed| closed.incident.id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "each has an id of its own");
+    // The release is back at a person's word, and not condemned any more.
+    assert!(
+        !world.state.ledger.condemned.iter().any(|(id, _)| id.as_str() == "d3"),
+        "{}",
+        world.transcript()
+    );
+}
+
+#[test]
+fn a_person_is_told_of_migrations_and_may_accept_them() {
+    let mut world = with_good_release(policy());
+    world.platform.deployments[2].artifact.migrations = "job".into();
+    world.run(secs(20));
+    assert_eq!(ends(&mut world, back(None)), (Outcome::Refused, Reason::Migration), "{}", world.transcript());
+    assert_eq!(world.state.word(), "watching");
+    let accept = Accepted { warnings: false, migrations: true };
+    assert_eq!(
+        ends(&mut world, Request::Rollback { to: None, accept }),
+        (Outcome::Committed, Reason::SoakHealthy),
+        "{}",
+        world.transcript()
+    );
+}
+
+#[test]
+fn a_person_is_not_kept_by_limits_and_counts_for_them() {
+    let mut policy = policy();
+    policy.limits.max_rollbacks = 1;
+    let mut world = with_good_release(policy);
+    assert_eq!(
+        ends(&mut world, back(None)),
+        (Outcome::Committed, Reason::SoakHealthy),
+        "{}",
+        world.transcript()
+    );
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Cooldown), "{}", world.transcript());
+    assert_eq!(
+        ends(&mut world, back(None)),
+        (Outcome::Committed, Reason::SoakHealthy),
+        "{}",
+        world.transcript()
+    );
+}
+
+#[test]
+fn a_freeze_window_refuses_what_nobody_ordered() {
+    let mut world = World::with_bad_release(policy());
+    world.operator.freeze = Freeze { rollback: true, commit: false };
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());
+    assert!(world.effects.is_empty());
+    // One that opens meanwhile does so as well, also right before the call.
+    let mut world = World::with_bad_release(policy());
+    world.reply("create_rollback", Reply::Guarded(Guard::Frozen));
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());
+    // A person who is asked anyway, or who orders it, is not kept from it.
+    let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..policy() });
+    world.operator.freeze = BOTH;
+    world.run_to_stage("awaiting_approval");
+    says(&mut world, Request::Approve);
+    world.run_to_stage("soaking");
+    let mut world = with_good_release(policy());
+    world.operator.freeze = BOTH;
+    says(&mut world, back(None));
+    world.run_to_stage("soaking");
+}
+
+#[test]
+fn the_end_of_a_soak_waits_for_the_end_of_its_freeze_window_or_a_person() {
+    let frozen = |freeze, bad: bool| {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("soaking");
+        world.operator.freeze = freeze;
+        if bad {
+            world.bad.insert(world.platform.active.clone());
+        }
+        world.run(minutes(40));
+        world
+    };
+    let commit = Freeze { rollback: false, commit: true };
+    let rollback = Freeze { rollback: true, commit: false };
+    for (freeze, bad, request, end) in [
+        (commit, false, Request::Commit, (Outcome::Committed, Reason::SoakHealthy)),
+        (rollback, true, Request::Revert, (Outcome::Reverted, Reason::SoakUnhealthy)),
+    ] {
+        let mut world = frozen(freeze, bad);
+        assert_eq!(
+            (world.stage(), world.waiting),
+            ("soaking", Some(Reason::Freeze)),
+            "{}",
+            world.transcript()
+        );
+        world.operator.freeze = Freeze::default();
+        assert_eq!(world.run_to_close(), end, "{}", world.transcript());
+        let mut world = frozen(freeze, bad);
+        assert_eq!(ends(&mut world, request), (end.0, Reason::Requested), "{}", world.transcript());
+    }
+    // Each kind keeps from its own only.
+    let mut world = frozen(rollback, false);
+    assert_eq!(world.closed[0].outcome, Outcome::Committed, "{}", world.transcript());
+    world = frozen(commit, true);
+    assert_eq!(world.closed[0].outcome, Outcome::Reverted, "{}", world.transcript());
+}
+
+#[test]
+fn a_question_is_no_question_any_more_once_mode_enforce_is_in_force() {
+    let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..policy() });
+    world.run_to_stage("awaiting_approval");
+    world.policy.mode = Mode::Enforce;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn whoever_approves_or_rejects_stands_in_the_story() {
+    for (request, line) in
+        [(Request::Approve, "ada approved the rollback"), (Request::Reject, "ada said no to the rollback")]
+    {
+        let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..policy() });
+        world.run_to_stage("awaiting_approval");
+        says(&mut world, request);
+        assert!(world.transcript().contains(line), "{}", world.transcript());
+    }
+}
