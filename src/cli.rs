@@ -7,25 +7,27 @@ mod demo;
 mod error;
 mod explain;
 mod follow;
+mod generated;
 mod incidents;
+mod init;
 mod lab;
-mod page;
 mod run;
 mod schema;
 mod status;
-mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::PlatformKind;
 use crate::telemetry::{LogFormat, Reader};
+use crate::telling::{page, words};
 
+pub use crate::telling::Page;
 pub use error::{Error, ExitCode};
-pub use page::Page;
 
 /// Where the configuration is expected when nobody says.
 pub const DEFAULT_CONFIG: &str = "/etc/rearguard/rearguard.yaml";
@@ -36,6 +38,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/rearguard/rearguard.yaml";
 #[command(after_long_help = "\
 Examples:
   rearguard demo                                   see it work, without an account
+  rearguard init --platform digitalocean --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
   rearguard check --config rearguard.yaml          is this configuration right?
   rearguard run --config rearguard.yaml            guard
   rearguard status                                 what is going on?
@@ -105,15 +108,19 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   rearguard incidents --app checkout --limit 5
+  rearguard incidents --markdown
   rearguard incidents --json")]
     Incidents(IncidentsArgs),
     /// Tell an incident: what was seen, decided, refused and done, with the numbers
     #[command(after_long_help = "\
-The text is fit for an incident channel or a postmortem.
+The text is fit for an incident channel, the Markdown for a ticket. The recorded decisions are made again, and whether
+they come out identical is said.
 
 Examples:
-  rearguard explain checkout-1a2b3c4d
-  rearguard explain checkout-1a2b3c4d --json")]
+  rearguard explain                                    the newest incident
+  rearguard explain checkout                           the newest one of this app
+  rearguard explain checkout-1a2b3c4d --json
+  rearguard explain checkout-1a2b3c4d --markdown --svg signal.svg > ticket.md")]
     Explain(ExplainArgs),
     /// Hands off: nothing is written for the app until it is resumed
     #[command(after_long_help = "\
@@ -176,8 +183,34 @@ Needs the admin token.
 Examples:
   rearguard revert checkout --wait")]
     Revert(SettleArgs),
+    /// Ask a platform for its apps, and print a configuration to start from
+    #[command(after_long_help = "\
+Prints a commented configuration in mode observe, which writes nothing; reads only, so a read-only token is enough. The
+token is read from where the daemon will read it, and never printed.
+
+Examples:
+  rearguard init --platform digitalocean --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
+  rearguard init --platform sevalla --token-file /etc/rearguard/sevalla.token > rearguard.yaml
+  rearguard check --config rearguard.yaml --online")]
+    Init(InitArgs),
     /// Print the JSON Schema of the configuration
+    #[command(after_long_help = "\
+Examples:
+  rearguard schema > rearguard.schema.json")]
     Schema,
+    /// Print what a shell needs to complete rearguard's commands
+    #[command(after_long_help = "\
+Examples:
+  rearguard completions bash > /etc/bash_completion.d/rearguard
+  rearguard completions zsh > ~/.zfunc/_rearguard
+  rearguard completions fish > ~/.config/fish/completions/rearguard.fish")]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_long_help = "\
+Examples:
+  rearguard man | man -l -
+  rearguard man --to /usr/local/share/man/man1")]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -262,6 +295,9 @@ pub struct IncidentsArgs {
     /// Print what the daemon answers, as JSON
     #[arg(long)]
     pub json: bool,
+    /// Print Markdown, as GitHub reads it
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Which daemon.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -270,14 +306,53 @@ pub struct IncidentsArgs {
 /// `rearguard explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The incident, as `rearguard incidents` lists it
-    pub id: String,
+    /// The incident, as `rearguard incidents` lists it, or an app for its newest one [default: the newest of all]
+    pub id: Option<String>,
     /// Print what the daemon answers, as JSON
     #[arg(long)]
     pub json: bool,
+    /// Print Markdown, as GitHub reads it
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Write a picture of the signal against its threshold there as well; the Markdown links it
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// Which daemon.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// `rearguard init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Which platform is asked
+    #[arg(long, value_name = "PLATFORM", value_enum)]
+    pub platform: PlatformKind,
+    /// The environment variable that holds the token
+    #[arg(long, value_name = "NAME", required_unless_present = "token_file", conflicts_with = "token_file")]
+    pub token_env: Option<String>,
+    /// The file that holds the token, alone
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where its API is [default: the platform's own]
+    #[arg(long, value_name = "URL")]
+    pub api: Option<String>,
+}
+
+/// `rearguard completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `rearguard man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write the page of each command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 /// Whose word it is.
@@ -399,7 +474,10 @@ pub async fn dispatch(command: &Command, page: Page) -> Result<String, Error> {
         Command::Rollback(args) => act::rollback(args).await,
         Command::Commit(args) => act::commit(args).await,
         Command::Revert(args) => act::revert(args).await,
+        Command::Init(args) => init::run(args).await,
         Command::Schema => schema::run(),
+        Command::Completions(args) => Ok(generated::completions(args.shell)),
+        Command::Man(args) => generated::man(args.to.as_deref()),
     }
 }
 

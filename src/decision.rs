@@ -43,6 +43,8 @@ pub mod version;
 
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+pub(crate) use scenarios::{Records, Tale, told};
 
 use crate::clock::Moment;
 use crate::ids::IncidentId;

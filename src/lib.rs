@@ -24,6 +24,7 @@
 //! * [`daemon`]: the shell. One task an app; it observes, records, then acts.
 //! * [`config`]: the operator's file, parsed into types that cannot be wrong.
 //! * [`power`]: what an app's rules could notice of a bad release, and how soon.
+//! * [`telling`]: an incident as people read it: text, Markdown, a picture.
 //! * [`server`], [`metrics`], [`cli`]: what is seen from outside.
 //! * [`lab`]: a platform of our own, behind `demo`, `lab` and the tests.
 //! * `sim`: all of it but the sockets under seeded faults, people and crashes; compiled for tests only.
@@ -51,6 +52,7 @@ pub mod server;
 mod sim;
 pub mod systemd;
 pub mod telemetry;
+pub mod telling;
 
 /// The tests allocate as the binary does.
 #[cfg(all(test, feature = "jemalloc"))]

@@ -12,9 +12,6 @@ use rearguard::telemetry;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Columns when the terminal does not say.
-const DEFAULT_WIDTH: usize = 100;
-
 fn main() -> std::process::ExitCode {
     go().into()
 }
@@ -52,9 +49,8 @@ fn end_on_panic() {
 }
 
 fn page() -> Page {
-    let wanted = env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    Page { width: columns.unwrap_or(DEFAULT_WIDTH).clamp(60, 160), colour: wanted && stdout().is_terminal() }
+    let (no_color, columns) = (env::var_os("NO_COLOR"), env::var("COLUMNS").ok());
+    Page::of(stdout().is_terminal(), no_color.as_deref(), columns.as_deref())
 }
 
 fn explain_usage(problem: &clap::Error) -> ExitCode {

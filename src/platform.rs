@@ -5,6 +5,7 @@
 
 pub mod digitalocean;
 pub mod http;
+pub mod inventory;
 mod json;
 pub mod pace;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use crate::decision::capability::Signal;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::{DeploymentId, PlatformAppId};
+use inventory::Found;
 
 /// The future of one platform call.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answered<T>, PlatformError>> + Send + 'a>>;
@@ -190,6 +192,10 @@ pub trait Platform: Send + Sync + 'static {
     /// The account's balance, in dollars.
     fn balance(&self) -> Call<'_, f64> {
         unsupported(operation::BALANCE)
+    }
+    /// Every app of the account, for a first configuration. Writes nothing.
+    fn inventory(&self) -> Call<'_, Vec<Found>> {
+        unsupported(operation::LIST_APPS)
     }
     /// What is left of the rate limit and how the account's poll should pace itself.
     fn budget(&self) -> Budget;

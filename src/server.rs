@@ -7,7 +7,8 @@
 //! | `GET /live`, `/ready` | `200 ok`, or 503 and one line that says why |
 //! | `GET /api/v1/apps`, `/api/v1/apps/{name}` | [`AppStatus`]; beside the list, `storm`: the breaker is open |
 //! | `GET /api/v1/incidents?app=&limit=` | [`IncidentRecord`], newest first |
-//! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`] |
+//! | `GET /api/v1/incidents/{id}` | [`IncidentDetail`]; here alone with `evidence`, `replay` and `signal` |
+//! | `GET /api/v1/incidents/{id}/signal.svg` | a picture of the signal against its threshold |
 //! | `POST /api/v1/pause`, `/resume`, `/api/v1/apps/{name}/{pause,resume}` | [`Done`] |
 //! | `POST /api/v1/apps/{name}/{rollback,commit,revert}` | [`Done`], 202 |
 //! | `POST /api/v1/incidents/{id}/{approve,reject}` | [`Done`], 202 |
@@ -21,6 +22,7 @@
 mod api;
 mod auth;
 mod error;
+mod incident;
 mod limits;
 mod listen;
 mod plain;
@@ -42,6 +44,7 @@ use crate::clock::Clock;
 use crate::journal::{IncidentRecord, Journal, TimelineEntry};
 use crate::metrics::Metrics;
 use crate::power::Outlook;
+use crate::telling::Told;
 
 pub use auth::AdminToken;
 #[cfg(any(test, fuzzing))]
@@ -300,6 +303,9 @@ pub struct IncidentDetail {
     pub record: IncidentRecord,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+    /// What can be told of it beyond that: `durations` everywhere, the rest where one incident is asked for.
+    #[serde(flatten)]
+    pub told: Told,
 }
 
 /// The answer to a person's action that was taken.

@@ -7,6 +7,7 @@ use super::client::Client;
 use super::{Error, IncidentsArgs, Page, words};
 use crate::decision::state::Outcome;
 use crate::journal::IncidentRecord;
+use crate::telling::markdown::escape;
 
 #[derive(Deserialize)]
 struct Incidents {
@@ -22,6 +23,9 @@ pub(super) async fn run(args: &IncidentsArgs, page: Page) -> Result<String, Erro
         return Ok(format!("{answer:#}\n"));
     }
     let Incidents { incidents } = client.understand(answer)?;
+    if args.markdown {
+        return Ok(markdown(&incidents));
+    }
     Ok(render(&incidents, page, Timestamp::now()))
 }
 
@@ -67,6 +71,31 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
 /// What opened it.
 fn rule_of(incident: &IncidentRecord) -> &str {
     incident.rule.as_ref().map_or("(asked)", |rule| rule.as_str())
+}
+
+/// The same as a table of Markdown.
+fn markdown(incidents: &[IncidentRecord]) -> String {
+    if incidents.is_empty() {
+        return "no incidents\n".to_owned();
+    }
+    let mut text = "| incident | app | state | rule | opened (UTC) | detect | restore | why |\n\
+                    | --- | --- | --- | --- | --- | ---: | ---: | --- |\n"
+        .to_owned();
+    for incident in incidents {
+        let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), words::span);
+        let cells = [
+            incident.id.to_string(),
+            incident.app.to_string(),
+            incident.outcome.map_or(incident.state.as_str(), |outcome| outcome.word()).to_owned(),
+            rule_of(incident).to_owned(),
+            incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            time(incident.time_to_detect_seconds),
+            time(incident.time_to_restore_seconds),
+            format!("{}: {}", incident.reason.word(), incident.reason.meaning()),
+        ];
+        text.push_str(&format!("| {} |\n", cells.map(|cell| escape(&cell)).join(" | ")));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ impl Span {
     }
 
     /// Its samples that say anything, oldest first.
-    pub(super) fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
+    pub(crate) fn known(self, window: &Window) -> impl DoubleEndedIterator<Item = &Sample> {
         window.between(self.from, self.to).filter(move |sample| match sample.result {
             SampleResult::Good | SampleResult::Share(_) | SampleResult::Bad(_) => true,
             SampleResult::Unvouched(_) => self.pace == Pace::Rest,

@@ -22,8 +22,10 @@ mod restarts;
 mod settling;
 mod shares;
 mod slower;
+mod told;
 mod walk;
 mod watching;
 mod years;
 
+pub(crate) use told::{Records, Tale, told};
 pub(super) use world::{World, policy};

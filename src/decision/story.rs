@@ -18,6 +18,7 @@ use super::rule::Reading;
 use super::state::Outcome;
 use crate::ids::{Caller, DeploymentId, RuleName};
 
+pub(crate) use compared::time;
 pub use rules::{condition_in_words, evidence_in_words};
 pub(crate) use rules::{one_in, percent, quantile_in_words};
 

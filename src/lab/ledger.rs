@@ -45,6 +45,8 @@ pub enum Operation {
     GetHook,
     /// Sevalla: `GET .../processes`.
     ListProcesses,
+    /// Sevalla: `GET .../domains`.
+    ListDomains,
     /// `GET /v2/apps/{id}/health`.
     GetHealth,
     /// `GET /v2/monitoring/metrics/apps/...`. Sevalla: `GET .../metrics/...`, of an app or of one of its processes.
@@ -76,6 +78,7 @@ impl Operation {
                 | Self::GetLogs
                 | Self::GetHook
                 | Self::ListProcesses
+                | Self::ListDomains
                 | Self::GetMetrics
                 | Self::GetHealth
                 | Self::GetKey

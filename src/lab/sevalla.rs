@@ -125,6 +125,11 @@ fn read(world: &mut World, request: &Request<'_>, call: &Call, place: usize) -> 
             let shown: Vec<_> = [process].into_iter().skip(call.page.offset).collect();
             Ok(Answer::rendered(render::page(&shown, 1, call.page)))
         }
+        Operation::ListDomains => {
+            let domain: Arc<str> = render::domain(app).to_string().into();
+            let shown: Vec<_> = [domain].into_iter().skip(call.page.offset).collect();
+            Ok(Answer::rendered(render::page(&shown, 1, call.page)))
+        }
         Operation::GetHook if unknowns.hook_enabled => {
             let url = format!("https://hook.lab.test/apps/{}/deploy/secret-of-the-lab", app.id);
             Ok(Answer::json(200, &json!({ "url": url })))

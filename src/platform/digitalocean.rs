@@ -5,6 +5,7 @@
 
 mod canonical;
 mod figures;
+mod inventory;
 mod validation;
 mod wire;
 
@@ -21,6 +22,7 @@ use super::http::{
     ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, Reply, ResetIn, StartError, TokenReader,
     Unreadable, Want,
 };
+use super::inventory::Found;
 use super::json::{each, missing, parse};
 use super::{
     Answered, Bandwidth, Budget, Call, Goal, Listed, Measured, Platform, PlatformError, Signal, operation,
@@ -261,6 +263,10 @@ impl Platform for DigitalOcean {
 
     fn balance(&self) -> Call<'_, f64> {
         Box::pin(self.account_balance())
+    }
+
+    fn inventory(&self) -> Call<'_, Vec<Found>> {
+        Box::pin(self.found())
     }
 
     fn budget(&self) -> Budget {

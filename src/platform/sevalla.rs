@@ -6,6 +6,7 @@
 //! for one holds what came back against what was wanted.
 
 mod figures;
+mod inventory;
 mod listing;
 mod nature;
 mod validate;
@@ -22,6 +23,7 @@ use super::http::{
     ANSWER_LIMIT, Ask, Http, LIST_LIMIT, Limits, Method, Observer, Reply, ResetIn, StartError, TokenReader,
     Unreadable, Want,
 };
+use super::inventory::Found;
 use super::json::{missing, parse};
 use super::{
     Answered, Budget, Call, Goal, Listed, Measured, Platform, PlatformError, Signal, operation, unsupported,
@@ -296,6 +298,10 @@ impl Platform for Sevalla {
 
     fn clock_ms(&self) -> Option<i64> {
         self.http.clock_ms()
+    }
+
+    fn inventory(&self) -> Call<'_, Vec<Found>> {
+        Box::pin(self.found())
     }
 
     fn budget(&self) -> Budget {

@@ -5,19 +5,22 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::auth::Admin;
 use super::error::ApiError;
+use super::incident;
 use super::routes::Shared;
 use super::said::{Pausing, Plain, RollingBack, Said};
 use super::{AppStatus, Done, IncidentDetail};
 use crate::decision::observation::Request;
 use crate::ids::{AppName, Caller, IncidentId};
 use crate::journal::{Call, IncidentQuery, Whose};
+use crate::telling::Told;
 
 /// Incidents in a list when nobody says how many.
 const DEFAULT_INCIDENTS: usize = 50;
@@ -68,16 +71,24 @@ pub(super) async fn incidents(
     for record in records {
         // One that was pruned meanwhile is gone.
         let found = read(shared.limits.journal_time, shared.surface.journal.incident(&record.id)).await?;
-        incidents.extend(found.map(|(record, timeline)| IncidentDetail { record, timeline }));
+        incidents.extend(found.map(|(record, timeline)| {
+            let told = Told::without_decisions(&record, &timeline);
+            IncidentDetail { record, timeline, told }
+        }));
     }
     Ok(Json(json!({ "incidents": incidents })))
 }
 
 pub(super) async fn incident(State(shared): State<Shared>, id: Name) -> Answer<IncidentDetail> {
-    let id = IncidentId::from(text(id)?);
-    let found = read(shared.limits.journal_time, shared.surface.journal.incident(&id)).await?;
-    let (record, timeline) = found.ok_or_else(|| ApiError::unknown("incident"))?;
-    Ok(Json(IncidentDetail { record, timeline }))
+    Ok(Json(incident::told(&shared, &text(id)?.into()).await?))
+}
+
+/// The picture stands alone, so it may do nothing but be looked at.
+pub(super) async fn signal(State(shared): State<Shared>, id: Name) -> Result<Response, ApiError> {
+    const NOTHING: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+    let picture = incident::picture(&shared, &text(id)?.into()).await?;
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, NOTHING)];
+    Ok((headers, picture).into_response())
 }
 
 type Accepted = Result<(StatusCode, Json<Done>), ApiError>;
@@ -213,7 +224,7 @@ async fn order(admin: &Admin, shared: &Shared, app: AppName, (request, by): (Req
     Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: Some(app), incident: Some(id) })))
 }
 
-async fn read<T>(limit: Duration, call: Call<'_, T>) -> Result<T, ApiError> {
+pub(super) async fn read<T>(limit: Duration, call: Call<'_, T>) -> Result<T, ApiError> {
     match timeout(limit, call).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(ApiError::unavailable("journal_unavailable", "the journal did not answer in time")),

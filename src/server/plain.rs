@@ -21,6 +21,7 @@ const INDEX: &str = concat!(
     "</h1><p>Guards deployments: watches, rolls back, soaks, commits.</p><ul>",
     "<li><a href=\"/api/v1/apps\">/api/v1/apps</a> every app: state, live deployment, evidence</li>",
     "<li><a href=\"/api/v1/incidents\">/api/v1/incidents</a> incidents, newest first</li>",
+    "<li>/api/v1/incidents/{id} one of them, its decisions made again; /signal.svg below it is its picture</li>",
     "<li><a href=\"/metrics\">/metrics</a> for Prometheus</li>",
     "<li><a href=\"/live\">/live</a> every loop runs</li>",
     "<li><a href=\"/ready\">/ready</a> configuration in force, journal writable</li>",

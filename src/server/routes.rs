@@ -21,12 +21,16 @@ use super::{Surface, api, plain};
 /// Scrapes rendered at once: each holds the whole text in memory.
 const SCRAPES: usize = 2;
 
+/// Incidents told at once with all their decisions: each may hold some megabytes of samples.
+const TELLINGS: usize = 1;
+
 /// What every route is given.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) surface: Arc<Surface>,
     pub(super) limits: Limits,
     pub(super) scrapes: Arc<Semaphore>,
+    pub(super) tellings: Arc<Semaphore>,
 }
 
 /// Where a request came from.
@@ -46,7 +50,8 @@ impl fmt::Display for Peer {
 /// Every route, within `limits`.
 pub(super) fn router(surface: Surface, limits: Limits) -> Router {
     let scrapes = Arc::new(Semaphore::new(SCRAPES));
-    let shared = Shared { surface: Arc::new(surface), limits, scrapes };
+    let tellings = Arc::new(Semaphore::new(TELLINGS));
+    let shared = Shared { surface: Arc::new(surface), limits, scrapes, tellings };
     Router::new()
         .route("/", get(plain::index))
         .route("/metrics", get(plain::metrics))
@@ -63,6 +68,7 @@ pub(super) fn router(surface: Surface, limits: Limits) -> Router {
         .route("/api/v1/resume", post(api::resume_all))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/incidents/{id}/signal.svg", get(api::signal))
         .route("/api/v1/incidents/{id}/approve", post(api::approve))
         .route("/api/v1/incidents/{id}/reject", post(api::reject))
         .fallback(nothing_here)

@@ -4,6 +4,7 @@ mod bounds;
 mod commands;
 mod exposition;
 mod fake;
+mod telling;
 
 use serde_json::json;
 

@@ -191,6 +191,74 @@ fn the_shipped_examples_pass_check_and_the_schema_is_printed() {
     assert!(schema["properties"]["apps"].is_object());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_init_prints_is_accepted_by_check_and_has_no_token() {
+    let world = World::new().await;
+    let lab = world.lab.base_url.as_str().trim_end_matches('/');
+    let mut command = rearguard();
+    command.args(["init", "--platform", "digitalocean", "--token-env", "LAB_TOKEN", "--api", lab]);
+    let made = command.env("LAB_TOKEN", rearguard::lab::READ_TOKEN).output().unwrap();
+    let text = String::from_utf8(made.stdout).unwrap();
+    assert_eq!(made.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&made.stderr));
+    assert!(!text.contains(rearguard::lab::READ_TOKEN) && made.stderr.is_empty());
+    let file = world.path("made.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = rearguard();
+    command.args(["check", "--online", "--config"]).arg(file).env("LAB_TOKEN", rearguard::lab::READ_TOKEN);
+    let checked = command.output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stderr));
+    // No way to name the token is no command.
+    assert_eq!(output(&["init", "--platform", "sevalla"]).status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_is_explained_in_every_form_and_its_decisions_come_out_identical() {
+    let world = World::new().await;
+    let process = Process::start(&world, &Settings::default()).await;
+    process.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = process.api.until_closed().await;
+    let server = process.api.base.as_str();
+    let picture = world.path("signal.svg");
+    let ask = |words: &[&str]| {
+        let ended = rearguard().args(words).args(["--server", server]).output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let id = incident["id"].as_str().unwrap();
+    let text = ask(&["explain", id]);
+    assert_eq!((&text, &text), (&ask(&["explain"]), &ask(&["explain", APP])), "the newest");
+    assert!(text.contains("made again from what was recorded, came out identical"), "{text}");
+    assert!(text.contains("> create_rollback: status 200, request ") && !text.contains('\x1b'), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&ask(&["explain", id, "--json"])).unwrap();
+    assert_eq!(json["replay"]["decisions"], json["replay"]["identical"]);
+    for part in ["detect", "decide", "execute", "verify"] {
+        assert!(json["durations"][part].is_number(), "{part}: {}", json["durations"]);
+    }
+    let at = |what: &str| {
+        let marks = json["signal"]["marks"].as_array().unwrap();
+        let mark = marks.iter().find(|mark| mark["what"] == what);
+        mark.unwrap_or_else(|| panic!("{what}: {marks:#?}"))["at"].as_str().unwrap().to_owned()
+    };
+    assert!(at("live") < at("fired") && at("fired") < at("live_again") && at("live_again") < at("commit"));
+    let markdown = ask(&["explain", id, "--markdown", "--svg", picture.to_str().unwrap()]);
+    assert!(markdown.contains(&format!("]({})", picture.display())), "{markdown}");
+    let (status, served) = process.api.text(&format!("/api/v1/incidents/{id}/signal.svg")).await;
+    assert_eq!((status, std::fs::read_to_string(picture).unwrap()), (200, served));
+    assert!(ask(&["incidents", "--markdown"]).contains(&format!("| {id} | {APP} | committed | down |")));
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed_and_nothing_is_coloured_that_is_no_terminal() {
+    for words in [&["completions", "bash"][..], &["man"], &["--help"], &["explain", "--help"], &["schema"]] {
+        let ended = output(words);
+        assert_eq!(ended.status.code(), Some(0), "{words:?}");
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert!(said.len() > 500 && !said.contains('\x1b'), "{words:?}");
+    }
+    assert_eq!(output(&["completions", "tcsh"]).status.code(), Some(64));
+}
+
 #[test]
 fn the_demo_ends_within_a_minute_with_the_app_healthy() {
     the_demo_ends_well(

@@ -38,6 +38,6 @@ fn stretches(count: u32) -> String {
 }
 
 /// Seconds, as latencies are spoken of.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0}ms", seconds * 1e3) } else { format!("{seconds:.1}s") }
 }

@@ -182,7 +182,8 @@ fn job_names(release: &Release) -> impl Iterator<Item = (String, &String)> {
 fn spec(app: &App, region: &str, release: &Release) -> Value {
     let repository = json!({ "repo": format!("lab/{}", app.name), "branch": "main", "deploy_on_push": true });
     let mut web = json!({ "name": "web", "instance_count": 1, "instance_size_slug": "apps-s-1vcpu-0.5gb",
-                          "http_port": 8080, "routes": [{ "path": "/" }] });
+                          "http_port": 8080, "routes": [{ "path": "/" }],
+                          "health_check": { "http_path": "/healthz" } });
     match &release.image {
         Some(image) => {
             web["image"] = json!({ "registry_type": "DOCR", "repository": app.name, "tag": image.tag,

@@ -130,6 +130,23 @@ fn static_site(app: &App) -> Value {
     })
 }
 
+/// The domain that the platform gave an application.
+pub(super) fn domain(app: &App) -> Value {
+    json!({
+        "id": uuid(0, &app.name, 2),
+        "name": format!("{}.lab.test", app.name),
+        "status": "ACTIVE",
+        "type": "SYSTEM",
+        "is_enabled": true,
+        "is_wildcard": false,
+        "is_primary": true,
+        "dns_records": null,
+        "errors": null,
+        "created_at": rfc3339(app.created_ms),
+        "updated_at": rfc3339(app.created_ms),
+    })
+}
+
 /// A deployment as every call shows it.
 pub(super) fn deployment(app: &App, row: &Deployment, unknowns: Unknowns) -> Value {
     let is_git = is_git(app);
@@ -209,7 +226,8 @@ pub(super) fn process(app: &App) -> Value {
         "time_zone": null,
         "job_start_policy": null,
         "liveness_probe": null,
-        "readiness_probe": null,
+        "readiness_probe": { "exec": null, "tcpSocket": null,
+                             "httpGet": { "path": "/healthz", "port": 8080, "host": null, "scheme": "HTTP" } },
         "internal_hostname": format!("{}-web.lab.test", app.name),
         "created_at": rfc3339(app.created_ms),
         "updated_at": rfc3339(app.created_ms),

@@ -81,6 +81,7 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         ("GET", [_, "deployments", _, "logs"]) => Operation::GetLogs,
         ("GET", [_, "deployment-hook"]) => Operation::GetHook,
         ("GET", [_, "processes"]) => Operation::ListProcesses,
+        ("GET", [_, "domains"]) => Operation::ListDomains,
         ("GET", [_, "metrics", _] | [_, "processes", _, "metrics", _]) => Operation::GetMetrics,
         _ => return Route::NotFound,
     };
@@ -203,6 +204,7 @@ mod tests {
             ("GET", format!("{deployment}/logs"), Op::GetLogs, Tier::Logs),
             ("GET", format!("/{APP}/deployment-hook"), Op::GetHook, Tier::Read),
             ("GET", format!("/{APP}/processes"), Op::ListProcesses, Tier::Read),
+            ("GET", format!("/{APP}/domains"), Op::ListDomains, Tier::Read),
             ("GET", format!("/{APP}/metrics/status-codes"), Op::GetMetrics, Tier::Read),
             ("GET", format!("/{APP}/processes/{OTHER}/metrics/exit-codes"), Op::GetMetrics, Tier::Read),
         ];

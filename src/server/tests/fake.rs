@@ -19,6 +19,7 @@ use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
+use crate::decision::{Tale, told};
 use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
 use crate::journal::Pause;
 use crate::journal::{
@@ -270,10 +271,15 @@ impl Journal for Fake {
             text: "rule down is Bad".to_owned(),
             facts: Value::Null,
         };
+        let (record, timeline, _) = told(Tale::Committed);
+        if record.id == *id {
+            return self.read(Some((record, timeline)));
+        }
         self.read((id.as_str() == "checkout-1a2b3c4d").then(|| (incident(), vec![entry])))
     }
-    fn decisions<'a>(&'a self, _: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
-        self.read(Vec::new())
+    fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
+        let (record, _, decisions) = told(Tale::Committed);
+        self.read(if record.id == *id { decisions } else { Vec::new() })
     }
     fn prune(&self, _: Timestamp) -> Call<'_, u64> {
         self.read(0)

@@ -10,13 +10,13 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use crate::decision::effect::Reason;
 
 /// What a reason means to somebody who has never read the list. A word from a newer daemon stands for itself.
-pub(super) fn reason(word: &str) -> String {
+pub(crate) fn reason(word: &str) -> String {
     let text: StrDeserializer<'_, ValueError> = word.into_deserializer();
     Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| reason.meaning().to_owned())
 }
 
 /// What the code of a condition means, of those that we give ourselves. What a platform calls its own stands for itself.
-pub(super) fn condition(code: &str) -> Option<&'static str> {
+pub(crate) fn condition(code: &str) -> Option<&'static str> {
     Some(match code {
         "no_previous_success" => "no deployment before the live one succeeded",
         "same_artifact" => "what it would go back to runs the same as what is live",
@@ -33,7 +33,7 @@ pub(super) fn condition(code: &str) -> Option<&'static str> {
 }
 
 /// A span in the two largest units that matter.
-pub(super) fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     let whole = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();
     match whole {
         0..10 => format!("{:.1}s", seconds.max(0.0)),
@@ -45,17 +45,17 @@ pub(super) fn span(seconds: f64) -> String {
 }
 
 /// How long before `now`.
-pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     format!("{} ago", span(now.duration_since(at).as_secs_f64()))
 }
 
 /// `1 app`, `2 apps`.
-pub(super) fn count(many: usize, noun: &str) -> String {
+pub(crate) fn count(many: usize, noun: &str) -> String {
     if many == 1 { format!("1 {noun}") } else { format!("{many} {noun}s") }
 }
 
 /// A wall-clock time to the second, in UTC.
-pub(super) fn clock(at: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

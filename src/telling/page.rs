@@ -1,5 +1,10 @@
 //! What is printed on: how wide, and whether it shows colours.
 
+use std::ffi::OsStr;
+
+/// Columns when nobody says.
+const DEFAULT_WIDTH: usize = 100;
+
 /// The page a command writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
@@ -10,28 +15,35 @@ pub struct Page {
 }
 
 impl Page {
+    /// A page as its reader has it: colours only on a terminal, and none where `NO_COLOR` stands with a value
+    /// (<https://no-color.org>); as wide as `COLUMNS` says.
+    pub fn of(is_terminal: bool, no_color: Option<&OsStr>, columns: Option<&str>) -> Self {
+        let width = columns.and_then(|columns| columns.parse().ok()).unwrap_or(DEFAULT_WIDTH);
+        Self { width: width.clamp(60, 160), colour: is_terminal && no_color.is_none_or(OsStr::is_empty) }
+    }
+
     /// A page without colours.
     pub const fn plain(width: usize) -> Self {
         Self { width, colour: false }
     }
 
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 
-    pub(super) fn red(self, text: &str) -> String {
+    pub(crate) fn red(self, text: &str) -> String {
         self.paint("1;31", text)
     }
 
-    pub(super) fn yellow(self, text: &str) -> String {
+    pub(crate) fn yellow(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    pub(super) fn green(self, text: &str) -> String {
+    pub(crate) fn green(self, text: &str) -> String {
         self.paint("32", text)
     }
 
@@ -40,7 +52,7 @@ impl Page {
     }
 
     /// `text` with `first` before its first line and as many blanks before the others.
-    pub(super) fn hang(self, first: &str, text: &str) -> String {
+    pub(crate) fn hang(self, first: &str, text: &str) -> String {
         let room = self.width.saturating_sub(first.len()).max(20);
         let mut lines = vec![String::new()];
         for word in clean(text).split(' ').filter(|word| !word.is_empty()) {
@@ -60,13 +72,28 @@ impl Page {
 }
 
 /// Text from elsewhere without what a terminal would take for a command.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_owner_does_not_mind() {
+        let colour = |is_terminal, no_color: Option<&str>| {
+            Page::of(is_terminal, no_color.map(OsStr::new), None).colour
+        };
+        assert!(colour(true, None) && colour(true, Some("")));
+        assert!(!colour(true, Some("1")) && !colour(true, Some("0")));
+        assert!(!colour(false, None) && !colour(false, Some("")));
+        let width = |columns| Page::of(false, None, columns).width;
+        assert_eq!(
+            [None, Some("72"), Some("7"), Some("7000"), Some("wide")].map(width),
+            [100, 72, 60, 160, 100]
+        );
+    }
 
     #[test]
     fn long_text_hangs_and_long_words_stay_whole() {

@@ -1,0 +1,99 @@
+//! An account for a terminal, fit to be pasted into a channel.
+
+use super::page::clean;
+use super::{Account, Evidence, Page, spark, words};
+use crate::decision::rule::Verdict;
+
+/// Columns of a timeline's line before its sentence: the time, and the longest word there is.
+const WORD: usize = 17;
+
+/// Headline, facts, evidence with its signal, durations, refusals, timeline, and the decisions made again.
+pub(crate) fn text(account: &Account, page: Page) -> String {
+    let word = account.word.to_uppercase();
+    let word = if account.is_open() { page.red(&word) } else { page.bold(&word) };
+    let mut text = format!("{word}  {}\n", page.bold(account.record.id.as_str()));
+    text.push_str(&page.hang("", &account.headline));
+    text.push_str(&page.hang("", &account.summary));
+    text.push_str("\nFacts\n");
+    for (label, value) in &account.facts {
+        text.push_str(&page.hang(&format!("  {label:<10} "), value));
+    }
+    measured(&mut text, account, page);
+    durations(&mut text, account);
+    if !account.refusals.is_empty() {
+        text.push_str("\nRefused\n");
+        for refusal in &account.refusals {
+            text.push_str(&page.hang("  ", refusal));
+        }
+    }
+    timeline(&mut text, account, page);
+    if let Some(replay) = &account.told.replay {
+        text.push_str("\nDecisions\n");
+        text.push_str(&page.hang("  ", &replay.text()));
+    }
+    text
+}
+
+fn measured(text: &mut String, account: &Account, page: Page) {
+    if !account.evidence.is_empty() {
+        text.push_str("\nEvidence at the decision\n");
+        table(text, &account.evidence, page);
+    }
+    let Some(signal) = account.signal() else { return };
+    let Some([line, below, legend]) = spark::spark(signal, page.width.saturating_sub(4)) else { return };
+    text.push_str("\nSignal\n");
+    text.push_str(&page.hang("  ", &spark::caption(signal)));
+    text.push_str(&format!("  {line}\n  {below}\n"));
+    text.push_str(&page.dim(&page.hang("  ", &legend)));
+}
+
+fn table(text: &mut String, evidence: &[Evidence], page: Page) {
+    const HEAD: [&str; 6] = ["rule", "verdict", "value", "threshold", "samples", "window"];
+    let rows: Vec<[String; 6]> = evidence.iter().map(row).collect();
+    let widest =
+        |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0).max(HEAD[n].len());
+    let widths: [usize; 6] = std::array::from_fn(widest);
+    let line = |cells: &[String; 6]| {
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    text.push_str(&format!("  {}\n", page.dim(&line(&HEAD.map(str::to_owned)))));
+    for (row, evidence) in rows.iter().zip(evidence) {
+        let line = line(row);
+        let line = if evidence.verdict == Verdict::Bad { page.red(&line) } else { line };
+        text.push_str(&format!("  {line}\n"));
+    }
+}
+
+/// One rule's cells, as every form shows them.
+pub(super) fn row(evidence: &Evidence) -> [String; 6] {
+    [
+        clean(evidence.rule.as_str()),
+        evidence.verdict.word().to_owned(),
+        evidence.measured(),
+        evidence.limit(),
+        evidence.samples.to_string(),
+        evidence.window(),
+    ]
+}
+
+fn durations(text: &mut String, account: &Account) {
+    text.push_str("\nDurations\n");
+    for (label, seconds, what) in account.told.durations.parts() {
+        let took = seconds.map_or_else(|| "-".to_owned(), words::span);
+        text.push_str(&format!("  {label:<10} {took:<9} {what}\n"));
+    }
+}
+
+fn timeline(text: &mut String, account: &Account, page: Page) {
+    text.push_str("\nTimeline\n");
+    for line in &account.lines {
+        let event = clean(&line.event);
+        let first = format!("  {:>9} {event:<WORD$} ", format!("{:+.1}s", line.after));
+        text.push_str(&page.hang(&first, &line.text));
+        let indent = " ".repeat(12 + WORD);
+        for call in &line.calls {
+            text.push_str(&page.dim(&page.hang(&format!("{indent} > "), &call.text(str::to_owned))));
+        }
+    }
+}
