@@ -22,9 +22,11 @@
 mod api;
 mod auth;
 mod error;
+mod events;
 mod incident;
 mod limits;
 mod listen;
+mod page;
 mod plain;
 mod routes;
 mod said;

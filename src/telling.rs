@@ -10,6 +10,7 @@
 //! [`Told`] is what has to be worked out of the recorded decisions, which only the daemon has: the API carries it.
 
 mod account;
+pub(crate) mod app;
 mod durations;
 mod evidence;
 pub(crate) mod markdown;

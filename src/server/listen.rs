@@ -43,7 +43,7 @@ pub(super) async fn serve_within(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let router = router(surface, limits);
+    let router = router(surface, limits, shutdown.clone());
     let room = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(limits.refusals));
     let conversations = TaskTracker::new();
@@ -127,7 +127,14 @@ where
 {
     let limits = Limits::default();
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    talk(stream, peer, around(router(surface, limits)), limits, CancellationToken::new()).await;
+    talk(
+        stream,
+        peer,
+        around(router(surface, limits, CancellationToken::new())),
+        limits,
+        CancellationToken::new(),
+    )
+    .await;
 }
 
 /// Says that there is no room. What the client sends meanwhile is read, because closing a socket with unread

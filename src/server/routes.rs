@@ -13,10 +13,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
+use super::events::{self, Feed};
 use super::limits::Limits;
-use super::{Surface, api, plain};
+use super::{Surface, api, page, plain};
 
 /// Scrapes rendered at once: each holds the whole text in memory.
 const SCRAPES: usize = 2;
@@ -31,6 +33,9 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) scrapes: Arc<Semaphore>,
     pub(super) tellings: Arc<Semaphore>,
+    pub(super) feed: Feed,
+    /// The server ends.
+    pub(super) stop: CancellationToken,
 }
 
 /// Where a request came from.
@@ -48,12 +53,15 @@ impl fmt::Display for Peer {
 }
 
 /// Every route, within `limits`.
-pub(super) fn router(surface: Surface, limits: Limits) -> Router {
+pub(super) fn router(surface: Surface, limits: Limits, stop: CancellationToken) -> Router {
     let scrapes = Arc::new(Semaphore::new(SCRAPES));
     let tellings = Arc::new(Semaphore::new(TELLINGS));
-    let shared = Shared { surface: Arc::new(surface), limits, scrapes, tellings };
+    let surface = Arc::new(surface);
+    let feed = Feed::new(Arc::clone(&surface));
+    let shared = Shared { surface, limits, scrapes, tellings, feed, stop };
     Router::new()
-        .route("/", get(plain::index))
+        .route("/", get(page::index))
+        .route("/incidents/{id}", get(page::incident))
         .route("/metrics", get(plain::metrics))
         .route("/live", get(plain::live))
         .route("/ready", get(plain::ready))
@@ -66,6 +74,7 @@ pub(super) fn router(surface: Surface, limits: Limits) -> Router {
         .route("/api/v1/apps/{name}/revert", post(api::revert))
         .route("/api/v1/pause", post(api::pause_all))
         .route("/api/v1/resume", post(api::resume_all))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/incidents/{id}", get(api::incident))
         .route("/api/v1/incidents/{id}/signal.svg", get(api::signal))

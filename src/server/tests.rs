@@ -3,7 +3,7 @@
 mod bounds;
 mod commands;
 mod exposition;
-mod fake;
+pub(super) mod fake;
 mod telling;
 
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn the_root_says_where_things_are() {
     let answer = start(Trouble::None).await.get("/").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
-    for path in ["/metrics", "/live", "/ready", "/api/v1/apps", "/api/v1/incidents"] {
+    for path in ["/metrics", "/ready", "/api/v1/apps", "/api/v1/incidents"] {
         assert!(answer.body.contains(&format!("href=\"{path}\"")), "{path}");
     }
 }

@@ -95,7 +95,7 @@ impl Account {
 
 impl CallMade {
     /// As a sentence; `code` puts what comes from elsewhere into it.
-    pub(super) fn text(&self, code: impl Fn(&str) -> String) -> String {
+    pub(crate) fn text(&self, code: impl Fn(&str) -> String) -> String {
         let mut parts = Vec::new();
         parts.extend(self.status.map(|status| format!("status {status}")));
         parts.extend(self.request_id.as_ref().map(|id| format!("request {}", code(id))));

@@ -41,7 +41,7 @@ impl Durations {
     }
 
     /// Each with its name and what it is.
-    pub(super) fn parts(self) -> [(&'static str, Option<f64>, &'static str); 4] {
+    pub(crate) fn parts(self) -> [(&'static str, Option<f64>, &'static str); 4] {
         [
             ("detect", self.detect, "first failing sample to decision"),
             ("decide", self.decide, "decision to the rollback being asked for"),

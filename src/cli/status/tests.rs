@@ -1,6 +1,10 @@
 use super::*;
 use crate::decision::policy::Action;
-use crate::power::Prospect;
+use crate::decision::policy::Mode;
+use crate::decision::story::UNARMED;
+use crate::power::{Outlook, Prospect};
+use crate::server::RollbackStatus;
+use crate::telling::app::{deployments, readiness};
 
 fn app(name: &str, state: &str) -> AppStatus {
     let now = now();

@@ -35,7 +35,7 @@ pub(super) const TOKEN: &str = "letmein-0123456789";
 
 /// What the fakes do differently from a healthy daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Trouble {
+pub(in crate::server) enum Trouble {
     #[default]
     None,
     JournalFails,
@@ -50,8 +50,10 @@ pub(super) enum Trouble {
 }
 
 #[derive(Default)]
-pub(super) struct Fake {
+pub(in crate::server) struct Fake {
     trouble: Trouble,
+    /// The state of its app, where it is another one.
+    pub(in crate::server) state: Mutex<&'static str>,
     pub(super) acts: Mutex<Vec<String>>,
     /// A read that is never answered has begun.
     pub(super) asked: Notify,
@@ -130,7 +132,14 @@ impl Backend for Fake {
         match self.trouble {
             Trouble::DaemonHangs => Box::pin(pending()),
             Trouble::Huge => Box::pin(ready((0..40_000).map(|n| app(&format!("app-{n}"))).collect())),
-            _ => Box::pin(ready(vec![app("checkout")])),
+            _ => {
+                let mut app = app("checkout");
+                let state = *self.state.lock().unwrap();
+                if !state.is_empty() {
+                    state.clone_into(&mut app.state);
+                }
+                Box::pin(ready(vec![app]))
+            }
         }
     }
 
@@ -290,15 +299,15 @@ impl Journal for Fake {
 }
 
 /// A server on a port of its own, which stops when this is dropped.
-pub(super) struct Running {
+pub(in crate::server) struct Running {
     pub(super) at: SocketAddr,
-    pub(super) fake: Arc<Fake>,
+    pub(in crate::server) fake: Arc<Fake>,
     pub(super) task: JoinHandle<()>,
-    pub(super) shutdown: CancellationToken,
+    pub(in crate::server) shutdown: CancellationToken,
     _stop: DropGuard,
 }
 
-pub(super) async fn start(trouble: Trouble) -> Running {
+pub(in crate::server) async fn start(trouble: Trouble) -> Running {
     start_within(trouble, Limits::default()).await
 }
 
@@ -325,20 +334,20 @@ pub(super) async fn start_within(trouble: Trouble, limits: Limits) -> Running {
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: String,
+pub(in crate::server) struct Answer {
+    pub(in crate::server) status: u16,
+    pub(in crate::server) headers: BTreeMap<String, String>,
+    pub(in crate::server) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::server) fn json(&self) -> Value {
         assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
         serde_json::from_str(&self.body).unwrap()
     }
 
     /// The code of an error, whose shape is checked.
-    pub(super) fn code(&self) -> String {
+    pub(in crate::server) fn code(&self) -> String {
         let json = self.json();
         let error = json["error"].as_object().unwrap();
         assert_eq!(json.as_object().unwrap().len(), 1);
@@ -360,19 +369,19 @@ impl Answer {
 }
 
 impl Running {
-    pub(super) async fn connect(&self) -> TcpStream {
+    pub(in crate::server) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.at).await.unwrap()
     }
 
     /// Sends these bytes and reads to the end of the connection.
-    pub(super) async fn say(&self, request: &str) -> Answer {
+    pub(in crate::server) async fn say(&self, request: &str) -> Answer {
         let mut stream = self.connect().await;
         // A server that refuses does not read to the end.
         let _ = stream.write_all(request.as_bytes()).await;
         Answer::parse(&listen(&mut stream).await)
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(in crate::server) async fn get(&self, path: &str) -> Answer {
         self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
     }
 

@@ -53,9 +53,10 @@ pub(super) fn place(marks: &[Mark], x: impl Fn(Timestamp) -> f64, right: f64) ->
 /// What is worth a label: the end is where the rollback was settled.
 fn shown(marks: &[Mark]) -> impl Iterator<Item = &Mark> {
     let is_settled = marks.iter().any(|mark| matches!(mark.what, Marked::Commit | Marked::Revert));
-    marks
-        .iter()
-        .filter(move |mark| !mark.what.text().is_empty() && !(is_settled && mark.what == Marked::Closed))
+    marks.iter().filter(move |mark| {
+        let is_told_already = is_settled && mark.what == Marked::Closed;
+        !is_told_already && !mark.what.text().is_empty()
+    })
 }
 
 fn label(x: f64, mark: &Mark, right: f64) -> Label {

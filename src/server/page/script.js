@@ -1,0 +1,94 @@
+"use strict";
+// Liveness and actions. What is shown is made by the server: on news the page is fetched again and what changed replaced.
+const main = document.querySelector("main");
+const live = document.getElementById("live");
+const said = document.getElementById("said");
+const token = document.getElementById("token");
+const by = document.getElementById("by");
+const dialog = document.getElementById("ask");
+
+function say(text) { said.textContent = text; }
+
+function mayAct() {
+  const may = token !== null && token.value.trim() !== "";
+  for (const button of document.querySelectorAll("button[data-post]")) button.disabled = !may;
+}
+
+function replace(fresh) {
+  for (const part of fresh.querySelectorAll("[data-part]")) {
+    const old = main.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
+    if (old === null || old.outerHTML === part.outerHTML) continue;
+    const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+    for (const details of part.querySelectorAll("details")) details.open = open.has(details.dataset.key);
+    const focused = old.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    old.replaceWith(part);
+    if (focused !== undefined) part.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  }
+  mayAct();
+}
+
+let fetching = false;
+let again = false;
+async function refresh() {
+  if (fetching) { again = true; return; }
+  fetching = true;
+  try {
+    const answer = await fetch(location.pathname, { headers: { accept: "text/html" }, cache: "no-store" });
+    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));
+  } catch { /* the stream says when the daemon is back */ }
+  fetching = false;
+  if (again) { again = false; setTimeout(refresh, 500); }
+}
+
+let timer;
+function news() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, 150);
+}
+
+const events = new EventSource("/api/v1/events");
+events.onopen = () => { live.textContent = "live"; };
+events.onerror = () => { live.textContent = "not live: reconnecting"; };
+for (const kind of ["apps", "app", "gone", "incident", "storm"]) events.addEventListener(kind, news);
+// Times go on by themselves.
+setInterval(() => { if (!document.hidden) refresh(); }, 10000);
+
+async function post(path, body) {
+  const headers = { authorization: `Bearer ${token.value.trim()}`, "content-type": "application/json" };
+  try {
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await answer.json();
+    say(answer.ok ? `${text.done}: taken` : text.error.message);
+  } catch {
+    say("no answer from the daemon: whether it was done is not known, so look before asking again");
+  }
+  refresh();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-post]");
+  if (button === null) return;
+  document.getElementById("question").textContent = button.dataset.question;
+  const lasts = document.getElementById("lasts");
+  lasts.hidden = button.dataset.lasts === undefined;
+  dialog.returnValue = "";
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "yes") return;
+    const body = {};
+    if (by.value.trim() !== "") body.by = by.value.trim();
+    const seconds = Number(document.getElementById("seconds").value);
+    if (!lasts.hidden && seconds > 0) body.for_seconds = seconds;
+    post(button.dataset.post, body);
+  };
+  dialog.showModal();
+});
+
+if (token !== null) {
+  // For this tab and until it is closed, so that it need not be entered on each page.
+  for (const field of [token, by]) {
+    field.value = sessionStorage.getItem(`rearguard-${field.id}`) ?? "";
+    field.addEventListener("input", () => { sessionStorage.setItem(`rearguard-${field.id}`, field.value); mayAct(); });
+  }
+  document.querySelector("form.who").addEventListener("submit", (event) => event.preventDefault());
+}
+mayAct();

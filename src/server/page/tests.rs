@@ -1,0 +1,66 @@
+use super::*;
+use crate::server::tests::fake::{Trouble, start};
+
+#[test]
+fn every_template_is_one() {
+    for name in ["frame.html", "index.html", "incident.html"] {
+        assert!(TEMPLATES.get_template(name).is_ok(), "{name}");
+    }
+    // What stands in a script or a style ends at the first of these.
+    assert!(!SCRIPT.contains("</") && !STYLE.contains("</"));
+}
+
+#[tokio::test]
+async fn a_page_is_whole_and_loads_nothing() {
+    let server = start(Trouble::None).await;
+    for path in ["/", "/incidents/checkout-1a2b3c4d"] {
+        let page = server.get(path).await;
+        assert_eq!((page.status, page.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+        let policy = &page.headers["content-security-policy"];
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for word in ["http://", "https://", " src=\"//", "style=\"", "onclick"] {
+            let found =
+                page.body.match_indices(word).map(|(at, _)| &page.body[at..(at + 60).min(page.body.len())]);
+            // The address that a probe asks is shown, and nothing is loaded from it.
+            let found: Vec<&str> =
+                found.filter(|text| !text.starts_with("https://checkout.example.com/")).collect();
+            assert!(found.is_empty(), "{path}: {found:?}");
+        }
+        assert!(page.body.contains("<main id=\"content\">") && page.body.ends_with("</html>\n"), "{path}");
+    }
+    assert_eq!(server.get("/incidents/nope").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_may_be_ordered_is_offered_and_disabled_until_there_is_a_token() {
+    let server = start(Trouble::None).await;
+    *server.fake.state.lock().unwrap() = "held";
+    let page = server.get("/").await.body;
+    for path in ["/api/v1/apps/checkout/pause", "/api/v1/apps/checkout/resume"] {
+        let button = page.find(&format!("data-post=\"{path}\"")).unwrap_or_else(|| panic!("{path}: {page}"));
+        let button = &page[button..page[button..].find('>').map(|end| button + end).unwrap()];
+        assert!(button.ends_with("disabled"), "{button}");
+    }
+    let without = start(Trouble::NoToken).await.get("/").await.body;
+    assert!(without.contains("admin_token_file") && !without.contains("id=\"token\""));
+}
+
+#[test]
+fn text_from_elsewhere_is_text() {
+    let page = TEMPLATES.get_template("index.html").expect("a template");
+    let evil = "<img src=x onerror=alert(1)>\"'";
+    let apps =
+        vec![context! { name => evil, facts => vec![vec![evil, evil]], actions => Vec::<Value>::new() }];
+    let made = page.render(context! { title => evil, apps, summary => evil, style => "", script => "" });
+    let made = made.expect("a page");
+    assert!(!made.contains("<img src=x"), "{made}");
+    assert!(made.contains("&lt;img src=x onerror=alert(1)&gt;&quot;"), "{made}");
+}
+
+#[tokio::test]
+async fn a_page_is_made_although_the_journal_is_silent() {
+    let page = start(Trouble::JournalFails).await.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("The journal does not answer now."), "{}", page.body);
+}

@@ -1,0 +1,109 @@
+"""The page in a real browser: it loads, it goes on by itself, a person approves an incident in it, and nothing complains.
+
+    python dashboard.py BINARY [FOLDER FOR SCREENSHOTS]
+"""
+
+import pathlib
+import sys
+import tempfile
+
+from playwright.sync_api import expect, sync_playwright
+
+from ground import TOKEN, Ground
+
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+def main(binary, pictures):
+    complaints = []
+    with Ground(binary) as ground, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+        page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}") if "/events" not in request.url else None)
+        foreign = []
+        page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(ground.url) else None)
+
+        def shot(name, **more):
+            page.screenshot(path=pictures / f"{name}.png", full_page=True, **more)
+
+        ground.until("a steady app", lambda app: app["state"] == "steady")
+        page.goto(ground.url)
+        expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+        expect(page.locator("#app-shop .word").first).to_have_text("steady")
+        # Nothing can be ordered without a token.
+        expect(page.get_by_role("button", name="Pause")).to_be_disabled()
+        shot("steady")
+
+        # A bad release shows by itself, and waits for a person.
+        ground.release("v2", is_bad=True)
+        approve = page.get_by_role("button", name="Approve the rollback")
+        expect(approve).to_be_visible(timeout=30_000)
+        expect(page.locator("#app-shop .word").first).to_have_text("incident")
+        shot("awaiting")
+        expect(approve).to_be_disabled()
+        page.get_by_label("Admin token").fill("wrong")
+        page.get_by_label("Your name").fill("ada")
+        expect(approve).to_be_enabled()
+        approve.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        shot("asked")
+        page.get_by_role("button", name="Yes").click()
+        expect(page.locator("#said")).to_contain_text("admin token")
+        complaints[:] = [text for text in complaints if "401" not in text]
+
+        page.get_by_label("Admin token").fill(TOKEN)
+        page.get_by_role("link", name="shop-").first.click()
+        expect(page.locator("article .word").first).to_have_text("awaiting approval")
+        expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+        # The token went along to this page of the same tab.
+        page.get_by_role("button", name="Approve the rollback").click()
+        page.get_by_role("button", name="Yes").click()
+        expect(page.locator("#said")).to_have_text("approve: taken")
+        expect(page.locator("ol.timeline")).to_contain_text("ada approved the rollback", timeout=15_000)
+        expect(page.locator("article .word").first).to_have_text("soaking", timeout=30_000)
+        expect(page.locator("article .word").first).to_have_text("committed", timeout=30_000)
+        expect(page.locator("figure img")).to_be_visible()
+        loaded = page.evaluate("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        assert loaded, "the picture of the signal is not one"
+        shot("incident")
+
+        # As seen on a phone, in the dark.
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 390, "height": 844})
+        shot("incident-phone-dark")
+        wide = page.evaluate("() => document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        assert not wide, "the incident is wider than a phone"
+        page.goto(ground.url)
+        expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+        shot("index-phone-dark")
+        wide = page.evaluate("() => document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        assert not wide, "the list is wider than a phone"
+
+        # Paused from here, for a time, and resumed.
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_label("For how long").select_option("1800")
+        page.get_by_role("button", name="Yes").click()
+        expect(page.locator("#app-shop")).to_contain_text("paused", timeout=15_000)
+        assert ground.app()["pause"]["by"] == "ada", ground.app()["pause"]
+        page.get_by_role("button", name="End the pause").click()
+        page.get_by_role("button", name="Yes").click()
+        expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible(timeout=15_000)
+
+        # What a screen reader is told: one main part, headings in order, names on all controls.
+        assert page.get_by_role("main").count() == 1
+        nameless = page.evaluate(
+            "() => [...document.querySelectorAll('button, a, input, select, img')].filter((e) => !(e.textContent.trim() "
+            "|| e.labels?.length || e.alt || e.ariaLabel)).map((e) => e.outerHTML)"
+        )
+        assert not nameless, nameless
+        browser.close()
+    assert not complaints, complaints
+    assert not foreign, foreign
+    print("the page works in Chromium: live, approve, pause; no complaint of the console, nothing foreign loaded")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        main(sys.argv[1], pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else scratch))
