@@ -148,10 +148,9 @@ pub(super) fn signal(
     let lead = last.since(begin).div_f64(4.0).clamp(LEAD_LEAST, LEAD_MOST);
     let shown = all.into_iter().filter(|(at, ..)| *at >= begin - lead);
     let points = shown.map(|(at, value, verdict)| Point { at: clock.at(at), value, verdict }).collect();
-    let mut marks = marks(record, timeline);
-    marks.extend(live.map(|at| Mark { at: clock.at(at), what: Marked::Live }));
-    marks.extend(live_again.map(|at| Mark { at: clock.at(at), what: Marked::LiveAgain }));
-    marks.sort_by_key(|mark| mark.at);
+    let lives = [(live, Marked::Live), (live_again, Marked::LiveAgain)];
+    let lives = lives.into_iter().filter_map(|(at, what)| Some(Mark { at: clock.at(at?), what }));
+    let marks = marks(record, timeline, lives.collect());
     Some(Signal {
         rule: record.rule.clone()?,
         probe: measure.probe.name.clone(),
@@ -182,8 +181,9 @@ impl Wall {
     }
 }
 
-fn marks(record: &IncidentRecord, timeline: &[TimelineEntry]) -> Vec<Mark> {
-    let mut marks = vec![Mark { at: record.opened_at, what: Marked::Fired }];
+/// What happened, with what the decisions know better than the timeline.
+fn marks(record: &IncidentRecord, timeline: &[TimelineEntry], mut marks: Vec<Mark>) -> Vec<Mark> {
+    marks.push(Mark { at: record.opened_at, what: Marked::Fired });
     let mut add = |at, what| {
         if marks.iter().all(|mark| mark.what != what) {
             marks.push(Mark { at, what });
@@ -196,10 +196,12 @@ fn marks(record: &IncidentRecord, timeline: &[TimelineEntry]) -> Vec<Mark> {
             }
             Some(Event::Call { call: Effect::Commit { .. }, .. }) => add(entry.at, Marked::Commit),
             Some(Event::Call { call: Effect::Revert { .. }, .. }) => add(entry.at, Marked::Revert),
+            Some(Event::SoakBegan { .. }) => add(entry.at, Marked::LiveAgain),
             Some(Event::Closed { .. }) => add(entry.at, Marked::Closed),
             _ => {}
         }
     }
+    marks.sort_by_key(|mark| mark.at);
     marks
 }
 
