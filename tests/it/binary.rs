@@ -238,7 +238,8 @@ async fn an_incident_is_explained_in_every_form_and_its_decisions_come_out_ident
     let at = |what: &str| {
         let marks = json["signal"]["marks"].as_array().unwrap();
         let mark = marks.iter().find(|mark| mark["what"] == what);
-        mark.unwrap_or_else(|| panic!("{what}: {marks:#?}"))["at"].as_str().unwrap().to_owned()
+        let at = mark.unwrap_or_else(|| panic!("{what}: {marks:#?}"))["at"].as_str().unwrap();
+        at.parse::<jiff::Timestamp>().unwrap()
     };
     assert!(at("live") < at("fired") && at("fired") < at("live_again") && at("live_again") < at("commit"));
     let markdown = ask(&["explain", id, "--markdown", "--svg", picture.to_str().unwrap()]);
