@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words;
 use crate::decision::effect::Effect;
 use crate::decision::story::Event;
 use crate::journal::{IncidentRecord, TimelineEntry};
@@ -40,14 +41,20 @@ impl Durations {
         }
     }
 
-    /// Each with its name and what it is.
-    pub(crate) fn parts(self) -> [(&'static str, Option<f64>, &'static str); 4] {
-        [
+    /// Each with its name, how long it took, in words, and what it is.
+    pub(crate) fn parts(self) -> [(&'static str, String, &'static str); 4] {
+        let took = |seconds: Option<f64>| match seconds {
+            None => "-".to_owned(),
+            Some(seconds) if seconds < 1.0 => format!("{:.0}ms", seconds * 1e3),
+            Some(seconds) => words::span(seconds),
+        };
+        let parts = [
             ("detect", self.detect, "first failing sample to decision"),
             ("decide", self.decide, "decision to the rollback being asked for"),
             ("execute", self.execute, "asked for to live"),
             ("verify", self.verify, "live to the end"),
-        ]
+        ];
+        parts.map(|(name, seconds, what)| (name, took(seconds), what))
     }
 }
 

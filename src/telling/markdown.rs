@@ -2,7 +2,7 @@
 //! can be.
 
 use super::page::clean;
-use super::{Account, spark, text, words};
+use super::{Account, spark, text};
 
 /// The account; `picture` is where its signal can be seen, as a link says it.
 pub(crate) fn markdown(account: &Account, picture: Option<&str>) -> String {
@@ -24,8 +24,7 @@ pub(crate) fn markdown(account: &Account, picture: Option<&str>) -> String {
         }
     }
     md.push_str("\n### Durations\n\n| part | took | from, to |\n| --- | ---: | --- |\n");
-    for (label, seconds, what) in account.told.durations.parts() {
-        let took = seconds.map_or_else(|| "-".to_owned(), words::span);
+    for (label, took, what) in account.told.durations.parts() {
         md.push_str(&format!("| {label} | {took} | {what} |\n"));
     }
     if !account.refusals.is_empty() {

@@ -1,7 +1,7 @@
 //! An account for a terminal, fit to be pasted into a channel.
 
 use super::page::clean;
-use super::{Account, Evidence, Page, spark, words};
+use super::{Account, Evidence, Page, spark};
 use crate::decision::rule::Verdict;
 
 /// Columns of a timeline's line before its sentence: the time, and the longest word there is.
@@ -79,8 +79,7 @@ pub(super) fn row(evidence: &Evidence) -> [String; 6] {
 
 fn durations(text: &mut String, account: &Account) {
     text.push_str("\nDurations\n");
-    for (label, seconds, what) in account.told.durations.parts() {
-        let took = seconds.map_or_else(|| "-".to_owned(), words::span);
+    for (label, took, what) in account.told.durations.parts() {
         text.push_str(&format!("  {label:<10} {took:<9} {what}\n"));
     }
 }

@@ -229,7 +229,7 @@ async fn an_incident_is_explained_in_every_form_and_its_decisions_come_out_ident
     let text = ask(&["explain", id]);
     assert_eq!((&text, &text), (&ask(&["explain"]), &ask(&["explain", APP])), "the newest");
     assert!(text.contains("made again from what was recorded, came out identical"), "{text}");
-    assert!(text.contains("> create_rollback: status 200, request ") && !text.contains('\x1b'), "{text}");
+    assert!(text.contains("> create_rollback: status 200, request") && !text.contains('\x1b'), "{text}");
     let json: serde_json::Value = serde_json::from_str(&ask(&["explain", id, "--json"])).unwrap();
     assert_eq!(json["replay"]["decisions"], json["replay"]["identical"]);
     for part in ["detect", "decide", "execute", "verify"] {
