@@ -127,7 +127,7 @@ fn whatever_a_platform_calls_its_apps_the_configuration_is_valid() {
         ),
         found("a2", "worker\n  - name: evil\n    id: x", Vec::new()),
         found("a3", "left\nout: yes", Vec::new()),
-        found("a4", "on", vec![page("", "https://x.example/'%20{}")]),
+        found("1e3", "on", vec![page("", "https://x.example/'%20{}")]),
     ];
     let args = InitArgs {
         platform: PlatformKind::DigitalOcean,
@@ -139,6 +139,8 @@ fn whatever_a_platform_calls_its_apps_the_configuration_is_valid() {
     let config = understood(&text);
     let names: Vec<_> = config.apps.iter().map(|app| app.name.as_str()).collect();
     assert_eq!(names, ["app-on", "worker-----name--evil-----id--x", "app-on-2"], "{text}");
+    let ids: Vec<_> = config.apps.iter().map(|app| app.id.as_str()).collect();
+    assert_eq!(ids, ["a1", "a2", "1e3"]);
     assert!(config.apps.iter().all(|app| app.policy.mode == Mode::Observe));
     assert_eq!(config.apps[0].policy.rules.len(), 4);
     assert!(text.contains("# Left out: left out: yes: it has no public address"), "{text}");
