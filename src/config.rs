@@ -10,6 +10,7 @@ pub mod freeze;
 mod leaf;
 mod load;
 mod mirror;
+pub mod notify;
 mod pace;
 mod position;
 mod problem;
@@ -43,6 +44,7 @@ pub use position::Position;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use summary::{summary, warnings};
+pub(crate) use validate::is_loopback;
 
 /// A configuration in which everything refers to something that exists and every value is possible.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +65,10 @@ pub struct Config {
     pub apps: Vec<AppConfig>,
     /// More apps than this wanting a rollback within a minute is a storm.
     pub concurrent_rollbacks: usize,
+    /// Where people are told.
+    pub notify: Vec<notify::ChannelConfig>,
+    /// Where people find this rearguard.
+    pub external_url: Option<Url>,
 }
 
 /// An account on a platform.

@@ -80,6 +80,10 @@ id! {
     RuleName
 }
 id! {
+    /// The name of a place where people are told, in the configuration.
+    ChannelName
+}
+id! {
     /// An incident's id, `APP-xxxxxxxx`.
     IncidentId
 }

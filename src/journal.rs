@@ -3,12 +3,14 @@
 //! One row of state an app, under the platform's id of it: a name is a word of the configuration and may change its
 //! meaning. For every decision that changed it: what `decide` was given, what it answered,
 //! the incident it belongs to and the effect it owes, in one transaction. An effect without an outcome is open;
-//! there is at most one open effect an app, and the store itself enforces that.
+//! there is at most one open effect an app, and the store itself enforces that. What is to be told of a decision is in
+//! the same transaction, and owed to each channel until it has it.
 
 #[cfg(test)]
 mod contract;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod made;
+mod outbox;
 mod sqlite;
 
 use std::future::Future;
@@ -20,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::state::{Outcome, State};
-use crate::ids::{AppName, Caller, DeploymentId, IncidentId, PlatformAppId, RuleName};
+use crate::ids::{AppName, Caller, ChannelName, DeploymentId, IncidentId, PlatformAppId, RuleName};
 
+pub use self::outbox::{Notice, Outbox, Pending, Settled};
 pub use self::sqlite::SqliteJournal;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::sqlite::VERSION;
@@ -49,6 +52,8 @@ pub struct Entry {
     pub incident: Option<IncidentRecord>,
     /// What is added to that incident's timeline.
     pub timeline: Vec<TimelineEntry>,
+    /// What is to be told of it.
+    pub notices: Vec<Notice>,
 }
 
 /// One decision, with all that is needed to make it again.
@@ -243,8 +248,21 @@ pub trait Journal: Send + Sync + 'static {
     fn incident<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Option<(IncidentRecord, Vec<TimelineEntry>)>>;
     /// The decisions of an incident, oldest first, for running them again.
     fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>>;
-    /// Deletes what belongs to incidents closed before `horizon`, and decisions of no incident made before it;
-    /// gives how many rows went. In small steps: writes that are asked for meanwhile are not held up.
+    /// Keeps what is to be told of something that is no decision. Durable like an entry; what is known by its key already
+    /// is not kept again.
+    fn tell(&self, notices: Vec<Notice>) -> Call<'_, ()>;
+    /// What `channel` does not have yet: how much, and the first notice of at most `limit` threads.
+    fn outbox<'a>(&'a self, channel: &'a ChannelName, limit: usize) -> Call<'a, Outbox>;
+    /// Notes what came of a try to deliver, durably. Where that is over already, nothing changes.
+    fn settle(&self, delivery: i64, at: Timestamp, settled: Settled) -> Call<'_, ()>;
+    /// The threads that `channel` has a note of, and those notes.
+    fn marks<'a>(&'a self, channel: &'a ChannelName) -> Call<'a, Vec<(String, String)>>;
+    /// Forgets the note of a thread.
+    fn forget_mark<'a>(&'a self, channel: &'a ChannelName, thread: &'a str) -> Call<'a, ()>;
+    /// Forgets what is owed to channels other than `kept`; gives how many notices.
+    fn keep_channels(&self, kept: Vec<ChannelName>) -> Call<'_, u64>;
+    /// Deletes what belongs to incidents closed before `horizon`, and decisions of no incident made before it,
+    /// and what was told before it; gives how many rows went. In small steps: writes that are asked for meanwhile are not held up.
     fn prune(&self, horizon: Timestamp) -> Call<'_, u64>;
     /// Whether a durable write works now; reopens a store that failed.
     fn check(&self) -> Call<'_, ()>;

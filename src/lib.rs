@@ -22,6 +22,7 @@
 //! * [`detection`]: arithmetic, when a release is provably worse than the one before it.
 //! * [`platform`], [`probe`], [`journal`]: what the shell speaks to, each behind a trait.
 //! * [`daemon`]: the shell. One task an app; it observes, records, then acts.
+//! * [`notify`]: people are told, at least once and in order.
 //! * [`config`]: the operator's file, parsed into types that cannot be wrong.
 //! * [`power`]: what an app's rules could notice of a bad release, and how soon.
 //! * [`telling`]: an incident as people read it: text, Markdown, a picture.
@@ -44,6 +45,7 @@ pub mod ids;
 pub mod journal;
 pub mod lab;
 pub mod metrics;
+pub mod notify;
 pub mod platform;
 pub mod power;
 pub mod probe;

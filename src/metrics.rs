@@ -6,6 +6,7 @@
 //! at a time. A scrape touches neither the journal nor a platform.
 
 mod app;
+mod notifications;
 mod process;
 mod render;
 
@@ -23,6 +24,8 @@ use crate::platform::http::CODES;
 use crate::platform::operation;
 
 pub use app::{AppMetrics, PROBE_RESULTS};
+use notifications::Notifications;
+pub use notifications::Notified;
 pub use render::render;
 
 /// The statuses that are there from the start, beside every word of [`CODES`]; others appear when they happen.
@@ -60,6 +63,7 @@ pub struct Metrics {
     /// The journal takes writes.
     pub journal_writable: IntGauge,
     last_tick: Gauge,
+    notifications: Notifications,
     apps: watch::Sender<Arc<BTreeMap<AppName, Arc<AppMetrics>>>>,
 }
 
@@ -133,6 +137,7 @@ impl Metrics {
                 "rearguard_last_tick_timestamp_seconds",
                 "Unix time at which the slowest of all loops last came round.",
             )?,
+            notifications: Notifications::new()?,
             apps: watch::Sender::new(Arc::default()),
             registry,
         };
@@ -160,6 +165,7 @@ impl Metrics {
         registry.register(Box::new(self.storm.clone()))?;
         registry.register(Box::new(self.journal_writable.clone()))?;
         registry.register(Box::new(self.last_tick.clone()))?;
+        self.notifications.register(registry)?;
         registry.register(Box::new(process::Process::new()))
     }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
+use super::notify::{ChannelKind, SmtpTls};
 use super::raw::Block;
 use super::{Absent, Figure, PlatformKind};
 use crate::decision::policy::{Action, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Signal};
+use crate::notify::event::Kind;
 
 /// What a duration looks like, loosely: the schema helps while typing, the daemon judges.
 const DURATION_PATTERN: &str = r"^\s*\d+\s*[a-zA-Zµ]+(\s*\d+\s*[a-zA-Zµ]+)*\s*$";
@@ -89,6 +91,27 @@ impl Wording for PlatformKind {
     const EXPECTED: &'static str = "a kind of platform; allowed are digitalocean and sevalla";
     const WORDS: &'static [(&'static str, Self)] =
         &[("digitalocean", Self::DigitalOcean), ("sevalla", Self::Sevalla)];
+}
+
+impl Wording for ChannelKind {
+    const EXPECTED: &'static str = "a kind of channel; allowed are webhook, slack, alertmanager and smtp";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("webhook", Self::Webhook),
+        ("slack", Self::Slack),
+        ("alertmanager", Self::Alertmanager),
+        ("smtp", Self::Smtp),
+    ];
+}
+
+impl Wording for SmtpTls {
+    const EXPECTED: &'static str = "a way to keep mail secret; allowed are starttls, implicit and none";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("starttls", Self::Starttls), ("implicit", Self::Implicit), ("none", Self::None)];
+}
+
+impl Wording for Kind {
+    const EXPECTED: &'static str = "a kind of event; allowed are fired, approval_needed, rollback_requested, rollback_created, rollback_live, restored, wrong_target, held, closed, noticed, deployment_failed, storm and app_gone";
+    const WORDS: &'static [(&'static str, Self)] = Self::WORDS;
 }
 
 impl Wording for Mode {

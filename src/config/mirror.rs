@@ -11,10 +11,10 @@ use super::problem::{Findings, Part, Path, Problems, Step, shown};
 use super::{position, raw, suggest};
 
 /// Keys that are known only to be refused by name; nobody is told to write them.
-const NEVER_OFFERED: [&str; 3] = ["token", "admin_token", "notify"];
+const NEVER_OFFERED: [&str; 4] = ["token", "admin_token", "secret", "password"];
 
 /// Keys whose values may hold a secret, and are not shown even when they are wrong.
-const NEVER_SHOWN: [&str; 9] = [
+const NEVER_SHOWN: [&str; 16] = [
     "url",
     "api",
     "state",
@@ -22,6 +22,13 @@ const NEVER_SHOWN: [&str; 9] = [
     "token_file",
     "token_env",
     "admin_token_file",
+    "url_file",
+    "url_env",
+    "secret_file",
+    "secret_env",
+    "username",
+    "password_file",
+    "password_env",
     "equals",
     "body_contains",
 ];
@@ -63,6 +70,9 @@ fn report(message: &str, path: &Path, value: Option<&Value>, findings: &mut Find
         return unknown_key(path, &known, findings);
     }
     let hidden = path.0.iter().any(|step| matches!(step, Step::Key(key) if NEVER_SHOWN.contains(&&**key)));
+    // Somebody may have written nothing but the URL of a channel, which is a secret.
+    let is_channel = path.0.len() <= 2 && matches!(path.0.first(), Some(Step::Key(key)) if key == "notify");
+    let hidden = hidden || is_channel;
     let value = match value {
         Some(Value::Sequence(_)) => "a list".to_owned(),
         Some(Value::Mapping(_)) => "a mapping".to_owned(),

@@ -5,6 +5,7 @@
 //! the next. Keys of type [`Unread`] are known only to be refused by name.
 
 mod ask;
+mod notify;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, OfPlatform, Tls};
+pub(super) use notify::Channel;
 pub(super) use rule::{Condition, FailureRatio, Latency, Regression, Rule};
 
 use super::leaf::{Count, Flag, List, Number, Span, Text, Unread, Word};
@@ -45,8 +47,10 @@ pub(super) struct File {
     pub(super) apps: Option<List<App>>,
     /// Limits across all apps.
     pub(super) limits: Option<FleetLimits>,
-    #[schemars(skip)]
-    pub(super) notify: Option<Unread>,
+    /// Where people are told of what happens. Default: nowhere but in the log
+    pub(super) notify: Option<List<Channel>>,
+    /// Where people find this rearguard, for links in what they are told. Default: no links
+    pub(super) external_url: Option<Text>,
     /// Times of the week in which no app is rolled back, or no rollback committed, unless a person orders it. Default: none
     pub(super) freeze: Option<List<Freeze>>,
     #[schemars(skip)]

@@ -1,5 +1,7 @@
 //! What `rearguard check` says it understood, in words.
 
+mod channels;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -76,7 +78,8 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     config.apps.iter().try_for_each(|app| {
         let of_its_account = config.apps.iter().filter(|other| other.platform == app.platform);
         write_app(out, app, of_its_account.count() - 1)
-    })
+    })?;
+    config.notify.iter().try_for_each(|channel| channels::write(out, channel))
 }
 
 fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) -> fmt::Result {

@@ -5,12 +5,13 @@ mod app;
 mod ask;
 mod figure;
 mod freeze;
+mod notify;
 mod platform;
 mod probe;
 mod rule;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,13 +27,9 @@ use super::{Config, ControlProbe, pace, raw};
 /// What a name looks like: it stands in metric labels, commands and paths of the API.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,63}$";
 
-/// What is said of a key that a later release will know.
-const NOT_YET: &str = "is not available yet; allowed is to leave it out";
-
 /// The configuration, unless a problem was found.
 pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option<Config> {
     let spot = Spot::root(findings);
-    refuse(&spot.key("notify"), file.notify.is_some(), NOT_YET);
     let secret = "secrets do not stand in this file; allowed is admin_token_file";
     refuse(&spot.key("admin_token"), file.admin_token.is_some(), secret);
     let listen = listen(&spot.key("listen"), file.listen.as_ref());
@@ -57,6 +54,11 @@ pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option
         defaults::CONCURRENT_ROLLBACKS,
         &defaults::CONCURRENT_RANGE,
     );
+    let known: BTreeSet<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+    let written = file.apps.as_ref().map_or(0, |apps| apps.0.len());
+    let known = (known.len() == written).then_some(&known);
+    let channels = notify::channels(&spot.key("notify"), file.notify.as_ref(), known);
+    let external_url = external_url(&spot.key("external_url"), file.external_url.as_ref());
     Some(Config {
         listen: listen?,
         state: state?,
@@ -66,6 +68,8 @@ pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option
         control_probes,
         apps,
         concurrent_rollbacks: usize::try_from(concurrent_rollbacks?).ok()?,
+        notify: channels,
+        external_url,
     })
 }
 
@@ -102,6 +106,19 @@ fn control_probes(spot: &Spot, list: Option<&List<raw::Control>>) -> Vec<Control
         Some(ControlProbe { url: url?, period: period?, timeout: timeout? })
     };
     items(spot, list).into_iter().filter_map(probe).collect()
+}
+
+/// People and programs get it, so it has no user and no password in it.
+fn external_url(spot: &Spot, text: Option<&Text>) -> Option<Url> {
+    let found = url(spot, Some(text?))?;
+    let is_plain = found.username().is_empty() && found.password().is_none() && found.query().is_none();
+    if !is_plain || found.fragment().is_some() {
+        spot.wrong(
+            "has more than a host and a path in it; allowed is a URL such as https://rearguard.example.com",
+        );
+        return None;
+    }
+    Some(found)
 }
 
 /// A key that may not be there.
@@ -198,7 +215,7 @@ fn url(spot: &Spot, text: Option<&Text>) -> Option<Url> {
 }
 
 /// Whether what is sent there stays on this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

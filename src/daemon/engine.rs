@@ -24,6 +24,8 @@ use crate::config::{AppConfig, Config, PlatformConfig};
 use crate::ids::PlatformName;
 use crate::journal::{Journal, Restored};
 use crate::metrics::{Heartbeat, Metrics};
+use crate::notify::office::{self, Office};
+use crate::notify::post::Post;
 use crate::platform::Platform;
 use crate::platform::http::StartError as PlatformStartError;
 use crate::probe::Probe;
@@ -63,6 +65,7 @@ pub(crate) struct Engine {
     loops: watch::Sender<Arc<BTreeMap<String, Arc<Heartbeat>>>>,
     most_rollbacks: watch::Sender<usize>,
     retention: watch::Sender<Duration>,
+    office: Office,
     pub(super) admin_file: watch::Sender<Option<PathBuf>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -74,6 +77,18 @@ impl Engine {
         let (platforms, apps) = (mem::take(&mut config.platforms), mem::take(&mut config.apps));
         let Ground { clock, journal, journal_works, restored, probe, open, metrics, pause_file } = ground;
         let stop = CancellationToken::new();
+        let (tasks, (post, handed_in)) = (TaskTracker::new(), Post::open());
+        let ground = office::Ground {
+            journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            post: post.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        // First of all: the others have something to tell from their first moment on.
+        let mut office = Office::open(ground, handed_in);
+        office.take(mem::take(&mut config.notify), config.external_url.take());
         let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
         let fleet = FleetOwner {
             since: restored.as_ref().and_then(|restored| restored.storm_since),
@@ -81,6 +96,7 @@ impl Engine {
             journal: Arc::clone(&journal),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
+            post: post.clone(),
             stop: stop.clone(),
         };
         let controls = Controls::start(config.control_probes.clone(), Arc::clone(&probe), Arc::clone(&clock));
@@ -93,6 +109,7 @@ impl Engine {
             peers: Peers::new(),
             fleet: fleet.start(),
             paused: pause_file.map_or_else(Paused::default, Paused::with_file),
+            post,
             outlooks: Desk::open(),
             is_journal_working: AtomicBool::new(journal_works),
             is_recalled: OnceCell::new_with(restored.as_ref().map(|_| ())),
@@ -102,7 +119,6 @@ impl Engine {
         if let Some(restored) = restored {
             shell.paused.recall(restored.paused);
         }
-        let tasks = TaskTracker::new();
         let mut engine = Self {
             roster: Roster {
                 shell: Arc::clone(&shell),
@@ -116,6 +132,7 @@ impl Engine {
             loops: watch::Sender::new(Arc::default()),
             most_rollbacks,
             retention: watch::Sender::new(config.retention),
+            office,
             admin_file: watch::Sender::new(config.admin_token_file.clone()),
             tasks,
             stop,
@@ -152,6 +169,7 @@ impl Engine {
         self.most_rollbacks.send_replace(config.concurrent_rollbacks);
         self.retention.send_replace(config.retention);
         self.admin_file.send_replace(config.admin_token_file.clone());
+        self.office.take(mem::take(&mut config.notify), config.external_url.take());
         let pollers = self.take_accounts(&platforms, built);
         tracing::info!(apps = apps.len(), "configuration in force");
         self.take_apps(apps);

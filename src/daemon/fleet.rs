@@ -12,6 +12,8 @@ use crate::decision::fleet::{Fleet, Permit};
 use crate::ids::PlatformAppId;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::notify::notices;
+use crate::notify::post::Post;
 
 /// How soon the journal is tried again when it did not take the breaker's state.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
@@ -38,6 +40,7 @@ pub(super) struct FleetOwner {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
+    pub(super) post: Post,
     pub(super) stop: CancellationToken,
 }
 
@@ -55,6 +58,8 @@ impl FleetOwner {
         // What the journal says. In force is what `fleet` says, until a restart.
         let mut written = self.since;
         self.metrics.storm.set(i64::from(self.since.is_some()));
+        // The process before may have died before it was told. What was told is known by its key.
+        self.tell(self.since);
         loop {
             let before = fleet.storm_since();
             let ask = tokio::select! {
@@ -84,6 +89,9 @@ impl FleetOwner {
             let since = fleet.storm_since();
             is_storm.store(since.is_some(), Ordering::Relaxed);
             self.metrics.storm.set(i64::from(since.is_some()));
+            if since != before {
+                self.tell(since);
+            }
             if since != written {
                 if before.is_none() {
                     tracing::error!(
@@ -95,6 +103,13 @@ impl FleetOwner {
             // Whoever asked may have given up waiting.
             let _ = reply.send(fleet.permit());
         }
+    }
+
+    /// Has a storm told.
+    fn tell(&self, since: Option<Moment>) {
+        let Some(since) = since else { return };
+        let wall = self.clock.wall();
+        self.post.hand_in(&notices::storm(since, wall), self.clock.now(), wall);
     }
 
     /// Writes what is in force; gives what the journal says then.
@@ -158,6 +173,7 @@ mod tests {
             journal: Arc::clone(&journal),
             clock: Arc::new(SteadyClock::resume(None)),
             metrics: Metrics::new(&[]).expect("metrics"),
+            post: Post::open().0,
             stop: CancellationToken::new(),
         };
         let line = owner.start();
@@ -171,5 +187,39 @@ mod tests {
             assert!(tokio::time::Instant::now() < deadline, "the storm was never written");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_storm_is_told_and_by_the_next_process_under_the_same_key() {
+        let text = "platforms: [{ name: o, kind: digitalocean, token_env: T }]\napps: [{ name: a, platform: o, id: i, \
+                    probes: [{ name: h, url: 'https://a.example/' }] }]\n\
+                    notify: [{ name: ops, kind: webhook, url: 'https://a.example/' }]\n";
+        let channels = crate::config::parse("f.yaml", text).expect("a configuration").notify;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rearguard.db");
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&path).expect("a journal"));
+        let mut keys = Vec::new();
+        for is_again in [false, true] {
+            let (post, mut handed_in) = Post::open();
+            post.take(crate::notify::post::Board { channels: channels.clone(), external_url: None });
+            let (_most, most) = watch::channel(1);
+            let owner = FleetOwner {
+                since: journal.restore().await.expect("read").storm_since,
+                most,
+                journal: Arc::clone(&journal),
+                clock: Arc::new(SteadyClock::resume(None)),
+                metrics: Metrics::new(&[]).expect("metrics"),
+                post,
+                stop: CancellationToken::new(),
+            };
+            let line = owner.start();
+            if !is_again {
+                for app in ["id-web", "id-api"] {
+                    line.want(&app.into()).await;
+                }
+            }
+            keys.push(handed_in.recv().await.expect("a notice").key);
+        }
+        assert!(keys[0].starts_with("storm:") && keys[0] == keys[1], "{keys:?}");
     }
 }

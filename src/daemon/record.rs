@@ -11,8 +11,9 @@ use crate::decision::state::{Incident, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed};
 use crate::ids::{IncidentId, PlatformAppId};
-use crate::journal::{DecisionRecord, Entry, IncidentRecord, JournalError, TimelineEntry};
+use crate::journal::{DecisionRecord, Entry, IncidentRecord, JournalError, Notice, TimelineEntry};
 use crate::metrics::AppMetrics;
+use crate::notify::notices::{self, Happened};
 
 /// What an app's task keeps between decisions for the sake of the record.
 #[derive(Default)]
@@ -59,6 +60,7 @@ impl Recorder {
         };
         let story = change.story.iter().filter(|_| incident.is_some());
         let timeline = story.map(|event| self.timeline_entry(event, wall)).collect();
+        let notices = notices_of(shell, config, change, incident.as_ref(), wall);
         let entry = Entry {
             app: config.name.clone(),
             id: config.id.clone(),
@@ -70,8 +72,13 @@ impl Recorder {
             decision: decision_record(&config.policy, before, seen, change),
             incident: incident.clone(),
             timeline,
+            notices,
         };
+        let is_told = !entry.notices.is_empty();
         shell.journal.record(entry).await?;
+        if is_told {
+            shell.post.ring();
+        }
         self.calls.clear();
         self.incident = incident.filter(|record| record.closed_at.is_none());
         Ok(())
@@ -158,6 +165,24 @@ impl Recorder {
         let incident = incident.map(|incident| &incident.id).or(change.about.as_ref());
         log(config, before, change, incident);
     }
+}
+
+/// What is to be told of a change, to whom.
+fn notices_of(
+    shell: &Shell,
+    config: &AppConfig,
+    change: &Change,
+    record: Option<&IncidentRecord>,
+    wall: jiff::Timestamp,
+) -> Vec<Notice> {
+    let board = shell.post.board();
+    if board.channels.is_empty() {
+        return Vec::new();
+    }
+    let external_url = board.external_url.as_ref();
+    let events = notices::of(&Happened { config, change, record, wall, external_url });
+    let now = shell.clock.now();
+    events.iter().filter_map(|event| board.notice(event, now, wall)).collect()
 }
 
 /// Waits that `decisions_total` counts.

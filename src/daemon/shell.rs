@@ -13,6 +13,7 @@ use super::pause::Paused;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
+use crate::notify::post::Post;
 use crate::probe::Probe;
 use crate::probe::control::Controls;
 use crate::probe::peers::Peers;
@@ -27,6 +28,8 @@ pub(crate) struct Shell {
     pub(super) peers: Peers,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
+    /// How something is told.
+    pub(super) post: Post,
     pub(super) outlooks: Desk,
     pub(super) is_journal_working: AtomicBool,
     /// What people and the storm breaker left in the journal was read.

@@ -23,9 +23,9 @@ use rusqlite::Connection;
 use super::line;
 use crate::decision::state::State;
 use crate::ids::{AppName, IncidentId};
+use crate::journal::Pause;
 use crate::journal::made::{entry, moment, owing, steady};
 use crate::journal::{self, IncidentQuery, Journal, JournalError, OpenEffect, Restored, SqliteJournal};
-use crate::journal::{Pause, VERSION};
 
 /// The apps of the sound journal: one owes a rollback, one is at rest, one is paused.
 const APPS: [&str; 3] = ["id-of-web", "id-of-api", "id-of-batch"];
@@ -256,7 +256,7 @@ fn judge(scratch: &Scratch, damage: &Damage) {
             assert!(!matches!(app, Ok((None, _))), "{id} would begin anew, and nobody was told");
         }
     }
-    if !damage.bytes && damage.version.is_some_and(|version| i64::from(version) > VERSION) {
+    if !damage.bytes && damage.version.is_some_and(|version| i64::from(version) > journal::VERSION) {
         assert!(restored.is_err(), "a newer version's journal is read");
     }
     if damage.is_only_of(&[]) {

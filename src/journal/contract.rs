@@ -1,6 +1,8 @@
 //! What every store of decisions must do, tried on the trait alone. A store is held to it by
 //! `contract::tests!(make)`, where `make()` gives a [`Bench`].
 
+mod outbox;
+
 use std::sync::Arc;
 
 use super::made::{
@@ -48,9 +50,16 @@ macro_rules! tests {
             prune_keeps_open_incidents_and_what_is_young,
             prune_takes_more_than_one_step,
             check_passes_on_a_store_that_works,
+            a_notice_is_written_with_its_decision_or_not_at_all,
+            a_notice_that_is_known_is_not_kept_again,
+            the_first_of_each_thread_is_given_and_the_next_after_it,
+            what_a_channel_notes_of_a_thread_is_there_for_its_next_notice,
+            what_waits_for_a_channel_that_is_gone_is_forgotten,
+            prune_keeps_what_is_still_to_be_told,
         );
     };
 }
+pub(super) use outbox::*;
 pub(super) use tests;
 
 fn illegal(result: Result<(), JournalError>, app: &AppName) {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{DecisionRecord, Entry, IncidentRecord, TimelineEntry};
+use super::{DecisionRecord, Entry, IncidentRecord, Notice, TimelineEntry};
 use crate::clock::{Mark, Moment};
 use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
@@ -116,6 +116,7 @@ pub(crate) fn entry(app: &AppName, seconds: i64, state: State) -> Entry {
         decision: None,
         incident: None,
         timeline: Vec::new(),
+        notices: Vec::new(),
     }
 }
 
@@ -174,5 +175,17 @@ pub(crate) fn line(seconds: i64, event: &str) -> TimelineEntry {
         event: event.to_owned(),
         text: format!("5 of 8 failed, {event}"),
         facts: json!({ "failed": 5, "samples": 8 }),
+    }
+}
+
+/// Something to be told to `channels`.
+pub(crate) fn notice(thread: &str, key: &str, seconds: i64, channels: &[&str]) -> Notice {
+    Notice {
+        key: key.to_owned(),
+        thread: thread.to_owned(),
+        made: moment(seconds),
+        wall: wall(seconds),
+        event: format!("{{\"key\":\"{key}\"}}"),
+        channels: channels.iter().map(|name| (*name).into()).collect(),
     }
 }

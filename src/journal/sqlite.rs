@@ -3,7 +3,8 @@
 //! **What is in it.** `apps`: the state of each app. `effects`: the calls that were owed, each with its answer or
 //! open; a partial unique index allows one open effect an app. `decisions` and `policies`: what `decide` was given
 //! and answered, each policy's text once. `incidents` and `timeline`: what people are shown. `paused`: whom people
-//! paused. `meta`: the mark of the steady clock, the storm breaker. [`schema`] has the columns.
+//! paused. `notices`, `deliveries` and `marks`: what is to be told, and which channel has it. `meta`: the mark of the
+//! steady clock, the storm breaker. [`schema`] has the columns.
 //!
 //! **When `record` returns `Ok`** the entry survives a power cut: WAL with `synchronous=FULL`, answered after the
 //! commit. The entry is there whole, the app's open effect is exactly what [`State::owed`] says, and every load
@@ -20,6 +21,7 @@
 
 mod fault;
 mod file;
+mod outbox;
 mod prune;
 mod read;
 mod schema;
@@ -43,12 +45,12 @@ use self::file::Place;
 pub(crate) use self::schema::VERSION;
 use self::thread::{Access, Request, Store};
 use super::{
-    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Pause,
-    Restored, TimelineEntry,
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
+    Outbox, Pause, Restored, Settled, TimelineEntry,
 };
 use crate::clock::Moment;
 use crate::decision::state::State;
-use crate::ids::{IncidentId, PlatformAppId};
+use crate::ids::{ChannelName, IncidentId, PlatformAppId};
 
 /// How long the end of a journal waits for its thread.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -231,6 +233,33 @@ impl Journal for SqliteJournal {
     fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
         let id = id.clone();
         self.read(move |c| read::decisions(c, &id))
+    }
+
+    fn tell(&self, notices: Vec<Notice>) -> Call<'_, ()> {
+        self.write(move |c| outbox::add(c, &notices))
+    }
+
+    fn outbox<'a>(&'a self, channel: &'a ChannelName, limit: usize) -> Call<'a, Outbox> {
+        let channel = channel.clone();
+        self.read(move |c| outbox::outbox(c, &channel, limit))
+    }
+
+    fn settle(&self, delivery: i64, at: Timestamp, settled: Settled) -> Call<'_, ()> {
+        self.write(move |c| outbox::settle(c, delivery, at.as_millisecond(), &settled))
+    }
+
+    fn marks<'a>(&'a self, channel: &'a ChannelName) -> Call<'a, Vec<(String, String)>> {
+        let channel = channel.clone();
+        self.read(move |c| outbox::marks(c, &channel))
+    }
+
+    fn forget_mark<'a>(&'a self, channel: &'a ChannelName, thread: &'a str) -> Call<'a, ()> {
+        let (channel, thread) = (channel.clone(), thread.to_owned());
+        self.write(move |c| outbox::set_mark(c, channel.as_str(), &thread, None, 0))
+    }
+
+    fn keep_channels(&self, kept: Vec<ChannelName>) -> Call<'_, u64> {
+        self.write(move |c| outbox::keep_channels(c, &kept))
     }
 
     fn prune(&self, horizon: Timestamp) -> Call<'_, u64> {

@@ -11,11 +11,11 @@ use super::machine::{EPOCH_MS, Machine, Point, lock};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
-use crate::ids::{IncidentId, PlatformAppId};
+use crate::ids::{ChannelName, IncidentId, PlatformAppId};
 use crate::journal::Pause;
 use crate::journal::{
-    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    SqliteJournal, TimelineEntry,
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
+    Outbox, Restored, Settled, SqliteJournal, TimelineEntry,
 };
 
 /// No course has as many decisions as that: an app that makes more makes them without end.
@@ -211,6 +211,30 @@ impl Journal for OpenDisk {
 
     fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
         self.read(move || self.store.decisions(id))
+    }
+
+    fn tell(&self, notices: Vec<Notice>) -> Call<'_, ()> {
+        self.write(|| self.store.tell(notices))
+    }
+
+    fn outbox<'a>(&'a self, channel: &'a ChannelName, limit: usize) -> Call<'a, Outbox> {
+        self.read(move || self.store.outbox(channel, limit))
+    }
+
+    fn settle(&self, delivery: i64, at: Timestamp, settled: Settled) -> Call<'_, ()> {
+        self.write(move || self.store.settle(delivery, at, settled))
+    }
+
+    fn marks<'a>(&'a self, channel: &'a ChannelName) -> Call<'a, Vec<(String, String)>> {
+        self.read(move || self.store.marks(channel))
+    }
+
+    fn forget_mark<'a>(&'a self, channel: &'a ChannelName, thread: &'a str) -> Call<'a, ()> {
+        self.write(move || self.store.forget_mark(channel, thread))
+    }
+
+    fn keep_channels(&self, kept: Vec<ChannelName>) -> Call<'_, u64> {
+        self.write(|| self.store.keep_channels(kept))
     }
 
     fn prune(&self, horizon: Timestamp) -> Call<'_, u64> {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod alertmanager;
 mod apps;
 mod attribution;
 mod binary;
@@ -12,6 +13,7 @@ mod faults;
 mod figures;
 mod grpc;
 mod measured;
+mod notify;
 mod people;
 mod prometheus;
 mod ready;

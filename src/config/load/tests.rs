@@ -137,6 +137,11 @@ fn the_full_file_shows_the_defaults() {
         (minimal.listen, &minimal.state, minimal.retention)
     );
     assert_eq!(full.concurrent_rollbacks, minimal.concurrent_rollbacks);
+    let keys =
+        ["    give_up: 3d ", "    api: https://slack.com/api ", "    port: 587 ", "    tls: starttls "];
+    let bare = keys.iter().fold(FULL.to_owned(), |text, key| text.replace(key, "    #"));
+    assert_eq!(parse("f.yaml", &bare).unwrap().notify, full.notify);
+    assert_eq!((full.notify.len(), minimal.notify.len()), (4, 0));
     assert_eq!(app.policy.watch, default.policy.watch);
     assert_eq!(app.policy.probes[0], default.policy.probes[0]);
     let paces =
@@ -350,6 +355,22 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   rollback  refused when the platform warns of it, held for a person when a migration job changed
   soak      10m and 30 samples of each probe; when healthy commit, when unhealthy revert
   limits    at most 2 rollbacks in 24h, at least 30m between two
+
+channel ops: webhook at https://hooks.example.com, signed with the secret in file /etc/rearguard/hook.secret
+  told      of fired, approval_needed, held, closed, as far as it is about checkout
+            given up after 3d, in its own words
+
+channel team: slack in C024BE91L, with the token in file /etc/rearguard/slack.token; one thread an incident
+  told      of everything
+            given up after 3d
+
+channel alerts: alertmanager at http://alertmanager.example.com:9093; one alert an incident
+  told      of everything
+            given up after 3d
+
+channel mail: smtp by mail.example.com:587 from rearguard <rearguard@example.com> to ops@example.com
+  told      of everything
+            given up after 3d
 "#;
     assert_eq!(summary, expected, "\n{summary}");
 }

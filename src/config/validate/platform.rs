@@ -93,7 +93,7 @@ fn token(spot: &Spot, raw: &raw::Platform) -> Option<TokenSource> {
 }
 
 /// Not shown when it is wrong: the token itself may have been written there.
-fn variable_name(spot: &Spot, text: &str) -> Option<String> {
+pub(super) fn variable_name(spot: &Spot, text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let starts = !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit());
     if starts && text.len() <= 64 && text.chars().all(fits) && !is_token(text) {

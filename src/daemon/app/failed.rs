@@ -6,6 +6,7 @@ use super::App;
 use crate::clock::Moment;
 use crate::decision::observation::{Deployment, Phase, Reading};
 use crate::ids::DeploymentId;
+use crate::notify::notices;
 
 /// How long it is asked how a deployment ended that is not under way any more.
 const ASK_FOR: Duration = Duration::from_secs(5 * 60);
@@ -90,6 +91,8 @@ impl App {
                 "a deployment failed before it went live; what was live before it goes on serving"
             );
             self.metrics.deployment_failed();
+            let (wall, live) = (self.shell.clock.wall(), view.active.as_ref().map(|live| &live.id));
+            self.shell.post.hand_in(&notices::failed(&self.config, entry, live, wall), now, wall);
         }
     }
 }

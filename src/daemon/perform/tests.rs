@@ -251,6 +251,7 @@ impl Scene {
             journal: Arc::new(journal),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             metrics: Metrics::new(&[]).expect("metrics"),
+            post: crate::notify::post::Post::open().0,
             stop: CancellationToken::new(),
         };
         let order = Order {

@@ -10,7 +10,7 @@ const STEP: usize = 500;
 
 /// Children before parents; `?1` is the horizon, `?2` the step. What belongs to an open incident stays whatever
 /// its age; the state of an app and its open effect are never deleted.
-pub(super) const DELETIONS: [&str; 5] = [
+pub(super) const DELETIONS: [&str; 8] = [
     "DELETE FROM timeline WHERE id IN (
         SELECT timeline.id FROM incidents JOIN timeline ON timeline.incident = incidents.id
         WHERE incidents.closed_at < ?1 LIMIT ?2)",
@@ -32,6 +32,19 @@ pub(super) const DELETIONS: [&str; 5] = [
     "DELETE FROM policies WHERE id IN (
         SELECT id FROM policies WHERE ?1 IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM decisions WHERE decisions.policy = policies.id)
+        LIMIT ?2)",
+    // What is still owed is given up on first, which takes three days.
+    "DELETE FROM deliveries WHERE id IN (
+        SELECT deliveries.id FROM notices JOIN deliveries ON deliveries.notice = notices.id
+        WHERE notices.made_at < ?1 AND (outcome IS NOT NULL OR notices.made_at < ?1 - 4 * 86400000)
+        LIMIT ?2)",
+    "DELETE FROM notices WHERE id IN (
+        SELECT id FROM notices WHERE made_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.notice = notices.id)
+        LIMIT ?2)",
+    "DELETE FROM marks WHERE id IN (
+        SELECT id FROM marks WHERE marked_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM incidents WHERE incidents.id = marks.thread)
         LIMIT ?2)",
 ];
 

@@ -7,7 +7,7 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"RGRD");
 
 /// The steps from an empty file to today's schema. `user_version` counts those that were taken, so a step that
 /// was released is never edited; a change is a new step at the end.
-const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE];
+const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE, OUTBOX];
 
 /// The schema this version writes.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
@@ -90,6 +90,42 @@ const FIRST: &str = "
 
 /// Until when an app is paused, and by whom.
 const PAUSES_THAT_SAY_MORE: &str = "ALTER TABLE paused ADD COLUMN pause TEXT NOT NULL DEFAULT '{}'";
+
+/// What is to be told. A delivery without an outcome is owed to its channel; a mark is what a channel noted of a thread.
+/// Columns named `*_moment` are on the steady clock.
+const OUTBOX: &str = "
+    CREATE TABLE notices (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        thread TEXT NOT NULL,
+        made_at INTEGER NOT NULL,
+        made_moment INTEGER NOT NULL,
+        event TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX notices_by_age ON notices (made_at);
+
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY,
+        notice INTEGER NOT NULL REFERENCES notices (id),
+        channel TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        due_moment INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        refusals INTEGER NOT NULL DEFAULT 0,
+        outcome TEXT,
+        UNIQUE (notice, channel)
+    ) STRICT;
+    CREATE INDEX deliveries_owed ON deliveries (channel, thread, id) WHERE outcome IS NULL;
+
+    CREATE TABLE marks (
+        id INTEGER PRIMARY KEY,
+        channel TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        mark TEXT NOT NULL,
+        marked_at INTEGER NOT NULL,
+        UNIQUE (channel, thread)
+    ) STRICT;
+";
 
 /// How many steps the file has taken.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::{DecisionRecord, Entry, Pause};
 use super::fault::Fault;
-use super::read;
+use super::{outbox, read};
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
@@ -31,6 +31,7 @@ fn steps(connection: &Connection, entry: &Entry) -> Written {
         add_decision(connection, entry, decision)?;
     }
     write_incident(connection, entry)?;
+    outbox::add(connection, &entry.notices)?;
     if let Some(effect) = &entry.effect {
         open_effect(connection, entry, effect)?;
     }

@@ -196,10 +196,7 @@ pub(super) fn incident(account: &Account) -> Value {
         .durations
         .parts()
         .into_iter()
-        .map(|(name, seconds, what)| {
-            let took = seconds.map_or_else(|| "-".to_owned(), words::span);
-            Value::from(vec![Value::from(name), Value::from(took), Value::from(what)])
-        })
+        .map(|(name, took, what)| Value::from(vec![Value::from(name), Value::from(took), Value::from(what)]))
         .collect();
     let signal = account.signal().map(|signal| {
         let alt = format!(

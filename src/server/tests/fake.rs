@@ -20,11 +20,11 @@ use crate::decision::observation::Request;
 use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
 use crate::decision::{Tale, told};
-use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, ChannelName, IncidentId, PlatformAppId};
 use crate::journal::Pause;
 use crate::journal::{
-    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, OpenEffect, Restored,
-    TimelineEntry, Whose,
+    Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
+    Outbox, Restored, Settled, TimelineEntry, Whose,
 };
 use crate::metrics::Metrics;
 use crate::server::limits::Limits;
@@ -289,6 +289,24 @@ impl Journal for Fake {
     fn decisions<'a>(&'a self, id: &'a IncidentId) -> Call<'a, Vec<DecisionRecord>> {
         let (record, _, decisions) = told(Tale::Committed);
         self.read(if record.id == *id { decisions } else { Vec::new() })
+    }
+    fn tell(&self, _: Vec<Notice>) -> Call<'_, ()> {
+        self.read(())
+    }
+    fn outbox<'a>(&'a self, _: &'a ChannelName, _: usize) -> Call<'a, Outbox> {
+        self.read(Outbox::default())
+    }
+    fn settle(&self, _: i64, _: Timestamp, _: Settled) -> Call<'_, ()> {
+        self.read(())
+    }
+    fn marks<'a>(&'a self, _: &'a ChannelName) -> Call<'a, Vec<(String, String)>> {
+        self.read(Vec::new())
+    }
+    fn forget_mark<'a>(&'a self, _: &'a ChannelName, _: &'a str) -> Call<'a, ()> {
+        self.read(())
+    }
+    fn keep_channels(&self, _: Vec<ChannelName>) -> Call<'_, u64> {
+        self.read(0)
     }
     fn prune(&self, _: Timestamp) -> Call<'_, u64> {
         self.read(0)
