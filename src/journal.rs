@@ -17,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Mark, Moment};
@@ -76,7 +77,7 @@ pub struct DecisionRecord {
 }
 
 /// An incident as the API shows it, without its timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentRecord {
     /// Its id.
     pub id: IncidentId,
@@ -112,7 +113,7 @@ pub struct IncidentRecord {
 }
 
 /// One line of an incident's timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineEntry {
     /// Wall clock.
     pub at: Timestamp,

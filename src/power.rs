@@ -20,6 +20,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ProbeConfig;
@@ -44,7 +45,7 @@ const INSTANCES: [u32; 4] = [2, 3, 5, 10];
 const ACTIONS: [Action; 2] = [Action::Rollback, Action::Approve];
 
 /// What the rules with one action could notice where the requests of one probe fail.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outlook {
     /// The probe; none where those of every probe fail, for rules that need more than one.
     pub probe: Option<ProbeName>,
@@ -65,7 +66,7 @@ pub struct Outlook {
 }
 
 /// How soon releases are noticed that fail like this.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prospect {
     /// The share of requests that fail.
     pub failing: f64,

@@ -26,6 +26,7 @@ mod events;
 mod incident;
 mod limits;
 mod listen;
+mod openapi;
 mod page;
 mod plain;
 mod routes;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -139,7 +141,7 @@ pub enum ActionError {
 }
 
 /// An app as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppStatus {
     /// Its name.
     pub name: AppName,
@@ -203,7 +205,7 @@ pub struct AppStatus {
 }
 
 /// Why an app is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseStatus {
     /// `app`, or `everything`; `file`: by the file beside the journal; `unknown`: the journal could not be read yet.
     pub scope: String,
@@ -216,7 +218,7 @@ pub struct PauseStatus {
 }
 
 /// What is not done unasked for now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FreezeStatus {
     /// Nothing that changes what runs: no restart, no rollback, no revert.
     pub rollback: bool,
@@ -229,7 +231,7 @@ pub struct FreezeStatus {
 }
 
 /// What a rollback would meet if it were needed now, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RollbackStatus {
     /// There is a target, and nothing is known to be in the way.
     pub ready: bool,
@@ -255,7 +257,7 @@ pub struct RollbackStatus {
 }
 
 /// A rule as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleStatus {
     /// Its name.
     pub name: RuleName,
@@ -266,6 +268,7 @@ pub struct RuleStatus {
     /// What it measures, in the threshold's unit.
     pub value: Option<f64>,
     /// What the value is held against.
+    #[schemars(with = "Option<f64>")] // what is not finite is null
     pub threshold: f64,
     /// How many samples counted.
     pub samples: u32,
@@ -278,7 +281,7 @@ pub struct RuleStatus {
 }
 
 /// A probe as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeStatus {
     /// Its name.
     pub name: ProbeName,
@@ -298,7 +301,7 @@ pub struct ProbeStatus {
 }
 
 /// An incident with its timeline, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentDetail {
     /// What stands in the list of incidents too.
     #[serde(flatten)]
@@ -311,7 +314,7 @@ pub struct IncidentDetail {
 }
 
 /// The answer to a person's action that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// `pause`, `resume`, `approve`, `reject`, `rollback`, `commit`, `revert`.
     pub done: String,

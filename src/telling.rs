@@ -28,6 +28,7 @@ mod made;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{DecisionRecord, IncidentRecord, TimelineEntry};
@@ -43,7 +44,7 @@ pub use signal::{Mark, Marked, Point, Signal};
 const MOST_DECISIONS: usize = 128;
 
 /// What can be told of an incident beyond its record and its timeline.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// How long each part took.
     #[serde(default)]

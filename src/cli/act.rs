@@ -133,5 +133,5 @@ fn path<'a>(app: Option<&'a str>, verb: &'a str) -> Vec<&'a str> {
 fn said(by: &ByArgs) -> Map<String, Value> {
     let named = |name: &str| env::var(name).ok().filter(|name| !name.trim().is_empty());
     let by = by.by.clone().or_else(|| named("SUDO_USER")).or_else(|| named("USER"));
-    by.map(|by| ("by".to_owned(), json!(by))).into_iter().collect()
+    by.map(|by| ("by".to_owned(), json!(by.trim()))).into_iter().collect()
 }

@@ -1,5 +1,6 @@
 //! What the core asks of the shell, what can come back, and why: closed lists.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -293,7 +294,7 @@ macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
         /// Why: in the log, the metrics, the journal and every notice. A closed list that the operator's
         /// contract fixes.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Reason {
             $($(#[$doc])* #[serde(rename = $word)] $name),*
         }

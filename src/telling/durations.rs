@@ -1,5 +1,6 @@
 //! How long the parts of an incident took.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::words;
@@ -8,7 +9,7 @@ use crate::decision::story::Event;
 use crate::journal::{IncidentRecord, TimelineEntry};
 
 /// How long each part took, in seconds; none where it did not come to that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Durations {
     /// From the first failing sample to the decision.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::durations::event;
@@ -13,7 +14,7 @@ use crate::ids::RuleName;
 use crate::journal::{IncidentRecord, TimelineEntry};
 
 /// What one rule read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The rule.
     pub rule: RuleName,
@@ -30,6 +31,7 @@ pub struct Evidence {
     /// What was measured, in `unit`.
     pub value: Option<f64>,
     /// What the value is held against, in `unit`.
+    #[schemars(with = "Option<f64>")] // what is not finite is null
     pub threshold: f64,
     /// What both are measured in.
     pub unit: Unit,
@@ -40,7 +42,7 @@ pub struct Evidence {
 }
 
 /// What a value is measured in. An open set: a word of a newer daemon is read as a plain number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Failures in a row.

@@ -1,5 +1,6 @@
 //! The recorded decisions, made again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::recorded::Recorded;
@@ -7,7 +8,7 @@ use crate::decision::{Decision, decide};
 use crate::journal::DecisionRecord;
 
 /// What came of making the recorded decisions again, with the code that decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replay {
     /// How many were recorded.
     pub decisions: usize,
@@ -20,7 +21,7 @@ pub struct Replay {
 }
 
 /// A decision that came out otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Differing {
     /// Which one, counted from 1.
     pub decision: usize,

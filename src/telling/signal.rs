@@ -5,6 +5,7 @@ mod measured;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::durations::event;
@@ -28,7 +29,7 @@ const LEAD_LEAST: Duration = Duration::from_secs(10);
 const LEAD_MOST: Duration = Duration::from_secs(10 * 60);
 
 /// A measurement over time, and the threshold it is held against.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Signal {
     /// The rule.
     pub rule: RuleName,
@@ -39,6 +40,7 @@ pub struct Signal {
     /// In what.
     pub unit: Unit,
     /// From where on it is too much.
+    #[schemars(with = "Option<f64>")] // what is not finite is null
     pub threshold: f64,
     /// Oldest first. Where there were too many, the worst of each few.
     pub points: Vec<Point>,
@@ -47,7 +49,7 @@ pub struct Signal {
 }
 
 /// One sample, and what the measure came to with it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the sample was sent.
     pub at: Timestamp,
@@ -58,7 +60,7 @@ pub struct Point {
 }
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mark {
     /// When.
     pub at: Timestamp,
@@ -67,7 +69,7 @@ pub struct Mark {
 }
 
 /// What can happen in an incident that a picture shows. An open set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Marked {
     /// The accused deployment went live.
