@@ -54,6 +54,24 @@ pub(crate) struct Ground {
     pub(crate) pause_file: Option<PathBuf>,
 }
 
+impl Ground {
+    /// Where things are told, and how they get there.
+    fn office(&self, config: &mut Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Office, Post) {
+        let (post, handed_in) = Post::open();
+        let ground = office::Ground {
+            journal: Arc::clone(&self.journal),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            post: post.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let mut office = Office::open(ground, handed_in);
+        office.take(mem::take(&mut config.notify), config.external_url.take());
+        (office, post)
+    }
+}
+
 /// Everything that runs, without its server.
 pub(crate) struct Engine {
     pub(super) shell: Arc<Shell>,
@@ -75,20 +93,10 @@ impl Engine {
     /// Starts everything that `config` asks for.
     pub(crate) fn start(ground: Ground, mut config: Config) -> Result<Self, StartError> {
         let (platforms, apps) = (mem::take(&mut config.platforms), mem::take(&mut config.apps));
-        let Ground { clock, journal, journal_works, restored, probe, open, metrics, pause_file } = ground;
-        let stop = CancellationToken::new();
-        let (tasks, (post, handed_in)) = (TaskTracker::new(), Post::open());
-        let ground = office::Ground {
-            journal: Arc::clone(&journal),
-            clock: Arc::clone(&clock),
-            metrics: metrics.clone(),
-            post: post.clone(),
-            tasks: tasks.clone(),
-            stop: stop.clone(),
-        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         // First of all: the others have something to tell from their first moment on.
-        let mut office = Office::open(ground, handed_in);
-        office.take(mem::take(&mut config.notify), config.external_url.take());
+        let (office, post) = ground.office(&mut config, &tasks, &stop);
+        let Ground { clock, journal, journal_works, restored, probe, open, metrics, pause_file } = ground;
         let (most_rollbacks, most) = watch::channel(config.concurrent_rollbacks);
         let fleet = FleetOwner {
             since: restored.as_ref().and_then(|restored| restored.storm_since),
@@ -138,13 +146,19 @@ impl Engine {
             stop,
             config,
         };
-        let built = engine.build_accounts(&platforms)?;
-        let pollers = engine.take_accounts(&platforms, built);
-        engine.take_apps(apps);
-        engine.poll(pollers);
-        engine.shell.metrics.reload_successful.set(1);
+        engine.begin(&platforms, apps)?;
         engine.tasks.spawn(house::keep(engine.backend(), engine.retention.subscribe(), engine.stop.clone()));
         Ok(engine)
+    }
+
+    /// Takes the first configuration's platforms and apps.
+    fn begin(&mut self, platforms: &[PlatformConfig], apps: Vec<AppConfig>) -> Result<(), StartError> {
+        let built = self.build_accounts(platforms)?;
+        let pollers = self.take_accounts(platforms, built);
+        self.take_apps(apps);
+        self.poll(pollers);
+        self.shell.metrics.reload_successful.set(1);
+        Ok(())
     }
 
     /// Takes a new configuration into force; on an error the old one stays in force whole.

@@ -98,7 +98,8 @@ fn paths(shapes: &mut SchemaGenerator) -> Value {
     put("/api/v1/incidents/{id}", "get", read::<IncidentDetail>(shapes, whole, json!([id]), &["400", "404"]));
     let picture = "The incident's signal against its threshold, as a picture";
     put("/api/v1/incidents/{id}/signal.svg", "get", as_text(shapes, picture, "image/svg+xml", json!([id])));
-    let events = "Server-sent events: everything (`apps`), then what changes (`app`, `gone`, `incident`, `storm`)";
+    let events =
+        "Server-sent events: everything (`apps`), then what changes (`app`, `gone`, `incident`, `storm`)";
     put("/api/v1/events", "get", as_text(shapes, events, "text/event-stream", json!([])));
     for (verb, what) in [
         ("pause", "Write nothing for the app, for a time or until it is resumed"),
@@ -113,8 +114,16 @@ fn paths(shapes: &mut SchemaGenerator) -> Value {
     put("/api/v1/pause", "post", order(shapes, "Write nothing for any app", json!([]), "pause"));
     let all = "End every pause and close the storm breaker";
     put("/api/v1/resume", "post", order(shapes, all, json!([]), "resume"));
-    put("/api/v1/incidents/{id}/approve", "post", order(shapes, "Let the rollback go on", json!([id]), "approve"));
-    put("/api/v1/incidents/{id}/reject", "post", order(shapes, "Leave the release live", json!([id]), "reject"));
+    put(
+        "/api/v1/incidents/{id}/approve",
+        "post",
+        order(shapes, "Let the rollback go on", json!([id]), "approve"),
+    );
+    put(
+        "/api/v1/incidents/{id}/reject",
+        "post",
+        order(shapes, "Leave the release live", json!([id]), "reject"),
+    );
     Value::Object(paths)
 }
 
@@ -157,9 +166,7 @@ fn order(shapes: &mut SchemaGenerator, what: &str, parameters: Value, verb: &str
 
 /// What may be said with it.
 fn body(verb: &str) -> Value {
-    let line = |most: usize, what: &str| {
-        json!({ "type": ["string", "null"], "minLength": 1, "maxLength": most, "pattern": LINE, "description": what })
-    };
+    let line = |most: usize, what: &str| json!({ "type": ["string", "null"], "minLength": 1, "maxLength": most, "pattern": LINE, "description": what });
     let mut properties = Map::new();
     properties.insert("by".to_owned(), line(NAME_MOST, "Who says it, for the journal."));
     if verb == "pause" {
@@ -168,7 +175,10 @@ fn body(verb: &str) -> Value {
         properties.insert("for_seconds".to_owned(), lasts);
     }
     if verb == "rollback" {
-        properties.insert("to".to_owned(), line(ID_MOST, "To this deployment; without it to what rearguard would choose."));
+        properties.insert(
+            "to".to_owned(),
+            line(ID_MOST, "To this deployment; without it to what rearguard would choose."),
+        );
         for (name, what) in [
             ("accept_warnings", "Whatever the platform warns of."),
             ("accept_migrations", "Although a migration job differs between the two specs."),
@@ -225,7 +235,11 @@ mod tests {
                 };
                 let is_known = answer.status != 405 && !answer.body.contains("nothing at this path");
                 assert!(is_known, "{verb} {path}: {}", answer.body);
-                assert!(verbs[verb]["responses"][answer.status.to_string()].is_object(), "{verb} {path}: {}", answer.status);
+                assert!(
+                    verbs[verb]["responses"][answer.status.to_string()].is_object(),
+                    "{verb} {path}: {}",
+                    answer.status
+                );
             }
         }
     }
@@ -240,11 +254,14 @@ mod tests {
             ("/api/v1/incidents", "/api/v1/incidents"),
             ("/api/v1/incidents/{id}", "/api/v1/incidents/checkout-1a2b3c4d"),
         ] {
-            let mut shape = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"].clone();
+            let mut shape = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+                ["schema"]
+                .clone();
             shape["components"] = document["components"].clone();
             let validator = jsonschema::validator_for(&shape).expect("a schema");
             let answer = server.get(asked).await.json();
-            let problems: Vec<String> = validator.iter_errors(&answer).map(|error| error.to_string()).collect();
+            let problems: Vec<String> =
+                validator.iter_errors(&answer).map(|error| error.to_string()).collect();
             assert!(problems.is_empty(), "{asked}: {problems:?}");
         }
     }
