@@ -82,7 +82,6 @@ impl Happened<'_> {
         let (kind, what) = match told {
             Told::Call { .. } | Told::Answered { .. } | Told::Adopted { .. } if is_return => return None,
             Told::Fired { .. } => (Kind::Fired, ""),
-            Told::Asked { request, .. } => (Kind::Asked, request.word()),
             Told::Noticed { rule, deployment, evidence } => {
                 return Some(self.noticed(rule, deployment, evidence, told.text()));
             }
@@ -96,6 +95,9 @@ impl Happened<'_> {
             Told::SoakBegan { rollback, .. } => (Kind::RollbackLive, rollback.as_str()),
             Told::Restored { .. } => (Kind::Restored, ""),
             Told::WrongTarget { deployment, .. } => (Kind::WrongTarget, deployment.as_str()),
+            Told::Asked { by, request, .. } => {
+                return Some(self.make(Kind::Asked, &format!("{by} {request:?}"), told.text()));
+            }
             Told::AppGone => (Kind::AppGone, ""),
             Told::Closed { outcome, .. } => {
                 let is_held = matches!(self.change.state.situation, Situation::Held(_));
@@ -194,7 +196,7 @@ impl Happened<'_> {
             Kind::WrongTarget => "a person has to see what runs there".to_owned(),
             Kind::Held => match &self.change.state.situation {
                 Situation::Held(hold) if hold.pin.is_some() => format!(
-                    "commit or revert the rollback on the platform, or rearguard resume {app} to leave its pin to you"
+                    "rearguard commit {app}, or rearguard revert {app}; rearguard resume {app} leaves its pin to you"
                 ),
                 _ => format!("rearguard resume {app}, or deploy a newer release"),
             },

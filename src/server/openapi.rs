@@ -18,7 +18,6 @@ const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// Every app.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its shape is looked at")]
 struct Apps {
     apps: Vec<AppStatus>,
     /// The storm breaker is open: nothing is rolled back until somebody resumes everything.
@@ -27,21 +26,18 @@ struct Apps {
 
 /// Incidents, newest first.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its shape is looked at")]
 struct Incidents {
     incidents: Vec<IncidentDetail>,
 }
 
 /// Why something was not done.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its shape is looked at")]
 struct Failure {
     error: Complaint,
 }
 
 /// A fixed word for programs, and a sentence for people.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its shape is looked at")]
 struct Complaint {
     code: String,
     message: String,
@@ -214,7 +210,6 @@ fn failures(shapes: &mut SchemaGenerator, more: &[&str]) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::server::tests::fake::{Trouble, start};
 
     #[tokio::test]

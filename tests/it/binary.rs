@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::world::{APP, Api, PATIENCE, Settings, World};
 
-fn rearguard() -> Command {
+pub(crate) fn rearguard() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rearguard"));
     command.env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG").stdin(Stdio::null());
     command

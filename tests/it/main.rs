@@ -14,6 +14,7 @@ mod figures;
 mod grpc;
 mod measured;
 mod notify;
+mod orders;
 mod people;
 mod prometheus;
 mod ready;

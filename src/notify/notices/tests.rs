@@ -134,7 +134,7 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
     let State { situation: Situation::Incident(last), .. } = open() else { panic!("no incident") };
     let closed =
         crate::decision::Closed { incident: *last, outcome: Outcome::Held, reason: Reason::SoakUnhealthy };
-    for (pin, expected) in [(Some("back"), "leave its pin to you"), (None, "deploy a newer release")] {
+    for (pin, expected) in [(Some("back"), "leaves its pin to you"), (None, "deploy a newer release")] {
         let hold = Hold {
             why: Reason::SoakUnhealthy,
             incident: closed.incident.id.clone(),

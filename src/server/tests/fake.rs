@@ -403,7 +403,7 @@ impl Running {
         self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
     }
 
-    pub(super) async fn post(&self, path: &str, token: Option<&str>) -> Answer {
+    pub(in crate::server) async fn post(&self, path: &str, token: Option<&str>) -> Answer {
         let auth = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
         self.say(&format!("POST {path} HTTP/1.1\r\nhost: x\r\n{auth}connection: close\r\n\r\n")).await
     }

@@ -1,0 +1,172 @@
+//! What people order, through the built binary: its commands against a daemon in a process of its own.
+
+use std::process::Output;
+
+use rearguard::lab::{Fate, Release};
+
+use crate::binary::{Process, rearguard};
+use crate::world::{APP, Settings, World};
+
+/// Runs a command against the daemon of this world, as ada.
+async fn type_in(world: &World, words: &[&str]) -> Output {
+    let mut command = rearguard();
+    command.args(words).arg("--config").arg(world.path("rearguard.yaml")).env("REARGUARD_BY", "ada");
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// What it printed, where it was done.
+async fn done(world: &World, words: &[&str]) -> String {
+    let output = type_in(world, words).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A text without what differs from run to run: ids by what they are of, numbers as `#`.
+fn plain(world: &World, incident: &str, text: &str) -> String {
+    let mut text = text.replace(incident, "INCIDENT");
+    for deployment in world.lab.app(APP).unwrap().deployments {
+        text = text.replace(&deployment.id, &format!("<{}>", deployment.release.version));
+        text = text.replace(&deployment.id[..8], &format!("<{}>", deployment.release.version));
+    }
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if plain.ends_with('#') => {}
+            '0'..='9' => plain.push('#'),
+            c => plain.push(c),
+        }
+    }
+    // Fractions, and units that depend on the size.
+    while plain.contains("#.#") {
+        plain = plain.replace("#.#", "#");
+    }
+    plain
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_transcript_of_an_incident_that_a_person_approves() {
+    let world = World::new().await;
+    let settings = Settings { mode: "approve", ..Settings::default() };
+    let daemon = Process::start(&world, &settings).await;
+    daemon.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let app = daemon.api.until("a question", |app| app["stage"] == "awaiting_approval").await;
+    let id = app["incident"].as_str().unwrap().to_owned();
+    let mut transcript = String::new();
+    let mut type_in = async |words: &[&str]| {
+        let shown = plain(&world, &id, &words.join(" "));
+        let said = done(&world, words).await;
+        transcript.push_str(&format!("$ rearguard {shown}\n{}\n", plain(&world, &id, &said)));
+    };
+    type_in(&["approve", &id, "--wait"]).await;
+    let timeline = daemon.api.get(&format!("/api/v1/incidents/{id}")).await;
+    let lines = timeline["timeline"].as_array().unwrap().iter();
+    let lines: Vec<String> = lines.map(|entry| plain(&world, &id, entry["text"].as_str().unwrap())).collect();
+    transcript.push_str(&lines.join("\n"));
+    insta::assert_snapshot!(transcript, @"");
+    assert_eq!(timeline["outcome"], "committed");
+    assert_eq!(timeline["replay"]["identical"], timeline["replay"]["decisions"], "{:#}", timeline["replay"]);
+    assert_eq!(world.writes(), (1, 1, 0));
+    // A second word, or one about what is over, changes nothing.
+    for words in [["approve", &id], ["reject", &id]] {
+        let again = self::type_in(&world, &words).await;
+        let said = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert_eq!(again.status.code(), Some(1), "{said}");
+        assert!(said.contains("is closed"), "{said}");
+    }
+    assert_eq!(world.writes(), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_orders_a_rollback_and_undoes_it_while_it_is_watched() {
+    let world = World::new().await;
+    let settings = Settings { soak: "{ period: 1h, min_samples: 5 }", ..Settings::default() };
+    let daemon = Process::start(&world, &settings).await;
+    daemon.api.until_state("steady").await;
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    daemon.api.until("v2 live", |app| app["state"] == "watching").await;
+    let began = done(&world, &["rollback", APP]).await;
+    assert!(began.starts_with("rollback of shop is under way"), "{began}");
+    daemon.api.until("a soak", |app| app["stage"] == "soaking").await;
+    // An open incident takes no other order.
+    let twice = type_in(&world, &["rollback", APP]).await;
+    assert_eq!(twice.status.code(), Some(1));
+    let reverted = done(&world, &["revert", APP, "--wait"]).await;
+    assert!(reverted.starts_with("shop reverted after "), "{reverted}");
+    assert_eq!(world.writes(), (1, 0, 1));
+    let list = daemon.api.get("/api/v1/incidents").await;
+    let incident = &list["incidents"][0];
+    assert_eq!((&incident["rule"], &incident["asked_by"]), (&serde_json::Value::Null, &"ada".into()));
+    assert_eq!(incident["reason"], "requested");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_committed_by_a_person_over_a_restart() {
+    let world = World::new().await;
+    let settings = Settings { soak: "{ period: 1s, min_samples: 5, on_healthy: hold }", ..Settings::default() };
+    let daemon = Process::start(&world, &settings).await;
+    daemon.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    daemon.api.until_state("held").await;
+    daemon.signal("-KILL");
+    drop(daemon);
+    let daemon = Process::start(&world, &settings).await;
+    daemon.api.until("a held pin", |app| app["state"] == "held" && !app["pinned_deployment"].is_null()).await;
+    let committed = done(&world, &["commit", APP, "--wait"]).await;
+    assert!(committed.starts_with("shop committed after "), "{committed}");
+    assert_eq!(world.writes(), (1, 1, 0));
+    daemon.api.until("no pin", |app| app["pinned_deployment"].is_null()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_by_itself_and_a_file_pauses_as_long_as_it_is_there() {
+    let world = World::new().await;
+    let daemon = Process::start(&world, &Settings::default()).await;
+    daemon.api.until_state("steady").await;
+    let said = done(&world, &["pause", APP, "--for", "2s"]).await;
+    assert!(said.contains("for 2.0s, or until `rearguard resume shop`"), "{said}");
+    let paused = daemon.api.app().await;
+    assert_eq!((&paused["paused"], &paused["pause"]["by"]), (&true.into(), &"ada".into()));
+    daemon.api.until("no pause", |app| app["paused"] == false).await;
+
+    std::fs::write(world.path("paused"), "").unwrap();
+    let paused = daemon.api.until("a pause", |app| app["paused"] == true).await;
+    assert_eq!(paused["pause"]["scope"], "file");
+    assert_eq!(daemon.api.metric("rearguard_paused{app=\"shop\"}").await, 1.0);
+    let refused = type_in(&world, &["resume", APP]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("allowed is to remove it"));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let incident = daemon.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&"refused".into(), &"paused".into()));
+    assert_eq!(world.writes(), (0, 0, 0));
+    std::fs::remove_file(world.path("paused")).unwrap();
+    daemon.api.until("no pause", |app| app["paused"] == false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_cannot_be_carried_out_says_why_and_fails() {
+    let world = World::new().await;
+    let daemon = Process::start(&world, &Settings { mode: "observe", ..Settings::default() }).await;
+    daemon.api.until_state("steady").await;
+    for (words, why) in [
+        (&["rollback", APP][..], "only observed"),
+        (&["commit", APP], "only observed"),
+        (&["rollback", "nope"], "there is no such app"),
+        (&["approve", "nope-1234"], "there is no such incident"),
+    ] {
+        let output = type_in(&world, words).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    assert_eq!(world.writes(), (0, 0, 0));
+    drop(daemon);
+    let daemon = Process::start(&world, &Settings::default()).await;
+    daemon.api.until_state("steady").await;
+    world.lab.push(APP, Release { fate: Fate::Fails, ..Release::bad("v2") }).unwrap();
+    let unknown = type_in(&world, &["rollback", APP, "--to", "no-such-deployment"]).await;
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(1), "{said}");
+    assert!(said.contains("refused"), "{said}");
+}
