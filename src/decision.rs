@@ -119,6 +119,14 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
             quiet::decide(policy, state, seen)
         }
     });
+    let decision = Decision {
+        waiting: match &state.situation {
+            Situation::Incident(_) => decision.waiting,
+            // What else the app waits for is said rather than that.
+            _ => decision.waiting.or_else(|| pin::waits(policy, state, seen)),
+        },
+        ..decision
+    };
     // What changes nothing would be told again at each look.
     let is_vain =
         |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;

@@ -176,6 +176,9 @@ pub struct AppStatus {
     pub failed_deployment: Option<DeploymentId>,
     /// The rollback deployment the app is pinned to: the platform deploys nothing else meanwhile, or no pushes.
     pub pinned_deployment: Option<DeploymentId>,
+    /// rearguard keeps pushes from being deployed, for a rollback or, where none is named, until it may let them go.
+    #[serde(default)]
+    pub pushes_paused: bool,
     /// The newest deployment that was seen to be good: where a rollback would go first.
     pub last_good_deployment: Option<DeploymentId>,
     /// What a rollback would meet.

@@ -44,10 +44,15 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
     Ok(match (before["paused"] == true, is_held) {
         (true, false) => format!("{app} is guarded again: its pause is over\n"),
         (true, true) => format!(
-            "the pause of {app} is over; it is still held: `rearguard resume {app}` once more leaves its pin to you\n"
+            "the pause of {app} is over; it is still held: `rearguard resume {app}` once more ends that\n"
         ),
         (false, true) => {
-            format!("{app} is guarded again: its hold is over, and what is pinned is yours to settle\n")
+            let what = if before["pushes_paused"] == true {
+                "pushes that rearguard kept from being deployed are let go"
+            } else {
+                "what is pinned is yours to settle"
+            };
+            format!("{app} is guarded again: its hold is over, and {what}\n")
         }
         (false, false) => format!("{app} was neither paused nor held\n"),
     })

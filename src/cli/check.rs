@@ -10,6 +10,8 @@ use super::words::count;
 use super::{CheckArgs, Error};
 use crate::config::{self, Config, PlatformConfig};
 use crate::daemon::open_account;
+use crate::decision::policy::Mode;
+use crate::decision::story::UNARMED;
 use crate::telemetry::Chain;
 
 pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
@@ -61,6 +63,9 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
         let pin = if view.pinned.is_some() { ", pinned by a rollback" } else { "" };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  app {}: live deployment {live}{pin}", app.name);
+        if app.policy.mode != Mode::Observe && !app.policy.arms(view.capabilities) {
+            let _ = writeln!(text, "    WARNING: it is watched and not rolled back: {UNARMED}");
+        }
     }
     if missing.is_empty() { Ok(text) } else { Err(missing.join("\n")) }
 }

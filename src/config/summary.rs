@@ -77,7 +77,9 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     }
     config.apps.iter().try_for_each(|app| {
         let of_its_account = config.apps.iter().filter(|other| other.platform == app.platform);
-        write_app(out, app, of_its_account.count() - 1)
+        let mut platforms = config.platforms.iter().filter(|platform| platform.name == app.platform);
+        let picks = platforms.any(|platform| platform.kind == PlatformKind::Sevalla);
+        write_app(out, app, of_its_account.count() - 1, picks)
     })?;
     config.notify.iter().try_for_each(|channel| channels::write(out, channel))
 }
@@ -118,8 +120,8 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
 
 const FAIL_AS_WELL: &str = "without a new release fail as well, no release is accused";
 
-/// `others` are the other apps of its account.
-fn write_app(out: &mut String, app: &AppConfig, others: usize) -> fmt::Result {
+/// `others` are the other apps of its account; `picks`: the account is at a platform that picks targets by itself.
+fn write_app(out: &mut String, app: &AppConfig, others: usize, picks: bool) -> fmt::Result {
     let AppConfig { name, platform, id, probes, depends_on, siblings, freeze, policy } = app;
     let mode = match policy.mode {
         Mode::Observe => "observe: writes nothing, says what it would have done".to_owned(),
@@ -141,6 +143,12 @@ fn write_app(out: &mut String, app: &AppConfig, others: usize) -> fmt::Result {
     }
     if policy.accept_platform_choice {
         writeln!(out, "  target    rolled back even where the platform picks it; what came back is checked")?;
+    } else if picks && policy.mode != Mode::Observe {
+        writeln!(
+            out,
+            "  target    an app made from Git is watched and not rolled back: the platform picks what it goes back to, and\n            \
+             accept_platform_choice is not true"
+        )?;
     }
     for window in freeze {
         writeln!(out, "  freeze    {window}, unless a person orders it")?;

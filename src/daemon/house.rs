@@ -134,6 +134,7 @@ mod tests {
                 over_at: now,
                 release: None,
                 tries: 0,
+                gone_since: None,
             };
             let mut state = State::default();
             state.ledger.soft_pin = Some(pin);

@@ -114,7 +114,8 @@ impl Recorder {
             asked_by: incident.asked.as_ref().map(|asked| asked.by.clone()),
             opened_at: last.map_or(wall, |record| record.opened_at),
             closed_at: closed.map(|_| wall),
-            bad_deployment: incident.accused.id.clone(),
+            // What is accused later is the same release under another id: the upkeep of it, or a restart that may heal it.
+            bad_deployment: last.map_or(&incident.accused.id, |record| &record.bad_deployment).clone(),
             target_deployment: incident.stage.target().cloned(),
             rollback_deployment: incident.stage.rollback().cloned(),
             time_to_detect_seconds: incident.rule.is_some().then_some(detect),

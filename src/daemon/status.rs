@@ -11,7 +11,7 @@ use crate::decision::capability::Support;
 use crate::decision::observation::ReadFault;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
-use crate::decision::state::{Notice, Situation, Stage, State};
+use crate::decision::state::{Notice, Situation, SoftPin, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words, percent};
 use crate::ids::RuleName;
 use crate::server::{AppStatus, FreezeStatus, PauseStatus, ProbeStatus, RollbackStatus, RuleStatus};
@@ -47,6 +47,8 @@ pub(super) fn of(app: &App) -> AppStatus {
             let pin = state?.ledger.soft_pin.as_ref().filter(|pin| pin.is_there())?;
             pin.holds.clone()
         }),
+        pushes_paused: state
+            .is_some_and(|state| state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)),
         last_good_deployment: state.and_then(|state| Some(state.ledger.good.last()?.id.clone())),
         rollback: Some(rollback(app)),
         watch_remaining_seconds: match situation {
@@ -91,6 +93,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         in_progress_deployment: None,
         failed_deployment: None,
         pinned_deployment: None,
+        pushes_paused: false,
         last_good_deployment: None,
         rollback: None,
         watch_remaining_seconds: None,

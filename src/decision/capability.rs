@@ -61,7 +61,8 @@ pub enum Targeting {
 }
 
 impl Targeting {
-    /// Whether what came back has to be held against what was wanted before it counts as a rollback.
+    /// Whether what came back has to be told to be what was wanted before it counts as a rollback. Where we name the
+    /// deployment, that it surely is something else is enough to tell.
     pub fn is_checked(self) -> bool {
         self != Self::ById
     }

@@ -482,11 +482,20 @@ mod tests {
         }
         let events = [
             Event::AppGone,
+            Event::NoTarget { code: "same_artifact".to_owned() },
             Event::NotApplied { call: "commit".to_owned() },
             Event::Restored { after_seconds: 1.0 },
             Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
             Event::Unarmed,
             Event::RestartSkipped { restart: Support::Absent },
+            Event::RestartJudged {
+                rule: "down".into(),
+                evidence: String::new(),
+                reading: serde_json::from_str(
+                    r#"{"verdict":"good","value":0.0,"threshold":3.0,"samples":1,"first_failure_at":null}"#,
+                )
+                .unwrap(),
+            },
             Event::Unprotected,
             Event::LetGoByOthers,
             Event::WrongTarget {

@@ -38,8 +38,8 @@ pub(super) use validating::accept;
 /// deployment may take this long to build; a token may take this long to be replaced.
 const VALIDATE_WITHIN: Duration = Duration::from_secs(30 * 60);
 
-/// How long the platform says that there is no such app before nothing more is expected of it.
-const GONE_AFTER: Duration = Duration::from_secs(30 * 60);
+/// How long the platform has to say that there is no such app before nothing more is expected of it.
+pub(super) const GONE_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Opens the incident of `watch`'s candidate, which `rule` accuses.
 pub(super) fn open(
@@ -163,6 +163,10 @@ pub(super) fn decide(
         // A reload took the right to act away.
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
+    if undecided && is_disarmed(policy, incident) {
+        // So did one that withdrew the consent to what the platform picks.
+        return draft.close_unarmed(seen);
+    }
     if answer.is_none() && is_gone(incident, seen) {
         draft.tell(Event::AppGone);
         return draft.close(Outcome::Held, Reason::Blind, seen);
@@ -214,6 +218,12 @@ fn is_gone(incident: &Incident, seen: &Observation<'_>) -> bool {
     };
     let last_seen = seen.app.read_at().map_or(call.intended_at, |at| at.max(call.intended_at));
     seen.app.fault == Some(ReadFault::NotFound) && seen.at.since(last_seen) >= GONE_AFTER
+}
+
+/// Whether the operator does not accept, or not any more, what the platform would pick. A person who ordered the rollback
+/// has accepted it.
+fn is_disarmed(policy: &Policy, incident: &Incident) -> bool {
+    incident.asked.is_none() && !policy.arms(incident.capabilities)
 }
 
 /// What keeps an incident from going on before its rollback exists.
@@ -281,8 +291,16 @@ fn refusal(answer: &Answer) -> Option<Reason> {
 
 /// What the rule that fired says now. A rule that a reload removed says nothing.
 fn verdict_of(policy: &Policy, incident: &Incident, seen: &Observation<'_>) -> Verdict {
-    let mine = policy.rules.iter().find(|rule| incident.is_of(rule));
+    reading_of(policy, incident, seen).map_or(Verdict::Unknown, |(_, reading)| reading.verdict)
+}
+
+/// The rule that fired, with what it reads now; none where a reload removed it.
+fn reading_of<'a>(
+    policy: &'a Policy,
+    incident: &Incident,
+    seen: &Observation<'_>,
+) -> Option<(&'a Rule, Reading)> {
+    let mine = policy.rules.iter().find(|rule| incident.is_of(rule))?;
     let span = (incident.live.since, seen.at);
-    let read = |mine| rule::read(mine, policy, seen.windows, span, Pace::Watch).verdict;
-    mine.map_or(Verdict::Unknown, read)
+    Some((mine, rule::read(mine, policy, seen.windows, span, Pace::Watch)))
 }

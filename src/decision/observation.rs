@@ -271,6 +271,10 @@ pub type Code = Vec<(String, String)>;
 pub struct Artifact {
     /// What code. Empty where the platform does not say.
     pub code: Code,
+    /// What that was made from, where the platform says that as well. It speaks only where the code of two deployments has
+    /// nothing in common: of one of them the platform may not say more than this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Code,
     /// Digest of the app spec it was made with, in canonical form. Empty where the platform does not say.
     pub spec: String,
     /// Digest of the spec's PRE_DEPLOY and POST_DEPLOY jobs, in canonical form. Empty when there are none.
@@ -281,15 +285,36 @@ impl Artifact {
     /// Whether both surely run the same code under the same spec. Where the platform does not say what code a
     /// deployment runs this is false: the platform's own validation then has the last word.
     pub fn same_as(&self, other: &Self) -> bool {
-        !self.code.is_empty() && self.code == other.code && self.spec == other.spec
+        let runs_the_same = match self.shares_code_with(other) {
+            true => self.code == other.code,
+            false => self.sides(other).next().is_some() && self.sides(other).all(|(a, b)| a == b),
+        };
+        runs_the_same && self.spec == other.spec
     }
 
     /// Whether both surely run different code: a component that both name differs. Which of them a platform lists is
     /// its own affair.
     pub fn differs_from(&self, other: &Self) -> bool {
-        self.code
-            .iter()
-            .any(|(name, runs)| other.code.iter().any(|(same, other)| same == name && other != runs))
+        self.sides(other).any(|(runs, others)| runs != others)
+    }
+
+    /// Whether it can be told at all if both run the same: they have something in common that the platform says of both.
+    pub fn can_be_held_against(&self, other: &Self) -> bool {
+        self.sides(other).next().is_some()
+    }
+
+    /// Whether the platform says of both what code a component of theirs runs.
+    pub fn shares_code_with(&self, other: &Self) -> bool {
+        self.code.iter().any(|(name, _)| other.code.iter().any(|(same, _)| same == name))
+    }
+
+    /// What the platform says of both: of their code, or else of all that is said of them.
+    fn sides<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a String, &'a String)> {
+        let is_by_code = self.shares_code_with(other);
+        let said = move |of: &'a Self| of.code.iter().chain(of.source.iter().filter(move |_| !is_by_code));
+        said(self).flat_map(move |(name, runs)| {
+            said(other).filter(move |(same, _)| same == name).map(move |(_, others)| (runs, others))
+        })
     }
 }
 

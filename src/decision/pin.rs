@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::capability::{PinKind, Pushes};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection};
-use super::observation::{AppView, Observation, Reading};
+use super::incident::GONE_AFTER;
+use super::observation::{AppView, Observation, ReadFault, Reading};
 use super::policy::{Mode, Policy};
 use super::state::{Call, CallStatus, SoftPin, State};
 use super::story::Event;
@@ -34,12 +35,26 @@ pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<App
     Some(Reading { last: Some((*read_at, view)), fault: app.fault })
 }
 
+/// What the end of a pause that nothing needs any more waits for.
+pub(super) fn waits(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Reason> {
+    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none() && pin.is_there())?;
+    match &pin.release {
+        _ if seen.operator.paused => Some(Reason::Paused),
+        _ if policy.mode == Mode::Observe => Some(Reason::ObserveMode),
+        Some(Call { status: CallStatus::Backoff { why, .. }, .. }) => Some(*why),
+        _ => None,
+    }
+}
+
 /// Lets pushes go, outside incidents, when nothing needs their pause. `None` when there is nothing to be decided.
 pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Decision> {
     let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none())?;
     if let Some(Call { status: CallStatus::Owed, .. }) = &pin.release {
         let Some(answer) = seen.answer else { return Some(Decision::stay(None)) };
         return Some(answered(state, pin, answer, seen));
+    }
+    if let Some(decision) = gone(state, pin, seen) {
+        return Some(decision);
     }
     let asked_at = match &pin.release {
         // The read before the request was sent says nothing of what became of it.
@@ -72,9 +87,28 @@ enum Sureness {
     ByRead,
 }
 
+/// Where the platform says that there is no such app, for long: nothing is owed any more. `None` where it does not.
+fn gone(state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
+    let is_gone = seen.app.fault == Some(ReadFault::NotFound);
+    match pin.gone_since {
+        Some(since) if is_gone && seen.at.since(since) >= GONE_AFTER => {
+            Some(become_pin(state, pin, None, vec![Event::AppGone], None))
+        }
+        // Across restarts, so it is written down.
+        None if is_gone => {
+            let new = SoftPin { gone_since: Some(seen.at), ..pin.clone() };
+            Some(become_pin(state, pin, Some(new), Vec::new(), None))
+        }
+        Some(since) if seen.app.since(since).is_some() => {
+            let new = SoftPin { gone_since: None, ..pin.clone() };
+            Some(become_pin(state, pin, Some(new), Vec::new(), None))
+        }
+        _ => None,
+    }
+}
+
 /// Asks for the end, unless it has to wait.
 fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
-    // Without a word of its own: what else the app waits for is said instead.
     if seen.operator.paused || policy.mode == Mode::Observe {
         return None;
     }

@@ -8,7 +8,7 @@ use super::incident::accept;
 use super::limits;
 use super::observation::{Accepted, AppView, Cause, Deployment, Operator, ReadFault, Reading};
 use super::policy::{Mode, OnMigrations, Policy};
-use super::state::{Situation, State};
+use super::state::{Situation, SoftPin, State};
 use super::story::UNARMED;
 use super::target::{self, Pick, Search};
 use crate::clock::Moment;
@@ -39,6 +39,16 @@ pub const REASONS: [Reason; 22] = [
     Reason::RollbackFailed,
     Reason::Requested,
 ];
+
+/// Whether nothing is done about the app, nor about pushes that were paused for it. A pause that may yet come about, of
+/// a request that was lost, is no reason not to ask for as long as it is looked out for.
+pub fn is_quiet(state: &State) -> bool {
+    let is_done = |pin: &SoftPin| !pin.is_there() && pin.release.is_none();
+    matches!(
+        state.situation,
+        Situation::Learning { live: Some(_) } | Situation::Steady { .. } | Situation::Watching(_)
+    ) && state.ledger.soft_pin.as_ref().is_none_or(is_done)
+}
 
 /// What is known of an app without a question.
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,8 @@ mod calls;
 mod course;
 mod explore;
 mod held;
+mod named;
+mod owed;
 mod people;
 mod picked;
 mod picks;

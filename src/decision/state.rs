@@ -198,6 +198,9 @@ pub struct SoftPin {
     /// How often its end was tried.
     #[serde(default)]
     pub tries: u32,
+    /// Since when the platform says that there is no such app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Moment>,
 }
 
 impl SoftPin {

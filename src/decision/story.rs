@@ -14,7 +14,7 @@ use super::capability::{PinKind, Support};
 use super::effect::{Answer, Effect, Reason, is_native, natively};
 use super::observation::{Code, Request};
 use super::prediction::{Efficacy, Prediction};
-use super::rule::Reading;
+use super::rule::{Reading, Verdict};
 use super::state::Outcome;
 use crate::ids::{Caller, DeploymentId, RuleName};
 
@@ -86,6 +86,11 @@ pub enum Event {
         /// rearguard itself saw it to be good; otherwise the platform's word is all there is.
         seen_good: bool,
     },
+    /// Nothing can be gone back to.
+    NoTarget {
+        /// What speaks against the newest deployment that could be, as a code.
+        code: String,
+    },
     /// A target was not accepted.
     TargetRefused {
         /// The target.
@@ -112,6 +117,15 @@ pub enum Event {
         /// How the platform restarts the app.
         #[serde(default = "natively", skip_serializing_if = "is_native")]
         restart: Support,
+    },
+    /// What the rule that fired reads once a restart had its time.
+    RestartJudged {
+        /// The rule.
+        rule: RuleName,
+        /// What was measured and what it is held to, in words.
+        evidence: String,
+        /// The probe's numbers.
+        reading: Reading,
     },
     /// Pushes could not be kept from being deployed.
     Unprotected,
@@ -204,10 +218,12 @@ impl Event {
             Self::Asked { .. } => "asked",
             Self::Escalated { .. } => "escalated",
             Self::Target { .. } => "target",
+            Self::NoTarget { .. } => "no_target",
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
             Self::Unarmed => "unarmed",
             Self::RestartSkipped { .. } => "restart_skipped",
+            Self::RestartJudged { .. } => "restart_judged",
             Self::Unprotected => "unprotected",
             Self::LetGoByOthers => "let_go_by_others",
             Self::WrongTarget { .. } => "wrong_target",
@@ -246,6 +262,11 @@ impl Event {
                 };
                 format!("the deployment to go back to is {target}{title}: {why}")
             }
+            Self::NoTarget { code } => {
+                format!(
+                    "of the deployments before it none can be gone back to; of the newest one it is said: {code}"
+                )
+            }
             Self::TargetRefused { target, reason, detail } => {
                 format!("not going back to {target}: {} ({}: {detail})", reason.meaning(), reason.word())
             }
@@ -260,6 +281,14 @@ impl Event {
             Self::RestartSkipped { .. } => {
                 "no restart is tried: the platform would take what was restarted for what to go back to"
                     .to_owned()
+            }
+            Self::RestartJudged { rule, evidence, reading } => {
+                let came_to = match reading.verdict {
+                    Verdict::Good => "the restart helped",
+                    Verdict::Bad => "the restart did not help",
+                    Verdict::Unknown => "nobody can tell whether the restart helped",
+                };
+                format!("{came_to}: rule {rule} is {} ({evidence})", reading.verdict.word())
             }
             Self::Unprotected => {
                 "pushes could not be kept from being deployed; going on without that".to_owned()
@@ -282,7 +311,7 @@ impl Event {
             },
             Self::NotApplied { call } => format!("{call} was not applied: the platform shows no trace of it"),
             Self::AppGone => {
-                "the platform has no such app any more; a call to it was never answered".to_owned()
+                "the platform has no such app any more, so nothing comes of what was asked of it".to_owned()
             }
             Self::SoakBegan { rollback, seconds, min_samples } => format!(
                 "rollback deployment {rollback} is live; it is watched for {} and until each probe has {} (the soak)",
@@ -353,7 +382,7 @@ fn is_hard(pin: &PinKind) -> bool {
 mod tests {
     use super::*;
     use crate::decision::policy::{Condition, Rule, Signal};
-    use crate::decision::rule::{Compared, Verdict};
+    use crate::decision::rule::Compared;
 
     fn rule(condition: Condition) -> Rule {
         Rule::of("down", 0, condition)

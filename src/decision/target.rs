@@ -180,7 +180,7 @@ mod tests {
             cause: Cause::Release,
             created_ms: i64::from(n),
             complete,
-            artifact: Artifact { code, spec: "s".into(), migrations: String::new() },
+            artifact: Artifact { code, spec: "s".into(), ..Artifact::default() },
             cloned_from: None,
             took_ms: None,
             title: String::new(),

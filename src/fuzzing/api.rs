@@ -142,6 +142,7 @@ fn status() -> AppStatus {
         in_progress_deployment: None,
         failed_deployment: None,
         pinned_deployment: None,
+        pushes_paused: false,
         last_good_deployment: Some("good".into()),
         rollback: None,
         watch_remaining_seconds: None,

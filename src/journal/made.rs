@@ -35,7 +35,7 @@ pub(crate) fn deployment(id: &str) -> Deployment {
         artifact: Artifact {
             code: vec![("web".to_owned(), "9a4df0b".to_owned())],
             spec: "spec".to_owned(),
-            migrations: String::new(),
+            ..Artifact::default()
         },
         cloned_from: None,
         took_ms: None,

@@ -21,7 +21,7 @@ use super::ledger::Operation;
 use super::model::{Refusal, Write};
 use super::rate::{Standing, Verdict};
 use super::request::{Request, is_uuid};
-use super::unknowns::{Hint, Shown};
+use super::unknowns::{Hint, Shown, Unknowns};
 use super::world::{Asked, World};
 use route::{Call, Figure, Route, route};
 
@@ -166,7 +166,7 @@ fn change(
     fault: Option<&Kind>,
 ) -> Result<Answer, Refusal> {
     let unknowns = world.model.unknowns;
-    let write = write(request, call, unknowns.honour_deployment_id).inspect_err(|refusal| {
+    let write = write(request, call, unknowns).inspect_err(|refusal| {
         let name = world.model.apps[place].name.clone();
         world.refuse(&name, call.operation, who, refusal);
     })?;
@@ -219,14 +219,18 @@ struct Patch {
 }
 
 /// The write a call asks for.
-fn write(request: &Request<'_>, call: &Call, hint: Hint) -> Result<Write, Refusal> {
+fn write(request: &Request<'_>, call: &Call, unknowns: Unknowns) -> Result<Write, Refusal> {
     match call.operation {
         Operation::SetAutoDeploy => Ok(Write::SetAutoDeploy { on: body::<Patch>(request)?.auto_deploy }),
         Operation::CancelDeployment => Ok(Write::Cancel { deployment: call.deployment.clone() }),
-        _ if route::is_picked_rollback(request) => rollback(request, hint),
+        _ if route::is_picked_rollback(request) => rollback(request, unknowns.honour_deployment_id),
         _ if call.shelf == Shelf::StaticSites => {
             let target = body::<NewSiteDeployment>(request)?.deployment_id;
-            target.map_or(Ok(Write::Deploy), back_to)
+            match (target, unknowns.honour_site_target) {
+                (None, _) | (Some(_), Hint::Ignored) => Ok(Write::Deploy),
+                (Some(target), Hint::Honoured) => back_to(target),
+                (Some(_), Hint::Refused) => Err(not_allowed()),
+            }
         }
         _ => {
             let asked = body::<NewDeployment>(request)?;
@@ -245,8 +249,12 @@ fn rollback(request: &Request<'_>, hint: Hint) -> Result<Write, Refusal> {
     match (body["deployment_id"].as_str(), hint) {
         (None, _) | (Some(_), Hint::Ignored) => Ok(Write::PickedRollback),
         (Some(target), Hint::Honoured) => back_to(target.to_owned()),
-        (Some(_), Hint::Refused) => Err(Refusal::new(400, "deployment_id is not allowed")),
+        (Some(_), Hint::Refused) => Err(not_allowed()),
     }
+}
+
+fn not_allowed() -> Refusal {
+    Refusal::new(400, "deployment_id is not allowed")
 }
 
 fn back_to(target: String) -> Result<Write, Refusal> {

@@ -122,12 +122,12 @@ pub enum RollbackRule {
     LatestSuccess,
 }
 
-/// What becomes of a `deployment_id` that a rollback of an application is sent with: the official client does that,
-/// and the OpenAPI document knows of no body.
+/// What becomes of a `deployment_id`. The official client sends one with a rollback of an application, of which the
+/// OpenAPI document knows no body; a static site is documented to take one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {
-    /// Nothing: the platform picks.
+    /// Nothing: the platform picks, or builds a site's branch anew.
     Ignored,
     /// It is gone back to.
     Honoured,
@@ -145,6 +145,8 @@ pub enum NullImage {
     UntilItEnds,
     /// It never says them.
     ForEver,
+    /// It says its commit, where there is one, and never its image.
+    ImageForEver,
 }
 
 /// The `trigger` of a rollback's deployment.
@@ -227,6 +229,8 @@ pub struct Unknowns {
     pub rollback_rule: RollbackRule,
     /// Sevalla: a target named in a rollback's body.
     pub honour_deployment_id: Hint,
+    /// Sevalla: a target named in the deployment of a static site.
+    pub honour_site_target: Hint,
     /// Sevalla: the status where there is nothing to go back to; 404 or 500 are all that is documented.
     pub nothing_to_roll_back: u16,
     /// Sevalla: when a rollback's deployment does not say what it runs.
@@ -273,6 +277,7 @@ impl Default for Unknowns {
             measured_late_ms: 0,
             rollback_rule: RollbackRule::PreviousRow,
             honour_deployment_id: Hint::Ignored,
+            honour_site_target: Hint::Honoured,
             nothing_to_roll_back: 404,
             null_image: NullImage::Never,
             rollback_trigger: RollbackTrigger::RollbackDeployment,

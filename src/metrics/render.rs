@@ -158,7 +158,7 @@ const FAMILIES: &[Family] = &[
     ),
     (
         "rearguard_pinned",
-        "1 while the platform pins the app to a rollback: nothing else can be deployed.",
+        "1 while the app is pinned to a rollback: nothing else can be deployed or, where rearguard pauses them, no pushes.",
         MetricType::GAUGE,
         |app, _, out| out.push(flag(app, app.pinned.load(Ordering::Relaxed))),
     ),

@@ -76,13 +76,13 @@ pub(super) async fn index(State(shared): State<Shared>) -> Result<Response, ApiE
         let summary = app::summary(&all);
         let left_out = apps.len().saturating_sub(MOST_APPS);
         let apps: Vec<Value> = apps.iter().take(MOST_APPS).map(|app| view::app(app, now)).collect();
-        let incidents: Option<Vec<Value>> =
-            incidents.map(|records| records.iter().map(view::incident_row).collect());
+        let is_silent = incidents.is_none();
+        let incidents: Vec<Value> = incidents.iter().flatten().map(view::incident_row).collect();
         context! {
             title => if storm { "STORM · rearguard".to_owned() } else { format!("{summary} · rearguard") },
             subtitle => "guards deployments",
             summary => if left_out > 0 { format!("{summary}; {left_out} more are not shown here") } else { summary.clone() },
-            storm, apps, incidents, now => words::clock(now), can_act,
+            storm, apps, incidents, is_silent, now => words::clock(now), can_act,
         }
     })
     .await

@@ -16,13 +16,15 @@ use super::course::{Course, Event};
 use super::told::{PUSHED, bad_release, course};
 use crate::decision::effect::Reason;
 use crate::decision::state::Outcome;
-use crate::lab::{AppKind, Operation, RollbackRule, Source, Unknowns};
+use crate::lab::{AppKind, Hint, Operation, RollbackRule, Source, Unknowns};
 use trial::Trial;
 
 struct Platform {
     name: &'static str,
     kind: AppKind,
     rule: RollbackRule,
+    /// What becomes of a target that a static site is told.
+    site: Hint,
     /// How the plain story ends: what every write comes to, and the end of the incident.
     writes: &'static [Operation],
     end: (Outcome, Reason),
@@ -43,7 +45,7 @@ const fn platform(
     writes: &'static [Operation],
     end: (Outcome, Reason),
 ) -> Platform {
-    Platform { name, kind, rule, writes, end }
+    Platform { name, kind, rule, site: Hint::Honoured, writes, end }
 }
 
 const DIGITALOCEAN: &[Platform] = &[platform(
@@ -111,13 +113,28 @@ const SEVALLA_TARGETED: &[Platform] = &[
         SWITCHED,
         GOOD,
     ),
+    Platform {
+        site: Hint::Ignored,
+        ..platform(
+            "a static site that builds its branch instead",
+            AppKind::sevalla(Source::StaticSite),
+            RollbackRule::LatestSuccess,
+            PAUSED,
+            WRONG,
+        )
+    },
 ];
 
 /// A bad release, and what else happens.
 fn story(platform: &Platform, more: Vec<(i64, Event)>) -> Course {
     let mut story = course(vec![(PUSHED, bad_release(0))]);
     story.kind = platform.kind;
-    story.unknowns = Unknowns { rollback_rule: platform.rule, hook_enabled: true, ..Unknowns::default() };
+    story.unknowns = Unknowns {
+        rollback_rule: platform.rule,
+        honour_site_target: platform.site,
+        hook_enabled: true,
+        ..Unknowns::default()
+    };
     story.length_ms = 420_000;
     story.events.extend(more);
     story

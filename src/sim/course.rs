@@ -8,7 +8,9 @@ use super::attribution::Setting;
 use super::disk::Trouble;
 use super::machine::Passage;
 use crate::decision::observation::Request;
-use crate::lab::{Action, AppKind, Durations, Fate, Fault, Health, Release, RollbackRule, Source, Unknowns};
+use crate::lab::{
+    Action, AppKind, Durations, Fate, Fault, Health, Hint, Release, RollbackRule, Source, Unknowns,
+};
 
 pub(super) use draw::{CLOSE, NEWEST, OTHER};
 
@@ -144,9 +146,10 @@ impl Course {
         matches!(self.kind, AppKind::Sevalla { source: Source::PrivateGit | Source::PublicGit, .. })
     }
 
-    /// What it picks is what anybody would reckon: the one before the live one.
+    /// What it picks is what anybody would reckon, the one before the live one, or what it is told.
     pub(super) fn picks_as_reckoned(&self) -> bool {
-        !self.platform_picks() || self.unknowns.rollback_rule == RollbackRule::PreviousRow
+        let is_heeded = self.unknowns.honour_site_target == Hint::Honoured;
+        is_heeded && (!self.platform_picks() || self.unknowns.rollback_rule == RollbackRule::PreviousRow)
     }
 
     /// How many apps may want a rollback within a minute.

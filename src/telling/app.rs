@@ -108,6 +108,7 @@ fn is_in_trouble(app: &AppStatus) -> bool {
     app.blind.is_some()
         || app.platform_fault.is_some()
         || app.pinned_deployment.is_some()
+        || app.pushes_paused
         || app.rules.iter().any(|rule| rule.verdict == "bad")
 }
 
@@ -256,6 +257,9 @@ pub(crate) fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
     if let Some(id) = &app.pinned_deployment {
         // Of every kind of pin this is true; some keep more away than pushes.
         lines.push(("pinned", format!("{id}; pushes are not deployed until this rollback is settled")));
+    } else if app.pushes_paused {
+        let how = "rearguard keeps pushes from being deployed, and lets them go as soon as it may";
+        lines.push(("pushes", how.to_owned()));
     }
     match good {
         Some(good) if seen.is_empty() => lines.push(("good", format!("{good}, the newest seen to be good"))),

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use rearguard::lab::Release;
+use rearguard::lab::{AppKind, Release, Source};
 use tokio::time::Instant;
 
 use crate::world::{APP, Api, PATIENCE, Settings, World};
@@ -319,4 +319,26 @@ async fn a_system_without_certificates_is_named_as_such_and_plain_http_needs_non
         !found.status.success() && said.contains("install ca-certificates or set SSL_CERT_FILE"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_and_at_the_start() {
+    let world = World::of(AppKind::Sevalla { source: Source::PrivateGit, auto_deploy: None }).await;
+    let text = world.yaml(&Settings::default()).replace("    accept_platform_choice: true\n", "");
+    std::fs::write(world.path("rearguard.yaml"), &text).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = rearguard();
+        command.arg("check").args(more).arg("--config").arg(world.path("rearguard.yaml"));
+        let found = command.output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        String::from_utf8(found.stdout).unwrap()
+    };
+    let (offline, online) = (check(&[]), check(&["--online"]));
+    assert!(offline.contains("is watched and not rolled back") && !offline.contains("WARNING"), "{offline}");
+    assert!(online.contains("WARNING: it is watched and not rolled back"), "{online}");
+
+    let guard = Process::start_with(&world, &text).await;
+    guard.api.until("the word", |app| app["rollback"]["reason"] == "not_valid").await;
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert_eq!(log.matches("the app is watched and not rolled back").count(), 1, "{log}");
 }

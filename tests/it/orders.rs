@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use rearguard::lab::{Fate, Release};
+use rearguard::lab::Release;
 
 use crate::binary::{Process, rearguard};
 use crate::world::{APP, Settings, World};
@@ -104,7 +104,8 @@ async fn a_person_orders_a_rollback_and_undoes_it_while_it_is_watched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_is_committed_by_a_person_over_a_restart() {
     let world = World::new().await;
-    let settings = Settings { soak: "{ period: 1s, min_samples: 5, on_healthy: hold }", ..Settings::default() };
+    let settings =
+        Settings { soak: "{ period: 1s, min_samples: 5, on_healthy: hold }", ..Settings::default() };
     let daemon = Process::start(&world, &settings).await;
     daemon.api.until_state("steady").await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
@@ -164,7 +165,6 @@ async fn an_order_that_cannot_be_carried_out_says_why_and_fails() {
     drop(daemon);
     let daemon = Process::start(&world, &Settings::default()).await;
     daemon.api.until_state("steady").await;
-    world.lab.push(APP, Release { fate: Fate::Fails, ..Release::bad("v2") }).unwrap();
     let unknown = type_in(&world, &["rollback", APP, "--to", "no-such-deployment"]).await;
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert_eq!(unknown.status.code(), Some(1), "{said}");

@@ -24,6 +24,7 @@ fn app(name: &str, state: &str) -> AppStatus {
         in_progress_deployment: None,
         failed_deployment: None,
         pinned_deployment: None,
+        pushes_paused: false,
         last_good_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         rollback: None,
         watch_remaining_seconds: None,
@@ -97,6 +98,15 @@ fn awaiting() -> AppStatus {
     app.probes[0].result = Some("status".to_owned());
     app.probes[0].detail = Some("503".to_owned());
     app
+}
+
+#[test]
+fn a_pause_of_pushes_that_is_still_owed_its_end_is_no_calm_line() {
+    let app =
+        AppStatus { pushes_paused: true, waiting: Some("observe_mode".to_owned()), ..app("shop", "steady") };
+    let text = render(&[app], Page::plain(100), now());
+    assert!(text.contains("pushes   rearguard keeps pushes from being deployed"), "{text}");
+    assert!(text.contains("waits    "), "{text}");
 }
 
 #[test]

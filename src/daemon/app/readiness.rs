@@ -9,8 +9,7 @@ use crate::daemon::ready::{Question, Readiness, ask};
 use crate::decision::effect::Reason;
 use crate::decision::observation::AppView;
 use crate::decision::policy::Mode;
-use crate::decision::readiness::{Known, standing};
-use crate::decision::state::{Situation, State};
+use crate::decision::readiness::{Known, is_quiet, standing};
 use crate::platform::pace::{is_for_acting, reads_a_question};
 
 /// A question that could not be put, or whose answer may be different in a moment, is put again after this time at the
@@ -20,12 +19,6 @@ const AGAIN: Duration = Duration::from_secs(60);
 impl App {
     /// Whether a question may be put at all: the app is to be rolled back if need be, and it is quiet.
     pub(super) fn may_ask(&self) -> bool {
-        let is_quiet = |state: &State| {
-            matches!(
-                state.situation,
-                Situation::Learning { live: Some(_) } | Situation::Steady { .. } | Situation::Watching(_)
-            ) && state.ledger.soft_pin.is_none()
-        };
         // What is in the way whatever the answer would be, is shown without one.
         let is_clear = |view: &AppView| {
             view.active.is_some()

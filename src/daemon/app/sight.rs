@@ -7,7 +7,9 @@ use super::super::look::{self, Looked};
 use super::App;
 use crate::clock::Moment;
 use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
+use crate::decision::policy::Mode;
 use crate::decision::state::{Attention, Situation, State};
+use crate::decision::story::UNARMED;
 use crate::decision::version;
 use crate::platform::pace::{is_for_acting, next_poll};
 
@@ -99,7 +101,11 @@ impl App {
         let former = self.view.value().and_then(active);
         let before = self.view.last.as_ref().map(|(at, view)| (*at, live(view)));
         let under_way = self.view.value().and_then(|view| view.in_progress.clone());
+        let is_first = self.view.last.is_none();
         look::merge(&mut self.view, view);
+        if is_first {
+            self.tell_unarmed();
+        }
         if let Some((at, before)) = before
             && before != self.view.value().and_then(live)
         {
@@ -107,6 +113,15 @@ impl App {
             self.former = former;
         }
         self.note_ending(under_way);
+    }
+
+    /// Says from the start that an app which is to be rolled back would not be.
+    fn tell_unarmed(&self) {
+        let policy = &self.config.policy;
+        let is_armed = self.view.value().is_none_or(|view| policy.arms(view.capabilities));
+        if policy.mode != Mode::Observe && !is_armed {
+            tracing::warn!(app = %self.config.name, "the app is watched and not rolled back: {UNARMED}");
+        }
     }
 
     /// Sets aside what other releases than the one that is judged have answered to the probe at `place`.

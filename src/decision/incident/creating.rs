@@ -10,7 +10,7 @@ use super::super::prediction;
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, refusal, rolling_back, validating};
+use super::{Decision, is_disarmed, refusal, rolling_back, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -22,6 +22,9 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
     if draft.incident.mode(policy) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
+    }
+    if is_disarmed(policy, &draft.incident) {
+        return draft.close_unarmed(seen);
     }
     if draft.incident.requests.targets.len() >= MOST_ASKED {
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
@@ -147,11 +150,13 @@ pub(super) enum New {
     Nothing,
 }
 
-/// See [`New`]. A platform that picks by itself may have gone back to what `ran` before; one that pins tells by its pin.
+/// See [`New`]. A platform that picks by itself, or does not heed the deployment it is told, may have gone back to what
+/// `ran` before; one that pins tells by its pin.
 pub(super) fn new_of(draft: &Draft, ran: &Artifact, seen: &Observation<'_>) -> New {
     let Incident { requests, capabilities, .. } = &draft.incident;
     let listed = || seen.history.value().into_iter().flatten();
-    if capabilities.targeting == Targeting::PlatformPicks {
+    let is_told_by_code = capabilities.targeting == Targeting::ByCode;
+    if capabilities.pin != PinKind::Hard && !is_told_by_code {
         let active = seen.app.value().and_then(|view| view.active.as_ref());
         match requests.picked(listed().chain(active), ran)[..] {
             [] => {}

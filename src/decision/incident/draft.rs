@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::capability::Pushes;
+use super::super::capability::{PinKind, Pushes};
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::quiet::what_runs;
@@ -81,6 +81,11 @@ impl Draft {
         }
     }
 
+    /// Whether we keep pushes from being deployed.
+    pub(super) fn keeps_pushes(&self) -> bool {
+        self.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
         self.story.push(event);
         self.changed = true;
@@ -130,7 +135,11 @@ impl Draft {
 
     /// Owes `effect` from here on; the stage holds the [`Call`] this gives.
     pub(super) fn owe(&mut self, effect: Effect, attempt: u32, now: Moment) -> Call {
-        let pin = self.incident.capabilities.pin;
+        let pin = match self.incident.capabilities.pin {
+            // What was asked for need not be there.
+            PinKind::Soft if !self.keeps_pushes() => PinKind::Absent,
+            kind => kind,
+        };
         self.tell(Event::Call { call: effect.clone(), attempt, pin });
         self.effect = Some(effect);
         Call { attempt, intended_at: now, status: CallStatus::Owed }
@@ -171,6 +180,12 @@ impl Draft {
 
     pub(super) fn note_ours(&mut self, made: DeploymentId) {
         Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
+    }
+
+    /// Ends the incident where the operator does not accept what the platform would pick.
+    pub(super) fn close_unarmed(mut self, seen: &Observation<'_>) -> Decision {
+        self.tell(Event::Unarmed);
+        self.close(Outcome::Refused, Reason::NotValid, seen)
     }
 
     /// Ends the incident.

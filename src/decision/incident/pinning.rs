@@ -9,7 +9,7 @@ use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, Obstacle, creating, obstacle, refusal, validating};
+use super::{Decision, Obstacle, creating, is_disarmed, obstacle, refusal, validating};
 use crate::clock::Moment;
 
 /// How often it is asked for. The bad release is live meanwhile.
@@ -52,6 +52,7 @@ fn send(
         over_at: Moment::default(),
         release: None,
         tries: 0,
+        gone_since: None,
     });
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen.at);
@@ -154,6 +155,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
                 _ => return draft.done(None, Some(Reason::Blind)),
             }
         }
+    }
+    if is_disarmed(policy, &draft.incident) {
+        return draft.close_unarmed(seen);
     }
     if call.attempt >= MOST_ASKED {
         return unprotected(policy, draft, target, seen);

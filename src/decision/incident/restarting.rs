@@ -8,8 +8,9 @@ use super::super::observation::{Cause, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::rule::Verdict;
 use super::super::state::{Call, CallStatus, Incident, Ledger, Outcome, Stage};
+use super::super::story::{Event, evidence_in_words};
 use super::draft::Draft;
-use super::{Decision, VALIDATE_WITHIN, no_go, refusal, validating, verdict_of};
+use super::{Decision, VALIDATE_WITHIN, no_go, reading_of, refusal, validating, verdict_of};
 
 /// A restart that is not live after this long is given up on. A rolling one takes as long as a rollback, a minute or two.
 const RESTART_WITHIN: Duration = Duration::from_secs(5 * 60);
@@ -32,7 +33,7 @@ pub(super) fn ask(mut draft: Draft, seen: &Observation<'_>) -> Decision {
         Stage::Validating { target, .. } => target.clone(),
         _ => None,
     };
-    draft.stage(Stage::Restarting { target, call, made: None, until: None, deadline });
+    draft.stage(Stage::Restarting { target, call, made: None, until: None, deadline, good_since: None });
     draft.done(None, None)
 }
 
@@ -59,13 +60,14 @@ pub(super) fn answered(
         _ => return go_on(policy, draft, seen),
     };
     call.status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None };
-    draft.stage(Stage::Restarting { target, call, made, until: None, deadline });
+    draft.stage(Stage::Restarting { target, call, made, until: None, deadline, good_since: None });
     look(policy, draft, seen)
 }
 
 /// Follows it, and looks again once it is over.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Restarting { target, call, mut made, mut until, deadline } = draft.incident.stage.clone()
+    let Stage::Restarting { target, call, mut made, mut until, deadline, mut good_since } =
+        draft.incident.stage.clone()
     else {
         return draft.done(None, None);
     };
@@ -95,14 +97,22 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         until = Some(seen.at + policy.restart_first.unwrap_or_default());
     }
     if !is_live && (is_vain(policy, &call, made.as_ref(), seen) || seen.at >= deadline) {
+        if made.is_none() {
+            draft.tell(Event::NotApplied { call: "restart".to_owned() });
+        }
         return go_on(policy, draft, seen);
     }
+    let is_good = is_live && verdict_of(policy, &draft.incident, seen) == Verdict::Good;
+    good_since = is_good.then(|| good_since.unwrap_or(seen.at));
     let wake_at = until.unwrap_or(deadline);
     if until.is_none() || seen.at < wake_at {
-        draft.restage(Stage::Restarting { target, call, made, until, deadline });
+        draft.restage(Stage::Restarting { target, call, made, until, deadline, good_since });
         return draft.done(Some(wake_at), None);
     }
-    if verdict_of(policy, &draft.incident, seen) == Verdict::Good {
+    tell_what_it_did(policy, &mut draft, seen);
+    if let Some(good_since) = good_since {
+        let after = good_since.since(draft.incident.first_failure_at);
+        draft.tell(Event::Restored { after_seconds: after.as_secs_f64() });
         // What it was before the restart says little of how it fares now.
         if let Some(watch) = &mut draft.incident.restartable {
             watch.until = seen.at + policy.watch;
@@ -110,6 +120,13 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.close(Outcome::Restarted, Reason::Restarted, seen);
     }
     go_on(policy, draft, seen)
+}
+
+/// What the rule that fired reads once the restart had its time.
+fn tell_what_it_did(policy: &Policy, draft: &mut Draft, seen: &Observation<'_>) {
+    let Some((rule, reading)) = reading_of(policy, &draft.incident, seen) else { return };
+    let evidence = evidence_in_words(rule, &policy.probes, &reading);
+    draft.tell(Event::RestartJudged { rule: rule.name.clone(), evidence, reading });
 }
 
 /// The restart changed nothing, or nobody can tell: on to the rollback.

@@ -29,6 +29,11 @@ pub(super) fn begin(
     rollback: Deployment,
     seen: &Observation<'_>,
 ) -> Decision {
+    stage(&mut draft, target, rollback, seen);
+    look(policy, draft, seen)
+}
+
+fn stage(draft: &mut Draft, target: Deployment, rollback: Deployment, seen: &Observation<'_>) {
     let awaited = PinSight::Awaited { since: seen.at };
     let pin = match (draft.incident.capabilities.pin, &mut draft.ledger.soft_pin) {
         (PinKind::Hard, _) => awaited,
@@ -40,23 +45,18 @@ pub(super) fn begin(
     };
     let deadline = seen.at + ROLL_BACK_WITHIN;
     draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
-    look(policy, draft, seen)
 }
 
 /// Follows it.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::RollingBack { mut target, mut rollback, mut pin, deadline } = draft.incident.stage.clone()
-    else {
+    let Stage::RollingBack { target, rollback, mut pin, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     let Some(view) = seen.app.since(draft.incident.opened_at) else {
         return wait(draft, deadline, Some(Reason::Blind), seen);
     };
-    if let Some((other_target, other)) = another_of_ours(&draft, &rollback.id, view, seen) {
-        // Two requests of ours were applied, the first one late: the one that is pinned counts.
-        draft.created(&other, seen.at);
-        draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(other.id.clone()) });
-        (target, rollback) = (other_target, other);
+    if let Some((target, other)) = another_of_ours(&draft, &rollback, view, seen) {
+        return follow_instead(draft, target, other, seen);
     }
     let before = pin;
     match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
@@ -132,17 +132,20 @@ pub(super) fn current(rollback: &Deployment, view: &AppView, seen: &Observation<
     listed.unwrap_or(rollback).clone()
 }
 
-/// Where the platform was not told which deployment to go back to, what came back is held against what was wanted: as
-/// soon as it can be told to be something else, and at the latest once it is live.
+/// What came back is held against what was wanted, as soon as it can be told to be something else. Where the platform was
+/// not told which deployment to go back to it has to be told by the time it is live; where it was, its word that it
+/// repeats that one is enough, and so is no word at all.
 pub(super) fn wrong_target(incident: &Incident, now: &Deployment, wanted: &Deployment) -> Option<Event> {
     let (got, expected) = (&now.artifact, &wanted.artifact);
     // Of what nobody knew what it runs, which the operator accepted, nothing can be told afterwards either.
-    if !incident.capabilities.targeting.is_checked() || expected.code.is_empty() {
+    let is_checked = incident.capabilities.targeting.is_checked();
+    if expected.code.is_empty() || !is_checked && now.cloned_from.as_ref() == Some(&wanted.id) {
         return None;
     }
-    let is_named = |name: &str| expected.code.iter().any(|(same, _)| same == name);
-    let cannot_be_told = now.phase == Phase::Active && !got.code.iter().any(|(name, _)| is_named(name));
-    (got.differs_from(expected) || cannot_be_told).then(|| Event::WrongTarget {
+    let cannot_be_told = is_checked && now.phase == Phase::Active && !got.can_be_held_against(expected);
+    // What a row that does not say its code yet was made from may be what is at hand and not what it goes back to.
+    let is_said = now.phase == Phase::Active || got.shares_code_with(expected);
+    (is_said && got.differs_from(expected) || cannot_be_told).then(|| Event::WrongTarget {
         deployment: now.id.clone(),
         expected: expected.code.clone(),
         got: got.code.clone(),
@@ -157,16 +160,38 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
         .is_some_and(|active| active.id != draft.incident.accused.id && active.came_after(rollback.age_key()))
 }
 
-fn another_of_ours(
+/// The other one, where two requests of ours were applied, the first one late. The one that is pinned counts; where the
+/// platform pins none, the later one, which is what will be live. A person's who went back to the same then is no other
+/// one to anybody.
+pub(super) fn another_of_ours(
     draft: &Draft,
-    rollback: &DeploymentId,
+    rollback: &Deployment,
     view: &AppView,
     seen: &Observation<'_>,
 ) -> Option<(Deployment, Deployment)> {
-    let pinned = view.pinned.as_ref().filter(|pinned| *pinned != rollback)?;
     let (target, found) = creating::find_ours(&draft.incident, |_| true, seen)?;
-    let found_already = usize::from(!draft.incident.requests.before.contains(rollback));
-    (found.id == *pinned && draft.incident.requests.targets.len() > found_already).then_some((target, found))
+    let counts = match draft.incident.capabilities.pin {
+        PinKind::Hard => view.pinned.as_ref() == Some(&found.id),
+        PinKind::Soft | PinKind::Absent => {
+            found.came_after(rollback.age_key()) && !matches!(found.phase, Phase::Error | Phase::Canceled)
+        }
+    };
+    let found_already = usize::from(!draft.incident.requests.before.contains(&rollback.id));
+    let is_another = found.id != rollback.id && draft.incident.requests.targets.len() > found_already;
+    (counts && is_another).then_some((target, found))
+}
+
+/// Goes on with that one, as soon as the app is seen to be pinned to it where we are the ones who know.
+pub(super) fn follow_instead(
+    mut draft: Draft,
+    target: Deployment,
+    other: Deployment,
+    seen: &Observation<'_>,
+) -> Decision {
+    draft.created(&other, seen.at);
+    draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(other.id.clone()) });
+    stage(&mut draft, target, other, seen);
+    draft.done(None, None)
 }
 
 fn live(

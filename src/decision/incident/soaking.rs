@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::super::capability::Support;
 use super::super::effect::{Reason, Verb};
 use super::super::observation::{Deployment, Observation};
-use super::super::policy::{Action, OnHealthy, OnUnhealthy, Policy, Rule};
+use super::super::policy::{Action, Mode, OnHealthy, OnUnhealthy, Policy, Rule};
 use super::super::prediction::{self, Efficacy};
 use super::super::rule::{self, Pace, Verdict};
 use super::super::state::{Outcome, PinSight, Settle, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::rolling_back::{Sight, is_overtaken, sight};
+use super::rolling_back::{Sight, another_of_ours, follow_instead, is_overtaken, sight};
 use super::{Decision, asked, returning, settling};
 use crate::clock::Moment;
 
@@ -26,6 +26,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.done(None, None);
     };
     let before = (pin, give_up, restored_at);
+    if let Some(view) = seen.app.since(draft.incident.opened_at)
+        && let Some((target, other)) = another_of_ours(&draft, &rollback, view, seen)
+    {
+        return follow_instead(draft, target, other, seen);
+    }
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
         return draft.close(Outcome::Superseded, reason, seen);
     }
@@ -170,6 +175,10 @@ fn commit(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>
     draft.rule(Verb::Commit, why);
     match draft.incident.capabilities.commit {
         Support::Native => settling::commit(policy, draft, seen),
+        // Nobody may let pushes go that we keep from being deployed: they would stay so, and nobody would know.
+        Support::Emulated | Support::Absent if policy.mode == Mode::Observe && draft.keeps_pushes() => {
+            draft.close(Outcome::Held, Reason::ObserveMode, seen)
+        }
         // All there is to it is to let pushes go again, which is owed once nothing needs their pause.
         Support::Emulated | Support::Absent => accepted(draft, why, seen),
     }

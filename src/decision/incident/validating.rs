@@ -72,6 +72,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         }
         Pick::None => {
             let reason = draft.incident.tried.last().map_or(Reason::NoTarget, |(_, why)| *why);
+            let code = target::why_none(&draft.ledger, (&draft.incident).into(), history);
+            if reason == Reason::NoTarget && !code.is_empty() {
+                draft.tell(Event::NoTarget { code: code.to_owned() });
+            }
             return draft.close(Outcome::Refused, reason, seen);
         }
     };

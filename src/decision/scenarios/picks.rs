@@ -5,7 +5,7 @@ use super::platform::{Who, Write};
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Signals, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::observation::{Accepted, Cause, Phase, Request};
 use crate::decision::policy::{Mode, OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation, SoftPin};
 use crate::ids::IncidentId;
@@ -102,6 +102,61 @@ fn without_the_operator_s_word_the_platform_s_choice_is_not_relied_on() {
 }
 
 #[test]
+fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for() {
+    type Until = fn(&mut World);
+    let moments: [Until; 4] = [
+        |world| {
+            world.policy.mode = Mode::Approve;
+            world.run_to_stage("awaiting_approval");
+        },
+        |world| {
+            world.latency = secs(4);
+            world.run_until(|world| world.count("validate") == 1);
+        },
+        |world| {
+            world.latency = secs(4);
+            world.run_until(|world| world.count("pin") == 1);
+        },
+        |world| {
+            world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(30))));
+            world.run_until(|world| world.count("pin") == 1);
+        },
+    ];
+    for (n, until) in moments.into_iter().enumerate() {
+        let mut world = with_bad_release(accepting(), PICKS);
+        until(&mut world);
+        world.policy.accept_platform_choice = false;
+        assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NotValid), "{n}: {}", world.transcript());
+        assert!(world.transcript().contains("accept_platform_choice"), "{}", world.transcript());
+        world.latency = secs(0);
+        world.run(minutes(5));
+        let asked: &[&str] = if n == 2 { &["pause", "let go"] } else { &[] };
+        assert_eq!(changes(&world), asked, "{n}: {}", world.transcript());
+    }
+    // What a person ordered is accepted by that.
+    let mut world = with_bad_release(Policy { mode: Mode::Approve, ..policy() }, PICKS);
+    let accept = Accepted::default();
+    world.run(secs(2));
+    world.ask(Request::Rollback { to: None, accept });
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_that_was_refused_is_not_told_to_be_there() {
+    for (replies, said) in [
+        (vec![], "pushes are not deployed meanwhile"),
+        (vec![Reply::Refused { status: 403, applied: false }], "nothing keeps other deployments away"),
+    ] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        for reply in replies {
+            world.reply("pin", reply);
+        }
+        world.run_to_stage("soaking");
+        assert!(world.transcript().contains(said), "{}", world.transcript());
+    }
+}
+
+#[test]
 fn what_the_platform_would_pick_has_to_be_good_and_another_artifact() {
     // The release was restarted: its own artifact is what came before.
     let mut world = steady(accepting(), PICKS);
@@ -111,13 +166,13 @@ fn what_the_platform_would_pick_has_to_be_good_and_another_artifact() {
     world.platform.finish(&again, Phase::Active, world.at);
     world.bad.insert(again);
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget), "{}", world.transcript());
-    assert!(changes(&world).is_empty());
+    assert!(changes(&world).is_empty() && world.transcript().contains("it is said: same_artifact"));
     // Something that nobody judged came between the good one and the accused.
     let mut world = steady(accepting(), PICKS);
     world.release();
     world.release_bad();
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget), "{}", world.transcript());
-    assert!(changes(&world).is_empty());
+    assert!(changes(&world).is_empty() && world.transcript().contains("it is said: platform_picks_other"));
 }
 
 #[test]
@@ -149,6 +204,29 @@ fn what_cannot_be_told_to_be_the_target_is_no_success() {
     entry.artifact.code.clear();
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
     assert!(world.transcript().contains("something that cannot be told"));
+}
+
+#[test]
+fn a_rollback_that_says_no_more_than_what_it_was_made_from_is_told_by_that() {
+    for (source, end) in
+        [("c2", (Outcome::Committed, Reason::SoakHealthy)), ("c3", (Outcome::Held, Reason::WrongTarget))]
+    {
+        let mut world = steady(accepting(), PICKS);
+        for entry in &mut world.platform.deployments {
+            let made_from = entry.artifact.code[0].1.clone();
+            entry.artifact.source = vec![("commit".into(), made_from)];
+        }
+        world.run(minutes(1));
+        let bad = world.release_bad();
+        let entry = world.platform.deployments.iter_mut().find(|entry| entry.id == bad).expect("made");
+        entry.artifact.source = vec![("commit".into(), "c3".into())];
+        world.run_until(|world| world.platform.rollback_under_way().is_some());
+        let made = world.platform.rollback_under_way().expect("under way");
+        let entry = world.platform.deployments.iter_mut().find(|entry| entry.id == made).expect("made");
+        entry.artifact.code = vec![("commit".into(), source.into())];
+        entry.artifact.source.clear();
+        assert_eq!(world.run_to_close(), end, "{}", world.transcript());
+    }
 }
 
 #[test]
@@ -373,6 +451,7 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
         over_at: world.at,
         release: None,
         tries: 0,
+        gone_since: None,
     });
     world.release_bad();
     world.run_to_stage("rolling_back");

@@ -117,7 +117,7 @@ impl Platform {
         let own = Artifact {
             code: if self.says_code { vec![("web".into(), format!("c{number}"))] } else { Vec::new() },
             spec: "spec".into(),
-            migrations: String::new(),
+            ..Artifact::default()
         };
         let artifact = source.and_then(|id| self.get(id)).map_or(own, |source| source.artifact.clone());
         let repeats = matches!(cause, Cause::Rollback) && self.says_cloned_from;

@@ -57,6 +57,34 @@ fn what_a_restart_does_not_heal_is_rolled_back_after_the_wait() {
 }
 
 #[test]
+fn what_a_restart_did_is_told_with_what_was_measured_and_when_the_app_was_healthy_again() {
+    let mut world = World::with_bad_release(restarting());
+    heals(&mut world);
+    world.run_to_close();
+    let said = world.transcript();
+    assert!(said.contains("the restart helped: rule down is good (0 failures in a row, limit 3)"), "{said}");
+    // Healthy soon after the restart was live, and not only when the wait was over.
+    let restored = said.split("healthy again, ").nth(1).and_then(|rest| rest.split(' ').next());
+    let restored: f64 = restored.expect(&said).parse().expect("seconds");
+    assert!((60.0..80.0).contains(&restored), "{said}");
+    // One that does not help, and one that is good for a while and then is not.
+    for good_for in [0, 40] {
+        let mut world = World::with_bad_release(restarting());
+        heals(&mut world);
+        world.run(secs(good_for));
+        stays_bad(&mut world);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        let said = world.transcript();
+        assert!(said.contains("the restart did not help: rule down is bad"), "{said}");
+        assert_eq!(said.matches("healthy again").count(), 1, "{said}");
+    }
+    let mut world = World::with_bad_release(restarting());
+    world.reply("restart", LOST);
+    world.run_to_close();
+    assert!(world.transcript().contains("restart was not applied"), "{}", world.transcript());
+}
+
+#[test]
 fn a_release_is_restarted_once_however_often_it_fails() {
     let mut world = World::with_bad_release(restarting());
     heals(&mut world);

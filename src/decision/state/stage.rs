@@ -242,6 +242,9 @@ pub enum Stage {
         until: Option<Moment>,
         /// When a restart that does not come to an end is given up on.
         deadline: Moment,
+        /// Since when the rule that fired is Good, without a break.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        good_since: Option<Moment>,
     },
     /// Pushes are to be kept from being deployed, before the rollback is asked for.
     Pinning {

@@ -126,10 +126,10 @@ impl Stage {
         let is_success = matches!(seen.phase, Phase::Active | Phase::Superseded);
         assert_eq!(seen.complete, is_success);
         assert!(rows.iter().any(|row| (row["status"] == "success") == is_success), "{rows:?}");
-        for (_, runs) in &seen.artifact.code {
+        for (_, runs) in seen.artifact.code.iter().chain(&seen.artifact.source) {
             assert!(rows.iter().any(|row| row["docker_image_url"] == **runs || row["commit_sha"] == **runs));
         }
-        assert!(seen.artifact.code.len() <= 1);
+        assert!(seen.artifact.code.len() <= 1 && seen.artifact.source.len() <= seen.artifact.code.len());
     }
 
     fn history(&self, list: &[Deployment]) {

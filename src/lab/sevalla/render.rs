@@ -150,14 +150,14 @@ pub(super) fn domain(app: &App) -> Value {
 /// A deployment as every call shows it.
 pub(super) fn deployment(app: &App, row: &Deployment, unknowns: Unknowns) -> Value {
     let is_git = is_git(app);
-    let hides = is_hidden(row, unknowns);
+    let (hides_image, hides_commit) = hidden(row, unknowns);
     let mut shown = json!({
         "id": row.id,
         "status": status(app, row),
         "type": if row.cause == Cause::Push { "automatic" } else { "manual" },
         "repo_url": is_git.then(|| repository(app)),
         "branch": is_git.then_some("main"),
-        "commit_sha": (is_git && !hides).then(|| row.release.commit_hash()),
+        "commit_sha": (is_git && !hides_commit).then(|| row.release.commit_hash()),
         "commit_message": is_git.then_some(&row.release.version),
         "author_login": (row.who == Who::Person).then_some("colleague"),
         "author_img": null,
@@ -177,7 +177,7 @@ pub(super) fn deployment(app: &App, row: &Deployment, unknowns: Unknowns) -> Val
             "app_id": app.id,
             "trigger": trigger(row, unknowns),
             "steps": steps(row),
-            "docker_image_url": (!hides).then(|| row.release.image_url(&app.name)),
+            "docker_image_url": (!hides_image).then(|| row.release.image_url(&app.name)),
             "git_type": is_git.then_some("github"),
         }),
     };
@@ -269,14 +269,17 @@ fn status(app: &App, row: &Deployment) -> &'static str {
     }
 }
 
-fn is_hidden(row: &Deployment, unknowns: Unknowns) -> bool {
-    let is_rollback = matches!(row.cause, Cause::Rollback { .. });
-    is_rollback
-        && match unknowns.null_image {
-            NullImage::Never => false,
-            NullImage::UntilItEnds => !row.phase.is_terminal(),
-            NullImage::ForEver => true,
-        }
+/// Whether a row keeps back its image, and its commit.
+fn hidden(row: &Deployment, unknowns: Unknowns) -> (bool, bool) {
+    if !matches!(row.cause, Cause::Rollback { .. }) {
+        return (false, false);
+    }
+    match unknowns.null_image {
+        NullImage::Never => (false, false),
+        NullImage::UntilItEnds => (!row.phase.is_terminal(), !row.phase.is_terminal()),
+        NullImage::ForEver => (true, true),
+        NullImage::ImageForEver => (true, false),
+    }
 }
 
 /// A free text \[OAS\]. The platform's own doings do not occur on Sevalla.

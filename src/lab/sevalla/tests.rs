@@ -244,6 +244,21 @@ fn a_target_in_a_rollbacks_body_is_ignored_honoured_or_refused() {
 }
 
 #[test]
+fn a_target_that_a_site_is_told_is_honoured_ignored_or_refused() {
+    for (honour_site_target, status, live) in
+        [(Hint::Honoured, 201, "v1"), (Hint::Ignored, 201, "v2"), (Hint::Refused, 400, "v2")]
+    {
+        let unknowns = Unknowns { honour_site_target, ..Unknowns::default() };
+        let mut site = shop_of(Source::StaticSite, &LabConfig { unknowns, ..LabConfig::default() });
+        site.push(Release::bad("v2"));
+        let target = json!({ "deployment_id": site.rows()[1]["id"] }).to_string();
+        assert_eq!(site.try_to("POST", "/deployments", &target).0, status, "{honour_site_target:?}");
+        site.wait(60_000);
+        assert_eq!(site.live(), live, "{honour_site_target:?}");
+    }
+}
+
+#[test]
 fn with_nothing_to_go_back_to_a_rollback_is_a_404_or_a_500() {
     for nothing_to_roll_back in [404, 500] {
         let unknowns = Unknowns { nothing_to_roll_back, ..Unknowns::default() };
@@ -261,6 +276,7 @@ fn a_rollback_may_not_say_what_it_runs_until_it_ends_or_ever() {
         (NullImage::Never, false, false),
         (NullImage::UntilItEnds, true, false),
         (NullImage::ForEver, true, true),
+        (NullImage::ImageForEver, false, false),
     ] {
         let mut shop = shop_with_v2(Unknowns { null_image, ..Unknowns::default() });
         let is_null = |row: &Value| row["docker_image_url"].is_null() && row["commit_sha"].is_null();
@@ -268,6 +284,8 @@ fn a_rollback_may_not_say_what_it_runs_until_it_ends_or_ever() {
         shop.wait(60_000);
         let rows = shop.rows();
         assert_eq!((is_null(&rows[0]), is_null(&rows[1])), (after, false), "{null_image:?}");
+        let has_no_image = rows[0]["docker_image_url"].is_null();
+        assert_eq!(has_no_image, after || null_image == NullImage::ImageForEver, "{null_image:?}");
     }
 }
 

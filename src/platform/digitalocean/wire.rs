@@ -240,7 +240,12 @@ impl Deployment<'_> {
             cloned_from: named(&self.cloned_from),
             took_ms: self.took_ms(),
             title: one_line(&self.cause, TITLE),
-            artifact: Artifact { code: self.code(), spec: digests.whole, migrations: digests.migrations },
+            artifact: Artifact {
+                code: self.code(),
+                spec: digests.whole,
+                migrations: digests.migrations,
+                ..Artifact::default()
+            },
         })
     }
 

@@ -118,7 +118,7 @@ impl Facts<'_> {
         if self.app.is_suspended {
             return says("app_suspended", "the app is suspended: nothing of it runs, whatever is deployed");
         }
-        if matches!(self.app.status.as_str(), "deleting" | "appDeletionFailed") {
+        if matches!(self.app.status.as_str(), "deleting" | "appDeletionFailed" | "deletionFailed") {
             return says("app_deleting", "the app is being deleted");
         }
         let Some(live) = live.filter(|live| live.id == *goal.accused) else {
@@ -167,7 +167,10 @@ impl Facts<'_> {
         let expires_in = self.key_expires_ms.zip(now).map(|(at, now)| at.saturating_sub(now));
         let created = self.entry(goal).map(|target| target.created_ms).filter(|created| *created != 0);
         let target_age = created.zip(now).map(|(created, now)| now.saturating_sub(created));
+        let settings = "what comes back is the code: environment variables, processes and domains stay as they are now, \
+                        so what a changed setting broke it does not heal";
         let said = [
+            Some(condition("settings_stay", settings)),
             (self.can.pin != PinKind::Soft).then(|| {
                 let message = "automatic deployment cannot be paused for this app, so a push or a colleague may \
                                deploy over the rollback";

@@ -157,16 +157,14 @@ impl Row<'_> {
 
     /// The image, or else the commit, and never both. The image is what runs; the commit beside it may be that of a
     /// checkout that did not take place, as when an older image is deployed again. Of two rows that name the same image
-    /// only one of which has a commit, both together could not be told to be the same. A row with an image and one with
-    /// a commit have no component in common: they are neither surely the same nor surely different, which is all that
-    /// is known of them.
-    fn code(&self) -> Vec<(String, String)> {
-        [(IMAGE, &self.docker_image_url), (COMMIT, &self.commit_sha)]
-            .into_iter()
-            .find(|(_, what)| !what.is_empty())
-            .map(|(name, what)| (name.to_owned(), what.to_string()))
-            .into_iter()
-            .collect()
+    /// only one of which has a commit, both together could not be told to be the same. So the commit beside an image
+    /// is no more than its source, which speaks where only one of two rows names an image.
+    fn artifact(&self) -> Artifact {
+        let said = |name: &str, what: &str| (!what.is_empty()).then(|| (name.to_owned(), what.to_owned()));
+        let mut said =
+            [said(IMAGE, &self.docker_image_url), said(COMMIT, &self.commit_sha)].into_iter().flatten();
+        let code = said.next().into_iter().collect();
+        Artifact { code, source: said.collect(), ..Artifact::default() }
     }
 
     /// `AUTO_DEPLOY_ON_PUSH main: Fix the basket (jane)`, or as much of it as there is.
@@ -189,7 +187,7 @@ impl Row<'_> {
             cause: self.cause(),
             created_ms: self.created_ms(),
             complete: self.is_success(),
-            artifact: Artifact { code: self.code(), spec: String::new(), migrations: String::new() },
+            artifact: self.artifact(),
             cloned_from: None,
             took_ms: self.took_ms(),
             title: self.title(),

@@ -76,6 +76,7 @@ fn app(name: &str) -> AppStatus {
         in_progress_deployment: None,
         failed_deployment: None,
         pinned_deployment: None,
+        pushes_paused: false,
         last_good_deployment: Some("d1".into()),
         rollback: None,
         watch_remaining_seconds: None,

@@ -35,8 +35,11 @@ fn asked_once(tale: &Tale, found: &mut Vec<String>) {
         }
         return;
     };
-    let bad = record.bad_deployment.as_str();
-    let from_bad = rollbacks(tale).filter(|entry| entry.active_before.as_deref() == Some(bad));
+    let restarts = tale.asked.iter().filter(|entry| entry.operation == Operation::Restart);
+    let mut bad: Vec<&str> = restarts.filter_map(|entry| entry.deployment.as_deref()).collect();
+    bad.push(record.bad_deployment.as_str());
+    let from_bad =
+        rollbacks(tale).filter(|entry| entry.active_before.as_deref().is_some_and(|id| bad.contains(&id)));
     if from_bad.clone().filter(|entry| entry.applied()).count() > 1 {
         found.push(format!("rolled back twice: {:?}", tale.asked));
     }
@@ -106,6 +109,9 @@ fn stands_as_it_ended(tale: &Tale, platform: &Platform, found: &mut Vec<String>)
         may_be_pinned || (is_held && newest.is_some_and(|of| of.reason == Reason::WrongTarget));
     if (app.pinned.is_some() || status.pinned_deployment.is_some()) && !may_be_pinned {
         found.push(format!("pinned, after {}", tale.end()));
+    }
+    if (app.auto_deploy != platform.kind.auto_deploy()) != status.pushes_paused {
+        found.push(format!("pushes are {:?} and not shown so, after {}", app.auto_deploy, tale.end()));
     }
     if app.auto_deploy != platform.kind.auto_deploy() && !may_be_paused {
         found.push(format!("pushes stay paused, after {}", tale.end()));

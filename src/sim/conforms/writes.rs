@@ -70,7 +70,7 @@ pub(super) fn survive_words_that_nobody_knows(trial: &mut Trial<'_>) {
 /// A rollback that does not say what it runs, or is called something else, and whose answer is lost. Not each with each:
 /// every answer to either question, and the two together where a rollback looks least like one.
 pub(super) fn are_known_again_whatever_they_are_called(trial: &mut Trial<'_>) {
-    use NullImage::{ForEver, Never, UntilItEnds};
+    use NullImage::{ForEver, ImageForEver, Never, UntilItEnds};
     use RollbackTrigger::{ManualDeploy, RollbackDeployment, Unheard};
     let pairs = [
         (Never, ManualDeploy),
@@ -79,6 +79,8 @@ pub(super) fn are_known_again_whatever_they_are_called(trial: &mut Trial<'_>) {
         (UntilItEnds, ManualDeploy),
         (ForEver, RollbackDeployment),
         (ForEver, Unheard),
+        (ImageForEver, RollbackDeployment),
+        (ImageForEver, Unheard),
     ];
     let lost = [None, Some(Kind::Hang { applied: true }), Some(Kind::Reset { applied: false })];
     for (null_image, rollback_trigger) in pairs {
@@ -102,5 +104,8 @@ pub(super) fn begin_with_a_restart(trial: &mut Trial<'_>) {
         let Some(tale) = trial.tell(&what, story) else { continue };
         let end = tale.incidents.last().and_then(|(record, ..)| Some((record.outcome?, record.reason)));
         trial.holds(&what, end == Some(trial.platform.end), &tale.end());
+        let pushed = tale.last().1.deployments.get(1).map(|pushed| pushed.id.as_str());
+        let accused = tale.incidents.last().map(|(record, ..)| record.bad_deployment.as_str());
+        trial.holds(&what, accused == pushed, "the restart is what is called bad");
     }
 }

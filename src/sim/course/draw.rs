@@ -7,7 +7,7 @@ use super::super::machine::{Passage, Point};
 use super::{Course, Event, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, NullImage,
+    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind, NullImage,
     Operation, Pin, Release, Replaced, RevertCause, RevertTo, RollbackRule, RollbackTrigger, Shown, Source,
     Target, Unknowns, When, WhilePinned, Zeros,
 };
@@ -258,6 +258,12 @@ impl Course {
                 // What people do there instead.
                 *event = Event::Person(*app, Action::SetAutoDeploy { on: dice.flip() });
             }
+        }
+        if source == Source::StaticSite && dice.once_in(3) {
+            self.unknowns.honour_site_target = Hint::Ignored;
+        }
+        if self.unknowns.null_image == NullImage::ForEver && dice.flip() {
+            self.unknowns.null_image = NullImage::ImageForEver;
         }
     }
 

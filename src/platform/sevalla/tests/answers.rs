@@ -96,13 +96,28 @@ async fn a_deployment_is_what_its_row_says() {
         assert_eq!((entry.artifact.spec.as_str(), entry.artifact.migrations.as_str()), ("", ""));
         assert_eq!((entry.artifact.code.len() <= 1, &entry.cloned_from), (true, &None));
     }
-    // A row with its image and one that has none yet: not surely the same, not surely different.
-    let (without, with) = (&list[0].artifact, &list[1].artifact);
-    assert!(
-        !without.same_as(with)
-            && !without.differs_from(with)
-            && list[1].artifact.differs_from(&list[2].artifact)
-    );
+    assert!(list[1].artifact.differs_from(&list[2].artifact));
+}
+
+#[tokio::test]
+async fn a_row_is_told_by_its_image_and_by_its_commit_where_only_one_of_two_has_an_image() {
+    let rows = [
+        row("e", "success", 9, json!({"docker_image_url": null, "commit_sha": "c1"})),
+        row("d", "success", 8, json!({"docker_image_url": "i1", "commit_sha": "c1"})),
+        row("c", "success", 7, json!({"docker_image_url": "i1", "commit_sha": "c2"})),
+        row("b", "success", 6, json!({"docker_image_url": "i2", "commit_sha": "c1"})),
+        row("a", "success", 5, json!({"docker_image_url": "i1", "commit_sha": null})),
+    ];
+    let server = serving(vec![], &application("privateGit", json!({})), &rows).await;
+    let list = at(&server).deployments(&app()).await.unwrap().value;
+    let told = |a: usize, b: usize| {
+        let (a, b) = (&list[a].artifact, &list[b].artifact);
+        assert_eq!((a.same_as(b), a.differs_from(b)), (b.same_as(a), b.differs_from(a)));
+        (a.same_as(b), a.differs_from(b))
+    };
+    let (same, other, unknown) = ((true, false), (false, true), (false, false));
+    assert_eq!([told(0, 1), told(0, 2), told(0, 3), told(0, 4)], [same, other, same, unknown]);
+    assert_eq!([told(1, 2), told(1, 3), told(1, 4), told(3, 4)], [same, other, same, other]);
 }
 
 #[tokio::test]

@@ -1,0 +1,123 @@
+//! A pause of pushes that is owed its end and cannot be ended now: it is said, and ends as soon as it may.
+
+use super::calls::LOST;
+use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
+use super::world::{Reply, World, minutes, secs};
+use crate::decision::capability::Pushes;
+use crate::decision::effect::{Reason, Rejection};
+use crate::decision::observation::{ReadFault, Request};
+use crate::decision::policy::{Mode, OnHealthy};
+use crate::decision::readiness::is_quiet;
+use crate::decision::state::Outcome;
+
+/// Pushes stay paused for an hour, which is said all the while, and are let go once rearguard may act again.
+fn is_told_until_it_ends(mut world: World) {
+    for _ in 0..6 {
+        world.run(minutes(10));
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+        assert_eq!(world.waiting, Some(Reason::ObserveMode), "{}", world.transcript());
+    }
+    world.policy.mode = Mode::Enforce;
+    run_until_let_go(&mut world);
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn a_soak_that_may_not_let_pushes_go_ends_in_a_hold() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("soaking");
+    world.policy.mode = Mode::Observe;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ObserveMode), "{}", world.transcript());
+    world.run(minutes(60));
+    assert_eq!((world.state.word(), world.platform.pushes), ("held", Some(Pushes::Paused)));
+    assert_eq!(world.waiting, Some(Reason::ObserveMode));
+    // A person ends it once rearguard may act.
+    world.policy.mode = Mode::Enforce;
+    world.run(minutes(1));
+    world.ask(Request::Commit);
+    assert_eq!(world.ended(), (Outcome::Committed, Reason::Requested), "{}", world.transcript());
+    run_until_let_go(&mut world);
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_that_is_left_to_mode_observe_is_said_until_it_ends() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("soaking");
+    world.policy.mode = Mode::Observe;
+    world.release();
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    is_told_until_it_ends(world);
+
+    let mut policy = accepting();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = with_bad_release(policy, PICKS);
+    world.run_to_close();
+    world.policy.mode = Mode::Observe;
+    world.run(minutes(1));
+    world.ask(Request::Resume);
+    is_told_until_it_ends(world);
+}
+
+#[test]
+fn a_token_that_may_not_let_pushes_go_is_said() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    for _ in 0..100 {
+        world.reply("unpin", Reply::Not(Rejection::Denied, None));
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(10));
+    assert_eq!((world.state.word(), world.waiting), ("steady", Some(Reason::Denied)));
+    world.script.clear();
+    run_until_let_go(&mut world);
+    world.run(secs(4));
+    assert_eq!(world.waiting, None, "{}", world.transcript());
+}
+
+#[test]
+fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
+    let deleted = || {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.run_to_stage("soaking");
+        for _ in 0..3 {
+            world.reply("unpin", Reply::Not(Rejection::NotConnected, None));
+        }
+        world.run_to_close();
+        world.fault = Some(ReadFault::NotFound);
+        world.run(minutes(25));
+        assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
+        world
+    };
+    let mut world = deleted();
+    world.restart();
+    world.run(minutes(10));
+    assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
+    assert!(world.transcript().contains("the platform has no such app any more"), "{}", world.transcript());
+    // One that comes back in time is let go of as any other.
+    let mut world = deleted();
+    world.fault = None;
+    world.run(secs(30));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(40));
+    world.fault = None;
+    run_until_let_go(&mut world);
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn readiness_is_asked_for_while_a_pause_is_only_looked_out_for() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    for _ in 0..3 {
+        world.reply("pin", LOST);
+    }
+    world.run_to_stage("soaking");
+    assert!(!is_quiet(&world.state));
+    world.run_to_close();
+    world.run(minutes(1));
+    assert!(world.state.ledger.soft_pin.is_some() && is_quiet(&world.state), "{}", world.transcript());
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("unpin", LOST);
+    world.run_to_close();
+    world.run_until(|world| world.count("unpin") == 1);
+    assert!(!is_quiet(&world.state), "{}", world.transcript());
+}
