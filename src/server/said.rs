@@ -6,6 +6,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::routes::Shared;
@@ -32,7 +33,9 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for Said<T> {
         if body.trim_ascii().is_empty() {
             return Ok(Self(T::default()));
         }
-        let said = serde_json::from_slice(&body);
+        // A list would be taken for the values of the keys, in their order.
+        let said = serde_json::from_slice::<Map<String, Value>>(&body);
+        let said = said.and_then(|said| serde_json::from_value(Value::Object(said)));
         said.map(Self)
             .map_err(|error| ApiError::bad_request(format!("the body is not what is allowed: {error}")))
     }

@@ -132,6 +132,7 @@ async fn who_orders_what_is_said_in_the_body() {
         ("/api/v1/apps/checkout/pause", r#"{"for_seconds": -1}"#, "allowed is 1 to 31622400"),
         ("/api/v1/apps/checkout/pause", r#"{"by": "a\nb"}"#, "by is no name"),
         ("/api/v1/apps/checkout/commit", "[1]", "the body is not what is allowed"),
+        ("/api/v1/apps/checkout/rollback", "[null, null]", "the body is not what is allowed"),
         ("/api/v1/apps/checkout/commit", "{", "the body is not what is allowed"),
     ] {
         let answer = told(path, body).await;
