@@ -51,6 +51,7 @@ async fn what_speaks_against_a_rollback_is_named_the_gravest_first() {
         (git, json!({"is_suspended": true, "status": "deleting"}), vec![], "app_suspended"),
         (git, json!({"status": "deleting"}), two(), "app_deleting"),
         (git, json!({"status": "appDeletionFailed"}), two(), "app_deleting"),
+        (git, json!({"status": "deletionFailed"}), two(), "app_deleting"),
         (git, nothing(), vec![], "not_live"),
         (git, nothing(), vec![row("bad", "failed", 20, json!({})), good(nothing())], "not_live"),
         (
