@@ -35,7 +35,15 @@ pub fn warnings(config: &Config) -> Vec<String> {
         let of_it = known.entry(key).or_insert_with(|| power::concerns(&app.policy, &app.probes));
         of_it.iter().map(|concern| format!("app {}: {concern}", app.name)).collect::<Vec<_>>()
     });
-    platforms.chain(apps).collect()
+    open_to_others(config).into_iter().chain(platforms).chain(apps).collect()
+}
+
+/// What others can do where more than this machine is listened to.
+fn open_to_others(config: &Config) -> Option<String> {
+    let listen = config.listen;
+    let what =
+        "whoever reaches it can read everything that is shown there, and without TLS hear the admin token";
+    (!listen.ip().is_loopback()).then(|| format!("listen: {listen} is more than this machine: {what}"))
 }
 
 fn concerns(config: &Config, platform: &PlatformConfig) -> impl Iterator<Item = String> + use<> {
@@ -57,6 +65,9 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         None => "API calls that change something are refused: there is no admin_token_file".to_owned(),
     };
     writeln!(out, "listens on {}; {admin}", config.listen)?;
+    if let Some(concern) = open_to_others(config) {
+        writeln!(out, "warning: {concern}")?;
+    }
     writeln!(out, "keeps its journal in {} for {}", config.state.display(), spoken(config.retention))?;
     let storm = plural(config.concurrent_rollbacks as u64, "app");
     writeln!(out, "stops everything when more than {storm} want a rollback within a minute")?;

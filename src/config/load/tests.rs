@@ -418,3 +418,19 @@ fn freeze_windows_are_understood_as_they_are_written() {
     assert_eq!(of("{ name: a, from: 09:00, to: 09:00 }").days, 1);
     assert_eq!(of("{ name: a, from: 09:00, to: '24:00' }").days, 1);
 }
+
+#[test]
+fn listening_to_more_than_this_machine_is_said() {
+    let said = |listen: &str| {
+        let text = format!(
+            "listen: {listen}\nplatforms: [{{ name: ocean, kind: digitalocean, token_env: TOKEN }}]\napps: [{{ name: shop, \
+             platform: ocean, id: id-shop, probes: [{{ name: home, url: 'https://lab.test/' }}] }}]\n"
+        );
+        let config = parse("rearguard.yaml", &text).expect(listen);
+        let warned = crate::config::warnings(&config).iter().any(|warning| warning.starts_with("listen: "));
+        assert_eq!(warned, summary(&config).contains("warning: listen: "), "{listen}");
+        warned
+    };
+    assert!(said("0.0.0.0:9797") && said("'[::]:9797'") && said("10.0.0.5:9797"));
+    assert!(!said("127.0.0.1:9797") && !said("'[::1]:9797'"));
+}
