@@ -195,9 +195,9 @@ impl Happened<'_> {
             Kind::Restored => "the soak goes on".to_owned(),
             Kind::WrongTarget => "a person has to see what runs there".to_owned(),
             Kind::Held => match &self.change.state.situation {
-                Situation::Held(hold) if hold.pin.is_some() => format!(
-                    "rearguard commit {app}, or rearguard revert {app}; rearguard resume {app} leaves its pin to you"
-                ),
+                Situation::Held(hold) if hold.kept.is_some() => {
+                    format!("rearguard commit {app}, or rearguard revert {app}; or rearguard resume {app}")
+                }
                 _ => format!("rearguard resume {app}, or deploy a newer release"),
             },
             Kind::AppGone => "take the app out of the configuration, or correct its id".to_owned(),

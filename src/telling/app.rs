@@ -66,6 +66,14 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
     facts
 }
 
+/// Whether its rollback is live and unsettled, so that a person may commit or revert it from here.
+pub(crate) fn can_be_settled(app: &AppStatus) -> bool {
+    let ended = ["soak_healthy", "soak_unhealthy", "soak_unknown", "requested"];
+    let is_left = app.waiting.as_deref().is_some_and(|why| ended.contains(&why));
+    app.stage.as_deref() == Some("soaking")
+        || app.state == "held" && app.pinned_deployment.is_some() && is_left
+}
+
 /// What a person on call would type next.
 pub(crate) fn next_steps(app: &AppStatus) -> Vec<String> {
     let mut steps = Vec::new();
@@ -75,7 +83,7 @@ pub(crate) fn next_steps(app: &AppStatus) -> Vec<String> {
         }
         steps.push(format!("rearguard explain {id}"));
     }
-    if app.stage.as_deref() == Some("soaking") || app.state == "held" && app.pinned_deployment.is_some() {
+    if can_be_settled(app) {
         steps.push(format!("rearguard commit {0}    or    rearguard revert {0}", app.name));
     }
     let scope = app.pause.as_ref().map(|pause| pause.scope.as_str());

@@ -13,7 +13,7 @@ use super::super::target;
 use super::creating::New;
 use super::draft::Draft;
 use super::rolling_back::{self, current};
-use super::{Decision, creating};
+use super::{Decision, creating, is_disarmed};
 
 /// As long as a rollback may take.
 const RETURN_WITHIN: Duration = Duration::from_secs(30 * 60);
@@ -37,6 +37,11 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     if seen.operator.paused || seen.operator.freeze.rollback && is_unasked {
         let reason = if seen.operator.paused { Reason::Paused } else { Reason::Freeze };
         return draft.done(None, Some(reason));
+    }
+    if is_unasked && is_disarmed(policy, &draft.incident) {
+        // Going back is a rollback whose target the platform picks as well.
+        draft.tell(Event::Unarmed);
+        return close(draft, Outcome::Held, seen);
     }
     let until = Some(seen.at + RETURN_WITHIN);
     let (target, rollback, live, deadline) = match draft.incident.stage.clone() {

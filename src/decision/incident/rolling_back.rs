@@ -142,7 +142,15 @@ pub(super) fn wrong_target(incident: &Incident, now: &Deployment, wanted: &Deplo
     if expected.code.is_empty() || !is_checked && now.cloned_from.as_ref() == Some(&wanted.id) {
         return None;
     }
-    let cannot_be_told = is_checked && now.phase == Phase::Active && !got.can_be_held_against(expected);
+    // What both may have been made from tells neither from the other.
+    let leaving = match wanted.id == incident.accused.id {
+        true => incident.stage.rollback_made().map(|rollback| &rollback.artifact),
+        false => Some(&incident.accused.artifact),
+    };
+    let is_told_apart =
+        got.shares_code_with(expected) || leaving.is_none_or(|leaving| got.differs_from(leaving));
+    let cannot_be_told =
+        is_checked && now.phase == Phase::Active && !(got.can_be_held_against(expected) && is_told_apart);
     // What a row that does not say its code yet was made from may be what is at hand and not what it goes back to.
     let is_said = now.phase == Phase::Active || got.shares_code_with(expected);
     (is_said && got.differs_from(expected) || cannot_be_told).then(|| Event::WrongTarget {
@@ -224,6 +232,9 @@ fn live(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::capability::Targeting;
+    use crate::decision::observation::Artifact;
+    use crate::decision::scenarios::{World, policy};
 
     fn at(millis: i64) -> Moment {
         Moment::from_millis(millis)
@@ -251,5 +262,39 @@ mod tests {
         assert_eq!(seen(awaited, None, 90_000), Err(Reason::Superseded));
         assert_eq!(seen(missing, None, 2_999), Ok(missing));
         assert_eq!(seen(missing, None, 3_000), Err(Reason::Superseded));
+    }
+
+    #[test]
+    fn a_commit_that_both_were_made_from_tells_neither_from_the_other() {
+        // A row without an image has its commit as all that is said of its code.
+        let of = |image: &str, commit: &str| {
+            let image = (!image.is_empty()).then(|| ("image".to_owned(), image.to_owned()));
+            let mut said = image.into_iter().chain([("commit".to_owned(), commit.to_owned())]);
+            Artifact {
+                code: said.next().into_iter().collect(),
+                source: said.collect(),
+                ..Artifact::default()
+            }
+        };
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let mut incident = world.state.incident().expect("an incident").clone();
+        incident.capabilities.targeting = Targeting::PlatformPicks;
+        let wrong = |incident: &Incident, wanted: &Artifact, got: Artifact| {
+            let wanted = Deployment { artifact: wanted.clone(), ..incident.accused.clone() };
+            let wanted = Deployment { id: "wanted".into(), ..wanted };
+            let now = Deployment { artifact: got, phase: Phase::Active, cloned_from: None, ..wanted.clone() };
+            wrong_target(incident, &now, &wanted).is_some()
+        };
+        // Two images of one commit, and a row that names no image.
+        let wanted = of("image-1", "c1");
+        incident.accused.artifact = of("image-2", "c1");
+        assert!(wrong(&incident, &wanted, of("", "c1")));
+        assert!(!wrong(&incident, &wanted, of("image-1", "c1")));
+        assert!(wrong(&incident, &wanted, of("image-2", "c1")));
+        // Of two commits the row's says which it is.
+        incident.accused.artifact = of("image-2", "c2");
+        assert!(!wrong(&incident, &wanted, of("", "c1")));
+        assert!(wrong(&incident, &wanted, of("", "c2")));
     }
 }

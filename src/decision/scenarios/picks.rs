@@ -142,6 +142,17 @@ fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for(
 }
 
 #[test]
+fn a_word_that_is_withdrawn_in_the_soak_asks_for_no_second_rollback() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("soaking");
+    world.policy.accept_platform_choice = false;
+    world.bad.insert(world.platform.active.clone());
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(changes(&world), ["pause", "rollback"], "{}", world.transcript());
+    assert!(world.transcript().contains("accept_platform_choice"), "{}", world.transcript());
+}
+
+#[test]
 fn a_pause_that_was_refused_is_not_told_to_be_there() {
     for (replies, said) in [
         (vec![], "pushes are not deployed meanwhile"),

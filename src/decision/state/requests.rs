@@ -41,8 +41,9 @@ impl Requests {
             Some(source) => *source == target.id,
             None => entry.artifact.same_as(&target.artifact),
         };
-        let is_new = !self.before.contains(&entry.id);
-        self.targets.iter().rev().find(repeats).filter(|_| is_new)
+        // A restart runs the same, and is no rollback.
+        let can_be = !self.before.contains(&entry.id) && entry.cause != Cause::Restart;
+        self.targets.iter().rev().find(repeats).filter(|_| can_be)
     }
 
     /// Whether nothing that `entry` shows speaks against one of these requests having made it. A platform may name what
@@ -60,5 +61,36 @@ impl Requests {
     pub fn answered(&mut self, deployment: DeploymentId) {
         self.before.insert(deployment);
         self.targets.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::observation::Phase;
+
+    fn runs(id: &str, cause: Cause) -> Deployment {
+        let artifact = Artifact { code: vec![("web".to_owned(), "v1".to_owned())], ..Artifact::default() };
+        Deployment {
+            id: id.into(),
+            phase: Phase::Active,
+            cause,
+            created_ms: 1,
+            complete: true,
+            artifact,
+            cloned_from: None,
+            took_ms: None,
+            title: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_person_s_restart_of_the_target_is_no_late_rollback_of_ours() {
+        let requests =
+            Requests { before: ["good".into()].into(), targets: vec![runs("good", Cause::Release)] };
+        assert!(requests.made(&runs("new", Cause::Rollback)).is_some());
+        assert!(requests.made(&runs("new", Cause::Release)).is_some(), "not every platform calls it so");
+        assert!(requests.made(&runs("new", Cause::Restart)).is_none());
+        assert!(requests.made(&runs("good", Cause::Rollback)).is_none());
     }
 }

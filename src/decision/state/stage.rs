@@ -380,6 +380,11 @@ impl Stage {
 
     /// The rollback deployment, once there is one.
     pub fn rollback(&self) -> Option<&DeploymentId> {
+        self.rollback_made().map(|rollback| &rollback.id)
+    }
+
+    /// The same, with all that is known of it.
+    pub fn rollback_made(&self) -> Option<&Deployment> {
         match self {
             Self::AwaitingApproval { .. }
             | Self::Validating { .. }
@@ -390,7 +395,7 @@ impl Stage {
             | Self::Soaking { rollback, .. }
             | Self::Committing { rollback, .. }
             | Self::Reverting { rollback, .. }
-            | Self::Returning { rollback, .. } => Some(&rollback.id),
+            | Self::Returning { rollback, .. } => Some(rollback),
         }
     }
 }

@@ -134,7 +134,11 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
     let State { situation: Situation::Incident(last), .. } = open() else { panic!("no incident") };
     let closed =
         crate::decision::Closed { incident: *last, outcome: Outcome::Held, reason: Reason::SoakUnhealthy };
-    for (pin, expected) in [(Some("back"), "leaves its pin to you"), (None, "deploy a newer release")] {
+    for (pin, is_kept, expected) in [
+        (Some("back"), true, "rearguard commit web"),
+        (Some("back"), false, "deploy a newer release"),
+        (None, false, "deploy a newer release"),
+    ] {
         let hold = Hold {
             why: Reason::SoakUnhealthy,
             incident: closed.incident.id.clone(),
@@ -142,7 +146,7 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
             live: steady().live().unwrap().clone(),
             runs: crate::decision::observation::Artifact::default(),
             pin: pin.map(DeploymentId::from),
-            kept: None,
+            kept: is_kept.then(|| Box::new(closed.incident.clone())),
         };
         let state = State { situation: Situation::Held(hold), ..State::default() };
         let story = vec![Told::Closed { outcome: Outcome::Held, reason: Reason::SoakUnhealthy }];

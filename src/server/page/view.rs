@@ -86,7 +86,7 @@ fn actions(app: &AppStatus) -> Vec<Action> {
     {
         actions.extend(answers(id.as_str(), &format!("Roll {name} back?")));
     }
-    if app.stage.as_deref() == Some("soaking") || is_held && app.pinned_deployment.is_some() {
+    if app::can_be_settled(app) {
         let commit = format!("Accept the rollback of {name} now?");
         let revert = format!("Undo the rollback of {name} now, back to the newest release?");
         actions.push(Action::new("Commit the rollback", of_app("commit"), commit));
@@ -108,7 +108,7 @@ fn actions(app: &AppStatus) -> Vec<Action> {
         }
     }
     if is_held && scope.is_none() {
-        let question = format!("End the hold of {name}? What is pinned is yours to settle then.");
+        let question = format!("End the hold of {name}? What rearguard pinned it does not settle any more.");
         actions.push(Action::new("End the hold", of_app("resume"), question));
     }
     let is_free = app.state != "incident" && app.pinned_deployment.is_none() && !app.paused;
