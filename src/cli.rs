@@ -131,8 +131,8 @@ Examples:
   rearguard pause checkout --for 2h                and then go on by itself
   rearguard pause --all
 
-Without a daemon that answers: `touch paused` in the folder of the journal pauses everything, and with names in it,
-one a line, those apps; until the file is removed.")]
+Without a daemon that answers: `touch paused` in the folder of the journal pauses everything, and `touch paused-APP`
+that app, until the file is removed.")]
     Pause(PauseArgs),
     /// End a pause; without one, end a hold
     #[command(after_long_help = "\

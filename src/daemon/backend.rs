@@ -143,6 +143,12 @@ impl ShellBackend {
         // One at a time: what is in force and what is in the journal must not part.
         let _turn = self.shell.paused.turn().await;
         let until = lasts.map(|lasts| self.shell.clock.now() + lasts);
+        if let Some(stands) = self.shell.paused.longer(app, until, self.shell.clock.now()) {
+            let by = stands.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+            return Err(ActionError::Conflict(format!(
+                "a pause{by} stands that lasts longer; allowed is to resume first"
+            )));
+        }
         let pause = Pause { until, by: Some(by), since: Some(self.shell.clock.wall()) };
         // In force before it is durable: the safe way round.
         self.shell.paused.pause(app, pause.clone());
@@ -202,9 +208,9 @@ impl ShellBackend {
         let paused = &self.shell.paused;
         match paused.file().filter(|_| paused.is_by_file(app)) {
             Some(file) => Err(ActionError::Conflict(format!(
-                "the file {} pauses {}; allowed is to remove it, or the name in it",
+                "the file {0}, or {0}-APP, pauses {1}; allowed is to remove it",
                 file.display(),
-                app.map_or("what is in it, or everything", |app| app.name.as_str()),
+                app.map_or("something", |app| app.name.as_str()),
             ))),
             None => Ok(()),
         }

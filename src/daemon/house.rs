@@ -135,6 +135,7 @@ mod tests {
                 release: None,
                 tries: 0,
                 gone_since: None,
+                seen_absent: false,
             };
             let mut state = State::default();
             state.ledger.soft_pin = Some(pin);

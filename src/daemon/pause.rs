@@ -1,10 +1,9 @@
 //! Which apps a person paused, by a word or by a file: one set, written by the API, read right before every write.
 //!
-//! The file lies next to the journal and is called `paused`: it pauses everything while it exists, or, with names in it,
-//! one a line, those apps. `touch` works when nothing else does.
+//! The file lies next to the journal: `paused` pauses everything while it exists, `paused-APP` that app. What is in it does not
+//! matter. `touch` works when nothing else does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,9 +20,6 @@ pub(super) const ALL: &str = "*";
 /// The name of the file, in the journal's folder.
 pub(crate) const FILE: &str = "paused";
 
-/// More than this of the file is not read: it then pauses everything.
-const FILE_MOST: usize = 1 << 20;
-
 /// The paused apps, by the platform's ids of them. Clones see the same set.
 #[derive(Clone, Default)]
 pub(super) struct Paused {
@@ -39,11 +35,11 @@ struct Known {
     /// Those of them that the journal does not have yet.
     unwritten: BTreeSet<String>,
     is_complete: bool,
-    /// What the file says, when it was looked at last.
+    /// What the files say, when they were looked at last.
     file: InFile,
 }
 
-/// Whom the file pauses.
+/// Whom the files pause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum InFile {
     #[default]
@@ -82,7 +78,7 @@ impl Paused {
     /// With the file at `path`.
     pub(super) fn with_file(path: PathBuf) -> Self {
         let paused = Self { file: Some(Arc::new(path)), ..Self::default() };
-        paused.look_at_file();
+        paused.look_at_files();
         paused
     }
 
@@ -103,7 +99,7 @@ impl Paused {
 
     /// The same with a look at the file itself: the last word before a write.
     pub(super) fn is_paused_at_last(&self, app: &AppConfig, now: Moment) -> bool {
-        self.look_at_file();
+        self.look_at_files();
         self.is_paused(app, now)
     }
 
@@ -126,6 +122,23 @@ impl Paused {
     /// Whether a word pauses everything.
     pub(super) fn is_all(&self, now: Moment) -> bool {
         self.known.borrow().apps.get(ALL).is_some_and(|pause| !pause.is_over(now))
+    }
+
+    /// The pause that stands for it, or for all of them, and lasts longer than `until`.
+    pub(super) fn longer(
+        &self,
+        app: Option<&PlatformAppId>,
+        until: Option<Moment>,
+        now: Moment,
+    ) -> Option<Pause> {
+        let known = self.known.borrow();
+        let pause = known.apps.get(key(app)).filter(|pause| !pause.is_over(now))?;
+        let is_longer = match (pause.until, until) {
+            (None, until) => until.is_some(),
+            (Some(_), None) => false,
+            (Some(stands), Some(until)) => stands > until,
+        };
+        is_longer.then(|| pause.clone())
     }
 
     /// Pauses an app, or all of them. In force before it is written.
@@ -181,7 +194,7 @@ impl Paused {
 
     /// Writes the pauses that the journal does not have yet, and ends those whose time is over.
     pub(super) async fn keep(&self, journal: &dyn Journal, now: Moment) {
-        self.look_at_file();
+        self.look_at_files();
         let _turn = self.turn().await;
         let (unwritten, over) = {
             let known = self.known.borrow();
@@ -216,20 +229,29 @@ impl Paused {
         }
     }
 
-    /// Reads the file. One that is there and cannot be read, or is no file at all, pauses everything: somebody put it there.
-    fn look_at_file(&self) {
+    /// Looks which files are there. What is in them, and what they are, does not matter: somebody put them there.
+    fn look_at_files(&self) {
         let Some(path) = &self.file else { return };
-        let found = match std::fs::read(path.as_path()) {
-            Ok(text) if text.len() > FILE_MOST => InFile::Everybody,
-            Ok(text) => {
-                let text = String::from_utf8_lossy(&text).into_owned();
-                let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
-                let names: BTreeSet<String> = names.map(str::to_owned).collect();
-                if names.is_empty() { InFile::Everybody } else { InFile::Named(names) }
+        // What cannot be looked at is as it was.
+        let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut found = InFile::Nobody;
+        for name in names {
+            match (name.strip_prefix(FILE), &mut found) {
+                (Some(""), _) => {
+                    found = InFile::Everybody;
+                    break;
+                }
+                (Some(rest), found) => {
+                    let Some(app) = rest.strip_prefix('-') else { continue };
+                    match found {
+                        InFile::Named(names) => drop(names.insert(app.to_owned())),
+                        _ => *found = InFile::Named([app.to_owned()].into()),
+                    }
+                }
+                (None, _) => {}
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => InFile::Nobody,
-            Err(_) => InFile::Everybody,
-        };
+        }
         let is_news = self.known.borrow().file != found;
         if is_news {
             let who = match &found {
@@ -237,7 +259,7 @@ impl Paused {
                 InFile::Everybody => "everything".to_owned(),
                 InFile::Named(names) => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
             };
-            tracing::warn!("the file {} pauses {who}", path.display());
+            tracing::warn!("a file beside the journal pauses {who}");
             self.known.send_modify(|known| known.file = found);
         }
     }

@@ -73,7 +73,13 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Pushes::Deploy if pin.is_seen => {
             Some(over(state, pin, Event::LetGoByOthers, Sureness::ByRead, seen.at))
         }
-        // Not seen, or not any more: nothing comes of it after its time.
+        // Not seen, or not any more. Only a read that a lost request would show by now says that it left nothing.
+        Pushes::Deploy if !pin.seen_absent => {
+            let is_late = |lost_at: Moment| seen.app.since(lost_at + LAG).is_some();
+            let new = || SoftPin { seen_absent: true, ..pin.clone() };
+            pin.lost_at.is_none_or(is_late).then(|| become_pin(state, pin, Some(new()), Vec::new(), None))
+        }
+        // Nothing comes of it after its time.
         Pushes::Deploy => (seen.at > pin.until).then(|| become_pin(state, pin, None, Vec::new(), None)),
     }
 }
@@ -110,7 +116,9 @@ fn gone(state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision
 /// Asks for the end, unless it has to wait.
 fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
     if seen.operator.paused || policy.mode == Mode::Observe {
-        return None;
+        // That it is there is known from now on, however long the end has to wait.
+        let new = || SoftPin { is_seen: true, ..pin.clone() };
+        return (!pin.is_seen).then(|| become_pin(state, pin, Some(new()), Vec::new(), None));
     }
     let attempt = match &pin.release {
         Some(Call { status: CallStatus::Backoff { until, .. }, .. }) if seen.at < *until => return None,
@@ -165,6 +173,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
     let looked_out_for = lags.max(comes_late).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
+        seen_absent: true,
         until,
         over_at: now + shown_after,
         release: None,

@@ -188,6 +188,10 @@ pub struct SoftPin {
     pub is_seen: bool,
     /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
     pub until: Moment,
+    /// Since it was asked for, a read has shown that it is not there. Until then a pause that is seen is ours, however late:
+    /// nobody may have been able to look.
+    #[serde(default)]
+    pub seen_absent: bool,
     /// When the last request for it was lost.
     pub lost_at: Option<Moment>,
     /// When it was known to be over: what was read before says nothing any more.
@@ -206,7 +210,7 @@ pub struct SoftPin {
 impl SoftPin {
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
     pub fn may_be_ours(&self, now: Moment) -> bool {
-        self.is_there() || self.release.is_some() || now <= self.until
+        self.is_there() || self.release.is_some() || now <= self.until || !self.seen_absent
     }
 
     /// Whether pushes are paused, as far as anybody knows.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
@@ -205,13 +205,15 @@ impl Stream {
     }
 }
 
-pub(super) async fn events(State(shared): State<Shared>) -> Result<Response, ApiError> {
+pub(super) async fn events(State(shared): State<Shared>) -> Response {
     let Ok(room) = shared.feed.room.clone().try_acquire_owned() else {
-        return Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too_many_streams",
-            format!("{STREAMS} streams of events are open, and no more are served; the lists have the same"),
-        ));
+        let why =
+            format!("{STREAMS} streams of events are open, and no more are served; the lists have the same");
+        let mut refused =
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", why).into_response();
+        // Whoever wants a stream wants nothing else: the connection is for others.
+        refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return refused;
     };
     let receiver = shared.feed.listen();
     let stream = Stream { shared, receiver, is_new: true, _room: room };
@@ -228,7 +230,7 @@ pub(super) async fn events(State(shared): State<Shared>) -> Result<Response, Api
         }
     });
     let alive = KeepAlive::new().interval(KEEP_ALIVE).text("still here");
-    Ok(Sse::new(events).keep_alive(alive).into_response())
+    Sse::new(events).keep_alive(alive).into_response()
 }
 
 #[cfg(test)]

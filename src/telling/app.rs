@@ -176,7 +176,7 @@ pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
 fn paused_how(pause: &PauseStatus, now: Timestamp) -> String {
     let what = match pause.scope.as_str() {
         "everything" => "with everything else",
-        "file" => "by the file `paused` beside the journal, until that is removed",
+        "file" => "by a file beside the journal, `paused` or `paused-APP`, until that is removed",
         "unknown" => "until the journal can be read",
         _ => "",
     };

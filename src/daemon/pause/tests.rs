@@ -71,7 +71,7 @@ async fn a_pause_with_a_time_ends_to_the_millisecond_and_leaves_the_journal() {
 }
 
 #[test]
-fn a_file_pauses_everything_or_those_it_names_and_is_read_before_a_write() {
+fn a_file_pauses_everything_or_the_app_in_its_name_and_is_looked_for_before_a_write() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE);
     let config = two_apps();
@@ -86,12 +86,14 @@ fn a_file_pauses_everything_or_those_it_names_and_is_read_before_a_write() {
     assert!(!paused.is_paused(&config.apps[0], NOW), "nobody has looked yet");
     assert_eq!(who(), (true, true));
     assert_eq!(paused.why(&config.apps[0], NOW), Some(Why::File));
-    std::fs::write(&path, "cart\n\n  nobody \n").expect("written");
-    assert_eq!(who(), (false, true));
+    std::fs::write(&path, "hands off until five, ada\n").expect("written");
+    assert_eq!(who(), (true, true), "what is in it is for people");
     std::fs::remove_file(&path).expect("removed");
     assert_eq!(who(), (false, false));
+    std::fs::write(folder.path().join("paused-cart"), "").expect("touched");
+    assert_eq!(who(), (false, true));
     std::fs::create_dir(&path).expect("a folder in its place");
-    assert_eq!(who(), (true, true), "what cannot be read was put there by somebody");
+    assert_eq!(who(), (true, true), "somebody put it there");
 }
 
 #[test]
@@ -101,4 +103,19 @@ fn until_the_journal_was_read_everybody_is_paused() {
     assert_eq!(paused.why(&config.apps[0], NOW), Some(Why::Unknown));
     paused.recall(Vec::new());
     assert_eq!(paused.why(&config.apps[0], NOW), None);
+}
+
+#[test]
+fn a_pause_that_stands_is_longer_than_one_that_ends_before_it() {
+    let config = two_apps();
+    let app = Some(&config.apps[0].id);
+    let paused = Paused::default();
+    let at = |seconds: u64| Some(NOW + Duration::from_secs(seconds));
+    assert_eq!(paused.longer(app, at(5), NOW), None);
+    paused.pause(app, Pause { until: at(60), ..Pause::default() });
+    assert!(paused.longer(app, at(5), NOW).is_some());
+    assert!(paused.longer(app, at(61), NOW).is_none() && paused.longer(app, None, NOW).is_none());
+    assert!(paused.longer(app, at(70), NOW + Duration::from_secs(60)).is_none(), "it is over by then");
+    paused.pause(app, Pause::default());
+    assert!(paused.longer(app, at(5), NOW).is_some() && paused.longer(app, None, NOW).is_none());
 }

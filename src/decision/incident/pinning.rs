@@ -47,6 +47,7 @@ fn send(
         holds: None,
         is_answered: false,
         is_seen: false,
+        seen_absent: false,
         until: seen.at + LATEST,
         lost_at: None,
         over_at: Moment::default(),
@@ -86,7 +87,7 @@ pub(super) fn answered(
             let mine = draft.incident.id.clone();
             let is_void = |pin: &SoftPin| pin.incident == mine && pin.lost_at.is_none() && !pin.is_there();
             match draft.ledger.soft_pin.as_mut() {
-                Some(pin) if is_void(pin) => pin.until = seen.at + LAG,
+                Some(pin) if is_void(pin) => (pin.until, pin.seen_absent) = (seen.at + LAG, true),
                 Some(pin) => pin.until = pin.until.max(seen.at + LAG),
                 None => {}
             }
@@ -111,6 +112,7 @@ pub(super) fn answered(
     let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
         if let Some(pin) = &mut draft.ledger.soft_pin {
             (pin.lost_at, pin.until) = (Some(seen.at), seen.at + LATEST);
+            pin.seen_absent = false;
         }
         CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
     });

@@ -5,7 +5,7 @@ use super::platform::{Who, Write};
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Signals, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Accepted, Cause, Phase, Request};
+use crate::decision::observation::{Accepted, Cause, Phase, ReadFault, Request};
 use crate::decision::policy::{Mode, OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation, SoftPin};
 use crate::ids::IncidentId;
@@ -139,6 +139,35 @@ fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for(
     world.run(secs(2));
     world.ask(Request::Rollback { to: None, accept });
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_whose_answer_was_lost_is_let_go_however_long_nobody_could_look_or_act() {
+    type Trouble = fn(&mut World, bool);
+    let troubles: [Trouble; 3] = [
+        |world, is_on| world.operator.paused = is_on,
+        |world, is_on| world.fault = is_on.then_some(ReadFault::Unreachable),
+        |world, is_on| world.policy.mode = if is_on { Mode::Observe } else { Mode::Enforce },
+    ];
+    for (n, trouble) in troubles.into_iter().enumerate() {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.reply("pin", APPLIED);
+        world.latency = secs(4);
+        world.run_until(|world| world.count("pin") == 1);
+        trouble(&mut world, true);
+        world.bad.clear();
+        world.run(minutes(75));
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{n}: {}", world.transcript());
+        trouble(&mut world, false);
+        world.run(minutes(3));
+        assert_eq!(world.platform.pushes, Some(Pushes::Deploy), "{n}: {}", world.transcript());
+        // What a person pauses after that is theirs.
+        world.run(minutes(70));
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+        world.run(minutes(10));
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{n}: {}", world.transcript());
+    }
 }
 
 #[test]
@@ -463,6 +492,7 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
         release: None,
         tries: 0,
         gone_since: None,
+        seen_absent: true,
     });
     world.release_bad();
     world.run_to_stage("rolling_back");

@@ -46,17 +46,31 @@ function news() {
   timer = setTimeout(refresh, 150);
 }
 
-const events = new EventSource("/api/v1/events");
-events.onopen = () => { live.textContent = "live"; };
-events.onerror = () => { live.textContent = "not live: reconnecting"; };
-for (const kind of ["apps", "app", "gone", "incident", "storm"]) events.addEventListener(kind, news);
+// A browser has few connections for one place: a tab that nobody sees takes none.
+let events = null;
+function listen() {
+  if (events !== null || document.hidden) return;
+  events = new EventSource("/api/v1/events");
+  events.onopen = () => { live.textContent = "live"; };
+  events.onerror = () => {
+    live.textContent = "not live: reconnecting";
+    // What was refused is not asked for again by the browser itself.
+    if (events?.readyState === EventSource.CLOSED) { events = null; setTimeout(listen, 5000); }
+  };
+  for (const kind of ["apps", "app", "gone", "incident", "storm"]) events.addEventListener(kind, news);
+}
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) { events?.close(); events = null; } else { listen(); }
+});
+listen();
 // Times go on by themselves.
 setInterval(() => { if (!document.hidden) refresh(); }, 10000);
 
 async function post(path, body) {
+  say("asking the daemon ...");
   const headers = { authorization: `Bearer ${token.value.trim()}`, "content-type": "application/json" };
   try {
-    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(12000) });
     const text = await answer.json();
     say(answer.ok ? `${text.done}: taken` : text.error.message);
   } catch {
