@@ -417,6 +417,21 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_put_there_during_the_fresh_read_stops_the_call() {
+    for effect in every() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("paused");
+        let paused = Paused::with_file(path.clone());
+        paused.recall(Vec::new());
+        let scene = Scene { paused, ..Scene::new() };
+        let touch = Box::new(move || std::fs::write(&path, "").expect("touched"));
+        let platform = Scripted { meanwhile: Some(touch), ..showing(fitting(&effect)) };
+        let (performed, sent, _) = scene.perform(effect, platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
+    }
+}
+
+#[tokio::test]
 async fn a_freeze_window_that_opened_since_stops_the_call_unless_it_was_ordered() {
     let always = "freeze: [{ name: always, from: mon 00:00, to: mon 00:00, blocks: [rollback] }]\n";
     let heeds = |rollback, commit| Freeze { rollback, commit };
