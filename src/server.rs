@@ -103,7 +103,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Resumes an app, or all of them; journalled before this returns. Resuming all also closes the storm breaker;
     /// resuming an app that is not paused ends its hold.
     fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>>;
-    /// Hands a person's word on an open incident to its app.
+    /// Hands a person's word on an open incident to its app; what came of it is journalled before this returns.
     fn request<'a>(
         &'a self,
         incident: &'a IncidentId,
@@ -138,6 +138,9 @@ pub enum ActionError {
     /// It could not be journalled, so it was not done.
     #[error("the journal does not take writes")]
     Unavailable,
+    /// The journal failed as it was written, or the daemon ended: whether it was done is not known.
+    #[error("the journal failed as it was written")]
+    Unsure,
 }
 
 /// An app as the API shows it.

@@ -48,9 +48,8 @@ use crate::probe::waking::Waking;
 use crate::probe::{Turn, Versioned, Witness, believed};
 
 use around::Around;
-use command::Word;
 use command::longest_period;
-pub(super) use command::{Asked, Command, Ordered};
+pub(super) use command::{About, Command, Word};
 use failed::Failed;
 use figure::Figure;
 use recorded::{Answered, Records};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
-use super::app::{Asked, Command, Ordered};
+use super::app::{About, Command, Word};
 use super::apps::{AppHandle, Apps};
 use super::shell::RecallError;
 use super::{Shell, pause, status};
@@ -181,7 +181,8 @@ impl ShellBackend {
             }
             self.not_by_file(Some(&handle.config))?;
             // The end of a pause ends nothing else: what came to be held meanwhile is another word's to end.
-            return resume(handle, said_at, by).await;
+            // An app that is not held has nothing to resume.
+            return say(handle, Request::Resume, by, About::Hold(said_at)).await.map(drop);
         }
         let app = handle.as_ref().map(|handle| &handle.config.id);
         let written = match self.shell.recall().await {
@@ -245,10 +246,7 @@ impl ShellBackend {
         by: Caller,
     ) -> Result<IncidentId, ActionError> {
         let handle = self.chosen(Some(name))?.ok_or(ActionError::Unknown("app"))?;
-        let (reply, answer) = oneshot::channel();
-        let ordered = Command::Order(Box::new(Ordered { request, by, reply }));
-        handle.commands.send(ordered).await.map_err(|_| ActionError::Unknown("app"))?;
-        answer.await.unwrap_or(Err(ActionError::Unavailable))
+        say(&handle, request, by, About::App).await?.ok_or(ActionError::Unsure)
     }
 
     async fn ask(&self, incident: &IncidentId, request: Request, by: Caller) -> Result<(), ActionError> {
@@ -256,10 +254,7 @@ impl ShellBackend {
         let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
         let handles = self.handles();
         let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
-        let (reply, answer) = oneshot::channel();
-        let asked = Command::Request(Box::new(Asked { incident: incident.clone(), request, by, reply }));
-        handle.commands.send(asked).await.map_err(|_| ActionError::Unknown("app"))?;
-        answer.await.unwrap_or(Err(ActionError::Unavailable))
+        say(handle, request, by, About::Incident(incident.clone())).await.map(drop)
     }
 }
 
@@ -342,13 +337,18 @@ async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
     answer.await.ok().map(|status| *status)
 }
 
-/// Ends a hold. An app that is not held has nothing to resume.
-async fn resume(handle: &AppHandle, said_at: Moment, by: Caller) -> Result<(), ActionError> {
+/// Says a word to an app, and waits for what came of it to be in the journal.
+async fn say(
+    handle: &AppHandle,
+    request: Request,
+    by: Caller,
+    about: About,
+) -> Result<Option<IncidentId>, ActionError> {
     let (reply, answer) = oneshot::channel();
-    let word = Command::Resume(said_at, by, reply);
-    handle.commands.send(word).await.map_err(|_| ActionError::Unknown("app"))?;
-    let answered = tokio::time::timeout(STATUS_WITHIN, answer).await;
-    answered.ok().and_then(Result::ok).unwrap_or(Err(ActionError::Unavailable))
+    let word = Word { request, by, about, reply: Some(reply) };
+    let sent = handle.commands.send(Command::Word(Box::new(word))).await;
+    sent.map_err(|_| ActionError::Unknown("app"))?;
+    answer.await.unwrap_or(Err(ActionError::Unsure))
 }
 
 /// Reads the admin token afresh at each use, so that it can be replaced.

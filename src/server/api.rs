@@ -127,7 +127,7 @@ pub(super) async fn resume_app(
     resume(&admin, &shared, Some(text(name)?.into()), said).await
 }
 
-/// 202: the word is handed to the app, which acts on it at its next round.
+/// 202: it is in the journal, and the app acts on it.
 pub(super) async fn approve(
     admin: Admin,
     State(shared): State<Shared>,

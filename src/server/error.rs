@@ -61,6 +61,10 @@ impl From<ActionError> for ApiError {
                 "journal_unavailable",
                 "the journal does not take writes, so nothing was done",
             ),
+            ActionError::Unsure => Self::unavailable(
+                "journal_unavailable",
+                "it could not be written down for certain: whether it was done is not known, so look before asking again",
+            ),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! What happens in a course, one event after the other.
 
+use std::time::Duration;
+
 use super::course::Event;
 use super::life::{End, asked};
 use super::machine::lock;
-use super::run::{Quiet, Run, Shape, Word};
+use super::run::{Heard, Quiet, Run, Shape, Word};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
 use crate::ids::Caller;
 use crate::lab::{Action, GUARD_TOKEN, Release, Source};
-use crate::server::{ActionError, Backend};
+use crate::server::{ActionError, Backend, Reply};
 
+/// How long the API has a person wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A process that is younger has not read its journal for certain.
 const JUST_MS: i64 = 20_000;
 
@@ -126,9 +130,14 @@ impl Run {
     async fn asks(&mut self, app: usize, request: Request, backend: &impl Backend) {
         let name = AppName::from(self.shapes[app].name.as_str());
         let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
-        if backend.request(&incident, request.clone(), person()).await.is_ok() {
-            self.words.push(Word { app, at_ms: self.machine.uptime_ms(), said: request, incident });
-        }
+        let answer = in_time(backend.request(&incident, request.clone(), person())).await;
+        let heard = match answer {
+            Ok(()) => Heard::Durably,
+            Err(ActionError::NotDurable) => Heard::ForNow,
+            Err(ActionError::Unsure) => Heard::Perhaps,
+            Err(ActionError::Unknown(_) | ActionError::Conflict(_) | ActionError::Unavailable) => return,
+        };
+        self.words.push(Word { app, at_ms: self.machine.uptime_ms(), said: request, incident, heard });
     }
 
     /// The app's mode is in force from now on, if the app is.
@@ -164,9 +173,9 @@ impl Run {
         let pin = shape.and_then(|shape| self.lab.app(&shape.site).ok()?.pinned);
         let taken: Vec<String> = pin.into_iter().filter(|pin| !self.taken_over.contains(pin)).collect();
         self.taken_over.extend(taken.iter().cloned());
-        match backend.resume(name.as_ref(), person()).await {
+        match in_time(backend.resume(name.as_ref(), person())).await {
             Ok(()) => {}
-            Err(ActionError::Unavailable) => return,
+            Err(ActionError::Unavailable | ActionError::Unsure) => return,
             Err(_) => {
                 for quiet in &mut self.quiet {
                     quiet.is_durable |= unsettled.contains(&(quiet.app, quiet.from_ms));
@@ -214,6 +223,11 @@ impl Run {
     pub(super) fn reload(&mut self, engine: &mut Engine) {
         engine.reload(self.config()).expect("taken into force");
     }
+}
+
+/// People wait as long as the API lets them. What they do not hear of may be done all the same.
+async fn in_time(answer: Reply<'_, Result<(), ActionError>>) -> Result<(), ActionError> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(ActionError::Unsure))
 }
 
 /// Whose word it is.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::course::{COOLDOWN_MS, RECONCILE_MS};
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
-use super::run::{Run, Word};
+use super::run::{Heard, Run, Word};
 use crate::decision::observation::Request;
 use crate::lab::{
     AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
@@ -326,9 +326,13 @@ fn not_without_a_yes(run: &Run, app: usize) {
         if is_approve && is_shown(run, app, entry) && !said.iter().any(|word| word.said == Request::Approve) {
             broken(run, "a rollback without a yes", entry);
         }
-        // It may not have been written down yet.
-        let died_since = |no: &Word| run.ends.iter().any(|end| (no.at_ms..to).contains(end));
-        if said.iter().any(|word| word.said == Request::Reject && !died_since(word)) {
+        let since = |no: &Word, ends: &[i64]| ends.iter().any(|end| (no.at_ms..to).contains(end));
+        let stands = |no: &Word| match no.heard {
+            Heard::Durably => !since(no, &run.lost_ms),
+            Heard::ForNow => !since(no, &run.ends),
+            Heard::Perhaps => false,
+        };
+        if said.iter().any(|word| word.said == Request::Reject && stands(word)) {
             broken(run, "a rollback after a no", entry);
         }
     }

@@ -53,6 +53,18 @@ pub(super) struct Word {
     pub(super) at_ms: i64,
     pub(super) said: Request,
     pub(super) incident: IncidentId,
+    pub(super) heard: Heard,
+}
+
+/// What a person was told of their word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It is in the journal.
+    Durably,
+    /// It stands, and a restart forgets it.
+    ForNow,
+    /// Nobody knows.
+    Perhaps,
 }
 
 impl Word {

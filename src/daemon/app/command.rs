@@ -14,14 +14,15 @@ use super::around::Around;
 use super::{App, Probing};
 use crate::clock::Moment;
 use crate::config::AppConfig;
-use crate::decision::Closed;
+use crate::decision::Change;
+use crate::decision::effect::Reason;
 use crate::decision::fleet::Permit;
 use crate::decision::incident;
 use crate::decision::observation::{Reading, Request};
 use crate::decision::policy::Policy;
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
-use crate::decision::state::{Situation, Stage, State};
+use crate::decision::state::{Incident, Situation, Stage, State};
 use crate::decision::version::Versions;
 use crate::ids::{Caller, IncidentId, RuleName};
 use crate::metrics::AppMetrics;
@@ -36,35 +37,39 @@ pub(in super::super) enum Command {
     Known(oneshot::Sender<BTreeMap<RuleName, Before>>),
     /// What the app is to be has changed.
     Look,
-    /// A person's word on an incident.
-    Request(Box<Asked>),
-    /// A person's order.
-    Order(Box<Ordered>),
-    /// A person's word, said at that moment, that a hold is over.
-    Resume(Moment, Caller, oneshot::Sender<Result<(), ActionError>>),
+    /// A person's word.
+    Word(Box<Word>),
 }
 
 /// A person's word, and where the answer goes.
-pub(in super::super) struct Asked {
-    pub(in super::super) incident: IncidentId,
+pub(in super::super) struct Word {
     pub(in super::super) request: Request,
     pub(in super::super) by: Caller,
-    pub(in super::super) reply: oneshot::Sender<Result<(), ActionError>>,
+    pub(in super::super) about: About,
+    /// Gets the incident that it led to, if any, once what came of it is in the journal.
+    pub(in super::super) reply: Option<WordReply>,
 }
 
-/// A person's order for the app: to roll it back, or to end a rollback.
-pub(in super::super) struct Ordered {
-    pub(in super::super) request: Request,
-    pub(in super::super) by: Caller,
-    /// Gets the incident that came of it, once that is in the journal.
-    pub(in super::super) reply: oneshot::Sender<Result<IncidentId, ActionError>>,
+/// Where the answer to a word goes.
+pub(in super::super) type WordReply = oneshot::Sender<Result<Option<IncidentId>, ActionError>>;
+
+/// What a person's word is about.
+pub(in super::super) enum About {
+    /// An incident.
+    Incident(IncidentId),
+    /// The app: to roll it back, or to end a rollback.
+    App,
+    /// The hold that was there at that moment.
+    Hold(Moment),
 }
 
-/// A word that was heard.
-pub(super) struct Word {
-    pub(super) request: Request,
-    pub(super) by: Caller,
-    reply: Option<oneshot::Sender<Result<IncidentId, ActionError>>>,
+impl Word {
+    /// Whoever said it hears what came of it. One that does not listen any more does not matter.
+    fn answer(self, told: Result<Option<IncidentId>, ActionError>) {
+        if let Some(reply) = self.reply {
+            drop(reply.send(told));
+        }
+    }
 }
 
 impl App {
@@ -74,28 +79,12 @@ impl App {
             Command::Known(reply) => drop(reply.send(self.known())),
             // Looked for whenever the loop comes round.
             Command::Look => {}
-            Command::Request(asked) => {
-                let Asked { incident, request, by, reply } = *asked;
-                let taken = self.takes(&incident, &request);
-                if taken.is_ok() {
-                    self.hear(Word { request, by, reply: None });
-                }
-                drop(reply.send(taken));
-            }
-            Command::Order(ordered) => {
-                let Ordered { request, by, reply } = *ordered;
-                match self.fits(&request) {
-                    Ok(()) => self.hear(Word { request, by, reply: Some(reply) }),
-                    Err(error) => drop(reply.send(Err(error))),
-                }
-            }
-            Command::Resume(said_at, by, reply) => {
-                let meant = self.is_for_the_hold(said_at);
-                if matches!(meant, Ok(true)) {
-                    self.hear(Word { request: Request::Resume, by, reply: None });
-                }
-                drop(reply.send(meant.map(|_| ())));
-            }
+            Command::Word(word) => match self.state.as_ref().map(|state| self.fits(state, &word)) {
+                None => word.answer(Err(ActionError::Unavailable)),
+                Some(Ok(true)) => self.hear(*word),
+                Some(Ok(false)) => word.answer(Ok(None)),
+                Some(Err(error)) => word.answer(Err(error)),
+            },
         }
     }
 
@@ -103,19 +92,33 @@ impl App {
     fn hear(&mut self, word: Word) {
         let is_no = |word: &Word| word.request == Request::Reject;
         let (kept, left) = match self.word.take() {
-            Some(no) if is_no(&no) => (no, Some(word)),
+            Some(no) if is_no(&no) && !is_no(&word) => (no, Some(word)),
             old => (word, old),
         };
         self.word = Some(kept);
-        if let Some(reply) = left.and_then(|left| left.reply) {
+        if let Some(left) = left {
             let why = "another word for this app came at the same moment; look what it led to, and ask again";
-            drop(reply.send(Err(ActionError::Conflict(why.to_owned()))));
+            left.answer(Err(ActionError::Conflict(why.to_owned())));
         }
     }
 
-    /// Whether an order fits where the app stands.
-    fn fits(&self, request: &Request) -> Result<(), ActionError> {
-        let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
+    /// Whether a person's word fits where the app stands; false where there is nothing to be done for it.
+    fn fits(&self, state: &State, word: &Word) -> Result<bool, ActionError> {
+        match &word.about {
+            About::Incident(id) => is_open_to(state, id, &word.request).map(|()| true),
+            About::App => self.fits_the_app(state, &word.request).map(|()| true),
+            About::Hold(said_at) => match &state.situation {
+                // One that began since nobody has seen yet.
+                Situation::Held(hold) if hold.since >= *said_at => Err(ActionError::Conflict(format!(
+                    "{} has just come to be held by incident {}; look at it first",
+                    self.config.name, hold.incident
+                ))),
+                situation => Ok(matches!(situation, Situation::Held(_))),
+            },
+        }
+    }
+
+    fn fits_the_app(&self, state: &State, request: &Request) -> Result<(), ActionError> {
         if matches!(request, Request::Rollback { .. }) && self.shell.fleet.stands() == Permit::Storm {
             let why =
                 "too many apps wanted a rollback at once (storm); allowed is to resume everything first";
@@ -125,41 +128,62 @@ impl App {
             .map_err(|misfit| ActionError::Conflict(format!("{}: {misfit}", self.config.name)))
     }
 
-    /// Whether an order waits: while a call is owed nothing else is decided.
-    pub(super) fn waits_for_an_answer(&self, decided: &State) -> bool {
-        self.word.as_ref().is_some_and(|word| word.reply.is_some()) && decided.owed().is_some()
-    }
-
-    /// Whether there is a hold that a word said then can be meant for: one that began since nobody has seen yet.
-    fn is_for_the_hold(&self, said_at: Moment) -> Result<bool, ActionError> {
-        match self.state.as_ref().map(|state| &state.situation) {
-            None => Err(ActionError::Unavailable),
-            Some(Situation::Held(hold)) if hold.since >= said_at => Err(ActionError::Conflict(format!(
-                "{} has just come to be held by incident {}; look at it first",
-                self.config.name, hold.incident
-            ))),
-            situation => Ok(matches!(situation, Some(Situation::Held(_)))),
+    /// What was decided with the word is in the journal, or nothing was to be done: whoever said it hears what came of it,
+    /// unless it waits for its turn.
+    pub(super) fn settle_word(&mut self, decided: &State, change: Option<&Change>) {
+        let Some(word) = self.word.take() else { return };
+        let is_order = matches!(word.about, About::App);
+        let is_owed = decided.owed().is_some();
+        if is_owed && (is_order || change.is_none()) {
+            // While a call is under way nothing else is decided.
+            self.word = Some(word);
+            return;
+        }
+        let closed = change.and_then(|change| change.closed.as_ref());
+        let state = change.map_or(decided, |change| &change.state);
+        if is_order {
+            let incident = closed.map(|closed| &closed.incident).or(state.incident());
+            let told = incident.map(|incident| Some(incident.id.clone())).ok_or_else(|| self.has_changed());
+            return word.answer(told);
+        }
+        if change.is_some_and(|change| is_heeded(&word, decided, change)) {
+            let incident = match &word.about {
+                About::Incident(id) => Some(id.clone()),
+                About::App | About::Hold(_) => None,
+            };
+            return word.answer(Ok(incident));
+        }
+        match self.fits(state, &word) {
+            // Something else came first.
+            Ok(true) if change.is_some() => self.word = Some(word),
+            // A word that changes nothing now is not kept for later.
+            Ok(_) => word.answer(Err(self.has_changed())),
+            Err(error) => word.answer(Err(closed.map_or(error, |closed| {
+                ActionError::Conflict(format!(
+                    "incident {} has just ended: {} ({})",
+                    closed.incident.id,
+                    closed.outcome.word(),
+                    closed.reason.word()
+                ))
+            }))),
         }
     }
 
-    /// Whether a person's word fits where the app stands.
-    fn takes(&self, incident: &IncidentId, request: &Request) -> Result<(), ActionError> {
-        let Some(state) = &self.state else { return Err(ActionError::Unavailable) };
-        let open = state.incident().filter(|open| open.id == *incident);
-        let Some(open) = open else {
-            return Err(ActionError::Conflict(format!("incident {incident} is closed")));
-        };
-        let fits = match request {
-            Request::Approve => matches!(open.stage, Stage::AwaitingApproval { .. }),
-            Request::Reject => {
-                matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. })
-            }
-            Request::Resume | Request::Rollback { .. } | Request::Commit | Request::Revert => false,
-        };
-        if fits {
-            return Ok(());
+    fn has_changed(&self) -> ActionError {
+        ActionError::Conflict(format!("{} has just changed; look at it first", self.config.name))
+    }
+
+    /// The journal may have what was decided with the word, or not. A no stands until it has; whatever else was said would
+    /// have something done, and is to be said again.
+    pub(super) fn word_not_written(&mut self) {
+        let Some(mut word) = self.word.take() else { return };
+        if word.request != Request::Reject {
+            return word.answer(Err(ActionError::Unsure));
         }
-        Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
+        if let Some(reply) = word.reply.take() {
+            drop(reply.send(Err(ActionError::NotDurable)));
+        }
+        self.word = Some(word);
     }
 
     /// Takes what the app is to be into force. One that left the configuration stays what it was until it may end.
@@ -240,18 +264,42 @@ impl App {
     }
 }
 
-/// The word was decided on: whoever gave an order hears which incident came of it.
-pub(super) fn answer_word(
-    word: &mut Option<Word>,
-    (config, state): (&AppConfig, &State),
-    closed: Option<&Closed>,
-) {
-    let Some(reply) = word.take().and_then(|word| word.reply) else { return };
-    let incident = closed.map(|closed| &closed.incident).or(state.incident());
-    let told = incident
-        .map(|incident| incident.id.clone())
-        .ok_or_else(|| ActionError::Conflict(format!("{} has just changed; look at it first", config.name)));
-    drop(reply.send(told));
+/// Whether a person's word fits where the incident stands.
+fn is_open_to(state: &State, incident: &IncidentId, request: &Request) -> Result<(), ActionError> {
+    let Some(open) = state.incident().filter(|open| open.id == *incident) else {
+        return Err(ActionError::Conflict(format!("incident {incident} is closed")));
+    };
+    let fits = match request {
+        Request::Approve => matches!(open.stage, Stage::AwaitingApproval { .. }),
+        Request::Reject => matches!(open.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. }),
+        Request::Resume | Request::Rollback { .. } | Request::Commit | Request::Revert => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
+}
+
+/// Whether the change is what a word on an incident or a hold asked for.
+fn is_heeded(word: &Word, decided: &State, change: &Change) -> bool {
+    match word.request {
+        Request::Approve => {
+            let is_approved = |incident: &&Incident| incident.approved;
+            let after = change.closed.as_ref().map(|closed| &closed.incident).or(change.state.incident());
+            after.filter(is_approved).is_some() && decided.incident().filter(is_approved).is_none()
+        }
+        Request::Reject => {
+            change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::Rejected)
+        }
+        Request::Resume => {
+            let hold = |state: &State| match &state.situation {
+                Situation::Held(hold) => Some(hold.incident.clone()),
+                _ => None,
+            };
+            hold(&change.state) != hold(decided)
+        }
+        Request::Rollback { .. } | Request::Commit | Request::Revert => false,
+    }
 }
 
 /// Whether another answer may be made of the same facts.

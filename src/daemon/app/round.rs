@@ -7,7 +7,6 @@ use super::super::perform::{Order, Performed, perform};
 use super::super::shell::RecallError;
 use super::App;
 use super::around::unjudged;
-use super::command::answer_word;
 use super::show::note_waiting;
 use crate::clock::Moment;
 use crate::config::freeze;
@@ -58,34 +57,27 @@ impl App {
                 answer: answer.as_ref(),
                 operator: &operator,
             };
-            let decision = decide(&self.config.policy, &state, &seen);
+            let (decided_at, decision) = (seen.at, decide(&self.config.policy, &state, &seen));
             self.wake_at = decision.wake_at;
             note_waiting(&self.metrics, &mut self.waiting, decision.waiting);
             if decision.look && self.looking.is_none() {
                 (self.wants_look, self.next_look) = (true, self.wanted_look(&state, seen.at));
             }
             let Some(change) = decision.change else {
-                if state.owed().is_none() {
-                    // A word that changes nothing now is not kept for later. While a call is under way nothing can
-                    // change, and the word is for when its answer is in.
-                    answer_word(&mut self.word, (&self.config, &state), None);
-                }
+                self.settle_word(&state, None);
                 self.state = Some(state);
                 return;
             };
             let recorded = self.recorder.record(&self.shell, &self.config, &state, &seen, &change).await;
             if let Err(error) = recorded {
+                self.word_not_written();
                 self.journal_failed(&RecallError::from(error)).await;
                 // What the platform answered is not lost: it is decided on again once the journal is back.
                 self.answer = answer;
                 return;
             }
             self.shell.journal_works(true);
-            let is_answered = !self.waits_for_an_answer(&state);
-            let closed = change.closed.as_ref();
-            if is_answered {
-                answer_word(&mut self.word, (&self.config, &change.state), closed);
-            }
+            self.settle_word(&state, Some(&change));
             if change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::ObserveMode) {
                 // What observe mode wanted counts for the storm breaker, too.
                 let _ = self.shell.fleet.want(&self.config.id).await;
@@ -104,7 +96,7 @@ impl App {
             let incident = change.state.incident();
             let is_asked = incident.is_some_and(|incident| incident.asked.is_some());
             let heeds = incident.map(|incident| incident.heeds(&self.config.policy)).unwrap_or_default();
-            self.begin(change.effect, (is_return, is_asked, heeds), seen.at);
+            self.begin(change.effect, (is_return, is_asked, heeds), decided_at);
             self.forget_figures(&state, &change.state);
             self.state = Some(change.state);
             if let Some(live) = unjudged {
