@@ -15,6 +15,7 @@ mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -157,6 +158,24 @@ pub struct Pause {
     /// Since when, on the wall clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// How long it was to last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Duration>,
+}
+
+/// What a person said of a pause, as it was said: kept when the pause is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PauseWord {
+    /// When.
+    pub at: Timestamp,
+    /// `pause`, `resume`, or `over`: its time ran out.
+    pub word: String,
+    /// `app`, or `everything`.
+    pub scope: String,
+    /// Whose word.
+    pub by: Option<Caller>,
+    /// How long the pause was to last; none where it had no end, and for what is no pause.
+    pub lasts_seconds: Option<f64>,
 }
 
 impl Pause {
@@ -241,8 +260,13 @@ pub trait Journal: Send + Sync + 'static {
     fn record(&self, entry: Entry) -> Call<'_, ()>;
     /// Opens or closes the storm breaker durably.
     fn set_storm(&self, since: Option<Moment>) -> Call<'_, ()>;
-    /// Pauses an app (`*` for all) durably, or resumes it without a pause.
-    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()>;
+    /// Pauses an app (`*` for all) durably. The word stays when the pause is over.
+    fn pause<'a>(&'a self, app: &'a str, pause: Pause) -> Call<'a, ()>;
+    /// Ends the pause of an app (`*` for all) durably, by a person's word; the one of everything ends each app's with it.
+    /// Without a person its time has run out, and it ends alone.
+    fn end_pause<'a>(&'a self, app: &'a str, by: Option<Caller>, at: Timestamp) -> Call<'a, ()>;
+    /// What was said of the pauses of an app and of everything, newest first and no more than `limit`.
+    fn pause_words<'a>(&'a self, app: &'a PlatformAppId, limit: usize) -> Call<'a, Vec<PauseWord>>;
     /// Incidents, newest first.
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>>;
     /// One incident with its timeline, oldest entry first.

@@ -45,7 +45,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::journal::{IncidentRecord, Journal, TimelineEntry};
+use crate::journal::{IncidentRecord, Journal, PauseWord, TimelineEntry};
 use crate::metrics::Metrics;
 use crate::power::Outlook;
 use crate::telling::Told;
@@ -167,6 +167,9 @@ pub struct AppStatus {
     /// How, by whom and until when.
     #[serde(default)]
     pub pause: Option<PauseStatus>,
+    /// What was last said of its pauses and of those of everything, newest first; only where one app is asked for.
+    #[serde(default)]
+    pub pause_words: Vec<PauseWord>,
     /// The freeze windows that are open for it.
     #[serde(default)]
     pub freeze: Option<FreezeStatus>,

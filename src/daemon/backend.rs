@@ -19,7 +19,7 @@ use crate::decision::measuring::Measuring;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
 use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
-use crate::journal::{JournalError, Pause};
+use crate::journal::Pause;
 use crate::metrics::Heartbeat;
 use crate::power::Outlook;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
@@ -149,12 +149,12 @@ impl ShellBackend {
                 "a pause{by} stands that lasts longer; allowed is to resume first"
             )));
         }
-        let pause = Pause { until, by: Some(by), since: Some(self.shell.clock.wall()) };
+        let pause = Pause { until, by: Some(by.clone()), since: Some(self.shell.clock.wall()), lasts };
         // In force before it is durable: the safe way round.
         self.shell.paused.pause(app, pause.clone());
         let key = app.map_or(pause::ALL, PlatformAppId::as_str);
         let written = match self.shell.recall().await {
-            Ok(()) => self.shell.journal.set_pause(key, Some(pause)).await.map_err(RecallError::from),
+            Ok(()) => self.shell.journal.pause(key, pause).await.map_err(RecallError::from),
             Err(error) => Err(error),
         };
         written.map_err(|error| {
@@ -162,6 +162,7 @@ impl ShellBackend {
             ActionError::NotDurable
         })?;
         self.shell.paused.is_written(app);
+        tracing::info!(app = key, %by, seconds = lasts.map_or(0, |lasts| lasts.as_secs()), "paused by a person's word");
         self.tell(handle.as_ref());
         Ok(())
     }
@@ -185,8 +186,11 @@ impl ShellBackend {
             return say(handle, Request::Resume, by, About::Hold(said_at)).await.map(drop);
         }
         let app = handle.as_ref().map(|handle| &handle.config.id);
+        let (key, wall) = (app.map_or(pause::ALL, PlatformAppId::as_str), self.shell.clock.wall());
         let written = match self.shell.recall().await {
-            Ok(()) => self.write_resume(app).await.map_err(RecallError::from),
+            Ok(()) => {
+                self.shell.journal.end_pause(key, Some(by.clone()), wall).await.map_err(RecallError::from)
+            }
             Err(error) => Err(error),
         };
         written.map_err(|error| {
@@ -196,6 +200,7 @@ impl ShellBackend {
             ActionError::Unavailable
         })?;
         paused.resume(app);
+        tracing::info!(app = key, %by, "resumed by a person's word");
         if app.is_none() {
             self.shell.fleet.resume().await;
         }
@@ -224,18 +229,6 @@ impl ShellBackend {
         for handle in all.chain(handle) {
             // One that is busy looks by itself when it comes round.
             let _ = handle.commands.try_send(Command::Look);
-        }
-    }
-
-    async fn write_resume(&self, app: Option<&PlatformAppId>) -> Result<(), JournalError> {
-        match app {
-            Some(app) => self.shell.journal.set_pause(app.as_str(), None).await,
-            None => {
-                for app in self.shell.paused.ids() {
-                    self.shell.journal.set_pause(&app, None).await?;
-                }
-                Ok(())
-            }
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn keep(
         backend.show_slowest();
         // Once the journal can be read.
         are_named = are_named || name_orphans(&backend).await;
-        shell.paused.keep(&*shell.journal, shell.clock.now()).await;
+        shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await;
         if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
             tracing::info!("the journal works again");
             shell.journal_works(true);

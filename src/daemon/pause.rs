@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::clock::Moment;
@@ -193,7 +194,7 @@ impl Paused {
     }
 
     /// Writes the pauses that the journal does not have yet, and ends those whose time is over.
-    pub(super) async fn keep(&self, journal: &dyn Journal, now: Moment) {
+    pub(super) async fn keep(&self, journal: &dyn Journal, (now, wall): (Moment, Timestamp)) {
         self.look_at_files();
         let _turn = self.turn().await;
         let (unwritten, over) = {
@@ -206,7 +207,7 @@ impl Paused {
             (unwritten, over.map(|(app, _)| app.clone()).collect::<Vec<_>>())
         };
         for (app, pause) in unwritten {
-            match journal.set_pause(&app, Some(pause)).await {
+            match journal.pause(&app, pause).await {
                 Ok(()) => self.known.send_modify(|known| {
                     known.unwritten.remove(&app);
                 }),
@@ -216,7 +217,7 @@ impl Paused {
             }
         }
         for app in over {
-            match journal.set_pause(&app, None).await {
+            match journal.end_pause(&app, None, wall).await {
                 Ok(()) => {
                     self.known.send_modify(|known| {
                         known.apps.remove(&app);
@@ -267,11 +268,6 @@ impl Paused {
     /// Waits until nobody else changes the set.
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turns.lock().await
-    }
-
-    /// The ids in it, for the journal.
-    pub(super) fn ids(&self) -> Vec<String> {
-        self.known.borrow().apps.keys().cloned().collect()
     }
 }
 

@@ -137,6 +137,7 @@ fn status() -> AppStatus {
         waiting: None,
         paused: false,
         pause: None,
+        pause_words: Vec::new(),
         freeze: None,
         live_deployment: Some("bad".into()),
         in_progress_deployment: None,

@@ -320,7 +320,7 @@ fn sound() -> &'static Sound {
         fill(&scratch.path(""));
         let journal = SqliteJournal::inline(scratch.path(""));
         // What comes after the file was closed stays in the log while it is open.
-        now(journal.set_pause(APPS[2], Some(Pause::default()))).expect("paused");
+        now(journal.pause(APPS[2], Pause::default())).expect("paused");
         now(journal.set_storm(Some(moment(7)))).expect("stormy");
         let [db, wal] = scratch.bytes().map(|bytes| bytes.expect("a file and its log"));
         let restored = now(journal.restore()).expect("restored");

@@ -4,6 +4,7 @@
 mod outbox;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::made::{
     answering, creating, decision, entry, id_of, incident, line, mark, moment, owing, rollback, steady, wall,
@@ -12,7 +13,7 @@ use super::{DecisionRecord, Entry, IncidentQuery, Journal, JournalError, OpenEff
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::state::{CallStatus, Situation};
 use crate::ids::{AppName, IncidentId, PlatformAppId};
-use crate::journal::Pause;
+use crate::journal::{Pause, PauseWord};
 
 /// An empty store that can be opened again and again.
 pub(super) trait Bench {
@@ -45,6 +46,7 @@ macro_rules! tests {
             the_mark_never_goes_back,
             how_an_app_fared_is_kept,
             the_storm_and_pauses_survive_a_restart,
+            what_was_said_of_pauses_is_kept_when_they_are_over,
             incidents_come_newest_first_and_no_more_than_asked_for,
             an_incident_is_updated_in_place_and_its_timeline_grows,
             prune_keeps_open_incidents_and_what_is_young,
@@ -258,9 +260,9 @@ pub(super) async fn how_an_app_fared_is_kept(bench: &dyn Bench) {
 pub(super) async fn the_storm_and_pauses_survive_a_restart(bench: &dyn Bench) {
     let journal = bench.open();
     journal.set_storm(Some(moment(3))).await.expect("storm");
-    let until = |seconds| Pause { until: Some(moment(seconds)), by: Some("ada".into()), since: None };
+    let until = |seconds| Pause { until: Some(moment(seconds)), by: Some("ada".into()), ..Pause::default() };
     for (app, pause) in [("web", Pause::default()), ("*", Pause::default()), ("web", until(9))] {
-        journal.set_pause(app, Some(pause)).await.expect("paused");
+        journal.pause(app, pause).await.expect("paused");
     }
     drop(journal);
 
@@ -270,10 +272,53 @@ pub(super) async fn the_storm_and_pauses_survive_a_restart(bench: &dyn Bench) {
     let all = ("*".to_owned(), Pause::default());
     assert_eq!(found.paused, [all.clone(), ("web".to_owned(), until(9))], "the last word counts");
     journal.set_storm(None).await.expect("calm");
-    journal.set_pause("web", None).await.expect("resumed");
-    journal.set_pause("api", None).await.expect("resuming what is not paused is nothing");
+    let end = |app: &'static str, by: Option<&str>, at| {
+        let ended = journal.end_pause(app, by.map(Into::into), wall(at));
+        async { ended.await.expect("resumed") }
+    };
+    end("web", None, 10).await;
+    end("api", Some("ada"), 11).await;
     let found = journal.restore().await.expect("restored");
     assert_eq!((found.storm_since, found.paused), (None, vec![all]));
+    journal.pause("web", until(20)).await.expect("paused");
+    end("*", None, 12).await;
+    let found = journal.restore().await.expect("restored").paused;
+    assert_eq!(found, [("web".to_owned(), until(20))], "what has run out ends alone");
+    end("*", Some("ada"), 13).await;
+    assert_eq!(journal.restore().await.expect("restored").paused, [], "a word on everything is one on each");
+}
+
+pub(super) async fn what_was_said_of_pauses_is_kept_when_they_are_over(bench: &dyn Bench) {
+    let journal = bench.open();
+    let lasts = Some(Duration::from_secs(60));
+    let pause = |at| Pause { by: Some("ada".into()), since: Some(wall(at)), lasts, ..Pause::default() };
+    for _ in 0..2 {
+        journal.pause("web", pause(1)).await.expect("written again, since the first time may have failed");
+    }
+    journal.pause("api", pause(2)).await.expect("paused");
+    journal.pause("*", Pause { lasts: None, ..pause(3) }).await.expect("paused");
+    journal.end_pause("web", None, wall(61)).await.expect("over");
+    journal.end_pause("*", Some("bob".into()), wall(62)).await.expect("resumed");
+    drop(journal);
+
+    let journal = bench.open();
+    let words = journal.pause_words(&"web".into(), 9).await.expect("read");
+    let by = |word: &PauseWord| word.by.as_ref().map(|by| by.to_string()).unwrap_or_default();
+    let told: Vec<_> = words
+        .iter()
+        .map(|word| (word.at, word.word.as_str(), word.scope.as_str(), by(word), word.lasts_seconds))
+        .collect();
+    let (ada, bob) = (|| "ada".to_owned(), || "bob".to_owned());
+    let expected = [
+        (wall(62), "resume", "everything", bob(), None),
+        (wall(61), "over", "app", String::new(), None),
+        (wall(3), "pause", "everything", ada(), None),
+        (wall(1), "pause", "app", ada(), Some(60.0)),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(journal.pause_words(&"web".into(), 2).await.expect("read"), words[..2]);
+    journal.prune(wall(62)).await.expect("pruned");
+    assert_eq!(journal.pause_words(&"web".into(), 9).await.expect("read"), words[..1]);
 }
 
 pub(super) async fn incidents_come_newest_first_and_no_more_than_asked_for(bench: &dyn Bench) {

@@ -22,6 +22,7 @@
 mod fault;
 mod file;
 mod outbox;
+mod pauses;
 mod prune;
 mod read;
 mod schema;
@@ -46,11 +47,11 @@ pub(crate) use self::schema::VERSION;
 use self::thread::{Access, Request, Store};
 use super::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
-    Outbox, Pause, Restored, Settled, TimelineEntry,
+    Outbox, Pause, PauseWord, Restored, Settled, TimelineEntry,
 };
 use crate::clock::Moment;
 use crate::decision::state::State;
-use crate::ids::{ChannelName, IncidentId, PlatformAppId};
+use crate::ids::{Caller, ChannelName, IncidentId, PlatformAppId};
 
 /// How long the end of a journal waits for its thread.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -216,9 +217,19 @@ impl Journal for SqliteJournal {
         self.write(move |c| write::set_storm(c, since))
     }
 
-    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()> {
+    fn pause<'a>(&'a self, app: &'a str, pause: Pause) -> Call<'a, ()> {
         let app = app.to_owned();
-        self.write(move |c| write::set_pause(c, &app, pause.as_ref()))
+        self.write(move |c| pauses::begin(c, &app, &pause))
+    }
+
+    fn end_pause<'a>(&'a self, app: &'a str, by: Option<Caller>, at: Timestamp) -> Call<'a, ()> {
+        let app = app.to_owned();
+        self.write(move |c| pauses::end(c, &app, by.as_ref(), at))
+    }
+
+    fn pause_words<'a>(&'a self, app: &'a PlatformAppId, limit: usize) -> Call<'a, Vec<PauseWord>> {
+        let app = app.clone();
+        self.read(move |c| pauses::words(c, &app, limit))
     }
 
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {

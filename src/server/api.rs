@@ -41,8 +41,14 @@ pub(super) async fn app(State(shared): State<Shared>, name: Name) -> Answer<AppS
     let name = AppName::from(text(name)?);
     let mut status = shared.surface.backend.app(&name).await.ok_or_else(|| ApiError::unknown("app"))?;
     shared.surface.backend.foresee(std::slice::from_mut(&mut status)).await;
+    // What cannot be read is left out: how the app is matters more.
+    let words = read(shared.limits.journal_time, shared.surface.journal.pause_words(&status.id, PAUSE_WORDS));
+    status.pause_words = words.await.unwrap_or_default();
     Ok(Json(status))
 }
+
+/// How many words on pauses are shown of an app.
+const PAUSE_WORDS: usize = 6;
 
 /// What `/api/v1/incidents` can be asked.
 #[derive(Deserialize)]
@@ -185,10 +191,8 @@ async fn pause(
     Said(said): Said<Pausing>,
 ) -> Answer<Done> {
     let (by, lasts) = said.by_and_for()?;
-    shared.surface.backend.pause(app.as_ref(), lasts, by.clone()).await?;
-    let name = app.as_ref().map_or("*", AppName::as_str);
-    let seconds = lasts.map_or(0, |lasts| lasts.as_secs());
-    tracing::info!(app = name, action = "pause", %by, seconds, peer = %admin.peer, "an operator acted");
+    heard(admin, app.as_ref().map_or("*", AppName::as_str), "pause", &by);
+    shared.surface.backend.pause(app.as_ref(), lasts, by).await?;
     Ok(Json(Done { done: "pause".to_owned(), app, incident: None }))
 }
 
@@ -199,9 +203,8 @@ async fn resume(
     Said(said): Said<Plain>,
 ) -> Answer<Done> {
     let by = said.by()?;
-    shared.surface.backend.resume(app.as_ref(), by.clone()).await?;
-    let name = app.as_ref().map_or("*", AppName::as_str);
-    tracing::info!(app = name, action = "resume", %by, peer = %admin.peer, "an operator acted");
+    heard(admin, app.as_ref().map_or("*", AppName::as_str), "resume", &by);
+    shared.surface.backend.resume(app.as_ref(), by).await?;
     Ok(Json(Done { done: "resume".to_owned(), app, incident: None }))
 }
 
@@ -212,16 +215,21 @@ async fn request(
     (request, by): (Request, Caller),
 ) -> Accepted {
     let done = request.word();
-    shared.surface.backend.request(&id, request, by.clone()).await?;
-    tracing::info!(incident = %id, action = done, %by, peer = %admin.peer, "an operator acted");
+    heard(admin, id.as_str(), done, &by);
+    shared.surface.backend.request(&id, request, by).await?;
     Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: None, incident: Some(id) })))
 }
 
 async fn order(admin: &Admin, shared: &Shared, app: AppName, (request, by): (Request, Caller)) -> Accepted {
     let done = request.word();
-    let id = shared.surface.backend.order(&app, request, by.clone()).await?;
-    tracing::info!(%app, incident = %id, action = done, %by, peer = %admin.peer, "an operator acted");
+    heard(admin, app.as_str(), done, &by);
+    let id = shared.surface.backend.order(&app, request, by).await?;
     Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: Some(app), incident: Some(id) })))
+}
+
+/// Said before it is done: whoever asks may hang up, or wait longer than allowed. What came of it is in the journal.
+fn heard(admin: &Admin, about: &str, action: &str, by: &Caller) {
+    tracing::info!(about, action, %by, peer = %admin.peer, "an operator asks for an action");
 }
 
 pub(super) async fn read<T>(limit: Duration, call: Call<'_, T>) -> Result<T, ApiError> {

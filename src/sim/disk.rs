@@ -11,12 +11,12 @@ use super::machine::{EPOCH_MS, Machine, Point, lock};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::State;
-use crate::ids::{ChannelName, IncidentId, PlatformAppId};
-use crate::journal::Pause;
+use crate::ids::{Caller, ChannelName, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
     Outbox, Restored, Settled, SqliteJournal, TimelineEntry,
 };
+use crate::journal::{Pause, PauseWord};
 
 /// No course has as many decisions as that: an app that makes more makes them without end.
 const WITHOUT_END: usize = 2_000;
@@ -197,8 +197,16 @@ impl Journal for OpenDisk {
         self.write(move || self.store.set_storm(since))
     }
 
-    fn set_pause<'a>(&'a self, app: &'a str, pause: Option<Pause>) -> Call<'a, ()> {
-        self.write(move || self.store.set_pause(app, pause))
+    fn pause<'a>(&'a self, app: &'a str, pause: Pause) -> Call<'a, ()> {
+        self.write(move || self.store.pause(app, pause))
+    }
+
+    fn end_pause<'a>(&'a self, app: &'a str, by: Option<Caller>, at: Timestamp) -> Call<'a, ()> {
+        self.write(move || self.store.end_pause(app, by, at))
+    }
+
+    fn pause_words<'a>(&'a self, app: &'a PlatformAppId, limit: usize) -> Call<'a, Vec<PauseWord>> {
+        self.read(move || self.store.pause_words(app, limit))
     }
 
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {

@@ -7,6 +7,7 @@ use super::page::clean;
 use super::words;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
+use crate::journal::PauseWord;
 use crate::power::Outlook;
 use crate::server::{AppStatus, FreezeStatus, PauseStatus, RollbackStatus};
 
@@ -63,7 +64,22 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
     if let Some(rollback) = app.rollback.as_ref().filter(|rollback| is_told(app, rollback)) {
         facts.push(("rollback", readiness(rollback, now)));
     }
+    let words = app.pause_words.iter().enumerate();
+    facts.extend(words.map(|(n, word)| (if n == 0 { "pauses" } else { "" }, pause_word(word, now))));
     facts
+}
+
+/// What was said of a pause.
+fn pause_word(word: &PauseWord, now: Timestamp) -> String {
+    let by = word.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+    let lasts = word.lasts_seconds.map_or(String::new(), |seconds| format!(" for {}", words::span(seconds)));
+    let done = match word.word.as_str() {
+        "pause" => "paused",
+        "resume" => "resumed",
+        _ => "the time of the pause ran out",
+    };
+    let of = if word.scope == "everything" { ", with everything" } else { "" };
+    format!("{done}{lasts}{by} {}{of}", words::ago(word.at, now))
 }
 
 /// Whether its rollback is live and unsettled, so that a person may commit or revert it from here.

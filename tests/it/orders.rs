@@ -132,6 +132,14 @@ async fn a_pause_ends_by_itself_and_a_file_pauses_as_long_as_it_is_there() {
     let paused = daemon.api.app().await;
     assert_eq!((&paused["paused"], &paused["pause"]["by"]), (&true.into(), &"ada".into()));
     daemon.api.until("no pause", |app| app["paused"] == false).await;
+    done(&world, &["pause", "--all"]).await;
+    done(&world, &["resume", "--all"]).await;
+    // Who said what is known when it is over.
+    let shown = done(&world, &["status", APP]).await;
+    let pauses =
+        ["resumed by ada", "paused by ada", "the time of the pause ran out", "paused for 2.0s by ada"];
+    let at = pauses.map(|said| shown.find(said).unwrap_or_else(|| panic!("{said}: {shown}")));
+    assert!(at.is_sorted(), "{shown}");
 
     std::fs::write(world.path("paused"), "").unwrap();
     let paused = daemon.api.until("a pause", |app| app["paused"] == true).await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::binary::Process;
-use crate::world::{APP, PATIENCE, Settings, World, known};
+use crate::world::{APP, Api, PATIENCE, Settings, World, known};
 
 /// The journal's lock, as another guard would hold it: what is locked so can be neither read nor written.
 async fn held_by_another(world: &World) -> std::fs::File {
@@ -31,6 +31,60 @@ async fn a_rejection_while_the_platform_is_asked_is_not_lost() {
     assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/approve")).await, 202);
     guard.api.until("validation", |app| app["stage"] == "validating").await;
     assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/reject")).await, 202);
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
+    assert_eq!(world.writes(), (0, 0, 0));
+    guard.daemon.stop().await;
+}
+
+/// An incident that awaits a person's word.
+async fn asked(api: &Api) -> String {
+    let app = api.until("the question", |app| app["stage"] == "awaiting_approval").await;
+    app["incident"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_is_answered_once_it_is_in_the_journal() {
+    let world = World::new().await;
+    let settings = Settings { mode: "approve", ..Settings::default() };
+    let first = Process::start(&world, &settings).await;
+    first.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let id = asked(&first.api).await;
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let lets_go = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+    assert_eq!(first.api.post(&format!("/api/v1/incidents/{id}/reject")).await, 202);
+    // Whatever happens from here on.
+    first.signal("-KILL");
+    drop(first);
+    lets_go.await.unwrap();
+    let second = Process::start(&world, &settings).await;
+    let incident = second.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
+    assert_eq!(world.writes(), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_words_that_the_journal_does_not_take_a_no_stands_and_a_yes_does_not() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let id = asked(&guard.api).await;
+    let word = |word: &str| format!("/api/v1/incidents/{id}/{word}");
+    let other = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(guard.api.post(&word("approve")).await, 503);
+    other.execute_batch("ROLLBACK").unwrap();
+    asked(&guard.api).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(asked(&guard.api).await, id);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(guard.api.post(&word("reject")).await, 503);
+    other.execute_batch("ROLLBACK").unwrap();
     let incident = guard.api.until_closed().await;
     assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
     assert_eq!(world.writes(), (0, 0, 0));

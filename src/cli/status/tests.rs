@@ -19,6 +19,7 @@ fn app(name: &str, state: &str) -> AppStatus {
         waiting: None,
         paused: false,
         pause: None,
+        pause_words: Vec::new(),
         freeze: None,
         live_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         in_progress_deployment: None,

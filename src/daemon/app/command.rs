@@ -288,9 +288,7 @@ fn is_heeded(word: &Word, decided: &State, change: &Change) -> bool {
             let after = change.closed.as_ref().map(|closed| &closed.incident).or(change.state.incident());
             after.filter(is_approved).is_some() && decided.incident().filter(is_approved).is_none()
         }
-        Request::Reject => {
-            change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::Rejected)
-        }
+        Request::Reject => change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::Rejected),
         Request::Resume => {
             let hold = |state: &State| match &state.situation {
                 Situation::Held(hold) => Some(hold.incident.clone()),

@@ -35,14 +35,14 @@ async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
     let (paused, app) = (Paused::default(), &config.apps[0]);
     paused.recall(Vec::new());
     paused.pause(Some(&app.id), Pause::default());
-    paused.keep(&journal, NOW).await;
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
     assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
     // A resume that got no further than this.
-    journal.set_pause("id-shop", None).await.expect("written");
-    paused.keep(&journal, NOW).await;
+    journal.end_pause("id-shop", Some("ada".into()), Timestamp::UNIX_EPOCH).await.expect("written");
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
     assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
     paused.is_unwritten();
-    paused.keep(&journal, NOW).await;
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
     assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
     assert!(paused.has(&app.id, NOW) && paused.is_paused(app, NOW));
 }
@@ -54,19 +54,19 @@ async fn a_pause_with_a_time_ends_to_the_millisecond_and_leaves_the_journal() {
     let config = two_apps();
     let app = &config.apps[0];
     let until = NOW + Duration::from_secs(7_200);
-    let pause = Pause { until: Some(until), by: Some("ada".into()), since: None };
+    let pause = Pause { until: Some(until), by: Some("ada".into()), ..Pause::default() };
     let before = Paused::default();
     before.recall(Vec::new());
     before.pause(Some(&app.id), pause.clone());
-    before.keep(&journal, NOW).await;
+    before.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
     // Another process.
     let paused = Paused::default();
     paused.recall(journal.restore().await.expect("read").paused);
     let last = until - Duration::from_millis(1);
     assert_eq!(paused.why(app, last), Some(Why::Word { pause, all: false }));
-    paused.keep(&journal, last).await;
+    paused.keep(&journal, (last, Timestamp::UNIX_EPOCH)).await;
     assert!(paused.is_paused(app, last) && !paused.is_paused(app, until) && !paused.has(&app.id, until));
-    paused.keep(&journal, until).await;
+    paused.keep(&journal, (until, Timestamp::UNIX_EPOCH)).await;
     assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
 }
 

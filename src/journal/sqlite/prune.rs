@@ -10,7 +10,7 @@ const STEP: usize = 500;
 
 /// Children before parents; `?1` is the horizon, `?2` the step. What belongs to an open incident stays whatever
 /// its age; the state of an app and its open effect are never deleted.
-pub(super) const DELETIONS: [&str; 8] = [
+pub(super) const DELETIONS: [&str; 9] = [
     "DELETE FROM timeline WHERE id IN (
         SELECT timeline.id FROM incidents JOIN timeline ON timeline.incident = incidents.id
         WHERE incidents.closed_at < ?1 LIMIT ?2)",
@@ -46,6 +46,7 @@ pub(super) const DELETIONS: [&str; 8] = [
         SELECT id FROM marks WHERE marked_at < ?1
         AND NOT EXISTS (SELECT 1 FROM incidents WHERE incidents.id = marks.thread)
         LIMIT ?2)",
+    "DELETE FROM pause_words WHERE id IN (SELECT id FROM pause_words WHERE said_at < ?1 LIMIT ?2)",
 ];
 
 /// Deletes one step's rows; gives how many, and whether there may be more.

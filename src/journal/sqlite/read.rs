@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Pause, Restored, TimelineEntry, Whose,
+    DecisionRecord, IncidentQuery, IncidentRecord, OpenEffect, Restored, TimelineEntry, Whose,
 };
 use super::fault::Fault;
+use super::pauses;
 use super::write::{MARK, STORM_SINCE};
 use crate::clock::Moment;
 use crate::decision::state::State;
@@ -21,19 +22,8 @@ pub(super) fn restore(connection: &Connection) -> Result<Restored, Fault> {
     Ok(Restored {
         mark: meta(connection, MARK)?,
         storm_since: meta(connection, STORM_SINCE)?,
-        paused: paused(connection)?,
+        paused: pauses::all(connection)?,
     })
-}
-
-fn paused(connection: &Connection) -> Result<Vec<(String, Pause)>, Fault> {
-    let mut rows = connection.prepare_cached("SELECT app_id, pause FROM paused ORDER BY app_id")?;
-    let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (app, pause) = row?;
-        let pause = decode(&pause, || format!("the pause of {app}"))?;
-        Ok((app, pause))
-    })
-    .collect()
 }
 
 fn meta<T: DeserializeOwned>(connection: &Connection, key: &str) -> Result<Option<T>, Fault> {
@@ -183,7 +173,7 @@ fn text(row: &Row<'_>) -> rusqlite::Result<String> {
     row.get(0)
 }
 
-fn decode<T: DeserializeOwned>(json: &str, what: impl Fn() -> String) -> Result<T, Fault> {
+pub(super) fn decode<T: DeserializeOwned>(json: &str, what: impl Fn() -> String) -> Result<T, Fault> {
     serde_json::from_str(json).map_err(|source| Fault::Unreadable { what: what(), source })
 }
 

@@ -7,7 +7,7 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"RGRD");
 
 /// The steps from an empty file to today's schema. `user_version` counts those that were taken, so a step that
 /// was released is never edited; a change is a new step at the end.
-const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE, OUTBOX];
+const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE, OUTBOX, PAUSE_WORDS];
 
 /// The schema this version writes.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
@@ -125,6 +125,20 @@ const OUTBOX: &str = "
         marked_at INTEGER NOT NULL,
         UNIQUE (channel, thread)
     ) STRICT;
+";
+
+/// What people said of pauses, kept when the pause itself is over.
+const PAUSE_WORDS: &str = "
+    CREATE TABLE pause_words (
+        id INTEGER PRIMARY KEY,
+        app_id TEXT NOT NULL,
+        word TEXT NOT NULL,
+        said_by TEXT,
+        said_at INTEGER NOT NULL,
+        lasts_seconds REAL,
+        UNIQUE (app_id, said_at, word)
+    ) STRICT;
+    CREATE INDEX pause_words_by_age ON pause_words (said_at);
 ";
 
 /// How many steps the file has taken.

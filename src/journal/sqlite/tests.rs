@@ -554,7 +554,7 @@ async fn a_write_that_nobody_waits_for_is_skipped() {
     let (sender, requests) = std::sync::mpsc::channel();
     let ask = |app: &'static str| {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let work = move |c: &Connection| super::write::set_pause(c, app, Some(&Pause::default()));
+        let work = move |c: &Connection| super::pauses::begin(c, app, &Pause::default());
         sender.send(Request::new(Access::Write, work, reply)).expect("sent");
         answer
     };

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::super::{DecisionRecord, Entry, Pause};
+use super::super::{DecisionRecord, Entry};
 use super::fault::Fault;
 use super::{outbox, read};
 use crate::clock::{Mark, Moment};
@@ -193,16 +193,6 @@ pub(super) fn set_storm(connection: &Connection, since: Option<Moment>) -> Writt
     Ok(())
 }
 
-pub(super) fn set_pause(connection: &Connection, app: &str, pause: Option<&Pause>) -> Written {
-    match pause {
-        Some(pause) => connection
-            .prepare_cached("INSERT OR REPLACE INTO paused (app_id, pause) VALUES (?1, ?2)")?
-            .execute(params![app, json(&app.into(), pause)?])?,
-        None => connection.prepare_cached("DELETE FROM paused WHERE app_id = ?1")?.execute([app])?,
-    };
-    Ok(())
-}
-
 pub(super) fn keep_past(connection: &Connection, app: &PlatformAppId, past: &str) -> Written {
     connection
         .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
@@ -221,7 +211,7 @@ pub(super) fn touch(connection: &Connection) -> Written {
     Ok(())
 }
 
-fn json<T: Serialize>(app: &AppName, value: &T) -> Result<String, Fault> {
+pub(super) fn json<T: Serialize>(app: &AppName, value: &T) -> Result<String, Fault> {
     serde_json::to_string(value)
         .map_err(|error| broken(app, format!("something that cannot be written as JSON: {error}")))
 }

@@ -21,11 +21,11 @@ use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
 use crate::decision::{Tale, told};
 use crate::ids::{AppName, Caller, ChannelName, IncidentId, PlatformAppId};
-use crate::journal::Pause;
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
     Outbox, Restored, Settled, TimelineEntry, Whose,
 };
+use crate::journal::{Pause, PauseWord};
 use crate::metrics::Metrics;
 use crate::server::limits::Limits;
 use crate::server::listen::serve_within;
@@ -71,6 +71,7 @@ fn app(name: &str) -> AppStatus {
         waiting: None,
         paused: false,
         pause: None,
+        pause_words: Vec::new(),
         freeze: None,
         live_deployment: Some("d1".into()),
         in_progress_deployment: None,
@@ -267,8 +268,16 @@ impl Journal for Fake {
     fn set_storm(&self, _: Option<Moment>) -> Call<'_, ()> {
         self.read(())
     }
-    fn set_pause<'a>(&'a self, _: &'a str, _: Option<Pause>) -> Call<'a, ()> {
+    fn pause<'a>(&'a self, _: &'a str, _: Pause) -> Call<'a, ()> {
         self.read(())
+    }
+
+    fn end_pause<'a>(&'a self, _: &'a str, _: Option<Caller>, _: Timestamp) -> Call<'a, ()> {
+        self.read(())
+    }
+
+    fn pause_words<'a>(&'a self, _: &'a PlatformAppId, _: usize) -> Call<'a, Vec<PauseWord>> {
+        self.read(Vec::new())
     }
     fn incidents(&self, query: IncidentQuery) -> Call<'_, Vec<IncidentRecord>> {
         let matches = !matches!(query.whose, Whose::Named(_));
