@@ -1,5 +1,7 @@
 //! What rearguard remembers of an app: the journal stores exactly this.
 
+mod asked;
+mod outcome;
 mod requests;
 mod stage;
 
@@ -13,8 +15,10 @@ use super::rule::regression::Before;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
+pub use asked::{Asked, Ending, Order, Settle};
+pub use outcome::Outcome;
 pub use requests::Requests;
-pub use stage::{Asked, Call, CallStatus, Ending, Incident, Order, Outcome, PinSight, Settle, Stage};
+pub use stage::{Call, CallStatus, Incident, PinSight, Stage};
 
 /// An app's state: the situation it is in, and what must outlive situations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,20 +1,19 @@
-//! An open incident: what is being done about a bad release, how far, and how it ended.
+//! An open incident: what is being done about a bad release, and how far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Live, Requests, Situation, Watch};
+use super::{Asked, Ending, Live, Requests, Watch};
 use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Effect, Reason};
-use crate::decision::observation::{Accepted, Deployment, Freeze};
-use crate::decision::policy::{Mode, Policy, Rule};
+use crate::decision::observation::Deployment;
+use crate::decision::policy::Rule;
 use crate::decision::prediction::Prediction;
 use crate::decision::rule::Reading as RuleReading;
 use crate::decision::rule::regression::Before;
-use crate::ids::{Caller, DeploymentId, IncidentId, RuleName};
+use crate::ids::{DeploymentId, IncidentId, RuleName};
 
 /// From a rule firing to an outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,106 +75,10 @@ pub struct Incident {
     pub stage: Stage,
 }
 
-/// A person's order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
-    /// Whose.
-    pub by: Caller,
-    /// What for.
-    pub order: Order,
-}
-
-/// What a person asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// To go back from what is live.
-    Rollback {
-        /// To this deployment, and no other.
-        to: Option<DeploymentId>,
-        /// What does not keep them from it.
-        accept: Accepted,
-        /// Where the app stood: there it goes back to where nothing comes of the order.
-        was: Box<Situation>,
-    },
-    /// To commit or revert a rollback that is held.
-    Settle,
-}
-
-/// How a person ends a soak.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ending {
-    /// Which way.
-    pub settle: Settle,
-    /// Whose word.
-    pub by: Caller,
-}
-
-/// The two ends of a rollback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settle {
-    /// It is accepted.
-    Commit,
-    /// It is undone.
-    Revert,
-}
-
 impl Incident {
-    /// How far rearguard may go in it: a person's order needs no asking, and mode observe stops that as well.
-    pub fn mode(&self, policy: &Policy) -> Mode {
-        match &self.rule {
-            Some(rule) => policy.mode_for(rule),
-            None if policy.mode == Mode::Observe => Mode::Observe,
-            None => Mode::Enforce,
-        }
-    }
-
     /// Whether this is the rule that fired.
     pub fn is_of(&self, rule: &Rule) -> bool {
         self.rule.as_ref() == Some(&rule.name)
-    }
-
-    /// The freeze windows that stop its next call: of those that are open, what nobody asked for.
-    pub fn heeds(&self, policy: &Policy) -> Freeze {
-        let is_ended = self.ending.is_some();
-        match &self.stage {
-            Stage::Soaking { .. } => Freeze { rollback: !is_ended, commit: !is_ended },
-            Stage::Committing { .. } => Freeze { rollback: false, commit: !is_ended },
-            Stage::Reverting { .. } | Stage::Returning { .. } => {
-                Freeze { rollback: !is_ended, commit: false }
-            }
-            Stage::AwaitingApproval { .. }
-            | Stage::Validating { .. }
-            | Stage::Restarting { .. }
-            | Stage::Pinning { .. }
-            | Stage::Creating { .. }
-            | Stage::RollingBack { .. } => {
-                let is_asked = self.asked.is_some() || self.approved || self.mode(policy) != Mode::Enforce;
-                Freeze { rollback: !is_asked, commit: false }
-            }
-        }
-    }
-
-    /// Whether it only brings a rollback of an earlier incident to its end.
-    pub fn is_settlement(&self) -> bool {
-        matches!(&self.asked, Some(Asked { order: Order::Settle, .. }))
-    }
-
-    /// What the person who asked for the rollback accepts of it.
-    pub fn accepts(&self) -> Accepted {
-        match &self.asked {
-            Some(Asked { order: Order::Rollback { accept, .. }, .. }) => *accept,
-            _ => Accepted::default(),
-        }
-    }
-
-    /// The deployment that the person who asked named.
-    pub fn named(&self) -> Option<&DeploymentId> {
-        match &self.asked {
-            Some(Asked { order: Order::Rollback { to, .. }, .. }) => to.as_ref(),
-            _ => None,
-        }
     }
 
     /// The call that the incident waits for the answer or the outcome of, and how far it is.
@@ -453,54 +356,4 @@ pub enum PinSight {
         /// Since when.
         since: Moment,
     },
-}
-
-/// How an incident ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The rollback is accepted.
-    Committed,
-    /// The rollback is undone.
-    Reverted,
-    /// Nothing was done, by our own rules or the platform's.
-    Refused,
-    /// A person has to act.
-    Held,
-    /// The rollback did not come about.
-    Failed,
-    /// A person or another deployment took over.
-    Superseded,
-    /// Observe mode: this is where a rollback would have begun.
-    Observed,
-    /// A restart healed the app.
-    Restarted,
-}
-
-impl Outcome {
-    /// Every outcome, in the order metrics show them.
-    pub const ALL: [Self; 8] = [
-        Self::Committed,
-        Self::Reverted,
-        Self::Refused,
-        Self::Held,
-        Self::Failed,
-        Self::Superseded,
-        Self::Observed,
-        Self::Restarted,
-    ];
-
-    /// The fixed word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Committed => "committed",
-            Self::Reverted => "reverted",
-            Self::Refused => "refused",
-            Self::Held => "held",
-            Self::Failed => "failed",
-            Self::Superseded => "superseded",
-            Self::Observed => "observed",
-            Self::Restarted => "restarted",
-        }
-    }
 }
