@@ -168,7 +168,7 @@ pub struct Pause {
 pub struct PauseWord {
     /// When.
     pub at: Timestamp,
-    /// `pause`, `resume`, or `over`: its time ran out.
+    /// `pause` or `resume`.
     pub word: String,
     /// `app`, or `everything`.
     pub scope: String,
@@ -263,7 +263,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Pauses an app (`*` for all) durably. The word stays when the pause is over.
     fn pause<'a>(&'a self, app: &'a str, pause: Pause) -> Call<'a, ()>;
     /// Ends the pause of an app (`*` for all) durably, by a person's word; the one of everything ends each app's with it.
-    /// Without a person its time has run out, and it ends alone.
+    /// Without a person its time has run out, and it ends alone and without a word.
     fn end_pause<'a>(&'a self, app: &'a str, by: Option<Caller>, at: Timestamp) -> Call<'a, ()>;
     /// What was said of the pauses of an app and of everything, newest first and no more than `limit`.
     fn pause_words<'a>(&'a self, app: &'a PlatformAppId, limit: usize) -> Call<'a, Vec<PauseWord>>;

@@ -29,8 +29,8 @@ use super::story::{Event, condition_in_words, evidence_in_words};
 use super::target::{self, Pick};
 use crate::ids::IncidentId;
 
-pub(super) use asked::begin;
 pub use asked::{Misfit, fits};
+pub(super) use asked::{begin, caller};
 use draft::Draft;
 pub(super) use validating::accept;
 
@@ -71,6 +71,7 @@ pub(super) fn open(
         requests: Requests::default(),
         setbacks: 0,
         approved: false,
+        end_waits: None,
         prediction: None,
         capabilities,
         restartable: is_restartable(policy, watch, capabilities).then(|| Box::new(watch.clone())),

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Decision;
 use super::capability::{PinKind, Targeting};
 use super::effect::Reason;
+use super::incident::caller;
 use super::observation::{AppView, Artifact, Deployment, Observation, Reading, Request};
 use super::pin;
 use super::policy::{self, Policy};
 use super::rule::regression::Before;
 use super::rule::{self, Pace, Verdict};
 use super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State, Watch};
+use super::story::Event;
+use super::{Change, Decision};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -107,7 +109,16 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
         let since = if resumed { Moment::from_millis(i64::MAX) } else { seen.at };
         Ledger::note(&mut ledger.settled, (pin.clone(), since));
     }
-    Decision::become_state(State { situation, ledger })
+    let (live, by) = (hold.live.id.clone(), caller(seen));
+    let told = Event::Asked { request: Request::Resume, by, live, title: String::new() };
+    Decision::change(Change {
+        state: State { situation, ledger },
+        effect: None,
+        ruling: None,
+        closed: None,
+        story: if resumed { vec![told] } else { Vec::new() },
+        about: resumed.then(|| hold.incident.clone()),
+    })
 }
 
 /// What the live deployment runs, as far as a read says.

@@ -177,6 +177,11 @@ pub enum Event {
         /// Seconds since the first failing sample.
         after_seconds: f64,
     },
+    /// The rollback could be committed or reverted, and something keeps that from being done.
+    EndWaits {
+        /// What keeps it.
+        reason: Reason,
+    },
     /// The soak came to a verdict.
     SoakJudged {
         /// Why.
@@ -233,6 +238,7 @@ impl Event {
             Self::AppGone => "app_gone",
             Self::SoakBegan { .. } => "soak_began",
             Self::Restored { .. } => "restored",
+            Self::EndWaits { .. } => "end_waits",
             Self::SoakJudged { .. } => "soak_judged",
             Self::Predicted { .. } => "predicted",
             Self::PredictionJudged { .. } => "prediction_judged",
@@ -320,6 +326,13 @@ impl Event {
             ),
             Self::Restored { after_seconds } => {
                 format!("the app is healthy again, {after_seconds:.1} s after its first failing sample")
+            }
+            Self::EndWaits { reason } => {
+                format!(
+                    "the rollback could be settled now, and that waits: {} ({})",
+                    reason.meaning(),
+                    reason.word()
+                )
             }
             Self::SoakJudged { reason, samples } => {
                 let samples = plural(*samples, "sample");

@@ -222,6 +222,7 @@ mod tests {
             requests: crate::decision::state::Requests::default(),
             setbacks: 0,
             approved: true,
+            end_waits: None,
             prediction: None,
             capabilities: crate::decision::capability::Capabilities::default(),
             restartable: None,

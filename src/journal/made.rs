@@ -83,6 +83,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         },
         setbacks: 0,
         approved: true,
+        end_waits: None,
         prediction: None,
         capabilities: Capabilities::default(),
         restartable: None,

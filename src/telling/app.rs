@@ -73,11 +73,7 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
 fn pause_word(word: &PauseWord, now: Timestamp) -> String {
     let by = word.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
     let lasts = word.lasts_seconds.map_or(String::new(), |seconds| format!(" for {}", words::span(seconds)));
-    let done = match word.word.as_str() {
-        "pause" => "paused",
-        "resume" => "resumed",
-        _ => "the time of the pause ran out",
-    };
+    let done = if word.word == "pause" { "paused" } else { "resumed" };
     let of = if word.scope == "everything" { ", with everything" } else { "" };
     format!("{done}{lasts}{by} {}{of}", words::ago(word.at, now))
 }

@@ -155,6 +155,7 @@ fn roll_back(policy: &Policy, state: &State, request: &Request, seen: &Observati
         requests: Requests::default(),
         setbacks: 0,
         approved: true,
+        end_waits: None,
         prediction: None,
         capabilities: view.capabilities,
         restartable: None,
@@ -205,7 +206,7 @@ pub(super) fn ending(seen: &Observation<'_>) -> Option<Ending> {
 }
 
 /// Whose word it is.
-pub(super) fn caller(seen: &Observation<'_>) -> Caller {
+pub(in super::super) fn caller(seen: &Observation<'_>) -> Caller {
     seen.operator.by.clone().unwrap_or_else(|| Caller::from("somebody"))
 }
 

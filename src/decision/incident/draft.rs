@@ -182,6 +182,15 @@ impl Draft {
         Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
     }
 
+    /// The end of the soak is due and waits, which is told once for each thing that keeps it.
+    pub(super) fn end_waits(mut self, reason: Reason) -> Decision {
+        if self.incident.end_waits != Some(reason) {
+            self.incident.end_waits = Some(reason);
+            self.tell(Event::EndWaits { reason });
+        }
+        self.done(None, Some(reason))
+    }
+
     /// Ends the incident where the operator does not accept what the platform would pick.
     pub(super) fn close_unarmed(mut self, seen: &Observation<'_>) -> Decision {
         self.tell(Event::Unarmed);

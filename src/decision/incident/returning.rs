@@ -36,7 +36,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     let is_unasked = draft.incident.ending.is_none();
     if seen.operator.paused || seen.operator.freeze.rollback && is_unasked {
         let reason = if seen.operator.paused { Reason::Paused } else { Reason::Freeze };
-        return draft.done(None, Some(reason));
+        return draft.end_waits(reason);
     }
     if is_unasked && is_disarmed(policy, &draft.incident) {
         // Going back is a rollback whose target the platform picks as well.

@@ -127,7 +127,7 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
         return draft.close(Outcome::Held, Reason::ObserveMode, seen);
     }
     if let Some(reason) = barred(&draft, kind, seen) {
-        return draft.done(None, Some(reason));
+        return draft.end_waits(reason);
     }
     let (target, rollback, live) = match draft.incident.stage.clone() {
         Stage::Soaking { target, rollback, live, .. }
@@ -232,7 +232,7 @@ fn still_pinned(
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {
         if let Some(reason) = barred(&draft, kind, seen) {
-            return draft.done(None, Some(reason));
+            return draft.end_waits(reason);
         }
         draft.tell(Event::NotApplied { call: kind.word().to_owned() });
         if call.attempt >= MOST_SENT || refused.is_some() {

@@ -90,7 +90,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 /// Ends the soak the way a person asked for.
 fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>) -> Decision {
     if seen.operator.paused {
-        return draft.done(None, Some(Reason::Paused));
+        return draft.end_waits(Reason::Paused);
     }
     let capabilities = draft.incident.capabilities;
     if settle == Settle::Revert
@@ -133,7 +133,7 @@ fn barred(seen: &Observation<'_>, is_frozen: bool) -> Option<Reason> {
 
 fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
     if let Some(reason) = barred(seen, seen.operator.freeze.commit) {
-        return draft.done(None, Some(reason));
+        return draft.end_waits(reason);
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
     tell_efficacy(policy, &mut draft, Bad::Unclear, seen);
@@ -151,7 +151,7 @@ fn unhealthy(
     seen: &Observation<'_>,
 ) -> Decision {
     if let Some(reason) = barred(seen, seen.operator.freeze.rollback) {
-        return draft.done(None, Some(reason));
+        return draft.end_waits(reason);
     }
     let is_rolled_back_again =
         on_unhealthy == OnUnhealthy::Revert && draft.incident.capabilities.revert == Support::Emulated;

@@ -109,8 +109,10 @@ fn held_with_pin() -> World {
 #[test]
 fn a_hold_ends_by_a_person_s_word_commit_or_revert() {
     let mut world = held_with_pin();
+    assert!(!world.transcript().contains("ended the hold"));
     world.ask(Request::Resume);
     assert_ne!(world.state.word(), "held");
+    assert!(world.transcript().contains("somebody ended the hold"), "{}", world.transcript());
     let mut world = held_with_pin();
     let at = world.at;
     assert!(world.platform.commit(Who::Person, at));

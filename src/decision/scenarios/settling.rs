@@ -57,6 +57,22 @@ fn a_pause_while_a_commit_is_looked_for_waits_and_goes_on_afterwards() {
 }
 
 #[test]
+fn what_keeps_the_end_of_a_soak_waiting_is_told_once_for_each_cause() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.operator.paused = true;
+    world.run(minutes(20));
+    (world.operator.paused, world.operator.freeze.commit) = (false, true);
+    world.run(minutes(20));
+    world.operator.freeze.commit = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+    let told = world.transcript();
+    let waits: Vec<&str> = told.lines().filter(|line| line.contains("could be settled now")).collect();
+    assert!(waits[0].ends_with("(paused)") && waits[1].ends_with("(freeze)"), "{told}");
+    assert_eq!(waits.len(), 2, "{told}");
+}
+
+#[test]
 fn a_guard_that_stops_the_commit_is_followed_by_a_fresh_look() {
     for guard in [Guard::Changed, Guard::Unreadable, Guard::Paused] {
         let mut world = World::with_bad_release(policy());

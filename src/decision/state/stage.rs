@@ -62,6 +62,9 @@ pub struct Incident {
     pub setbacks: u32,
     /// A person said yes to the target that was named.
     pub approved: bool,
+    /// What was told to keep the end of its soak waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_waits: Option<Reason>,
     /// What the rollback is expected to do, once it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,

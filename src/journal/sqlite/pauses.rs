@@ -47,7 +47,10 @@ pub(super) fn end(
     } else {
         connection.prepare_cached("DELETE FROM paused WHERE app_id = ?1")?.execute([app])?;
     }
-    say(connection, app, if by.is_some() { "resume" } else { "over" }, by, at, None)
+    match by {
+        Some(by) => say(connection, app, "resume", Some(by), at, None),
+        None => Ok(()),
+    }
 }
 
 fn say(
