@@ -322,7 +322,7 @@ async fn a_system_without_certificates_is_named_as_such_and_plain_http_needs_non
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_and_at_the_start() {
+async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_at_the_start_and_when_it_becomes_so() {
     let world = World::of(AppKind::Sevalla { source: Source::PrivateGit, auto_deploy: None }).await;
     let text = world.yaml(&Settings::default()).replace("    accept_platform_choice: true\n", "");
     std::fs::write(world.path("rearguard.yaml"), &text).unwrap();
@@ -339,6 +339,26 @@ async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_and_at_the
 
     let guard = Process::start_with(&world, &text).await;
     guard.api.until("the word", |app| app["rollback"]["reason"] == "not_valid").await;
-    let log = std::fs::read_to_string(world.path("log")).unwrap();
-    assert_eq!(log.matches("the app is watched and not rolled back").count(), 1, "{log}");
+    let told = || {
+        let log = std::fs::read_to_string(world.path("log")).unwrap();
+        log.matches("the app is watched and not rolled back").count()
+    };
+    assert_eq!(told(), 1);
+    // Told again where a reload makes it so, and not where it leaves it so.
+    let file = world.path("rearguard.yaml");
+    let refusing = std::fs::read_to_string(&file).unwrap();
+    let approving = refusing.replace("mode: enforce", "mode: approve");
+    let accepting = refusing.replace("mode: enforce", "mode: enforce\n    accept_platform_choice: true");
+    type Is = fn(&serde_json::Value) -> bool;
+    let reloads: [(&str, Is, usize); 3] = [
+        (&approving, |app| app["mode"] == "approve", 1),
+        (&accepting, |app| app["mode"] == "enforce" && app["rollback"]["reason"] != "not_valid", 1),
+        (&refusing, |app| app["rollback"]["reason"] == "not_valid", 2),
+    ];
+    for (text, is_in_force, times) in reloads {
+        std::fs::write(&file, text).unwrap();
+        guard.signal("HUP");
+        guard.api.until("the other configuration", is_in_force).await;
+        assert_eq!(told(), times, "{text}");
+    }
 }

@@ -204,6 +204,7 @@ impl App {
         let is_same_platform = Arc::ptr_eq(&account.config, &self.account.config);
         self.account = account;
         let old = std::mem::replace(&mut self.config, config);
+        let was_unarmed = self.is_unarmed(&old.policy);
         if !is_same_platform {
             // The other one's turns are other ones.
             self.has_turn = false;
@@ -247,6 +248,9 @@ impl App {
             (self.view, self.history) = (Reading::never(), Reading::never());
             self.metrics.show_bandwidth(None);
             (self.other_was_live_at, self.former, self.looking) = (None, None, None);
+        }
+        if !was_unarmed {
+            self.tell_unarmed();
         }
     }
 

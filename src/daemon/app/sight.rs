@@ -7,7 +7,7 @@ use super::super::look::{self, Looked};
 use super::App;
 use crate::clock::Moment;
 use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
-use crate::decision::policy::Mode;
+use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Attention, Situation, State};
 use crate::decision::story::UNARMED;
 use crate::decision::version;
@@ -115,11 +115,15 @@ impl App {
         self.note_ending(under_way);
     }
 
-    /// Says from the start that an app which is to be rolled back would not be.
-    fn tell_unarmed(&self) {
-        let policy = &self.config.policy;
+    /// Whether an app that is to be rolled back would not be, as far as a read says.
+    pub(super) fn is_unarmed(&self, policy: &Policy) -> bool {
         let is_armed = self.view.value().is_none_or(|view| policy.arms(view.capabilities));
-        if policy.mode != Mode::Observe && !is_armed {
+        policy.mode != Mode::Observe && !is_armed
+    }
+
+    /// Says so from the start, and when another configuration makes it so.
+    pub(super) fn tell_unarmed(&self) {
+        if self.is_unarmed(&self.config.policy) {
             tracing::warn!(app = %self.config.name, "the app is watched and not rolled back: {UNARMED}");
         }
     }
