@@ -134,7 +134,7 @@ mod tests {
                 over_at: now,
                 release: None,
                 tries: 0,
-                gone_since: None,
+                let_go_at: None,
                 seen_absent: false,
             };
             let mut state = State::default();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::poll::read_fault;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::decision::observation::{AppView, Deployment, ReadFault, Reading};
 use crate::ids::PlatformAppId;
 use crate::platform::pace::is_for_acting;
@@ -113,12 +113,14 @@ pub(super) fn count_age_from_sending(view: &mut AppView, round_trip: Duration) {
     view.active_age_ms = view.active_age_ms.map(|age| age.saturating_sub(round_trip));
 }
 
-fn reading<T>(sent: crate::clock::Moment, got: Result<Answered<T>, PlatformError>) -> Reading<T> {
+fn reading<T>(sent: Moment, got: Result<Answered<T>, PlatformError>) -> Reading<T> {
     match got {
         Ok(answered) => Reading::known(sent, answered.value),
         Err(error) => {
             tracing::debug!("failed to {error}");
-            Reading { last: None, fault: Some(read_fault(&error)) }
+            let mut failed = Reading::never();
+            failed.fail(sent, read_fault(&error));
+            failed
         }
     }
 }
@@ -130,7 +132,10 @@ pub(super) fn merge<T>(known: &mut Reading<T>, new: Reading<T>) {
         (None, Some(_)) => true,
         (_, None) => false,
     };
-    known.fault = new.fault;
+    match (new.fault, new.missing) {
+        (None, _) => (known.fault, known.missing) = (None, None),
+        (Some(fault), said) => known.fail(said.map_or_else(Moment::default, |said| said.until), fault),
+    }
     if is_newer {
         known.last = new.last;
     }
@@ -139,7 +144,6 @@ pub(super) fn merge<T>(known: &mut Reading<T>, new: Reading<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
 
     #[test]
     fn a_later_read_wins_and_a_fault_keeps_the_value() {
@@ -148,8 +152,10 @@ mod tests {
         merge(&mut known, Reading::known(at(2), 'b'));
         merge(&mut known, Reading::known(at(1), 'a'));
         assert_eq!(known, Reading::known(at(2), 'b'));
-        merge(&mut known, Reading { last: None, fault: Some(ReadFault::Unreachable) });
-        assert_eq!(known, Reading { last: Some((at(2), 'b')), fault: Some(ReadFault::Unreachable) });
+        let mut failed = Reading::never();
+        failed.fail(at(3), ReadFault::Unreachable);
+        merge(&mut known, failed.clone());
+        assert_eq!(known, Reading { last: Some((at(2), 'b')), ..failed });
         merge(&mut known, Reading::known(at(3), 'c'));
         assert_eq!(known, Reading::known(at(3), 'c'));
     }

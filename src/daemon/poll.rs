@@ -100,9 +100,9 @@ impl Slices {
                         sender.send_replace(Reading::known(sent, view));
                     }
                     Some(Err(error)) => {
-                        sender.send_modify(|reading| reading.fault = Some(read_fault(&error)));
+                        sender.send_modify(|reading| reading.fail(sent, read_fault(&error)));
                     }
-                    None if wanted.contains(id) => sender.send_modify(|reading| reading.fault = Some(absent)),
+                    None if wanted.contains(id) => sender.send_modify(|reading| reading.fail(sent, absent)),
                     None => {}
                 }
             }
@@ -110,9 +110,9 @@ impl Slices {
         is_expecting
     }
 
-    fn fault(&self, fault: ReadFault) {
+    fn fault(&self, at: Moment, fault: ReadFault) {
         for sender in self.0.borrow().values() {
-            sender.send_modify(|reading| reading.fault = Some(fault));
+            sender.send_modify(|reading| reading.fail(at, fault));
         }
     }
 }
@@ -198,11 +198,11 @@ impl Poller {
     }
 
     fn report(&self, error: &PlatformError, faults: u32) {
-        let fault = read_fault(error);
+        let fault = list_fault(error);
         if fault == ReadFault::Denied {
             self.account.platform.reload_token();
         }
-        self.account.slices.fault(fault);
+        self.account.slices.fault(self.clock.now(), fault);
         let platform = &self.account.config.name;
         // Once loudly, then quietly: the metric counts each.
         if faults == 1 {
@@ -230,6 +230,14 @@ impl Poller {
     }
 }
 
+/// The same of a list of all apps: where that is not found, it says of no app that there is none.
+fn list_fault(error: &PlatformError) -> ReadFault {
+    match read_fault(error) {
+        ReadFault::NotFound => ReadFault::Unreachable,
+        fault => fault,
+    }
+}
+
 /// The class of a failed read.
 pub(super) fn read_fault(error: &PlatformError) -> ReadFault {
     match error {
@@ -240,5 +248,17 @@ pub(super) fn read_fault(error: &PlatformError) -> ReadFault {
         PlatformError::RateLimited { .. } => ReadFault::RateLimited,
         PlatformError::Denied { .. } => ReadFault::Denied,
         PlatformError::NotFound => ReadFault::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_the_list_is_not_found_says_of_no_app_that_it_is_gone() {
+        assert_eq!(read_fault(&PlatformError::NotFound), ReadFault::NotFound);
+        assert_eq!(list_fault(&PlatformError::NotFound), ReadFault::Unreachable);
+        assert_eq!(list_fault(&PlatformError::Denied { status: 401 }), ReadFault::Denied);
     }
 }

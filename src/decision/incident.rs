@@ -21,7 +21,7 @@ use super::Decision;
 use super::capability::{Capabilities, Support, Targeting};
 use super::effect::{Answer, Reason, Verb};
 use super::limits;
-use super::observation::{Freeze, Observation, Operator, ReadFault, Request};
+use super::observation::{Freeze, Observation, Operator, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Pace, Reading, Verdict};
 use super::state::{Incident, Ledger, Outcome, Requests, Stage, State, Watch};
@@ -217,8 +217,7 @@ fn is_gone(incident: &Incident, seen: &Observation<'_>) -> bool {
         | Stage::Reverting { call, .. } => call,
         _ => return false,
     };
-    let last_seen = seen.app.read_at().map_or(call.intended_at, |at| at.max(call.intended_at));
-    seen.app.fault == Some(ReadFault::NotFound) && seen.at.since(last_seen) >= GONE_AFTER
+    seen.app.missing_for(call.intended_at) >= GONE_AFTER
 }
 
 /// Whether the operator does not accept, or not any more, what the platform would pick. A person who ordered the rollback

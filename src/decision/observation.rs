@@ -1,5 +1,7 @@
 //! What `decide` is given: the whole picture at one moment, never "what changed".
 
+mod reading;
+
 use serde::{Deserialize, Serialize};
 
 use super::capability::{Capabilities, Pushes};
@@ -7,6 +9,8 @@ use super::effect::Answer;
 use super::sample::Window;
 use crate::clock::Moment;
 use crate::ids::{Caller, DeploymentId};
+
+pub use reading::{Missing, ReadFault, Reading};
 
 /// Everything `decide` may look at besides policy and state.
 #[derive(Clone, Copy, Debug)]
@@ -150,56 +154,6 @@ impl Request {
             Self::Revert => "revert",
         }
     }
-}
-
-/// The last successful read of something, and the fault since then if there is one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reading<T> {
-    /// When the read that gave `value` was *sent*, and what it gave.
-    pub last: Option<(Moment, T)>,
-    /// Reads fail now.
-    pub fault: Option<ReadFault>,
-}
-
-impl<T> Reading<T> {
-    /// Nothing read yet.
-    pub const fn never() -> Self {
-        Self { last: None, fault: None }
-    }
-
-    /// A successful read sent at `at`.
-    pub const fn known(at: Moment, value: T) -> Self {
-        Self { last: Some((at, value)), fault: None }
-    }
-
-    /// The value, however old.
-    pub fn value(&self) -> Option<&T> {
-        self.last.as_ref().map(|(_, value)| value)
-    }
-
-    /// The value, if its read was sent at `earliest` or later.
-    pub fn since(&self, earliest: Moment) -> Option<&T> {
-        self.last.as_ref().filter(|(at, _)| *at >= earliest).map(|(_, value)| value)
-    }
-
-    /// When the last successful read was sent.
-    pub fn read_at(&self) -> Option<Moment> {
-        self.last.as_ref().map(|(at, _)| *at)
-    }
-}
-
-/// Why reads fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadFault {
-    /// The platform cannot be reached or answers nonsense.
-    Unreachable,
-    /// The platform limits us.
-    RateLimited,
-    /// The token is refused (401, 403).
-    Denied,
-    /// There is no such app.
-    NotFound,
 }
 
 /// An app as its platform shows it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::capability::{PinKind, Pushes};
 use super::effect::{Answer, Effect, Guard, Reason, Rejection};
 use super::incident::GONE_AFTER;
-use super::observation::{AppView, Observation, ReadFault, Reading};
+use super::observation::{AppView, Observation, Reading};
 use super::policy::{Mode, Policy};
 use super::state::{Call, CallStatus, SoftPin, State};
 use super::story::Event;
@@ -17,6 +17,9 @@ use crate::clock::Moment;
 
 /// How long after it was asked for a pause may still come about. The longest delay reported of a write is minutes.
 pub(super) const LATEST: Duration = Duration::from_secs(60 * 60);
+/// How long after it was asked for it may come about where pushes were let go meanwhile. Sooner than [`LATEST`], since from
+/// then on it is likelier by far that a person paused them.
+const SOON: Duration = Duration::from_secs(5 * 60);
 /// How far reads may lag behind a write.
 pub(super) const LAG: Duration = Duration::from_secs(90);
 /// The longest time between two tries to end it.
@@ -32,7 +35,7 @@ pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<App
         return None;
     }
     let view = AppView { pinned: pin.holds.clone(), ..view.clone() };
-    Some(Reading { last: Some((*read_at, view)), fault: app.fault })
+    Some(Reading { last: Some((*read_at, view)), fault: app.fault, missing: app.missing })
 }
 
 /// What the end of a pause that nothing needs any more waits for.
@@ -53,8 +56,8 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         let Some(answer) = seen.answer else { return Some(Decision::stay(None)) };
         return Some(answered(state, pin, answer, seen));
     }
-    if let Some(decision) = gone(state, pin, seen) {
-        return Some(decision);
+    if is_gone(seen) {
+        return Some(become_pin(state, pin, None, vec![Event::AppGone], None));
     }
     let asked_at = match &pin.release {
         // The read before the request was sent says nothing of what became of it.
@@ -80,7 +83,10 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             pin.lost_at.is_none_or(is_late).then(|| become_pin(state, pin, Some(new()), Vec::new(), None))
         }
         // Nothing comes of it after its time.
-        Pushes::Deploy => (seen.at > pin.until).then(|| become_pin(state, pin, None, Vec::new(), None)),
+        Pushes::Deploy => {
+            let is_settled = settled_from(pin).is_some_and(|from| seen.app.since(from).is_some());
+            (is_settled || seen.at > pin.until).then(|| become_pin(state, pin, None, Vec::new(), None))
+        }
     }
 }
 
@@ -93,24 +99,9 @@ enum Sureness {
     ByRead,
 }
 
-/// Where the platform says that there is no such app, for long: nothing is owed any more. `None` where it does not.
-fn gone(state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
-    let is_gone = seen.app.fault == Some(ReadFault::NotFound);
-    match pin.gone_since {
-        Some(since) if is_gone && seen.at.since(since) >= GONE_AFTER => {
-            Some(become_pin(state, pin, None, vec![Event::AppGone], None))
-        }
-        // Across restarts, so it is written down.
-        None if is_gone => {
-            let new = SoftPin { gone_since: Some(seen.at), ..pin.clone() };
-            Some(become_pin(state, pin, Some(new), Vec::new(), None))
-        }
-        Some(since) if seen.app.since(since).is_some() => {
-            let new = SoftPin { gone_since: None, ..pin.clone() };
-            Some(become_pin(state, pin, Some(new), Vec::new(), None))
-        }
-        _ => None,
-    }
+/// Whether the platform has said for long that there is no such app: nothing is owed to it any more.
+pub(super) fn is_gone(seen: &Observation<'_>) -> bool {
+    seen.app.missing_for(Moment::default()) >= GONE_AFTER
 }
 
 /// Asks for the end, unless it has to wait.
@@ -164,16 +155,27 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
     become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), story, None)
 }
 
-/// The pause is over. It is looked out for once more, for as long as a read may lag, or a lost request be applied.
+/// From when on a read of pushes that are deployed settles what was lost, where they were let go since.
+fn settled_from(pin: &SoftPin) -> Option<Moment> {
+    let (let_go_at, lost_at) = (pin.let_go_at?, pin.lost_at?);
+    Some((let_go_at + LAG).max(lost_at + SOON))
+}
+
+/// The pause is over. It is looked out for once more, for as long as a read may lag. What was lost of its requests is
+/// settled by that but for a short while: a pause that is seen later is a person's, who means it.
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
     let lags = (sureness == Sureness::ByRead).then(|| now + LAG);
-    let comes_late = pin.lost_at.map(|lost_at| lost_at + LATEST).filter(|until| *until > now);
+    let first = pin.let_go_at.unwrap_or(now);
+    // What came about meanwhile is seen by the first read that does not lag.
+    let late = pin.lost_at.map(|lost_at| (lost_at + SOON).max(first + 2 * LAG));
+    let comes_late = late.filter(|until| *until > now);
     // A read that still shows it may be from before our own request, however often that is repeated.
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
     let looked_out_for = lags.max(comes_late).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
         seen_absent: true,
+        let_go_at: Some(first),
         until,
         over_at: now + shown_after,
         release: None,

@@ -55,6 +55,9 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
     if let Some(decision) = pin::let_go(policy, state, seen) {
         return decision;
     }
+    if hold.pin.is_some() && pin::is_gone(seen) {
+        return nothing_to_hold(state, hold);
+    }
     if let Some(hold) = rollback_went_live(hold, seen) {
         return Decision::become_state(State {
             situation: Situation::Held(hold),
@@ -121,6 +124,22 @@ pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observati
     })
 }
 
+/// The app is not there any more, so its pin is not either, and nothing of ours is left to be settled. That a person has
+/// not looked yet stays.
+fn nothing_to_hold(state: &State, hold: &Hold) -> Decision {
+    let mut ledger = state.ledger.clone();
+    ledger.soft_pin = None;
+    let situation = Situation::Held(Hold { pin: None, kept: None, ..hold.clone() });
+    Decision::change(Change {
+        state: State { situation, ledger },
+        effect: None,
+        ruling: None,
+        closed: None,
+        story: vec![Event::AppGone],
+        about: Some(hold.incident.clone()),
+    })
+}
+
 /// What the live deployment runs, as far as a read says.
 pub(super) fn what_runs(seen: &Observation<'_>) -> Artifact {
     let active = seen.app.value().and_then(|view| view.active.as_ref());
@@ -149,7 +168,8 @@ fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool
 /// on: a pin blocks every deployment, so it is held for a person and never forgotten.
 fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<State> {
     let live = state.live()?.clone();
-    let view = seen.app.value()?;
+    // What was read of an app that is not there any more is no news.
+    let view = seen.app.value().filter(|_| !pin::is_gone(seen))?;
     let pin = view.pinned.as_ref()?;
     // What was said to be settled and is pinned all the same was not: an answer may be somebody else's.
     let gone_by = |(id, since): &(DeploymentId, Moment)| (id == pin).then_some(*since + policy.reconcile);

@@ -206,9 +206,9 @@ pub struct SoftPin {
     /// How often its end was tried.
     #[serde(default)]
     pub tries: u32,
-    /// Since when the platform says that there is no such app.
+    /// When pushes were let go for the first time since then: a lost request is not waited for much longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone_since: Option<Moment>,
+    pub let_go_at: Option<Moment>,
 }
 
 impl SoftPin {

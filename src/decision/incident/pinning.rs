@@ -53,7 +53,7 @@ fn send(
         over_at: Moment::default(),
         release: None,
         tries: 0,
-        gone_since: None,
+        let_go_at: None,
     });
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen.at);
@@ -77,7 +77,7 @@ pub(super) fn answered(
                 pin.is_answered = true;
                 // What was left of an earlier one is looked out for as long as this one from now on.
                 (pin.incident, pin.until) = (draft.incident.id.clone(), pin.until.max(seen.at + LATEST));
-                (pin.release, pin.tries) = (None, 0);
+                (pin.release, pin.tries, pin.let_go_at) = (None, 0, None);
             }
             return create(policy, draft, target, seen);
         }
@@ -112,7 +112,7 @@ pub(super) fn answered(
     let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
         if let Some(pin) = &mut draft.ledger.soft_pin {
             (pin.lost_at, pin.until) = (Some(seen.at), seen.at + LATEST);
-            pin.seen_absent = false;
+            (pin.seen_absent, pin.let_go_at) = (false, None);
         }
         CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
     });

@@ -2,13 +2,13 @@
 
 use super::calls::LOST;
 use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
-use super::world::{Reply, World, minutes, secs};
+use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::Pushes;
 use crate::decision::effect::{Reason, Rejection};
 use crate::decision::observation::{ReadFault, Request};
 use crate::decision::policy::{Mode, OnHealthy};
 use crate::decision::readiness::is_quiet;
-use crate::decision::state::Outcome;
+use crate::decision::state::{Outcome, Situation};
 
 /// Pushes stay paused for an hour, which is said all the while, and are let go once rearguard may act again.
 fn is_told_until_it_ends(mut world: World) {
@@ -88,8 +88,11 @@ fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
         assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
         world
     };
+    // A process that begins has heard nothing of that yet.
     let mut world = deleted();
     world.restart();
+    world.run(minutes(25));
+    assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
     world.run(minutes(10));
     assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
     assert!(world.transcript().contains("the platform has no such app any more"), "{}", world.transcript());
@@ -102,6 +105,61 @@ fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
     world.fault = None;
     run_until_let_go(&mut world);
     assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+}
+
+#[test]
+fn a_hold_of_an_app_that_is_deleted_has_no_pin_any_more() {
+    for is_hard in [true, false] {
+        let mut policy = accepting();
+        policy.soak.on_healthy = OnHealthy::Hold;
+        let mut world =
+            if is_hard { World::with_bad_release(policy) } else { with_bad_release(policy, PICKS) };
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+        let pin = |world: &World| match &world.state.situation {
+            Situation::Held(hold) => hold.pin.clone(),
+            _ => panic!("not held:\n{}", world.transcript()),
+        };
+        world.fault = Some(ReadFault::NotFound);
+        world.run(minutes(29));
+        assert!(pin(&world).is_some(), "{}", world.transcript());
+        world.run(minutes(60));
+        assert_eq!((pin(&world), &world.state.ledger.soft_pin), (None, &None), "{}", world.transcript());
+        assert_eq!(world.transcript().matches("the platform has no such app").count(), 1);
+        // If it was not so after all, a pin that the platform shows is held again.
+        world.fault = None;
+        world.run(minutes(1));
+        assert_eq!(pin(&world), world.platform.pinned, "{}", world.transcript());
+        world.ask(Request::Resume);
+        world.run(minutes(1));
+        assert_ne!(world.state.word(), "held", "{}", world.transcript());
+    }
+}
+
+#[test]
+fn an_outage_between_two_answers_does_not_tell_that_an_app_is_gone() {
+    let answers = |world: &mut World, faults: &[(ReadFault, u64)]| {
+        for (fault, lasts) in faults {
+            world.fault = Some(*fault);
+            world.run(minutes(*lasts));
+        }
+    };
+    let (gone, down) = (ReadFault::NotFound, ReadFault::Unreachable);
+    let mut world = with_bad_release(accepting(), PICKS);
+    (0..3).for_each(|_| world.reply("unpin", Reply::Not(Rejection::NotConnected, None)));
+    world.run_to_close();
+    answers(&mut world, &[(gone, 1), (down, 40), (gone, 5)]);
+    assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
+    // A failure now and then is no outage.
+    answers(&mut world, &[(down, 3), (gone, 10), (down, 3), (gone, 10)]);
+    assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
+    // Nor is one answer enough after an outage.
+    let mut world = World::with_bad_release(policy());
+    world.reply("commit", LOST);
+    world.run_until(|world| world.count("commit") == 1);
+    answers(&mut world, &[(down, 40), (gone, 5)]);
+    assert_eq!(world.state.word(), "incident", "{}", world.transcript());
+    answers(&mut world, &[(gone, 30)]);
+    assert_eq!(world.ended(), (Outcome::Held, Reason::Blind), "{}", world.transcript());
 }
 
 #[test]

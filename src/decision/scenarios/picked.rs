@@ -248,6 +248,46 @@ fn a_pause_that_was_found_is_not_looked_for_any_more() {
 }
 
 #[test]
+fn a_pause_of_a_person_is_undone_once_at_most_for_requests_that_were_lost() {
+    // One was lost, and the next one answered: the pause that was let go is all that came of them.
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", LOST);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run_until(|world| world.count("unpin") == 1);
+    let pauses = |world: &mut World| {
+        world.run(minutes(2));
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+        world.run(minutes(70));
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+        assert_eq!(world.state.ledger.soft_pin, None);
+    };
+    pauses(&mut world);
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"]);
+    // All were lost and nothing was seen of them: the first pause that is seen may be what came of one.
+    let mut world = with_bad_release(accepting(), PICKS);
+    (0..3).for_each(|_| world.reply("pin", LOST));
+    world.run_to_close();
+    world.run(minutes(5));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    world.run_until(|world| world.platform.pushes == Some(Pushes::Deploy));
+    pauses(&mut world);
+    assert_eq!(changes(&world), ["rollback", "let go"]);
+}
+
+#[test]
+fn a_lost_pause_that_comes_soon_after_pushes_were_let_go_is_let_go_as_well() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", late(200));
+    world.run_until(|world| world.platform.rollback_under_way().is_some());
+    world.release();
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    world.run(minutes(6));
+    assert_eq!(changes(&world), ["pause", "rollback", "let go", "pause", "let go"], "{}", world.transcript());
+}
+
+#[test]
 fn a_read_from_before_pushes_were_let_go_lets_nothing_go_again() {
     for lag in [secs(0), secs(60)] {
         let mut world = with_bad_release(accepting(), PICKS);

@@ -491,7 +491,7 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
         over_at: world.at,
         release: None,
         tries: 0,
-        gone_since: None,
+        let_go_at: None,
         seen_absent: true,
     });
     world.release_bad();

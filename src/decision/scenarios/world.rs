@@ -344,8 +344,8 @@ impl World {
     /// One read of the app alone.
     fn look(&mut self) {
         self.polled_at = self.at;
-        self.app.fault = self.fault;
-        if self.fault.is_some() {
+        if let Some(fault) = self.fault {
+            self.app.fail(self.at, fault);
             return;
         }
         let (view, _) = self.shown();
