@@ -498,6 +498,7 @@ mod tests {
             },
             Event::Unprotected,
             Event::LetGoByOthers,
+            Event::PerhapsOurs { deployments: vec![id("d3")] },
             Event::WrongTarget {
                 deployment: id("d3"),
                 expected: Vec::new(),

@@ -304,6 +304,8 @@ pub enum Phase {
 pub enum Cause {
     /// A release to judge.
     Release,
+    /// A release that surely nobody asked for: a push to the branch began it.
+    Push,
     /// A rollback, by whomever.
     Rollback,
     /// The undoing of a rollback.
@@ -322,7 +324,7 @@ impl Cause {
 
     /// Whether a deployment with this cause is a release to judge.
     pub fn is_release(self) -> bool {
-        self == Self::Release
+        matches!(self, Self::Release | Self::Push)
     }
 }
 

@@ -153,8 +153,8 @@ fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool
     let Some(active) = &view.active else { return false };
     let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
     let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
-        // What was accused is condemned by then.
-        let is_picked = view.capabilities.targeting == Targeting::PlatformPicks
+        // What was accused is condemned by then. Who names the deployment may not be heeded.
+        let is_picked = view.capabilities.targeting != Targeting::ByCode
             && (can_be(requests, &Artifact::default())
                 || state.ledger.condemned.iter().any(|(_, ran)| can_be(requests, ran)));
         seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())

@@ -246,6 +246,14 @@ impl Ledger {
         }
     }
 
+    /// A rollback counts for the limits from `now` on. Two that come to light at the same moment are two.
+    pub fn count_rollback(&mut self, now: Moment) {
+        self.rollbacks.push(now);
+        if self.rollbacks.len() > Self::KEEP {
+            self.rollbacks.remove(0);
+        }
+    }
+
     /// Adds to one of the lists, unless it is in there, and forgets the oldest beyond the bound.
     pub fn note<T: PartialEq>(list: &mut Vec<T>, entry: T) {
         if !list.contains(&entry) {

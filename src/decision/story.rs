@@ -7,7 +7,7 @@ mod rules;
 
 use std::time::Duration;
 
-use calls::{answered, intention};
+use calls::{answered, intention, perhaps_ours};
 use serde::{Deserialize, Serialize};
 
 use super::capability::{PinKind, Support};
@@ -142,6 +142,11 @@ pub enum Event {
         /// It runs what was rolled back from.
         is_accused: bool,
     },
+    /// What came about while an answer was awaited: it may be ours, and nobody can tell.
+    PerhapsOurs {
+        /// Each of them.
+        deployments: Vec<DeploymentId>,
+    },
     /// What came of it.
     Answered {
         /// Which call.
@@ -232,6 +237,7 @@ impl Event {
             Self::Unprotected => "unprotected",
             Self::LetGoByOthers => "let_go_by_others",
             Self::WrongTarget { .. } => "wrong_target",
+            Self::PerhapsOurs { .. } => "perhaps_ours",
             Self::Answered { .. } => "answered",
             Self::Adopted { .. } => "adopted",
             Self::NotApplied { .. } => "not_applied",
@@ -310,6 +316,7 @@ impl Event {
                 };
                 format!("deployment {deployment} runs {what} instead of {}", code_in_words(expected))
             }
+            Self::PerhapsOurs { deployments } => perhaps_ours(deployments),
             Self::Answered { call, answer } => format!("{call}: {}", answered(answer)),
             Self::Adopted { call, deployment } => match deployment {
                 Some(id) => format!("{call} was applied after all: the platform shows deployment {id}"),

@@ -153,6 +153,7 @@ impl Known {
             | Event::Unprotected
             | Event::RestartSkipped { .. }
             | Event::WrongTarget { .. }
+            | Event::PerhapsOurs { .. }
             | Event::Answered {
                 answer: Answer::NotSent(_) | Answer::NotApplied { .. } | Answer::Refused { .. },
                 ..

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::{Answer, Reason, Rejection};
-use super::super::observation::{Artifact, Deployment, Observation, Phase};
+use super::super::observation::{Artifact, Cause, Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
 use super::super::prediction;
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
@@ -42,7 +42,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     let accused = draft.incident.accused.id.clone();
     let effect = draft.incident.rollback_to(accused, &target);
     let attempt = u32::try_from(draft.incident.requests.targets.len()).unwrap_or(u32::MAX);
-    let call = draft.owe(effect, attempt, seen.at);
+    let call = draft.owe(effect, attempt, seen);
     draft.stage(Stage::Creating { target, call, deadline });
     draft.done(None, None)
 }
@@ -63,8 +63,8 @@ pub(super) fn answered(
     }
     match answer {
         Answer::Created(rollback) => {
-            draft.created(rollback, seen.at);
             draft.incident.requests.answered(rollback.id.clone());
+            count(&mut draft, rollback, seen);
             rolling_back::begin(policy, draft, target, rollback.clone(), seen)
         }
         Answer::NotApplied { why: Rejection::NotFound, .. } => {
@@ -107,8 +107,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Picked(made) if refused.is_some() => return refused_but_there(draft, &made, seen),
         // Whatever it runs, it is what the platform picked: that is held against what was wanted.
         New::Picked(made) => return adopt(policy, draft, target, *made, seen),
-        New::Several => {
+        New::Unsure(deployments) => {
             draft.perhaps_created(seen.at);
+            draft.tell(Event::PerhapsOurs { deployments });
             return draft.close(Outcome::Held, Reason::WrongTarget, seen);
         }
         New::Perhaps(_) | New::Nothing if refused.is_some() => {}
@@ -143,8 +144,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 pub(super) enum New {
     /// What the platform picked.
     Picked(Box<Deployment>),
-    /// A colleague's and ours, and nobody can tell which.
-    Several,
+    /// These, some of which or all may be a colleague's, and nobody can tell which.
+    Unsure(Vec<DeploymentId>),
     /// Something that may be ours since nothing speaks against it, and where it stands.
     Perhaps(Phase),
     Nothing,
@@ -160,8 +161,12 @@ pub(super) fn new_of(draft: &Draft, ran: &Artifact, seen: &Observation<'_>) -> N
         let active = seen.app.value().and_then(|view| view.active.as_ref());
         match requests.picked(listed().chain(active), ran)[..] {
             [] => {}
-            [made] => return New::Picked(Box::new(made.clone())),
-            [..] => return New::Several,
+            // Of a target that was named and not heeded nothing says that it is a rollback, and a colleague may have
+            // deployed the same once more.
+            [made] if capabilities.targeting == Targeting::PlatformPicks || made.cause == Cause::Rollback => {
+                return New::Picked(Box::new(made.clone()));
+            }
+            ref unsure => return New::Unsure(unsure.iter().map(|made| made.id.clone()).collect()),
         }
     }
     // What it runs may not be told before it is live.
@@ -180,7 +185,7 @@ pub(super) fn adopt(
     seen: &Observation<'_>,
 ) -> Decision {
     draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(rollback.id.clone()) });
-    draft.created(&rollback, seen.at);
+    count(&mut draft, &rollback, seen);
     let active = seen.app.value().and_then(|view| view.active.as_ref());
     let accused = &draft.incident.accused;
     if active.is_some_and(|active| active.id != rollback.id && active.came_after(accused.age_key())) {
@@ -206,13 +211,39 @@ pub(super) fn find_ours(
     seen: &Observation<'_>,
 ) -> Option<(Deployment, Deployment)> {
     let view = seen.app.value()?;
-    let listed = seen.history.value().into_iter().flatten();
-    let made = |entry| Some((incident.requests.made(entry)?, entry));
-    let mut ours: Vec<(&Deployment, &Deployment)> = listed.chain(&view.active).filter_map(made).collect();
+    let mut ours = all_ours(incident, seen);
     ours.retain(|(target, _)| is_wanted(&target.id));
-    ours.sort_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()));
     let pinned = ours.iter().find(|(_, entry)| view.pinned.as_ref() == Some(&entry.id));
-    pinned.or(ours.last()).map(|(target, entry)| ((*target).clone(), (*entry).clone()))
+    // One that failed is what came of it only where there is no other.
+    let newest = || ours.iter().rfind(|(_, entry)| !matches!(entry.phase, Phase::Error | Phase::Canceled));
+    pinned.or_else(newest).or(ours.last()).map(|(target, entry)| ((*target).clone(), (*entry).clone()))
+}
+
+/// All that requests of this incident may have made, without one that was answered, and what each goes back to: the oldest
+/// first.
+pub(super) fn all_ours<'a>(
+    incident: &'a Incident,
+    seen: &Observation<'a>,
+) -> Vec<(&'a Deployment, &'a Deployment)> {
+    let listed = seen.history.value().into_iter().flatten();
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    let made = |entry| Some((incident.requests.made(entry)?, entry));
+    let mut ours: Vec<_> = listed.chain(active).filter_map(made).collect();
+    ours.sort_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()));
+    ours
+}
+
+/// The rollback counts, and so does what else came of earlier requests by now: as many as there were without an answer,
+/// the oldest first. Whatever is there beyond that is a colleague's.
+pub(super) fn count(draft: &mut Draft, rollback: &Deployment, seen: &Observation<'_>) {
+    draft.created(rollback, seen.at);
+    let ours: Vec<Deployment> =
+        all_ours(&draft.incident, seen).into_iter().map(|(_, made)| made.clone()).collect();
+    for made in ours {
+        if draft.found(rollback) < draft.incident.requests.targets.len() {
+            draft.created(&made, seen.at);
+        }
+    }
 }
 
 /// A pin whose deployment is not ours. One that may be ours for all we can tell is a person's to settle.

@@ -134,15 +134,16 @@ impl Draft {
     }
 
     /// Owes `effect` from here on; the stage holds the [`Call`] this gives.
-    pub(super) fn owe(&mut self, effect: Effect, attempt: u32, now: Moment) -> Call {
+    pub(super) fn owe(&mut self, effect: Effect, attempt: u32, seen: &Observation<'_>) -> Call {
+        let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
         let pin = match self.incident.capabilities.pin {
-            // What was asked for need not be there.
-            PinKind::Soft if !self.keeps_pushes() => PinKind::Absent,
+            // What was asked for need not be there. A person's own pause does the same.
+            PinKind::Soft if !self.keeps_pushes() && !is_paused => PinKind::Absent,
             kind => kind,
         };
         self.tell(Event::Call { call: effect.clone(), attempt, pin });
         self.effect = Some(effect);
-        Call { attempt, intended_at: now, status: CallStatus::Owed }
+        Call { attempt, intended_at: seen.at, status: CallStatus::Owed }
     }
 
     /// The decision so far, without an end of the incident.
@@ -166,7 +167,7 @@ impl Draft {
     pub(super) fn created(&mut self, rollback: &Deployment, now: Moment) {
         // The same one may come to light twice.
         if self.ledger.made_for(&rollback.id).is_none() {
-            Ledger::note(&mut self.ledger.rollbacks, now);
+            self.ledger.count_rollback(now);
         }
         self.note_ours(rollback.id.clone());
         self.incident.setbacks = 0;
@@ -175,7 +176,19 @@ impl Draft {
     /// A rollback exists, or may yet, that may be ours for all that can be told: it counts as well, so that another release
     /// waits as long as after one that surely is.
     pub(super) fn perhaps_created(&mut self, now: Moment) {
-        Ledger::note(&mut self.ledger.rollbacks, now);
+        self.ledger.count_rollback(now);
+    }
+
+    /// How many deployments were found by reading, `rollback` among them, to be what came of a request of this incident:
+    /// one for each request without an answer is ours.
+    pub(super) fn found(&self, rollback: &Deployment) -> usize {
+        let is_new = |id: &DeploymentId| {
+            // What was restarted is ours as well, and had its incident.
+            !self.incident.requests.before.contains(id) && !self.ledger.accused.contains(id)
+        };
+        let is_other = |id: &DeploymentId| *id != rollback.id && is_new(id);
+        let others = self.ledger.ours.iter().filter(|(id, of)| *of == self.incident.id && is_other(id));
+        others.count() + usize::from(is_new(&rollback.id))
     }
 
     pub(super) fn note_ours(&mut self, made: DeploymentId) {

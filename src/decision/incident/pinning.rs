@@ -56,7 +56,7 @@ fn send(
         let_go_at: None,
     });
     let accused = draft.incident.accused.id.clone();
-    let call = draft.owe(Effect::Pin { accused }, attempt, seen.at);
+    let call = draft.owe(Effect::Pin { accused }, attempt, seen);
     draft.stage(Stage::Pinning { target, call, deadline });
     draft.done(None, None)
 }

@@ -27,7 +27,7 @@ pub(super) fn is_due(policy: &Policy, ledger: &Ledger, incident: &Incident) -> b
 /// Asks for it.
 pub(super) fn ask(mut draft: Draft, seen: &Observation<'_>) -> Decision {
     let effect = Effect::Restart { accused: draft.incident.accused.id.clone() };
-    let call = draft.owe(effect, 1, seen.at);
+    let call = draft.owe(effect, 1, seen);
     let deadline = seen.at + RESTART_WITHIN;
     let target = match &draft.incident.stage {
         Stage::Validating { target, .. } => target.clone(),
@@ -164,7 +164,7 @@ pub(super) fn can_be(incident: &Incident, entry: &Deployment) -> bool {
     let accused = &incident.accused;
     let is_over = matches!(entry.phase, Phase::Error | Phase::Canceled);
     let runs_the_same = entry.artifact.same_as(&accused.artifact) || entry.artifact == accused.artifact;
-    let is_again = entry.cause.is_release() && !is_over && runs_the_same;
+    let is_again = entry.cause == Cause::Release && !is_over && runs_the_same;
     entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
 }
 

@@ -68,7 +68,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     }
     draft.incident.requests.targets.push(accused.clone());
     let effect = draft.incident.rollback_to(rollback.id.clone(), &accused);
-    let call = draft.owe(effect, attempt, seen.at);
+    let call = draft.owe(effect, attempt, seen);
     draft.stage(Stage::Reverting { target, rollback, live, call, deadline });
     draft.done(None, None)
 }
@@ -143,7 +143,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     match new {
         // What it runs is held against what was wanted.
         New::Picked(made) => return begin(draft, *made, seen),
-        New::Several => return draft.close(Outcome::Held, Reason::WrongTarget, seen),
+        New::Unsure(deployments) => {
+            // That one of them goes live is no person's answer to the hold.
+            deployments.iter().for_each(|made| draft.note_ours(made.clone()));
+            draft.tell(Event::PerhapsOurs { deployments });
+            return draft.close(Outcome::Held, Reason::WrongTarget, seen);
+        }
         New::Perhaps(_) | New::Nothing => {}
     }
     if rolling_back::is_overtaken(&rollback, &draft, view) {

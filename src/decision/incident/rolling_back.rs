@@ -177,16 +177,22 @@ pub(super) fn another_of_ours(
     view: &AppView,
     seen: &Observation<'_>,
 ) -> Option<(Deployment, Deployment)> {
-    let (target, found) = creating::find_ours(&draft.incident, |_| true, seen)?;
-    let counts = match draft.incident.capabilities.pin {
+    let counts = |found: &Deployment| match draft.incident.capabilities.pin {
         PinKind::Hard => view.pinned.as_ref() == Some(&found.id),
         PinKind::Soft | PinKind::Absent => {
-            found.came_after(rollback.age_key()) && !matches!(found.phase, Phase::Error | Phase::Canceled)
+            (found.id == rollback.id || found.came_after(rollback.age_key()))
+                && !matches!(found.phase, Phase::Error | Phase::Canceled)
         }
     };
-    let found_already = usize::from(!draft.incident.requests.before.contains(&rollback.id));
-    let is_another = found.id != rollback.id && draft.incident.requests.targets.len() > found_already;
-    (counts && is_another).then_some((target, found))
+    // Beyond as many as were asked for without an answer, what goes back to the same is a colleague's.
+    let may_be_ours = |found: &Deployment| {
+        draft.ledger.made_for(&found.id).is_some()
+            || draft.found(rollback) < draft.incident.requests.targets.len()
+    };
+    let ours = creating::all_ours(&draft.incident, seen);
+    let mut newest_first = ours.iter().rev().filter(|(_, found)| may_be_ours(found));
+    let (target, found) = newest_first.find(|(_, found)| counts(found))?;
+    (found.id != rollback.id).then(|| ((*target).clone(), (*found).clone()))
 }
 
 /// Goes on with that one, as soon as the app is seen to be pinned to it where we are the ones who know.
@@ -196,7 +202,7 @@ pub(super) fn follow_instead(
     other: Deployment,
     seen: &Observation<'_>,
 ) -> Decision {
-    draft.created(&other, seen.at);
+    creating::count(&mut draft, &other, seen);
     draft.tell(Event::Adopted { call: "create_rollback".to_owned(), deployment: Some(other.id.clone()) });
     stage(&mut draft, target, other, seen);
     draft.done(None, None)

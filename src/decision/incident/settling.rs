@@ -140,7 +140,7 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
         Kind::Commit => Effect::Commit { rollback: id },
         Kind::Revert => Effect::Revert { rollback: id },
     };
-    let call = draft.owe(effect, attempt, seen.at);
+    let call = draft.owe(effect, attempt, seen);
     draft.stage(match kind {
         Kind::Commit => Stage::Committing { target, rollback, live, call },
         Kind::Revert => Stage::Reverting { target, rollback, live, call, deadline: None },

@@ -100,7 +100,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.tell_target(&target);
     }
     let effect = Effect::Validate { accused: draft.incident.accused.id.clone(), target: target.id.clone() };
-    let call = draft.owe(effect, attempt, seen.at);
+    let call = draft.owe(effect, attempt, seen);
     draft.stage(Stage::Validating { target: Some(target), call: Some(call), deadline });
     draft.done(Some(deadline), None)
 }

@@ -1,11 +1,12 @@
 //! A platform that is told which deployment to go back to, by its id, and pins nothing by itself.
 
-use super::calls::late;
+use super::calls::{LOST, late};
 use super::picks::{BY_CODE, PICKS, changes, with_bad_release};
+use super::platform::Who;
 use super::world::{World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::Reason;
-use crate::decision::observation::Cause;
+use crate::decision::observation::{Cause, Phase, ReadFault};
 use crate::decision::policy::OnUnhealthy;
 use crate::decision::state::Outcome;
 use crate::ids::DeploymentId;
@@ -88,4 +89,108 @@ fn a_request_that_is_applied_late_beside_its_repetition_is_ours_and_soaks() {
             );
         }
     }
+}
+
+/// The request is lost, and meanwhile the accused release is deployed once more.
+fn deployed_again_while_a_request_is_lost(cause: Cause) -> (World, DeploymentId) {
+    let mut world = with_bad_release(policy(), SITE);
+    world.reply("create_rollback", LOST);
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let (accused, at) = (world.platform.active.clone(), world.at);
+    let again = world.platform.make(cause, Some(&accused), at);
+    world.bad.insert(again.clone());
+    (world, again)
+}
+
+#[test]
+fn the_accused_release_once_more_may_be_a_colleague_s_while_the_answer_is_awaited() {
+    let (mut world, again) = deployed_again_while_a_request_is_lost(Cause::Release);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    let said = world.transcript();
+    assert!(said.contains("or a colleague's, and nobody can tell") && !said.contains("after all"), "{said}");
+    assert_eq!((world.state.ledger.rollbacks.len(), &world.state.ledger.ours), (1, &Vec::new()));
+    // That it goes live is nobody's answer, and it is not rolled back from.
+    world.platform.finish(&again, Phase::Active, world.at);
+    world.run(minutes(30));
+    assert_eq!((world.state.word(), world.count("create_rollback")), ("held", 1), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks.len(), 1);
+    // Another release is.
+    world.release();
+    world.run(secs(10));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+}
+
+#[test]
+fn what_a_push_began_while_the_answer_is_awaited_is_surely_a_colleague_s() {
+    let (mut world, again) = deployed_again_while_a_request_is_lost(Cause::Push);
+    world.run(minutes(2));
+    assert_eq!(world.closed.len(), 0, "{}", world.transcript());
+    world.platform.finish(&again, Phase::Active, world.at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    assert_eq!(world.state.ledger.ours, []);
+    world.run(secs(2));
+    assert_eq!(world.state.live().map(|live| &live.id), Some(&again));
+}
+
+#[test]
+fn of_late_rollbacks_as_many_are_ours_as_requests_were_lost_and_each_of_them_counts() {
+    for capabilities in [SITE, BY_CODE] {
+        for is_seen_at_once in [false, true] {
+            let mut world = with_bad_release(policy(), capabilities);
+            world.reply("create_rollback", late(120));
+            world.reply("create_rollback", late(150));
+            world.run_until(|world| world.count("create_rollback") == 3);
+            world.fault = is_seen_at_once.then_some(ReadFault::Unreachable);
+            world.run_until(|world| world.platform.our_rollbacks().len() == 3);
+            world.fault = None;
+            world.run(secs(8));
+            let followed =
+                |world: &World| world.state.incident().and_then(|open| open.stage.rollback().cloned());
+            let ours = world.platform.our_rollbacks();
+            assert_eq!(followed(&world).as_ref(), ours.last(), "{}", world.transcript());
+            assert!(
+                ours.iter().all(|id| world.state.ledger.made_for(id).is_some()),
+                "{}",
+                world.transcript()
+            );
+            assert_eq!(world.state.ledger.rollbacks.len(), 3, "{}", world.transcript());
+            // Whoever goes back to the same after that is a colleague.
+            let at = world.at;
+            world.platform.rollback(Who::Person, &"d2".into(), at, at).expect("made");
+            let end = world.run_to_close();
+            assert_eq!(end, (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+            assert_eq!(world.state.ledger.rollbacks.len(), 3, "{}", world.transcript());
+        }
+    }
+}
+
+#[test]
+fn of_late_rollbacks_the_newest_that_did_not_fail_is_adopted_or_followed() {
+    // Both come while nobody can look.
+    let mut world = with_bad_release(policy(), BY_CODE);
+    world.reply("create_rollback", late(70));
+    world.reply("create_rollback", late(10));
+    world.run_until(|world| world.count("create_rollback") == 2);
+    world.fault = Some(ReadFault::Unreachable);
+    world.run_until(|world| world.platform.our_rollbacks().len() == 2);
+    let (ours, at) = (world.platform.our_rollbacks(), world.at);
+    world.platform.finish(&ours[1], Phase::Error, at);
+    world.platform.finish(&ours[0], Phase::Active, at);
+    world.fault = None;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.stage.rollback(), Some(&ours[0]), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks.len(), 2, "{}", world.transcript());
+    // One was answered, and two more come.
+    let mut world = with_bad_release(policy(), BY_CODE);
+    world.reply("create_rollback", late(120));
+    world.reply("create_rollback", late(150));
+    world.run_until(|world| world.count("create_rollback") == 3);
+    world.fault = Some(ReadFault::Unreachable);
+    world.run_until(|world| world.platform.our_rollbacks().len() == 3);
+    let (ours, at) = (world.platform.our_rollbacks(), world.at);
+    world.platform.finish(&ours[2], Phase::Error, at);
+    world.platform.finish(&ours[1], Phase::Active, at);
+    world.fault = None;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.stage.rollback(), Some(&ours[1]), "{}", world.transcript());
 }

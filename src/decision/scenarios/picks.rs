@@ -335,6 +335,8 @@ fn pushes_that_somebody_paused_before_are_left_as_they_are() {
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     world.run(minutes(10));
     assert_eq!((changes(&world), world.platform.pushes), (vec!["rollback"], Some(Pushes::Paused)));
+    let said = world.transcript();
+    assert!(said.contains("to d2; pushes are not deployed meanwhile"), "{said}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Requests {
         accused: &Artifact,
     ) -> Vec<&'a Deployment> {
         let is_new = |entry: &&Deployment| {
-            let is_again = entry.cause.is_release() && entry.artifact.same_as(accused);
+            let is_again = entry.cause == Cause::Release && entry.artifact.same_as(accused);
             (entry.cause == Cause::Rollback || is_again) && !self.before.contains(&entry.id)
         };
         let mut new: Vec<&Deployment> = entries.filter(is_new).collect();
@@ -41,8 +41,8 @@ impl Requests {
             Some(source) => *source == target.id,
             None => entry.artifact.same_as(&target.artifact),
         };
-        // A restart runs the same, and is no rollback.
-        let can_be = !self.before.contains(&entry.id) && entry.cause != Cause::Restart;
+        // A restart runs the same, and is no rollback; what a push began nobody asked for.
+        let can_be = !self.before.contains(&entry.id) && !matches!(entry.cause, Cause::Restart | Cause::Push);
         self.targets.iter().rev().find(repeats).filter(|_| can_be)
     }
 
@@ -54,7 +54,8 @@ impl Requests {
             Some(source) => *source == target.id || target.cloned_from.as_ref() == Some(source),
             None => !entry.artifact.differs_from(&target.artifact),
         };
-        !self.before.contains(&entry.id) && self.targets.iter().any(may_repeat)
+        let can_be = !self.before.contains(&entry.id) && entry.cause != Cause::Push;
+        can_be && self.targets.iter().any(may_repeat)
     }
 
     /// The platform answered the last of them with `deployment`: what else is new is another one's.
@@ -92,5 +93,18 @@ mod tests {
         assert!(requests.made(&runs("new", Cause::Release)).is_some(), "not every platform calls it so");
         assert!(requests.made(&runs("new", Cause::Restart)).is_none());
         assert!(requests.made(&runs("good", Cause::Rollback)).is_none());
+    }
+
+    #[test]
+    fn what_a_push_began_is_nothing_that_was_asked_for() {
+        let requests =
+            Requests { before: ["bad".into()].into(), targets: vec![runs("good", Cause::Release)] };
+        let ran = &runs("bad", Cause::Release).artifact;
+        for (cause, may_be) in [(Cause::Release, true), (Cause::Push, false)] {
+            let new = runs("new", cause);
+            assert_eq!(requests.made(&new).is_some(), may_be);
+            assert_eq!(requests.may_have_made(&new), may_be);
+            assert_eq!(!requests.picked([&new].into_iter(), ran).is_empty(), may_be);
+        }
     }
 }

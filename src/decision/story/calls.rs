@@ -2,6 +2,7 @@
 
 use crate::decision::capability::{PinKind, Support};
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
+use crate::ids::DeploymentId;
 
 pub(super) fn intention(call: &Effect, pin: PinKind) -> String {
     match call {
@@ -84,5 +85,19 @@ pub(super) fn answered(answer: &Answer) -> String {
         ),
         Answer::Refused { status, message } => format!("refused with status {status}: {message}"),
         Answer::Unresolved => "no conclusive answer; reading the platform before anything else".to_owned(),
+    }
+}
+
+pub(super) fn perhaps_ours(deployments: &[DeploymentId]) -> String {
+    let which = deployments.iter().map(DeploymentId::as_str).collect::<Vec<_>>().join(" and ");
+    match deployments.len() {
+        1 => format!(
+            "deployment {which} has begun since the rollback was asked for, without an answer: it may be what came of \
+             that, or a colleague's, and nobody can tell"
+        ),
+        _ => format!(
+            "deployments {which} have begun since the rollback was asked for, without an answer: one of them may be what \
+             came of that, the others are a colleague's, and nobody can tell which"
+        ),
     }
 }

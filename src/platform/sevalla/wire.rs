@@ -146,11 +146,13 @@ impl Row<'_> {
         }
     }
 
-    /// Told by the trigger alone. The type says who began it, a person or a push, and both begin releases.
+    /// Told by the trigger, which rows of a static site do not have. The type says who began it, a person or a push: both
+    /// begin releases, and a push surely none that anybody asked for. Beside a trigger we do not know it is not relied upon.
     fn cause(&self) -> Cause {
         match &*self.trigger {
             "ROLLBACK_DEPLOYMENT" => Cause::Rollback,
             "RESTART" => Cause::Restart,
+            "" | "AUTO_DEPLOY_ON_PUSH" if self.kind == "automatic" => Cause::Push,
             _ => Cause::Release,
         }
     }

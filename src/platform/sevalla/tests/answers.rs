@@ -68,7 +68,9 @@ async fn a_deployment_is_what_its_row_says() {
         row("d", "success", 8, json!({"trigger": "RESTART"})),
         row("c", "success", 7, json!({"trigger": "OF_TOMORROW", "type": "manual"})),
         row("b", "skipped", 6, json!({"trigger": null, "commit_sha": null, "docker_image_url": ""})),
-        row("a", "failed", 5, json!({"trigger": "MANUAL_DEPLOY"})),
+        row("a", "failed", 5, json!({"trigger": "OF_TOMORROW", "type": "automatic"})),
+        row("z", "success", 4, json!({})),
+        row("y", "success", 3, json!({"trigger": null, "type": "manual"})),
     ];
     let server = serving(vec![], &application("privateGit", json!({})), &rows).await;
     let list = at(&server).deployments(&app()).await.unwrap().value;
@@ -85,8 +87,10 @@ async fn a_deployment_is_what_its_row_says() {
             ("e", Phase::InProgress, Cause::Rollback, false, "commit=c-e".to_owned()),
             ("d", Phase::Active, Cause::Restart, true, "image=registry/d".to_owned()),
             ("c", Phase::Superseded, Cause::Release, true, "image=registry/c".to_owned()),
-            ("b", Phase::Canceled, Cause::Release, false, String::new()),
+            ("b", Phase::Canceled, Cause::Push, false, String::new()),
             ("a", Phase::Error, Cause::Release, false, "image=registry/a".to_owned()),
+            ("z", Phase::Superseded, Cause::Push, true, "image=registry/z".to_owned()),
+            ("y", Phase::Superseded, Cause::Release, true, "image=registry/y".to_owned()),
         ]
     );
     assert_eq!(list[0].created_ms, 1_794_218_400_000);
