@@ -101,6 +101,9 @@ pub struct IncidentRecord {
     pub opened_at: Timestamp,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+    /// While it awaits approval: until when. Without an answer it is held then.
+    #[serde(default)]
+    pub approve_by: Option<Timestamp>,
     /// The accused deployment.
     pub bad_deployment: DeploymentId,
     /// The deployment gone back to.

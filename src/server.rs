@@ -28,6 +28,8 @@ mod limits;
 mod listen;
 mod openapi;
 mod page;
+#[cfg(test)]
+pub(crate) mod made;
 mod plain;
 mod routes;
 mod said;
@@ -175,6 +177,9 @@ pub struct AppStatus {
     pub freeze: Option<FreezeStatus>,
     /// The live deployment.
     pub live_deployment: Option<DeploymentId>,
+    /// While the open incident awaits approval: until when. Without an answer it is held then.
+    #[serde(default)]
+    pub approve_by: Option<Timestamp>,
     /// A deployment under way.
     pub in_progress_deployment: Option<DeploymentId>,
     /// The newest deployment, if it failed before it went live.

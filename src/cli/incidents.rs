@@ -115,6 +115,7 @@ mod tests {
             asked_by: None,
             opened_at: "2026-11-21T02:13:07Z".parse().unwrap(),
             closed_at: None,
+            approve_by: None,
             bad_deployment: "d2".into(),
             target_deployment: None,
             rollback_deployment: None,

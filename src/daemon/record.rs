@@ -7,7 +7,7 @@ use crate::config::AppConfig;
 use crate::decision::effect::{DECISIONS, Reason, Verb};
 use crate::decision::observation::{Observation, RecordedObservation};
 use crate::decision::policy::Policy;
-use crate::decision::state::{Incident, State};
+use crate::decision::state::{Incident, Stage, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed};
 use crate::ids::{IncidentId, PlatformAppId};
@@ -52,7 +52,7 @@ impl Recorder {
         let wall = shell.clock.wall();
         let incident = match (incident_of(change), &change.about) {
             (Some((incident, closed)), _) => {
-                Some(self.incident_record(config, incident, closed, change, wall))
+                Some(self.incident_record(shell, config, incident, closed, change, wall))
             }
             // What is still told of one that is over. It may be forgotten by now.
             (None, Some(id)) => shell.journal.incident(id).await?.map(|(record, _)| record),
@@ -86,6 +86,7 @@ impl Recorder {
 
     fn incident_record(
         &self,
+        shell: &Shell,
         config: &AppConfig,
         incident: &Incident,
         closed: Option<&Closed>,
@@ -114,6 +115,7 @@ impl Recorder {
             asked_by: incident.asked.as_ref().map(|asked| asked.by.clone()),
             opened_at: last.map_or(wall, |record| record.opened_at),
             closed_at: closed.map(|_| wall),
+            approve_by: closed.is_none().then(|| approve_by(shell, incident)).flatten(),
             // What is accused later is the same release under another id: the upkeep of it, or a restart that may heal it.
             bad_deployment: last.map_or(&incident.accused.id, |record| &record.bad_deployment).clone(),
             target_deployment: incident.stage.target().cloned(),
@@ -165,6 +167,14 @@ impl Recorder {
         }
         let incident = incident.map(|incident| &incident.id).or(change.about.as_ref());
         log(config, before, change, incident);
+    }
+}
+
+/// Until when a person may answer, by the wall clock.
+pub(super) fn approve_by(shell: &Shell, incident: &Incident) -> Option<jiff::Timestamp> {
+    match incident.stage {
+        Stage::AwaitingApproval { deadline, .. } => Some(shell.ahead(deadline)),
+        _ => None,
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::{Timestamp, Unit};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::FleetLine;
 use super::outlook::Desk;
 use super::pause::Paused;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::notify::post::Post;
@@ -72,6 +73,14 @@ impl Shell {
         };
         self.is_recalled.get_or_init(make_known).await;
         Ok(())
+    }
+
+    /// A moment to come as people read it: by the wall clock, to the second, so that the same moment is the same whenever
+    /// it is asked for.
+    pub(super) fn ahead(&self, moment: Moment) -> Timestamp {
+        let in_time = moment.since(self.clock.now());
+        let at = self.clock.wall().checked_add(in_time).unwrap_or(Timestamp::MAX);
+        at.round(Unit::Second).unwrap_or(at)
     }
 
     /// Notes whether the journal takes writes; says whether that is news.

@@ -1,9 +1,10 @@
 //! An app's task as the API shows it.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 
 use super::app::App;
 use super::pause::Why;
+use super::record::approve_by;
 use crate::clock::Moment;
 use crate::config::freeze::{self, Frozen};
 use crate::config::{AppConfig, ProbeConfig};
@@ -37,6 +38,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         },
         stage: incident.map(|incident| incident.stage.word().to_owned()),
         waiting: app.waiting.map(|reason| reason.word().to_owned()),
+        approve_by: incident.and_then(|incident| approve_by(&app.shell, incident)),
         paused: app.is_paused(),
         pause: pause_of(app),
         pause_words: Vec::new(),
@@ -87,6 +89,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         incident: None,
         stage: None,
         waiting: None,
+        approve_by: None,
         paused: is_paused,
         pause: None,
         pause_words: Vec::new(),
@@ -124,7 +127,7 @@ fn pause_of(app: &App) -> Option<PauseStatus> {
         scope: what.to_owned(),
         by: pause.as_ref().and_then(|pause| pause.by.clone()),
         since: pause.as_ref().and_then(|pause| pause.since),
-        until: until.map(|until| ahead(app, until)),
+        until: until.map(|until| app.shell.ahead(until)),
     })
 }
 
@@ -186,7 +189,9 @@ fn told_at(app: &App, rule: &RuleName) -> Option<Timestamp> {
     let state = app.state.as_ref()?;
     let live = state.live()?;
     let is_it = |notice: &&Notice| notice.rule == *rule && notice.deployment == live.id;
-    state.ledger.notices.iter().rev().find(is_it).map(|notice| wall(app, notice.at))
+    let told = state.ledger.notices.iter().rev().find(is_it).map(|notice| wall(app, notice.at))?;
+    // To the second: it is no news that the clocks differ by parts of one.
+    Some(told.round(Unit::Second).unwrap_or(told))
 }
 
 fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
@@ -223,12 +228,6 @@ fn probed(app: &App, probe: &ProbeConfig, window: &Window) -> ProbeStatus {
 fn wall(app: &App, moment: Moment) -> Timestamp {
     let ago = app.shell.clock.now().since(moment);
     app.shell.clock.wall().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// A moment to come as people read it.
-fn ahead(app: &App, moment: Moment) -> Timestamp {
-    let in_time = moment.since(app.shell.clock.now());
-    app.shell.clock.wall().checked_add(in_time).unwrap_or(Timestamp::MAX)
 }
 
 fn fault_word(fault: ReadFault) -> &'static str {

@@ -135,6 +135,7 @@ fn status() -> AppStatus {
         incident: Some(IncidentId::of(&"web".into(), &"bad".into())),
         stage: Some("rolling_back".to_owned()),
         waiting: None,
+        approve_by: None,
         paused: false,
         pause: None,
         pause_words: Vec::new(),

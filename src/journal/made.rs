@@ -162,6 +162,7 @@ pub(crate) fn incident(app: &AppName, accused: &str, opened: i64, closed: Option
         asked_by: None,
         opened_at: wall(opened),
         closed_at: closed.map(wall),
+        approve_by: None,
         bad_deployment: accused.into(),
         target_deployment: Some("good".into()),
         rollback_deployment: None,

@@ -120,6 +120,9 @@ pub struct Case {
     /// The accused deployment.
     pub bad_deployment: Named,
     /// The deployment gone back to.
+    /// While it awaits approval: until when. Without an answer it is held then.
+    #[serde(default)]
+    pub approve_by: Option<Timestamp>,
     pub target_deployment: Option<Named>,
     /// The deployment that does it.
     pub rollback_deployment: Option<Named>,
@@ -181,6 +184,7 @@ impl Event {
             value: Some(3.0),
             threshold: Some(3.0),
             samples: Some(3),
+            approve_by: (kind == Kind::ApprovalNeeded).then_some(at),
             words: "3 failures in a row, limit 3".to_owned(),
         };
         Self {

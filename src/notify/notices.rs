@@ -17,6 +17,7 @@ use crate::decision::state::{Incident, Situation, Stage};
 use crate::decision::story::{Event as Told, evidence_in_words};
 use crate::ids::{DeploymentId, RuleName};
 use crate::journal::IncidentRecord;
+use crate::telling::words;
 
 /// Titles are cut after so many characters: they come from whoever pushes.
 const TITLE: usize = 200;
@@ -96,7 +97,9 @@ impl Happened<'_> {
             Told::Restored { .. } => (Kind::Restored, ""),
             Told::WrongTarget { deployment, .. } => (Kind::WrongTarget, deployment.as_str()),
             Told::Asked { by, request, .. } => {
-                return Some(self.make(Kind::Asked, &format!("{by} {request:?}"), told.text()));
+                // The same person may say the same again later in the same incident.
+                let what = format!("{by} {request:?} {}", self.wall.as_millisecond());
+                return Some(self.make(Kind::Asked, &what, told.text()));
             }
             Told::AppGone => (Kind::AppGone, ""),
             Told::Closed { outcome, .. } => {
@@ -185,7 +188,10 @@ impl Happened<'_> {
             },
             Kind::ApprovalNeeded => {
                 let id = id?;
-                format!("rearguard approve {id}, or rearguard reject {id}")
+                let by = self.record.and_then(|record| record.approve_by);
+                let by =
+                    by.map_or(String::new(), |by| format!("; until {}", words::approve_by(by, self.wall)));
+                format!("rearguard approve {id}, or rearguard reject {id}{by}")
             }
             Kind::RollbackRequested => {
                 format!("the platform deploys it; rearguard pause {app} lets nothing follow")
@@ -249,6 +255,7 @@ fn case(record: &IncidentRecord, incident: Option<&Incident>, good: &[Deployment
         asked_by: record.asked_by.clone(),
         opened_at: record.opened_at,
         closed_at: record.closed_at,
+        approve_by: record.approve_by,
         bad_deployment: named(&record.bad_deployment),
         target_deployment: record.target_deployment.as_ref().map(named),
         rollback_deployment: record.rollback_deployment.as_ref().map(named),

@@ -73,7 +73,7 @@ impl Account {
             word,
             headline: headline(&record, &known),
             summary: summary(&record, now),
-            facts: facts(&record, &known),
+            facts: facts(&record, &known, now),
             evidence: told.evidence.clone(),
             refusals: known.refusals,
             lines: timeline.iter().map(|entry| line(&record, entry)).collect(),
@@ -223,7 +223,7 @@ fn summary(record: &IncidentRecord, now: Timestamp) -> String {
     format!("{detected}, {restored}, {open}.")
 }
 
-fn facts(record: &IncidentRecord, known: &Known) -> Vec<(&'static str, String)> {
+fn facts(record: &IncidentRecord, known: &Known, now: Timestamp) -> Vec<(&'static str, String)> {
     let evidence = known.evidence.as_ref().map_or(String::new(), |evidence| format!(": {evidence}"));
     let mut facts = vec![
         match (&record.rule, &record.asked_by) {
@@ -242,6 +242,7 @@ fn facts(record: &IncidentRecord, known: &Known) -> Vec<(&'static str, String)> 
     facts.push(("reason", format!("{}: {}", record.reason.word(), record.reason.meaning())));
     facts.push(("opened", words::clock(record.opened_at)));
     facts.extend(record.closed_at.map(|at| ("closed", words::clock(at))));
+    facts.extend(record.approve_by.map(|at| ("approve by", words::approve_by(at, now))));
     if record.reason == Reason::AwaitingApproval && record.outcome.is_none() {
         facts.push(("next", format!("rearguard approve {0}, or rearguard reject {0}", record.id)));
     }

@@ -52,6 +52,7 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
     if let Some(word) = &app.waiting {
         facts.push((if app.state == "held" { "why" } else { "waits" }, words::reason(word)));
     }
+    facts.extend(app.approve_by.map(|at| ("until", words::approve_by(at, now))));
     if let Some(cause) = &app.blind {
         let because = app.blind_because.as_deref().unwrap_or_else(|| blindness(cause));
         facts.push(("blind", format!("{because}, so nothing is rolled back")));
@@ -200,7 +201,7 @@ fn paused_how(pause: &PauseStatus, now: Timestamp) -> String {
 }
 
 /// What is not done unasked, and until when.
-fn frozen_how(freeze: &FreezeStatus, now: Timestamp) -> String {
+pub(crate) fn frozen_how(freeze: &FreezeStatus, now: Timestamp) -> String {
     let what = match (freeze.rollback, freeze.commit) {
         (true, true) => "no restart, rollback, revert or commit unless you order it",
         (true, false) => "no restart, rollback or revert unless you order it",

@@ -35,6 +35,7 @@ pub(super) fn record(outcome: Option<Outcome>, reason: Reason) -> IncidentRecord
         asked_by: None,
         opened_at: opened(),
         closed_at: outcome.map(|_| opened() + SignedDuration::from_secs(692)),
+        approve_by: None,
         bad_deployment: BAD.into(),
         target_deployment: Some(GOOD.into()),
         rollback_deployment: None,

@@ -94,7 +94,9 @@ fn a_release_that_is_slower_is_shown_in_seconds_against_what_it_may_take() {
 
 #[test]
 fn an_open_incident_says_what_it_waits_for_and_what_to_type() {
-    let text = without_decisions(record(None, Reason::AwaitingApproval), &[entry(0, &fired())]);
+    let approve_by = Some(opened() + SignedDuration::from_secs(1_800));
+    let asked = IncidentRecord { approve_by, ..record(None, Reason::AwaitingApproval) };
+    let text = without_decisions(asked, &[entry(0, &fired())]);
     insta::assert_snapshot!(text, @r#"
     AWAITING APPROVAL  checkout-1a2b3c4d
     checkout went bad on deployment b2c53f0e (commit 9a4df0b pushed to shop/checkout) by rule down; it
@@ -107,6 +109,7 @@ fn an_open_incident_says_what_it_waits_for_and_what_to_type() {
       target     a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       reason     awaiting_approval: a person is asked
       opened     2026-11-21 02:13:07 UTC
+      approve by 2026-11-21 02:43:07 UTC, 27m 58s left; then it is held
       next       rearguard approve checkout-1a2b3c4d, or rearguard reject checkout-1a2b3c4d
 
     Durations

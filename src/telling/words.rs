@@ -49,6 +49,15 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     format!("{} ago", span(now.duration_since(at).as_secs_f64()))
 }
 
+/// Until when a person may answer, and how long that is yet.
+pub(crate) fn approve_by(at: Timestamp, now: Timestamp) -> String {
+    let left = at.duration_since(now).as_secs_f64();
+    if left <= 0.0 {
+        return format!("{}, which is over: it is being held", clock(at));
+    }
+    format!("{}, {} left; then it is held", clock(at), span(left))
+}
+
 /// `1 app`, `2 apps`.
 pub(crate) fn count(many: usize, noun: &str) -> String {
     if many == 1 { format!("1 {noun}") } else { format!("{many} {noun}s") }

@@ -17,6 +17,7 @@ fn app(name: &str, state: &str) -> AppStatus {
         incident: None,
         stage: None,
         waiting: None,
+        approve_by: None,
         paused: false,
         pause: None,
         pause_words: Vec::new(),
@@ -90,6 +91,7 @@ fn awaiting() -> AppStatus {
         incident: Some("billing-00ff00ff".into()),
         stage: Some("awaiting_approval".to_owned()),
         waiting: Some("awaiting_approval".to_owned()),
+        approve_by: Some(now() + jiff::SignedDuration::from_secs(1_632)),
         live_deployment: Some("e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         ..app("billing", "incident")
     };
@@ -136,6 +138,7 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
     INCIDENT  billing  approve on ocean
       stage    awaiting approval
       waits    a person is asked
+      until    2026-11-21 02:42:21 UTC, 27m 12s left; then it is held
       live     e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
       rules    BAD     down  5 failures in a row, limit 3

@@ -133,6 +133,7 @@ fn shown(
         rule: incident.rule.clone(),
         opened_at: last.as_ref().map_or(at, |last| last.opened_at),
         closed_at: closed.map(|_| at),
+        approve_by: None,
         bad_deployment: incident.accused.id.clone(),
         target_deployment: incident.stage.target().cloned(),
         rollback_deployment: incident.stage.rollback().cloned(),

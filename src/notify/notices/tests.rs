@@ -171,17 +171,59 @@ fn a_person_who_is_asked_is_told_what_to_type() {
     }
     let ruling =
         crate::decision::Ruling { verb: Verb::Wait, reason: Reason::AwaitingApproval, incident: None };
-    let found = events(&config, &Change { ruling: Some(ruling), ..change(state.clone(), Vec::new()) });
+    let asking = Change { ruling: Some(ruling), ..change(state.clone(), Vec::new()) };
+    let found = events(&config, &asking);
     let [asked] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(asked.kind, Kind::ApprovalNeeded);
     assert_eq!(asked.text, "web on ocean: may it be rolled back from bad to good (commit 9a4df0b pushed)?");
-    let id = incident(&"web".into(), "bad", 10, None).id;
-    assert_eq!(
-        asked.next.as_deref(),
-        Some(format!("rearguard approve {id}, or rearguard reject {id}").as_str())
-    );
+    let record = incident(&"web".into(), "bad", 10, None);
+    let words = format!("rearguard approve {0}, or rearguard reject {0}", record.id);
+    assert_eq!(asked.next.as_deref(), Some(words.as_str()));
+    // And until when.
+    let record = IncidentRecord { approve_by: Some(wall(1_830)), ..record };
+    let happened = Happened {
+        config: &config,
+        change: &asking,
+        record: Some(&record),
+        wall: wall(30),
+        external_url: None,
+    };
+    let found = of(&happened);
+    let [asked] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(asked.incident.as_ref().unwrap().approve_by, Some(wall(1_830)));
+    let next = asked.next.as_deref().unwrap();
+    let until = crate::telling::words::clock(wall(1_830));
+    assert_eq!(next, format!("{words}; until {until}, 30m 00s left; then it is held"));
     // Whatever else changes while it waits asks nobody again.
     assert_eq!(events(&config, &change(state, Vec::new())), []);
+}
+
+#[test]
+fn the_same_word_of_the_same_person_later_is_another_event() {
+    let (config, app) = (configured("enforce"), AppName::from("web"));
+    let record = incident(&app, "bad", 10, None);
+    let key = |by: &str, seconds| {
+        let told = Told::Asked {
+            request: crate::decision::observation::Request::Commit,
+            by: by.into(),
+            live: "back".into(),
+            title: String::new(),
+        };
+        let change = change(open(), vec![told]);
+        let happened = Happened {
+            config: &config,
+            change: &change,
+            record: Some(&record),
+            wall: wall(seconds),
+            external_url: None,
+        };
+        let found = of(&happened);
+        let [asked] = found.as_slice() else { panic!("{found:?}") };
+        (asked.kind, asked.key.clone())
+    };
+    assert_eq!(key("ada", 20), key("ada", 20));
+    assert_ne!(key("ada", 20), key("ada", 21));
+    assert_ne!(key("ada", 20), key("bob", 20));
 }
 
 #[test]

@@ -17,7 +17,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::{Moment, SteadyClock};
 use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
-use crate::decision::policy::Mode;
 use crate::decision::state::{Outcome, State};
 use crate::decision::{Tale, told};
 use crate::ids::{AppName, Caller, ChannelName, IncidentId, PlatformAppId};
@@ -29,7 +28,8 @@ use crate::journal::{Pause, PauseWord};
 use crate::metrics::Metrics;
 use crate::server::limits::Limits;
 use crate::server::listen::serve_within;
-use crate::server::{ActionError, AppStatus, Backend, ProbeStatus, Reply, RuleStatus, Surface};
+use crate::server::made::app;
+use crate::server::{ActionError, AppStatus, Backend, Reply, Surface};
 
 pub(super) const TOKEN: &str = "letmein-0123456789";
 
@@ -57,56 +57,6 @@ pub(in crate::server) struct Fake {
     pub(super) acts: Mutex<Vec<String>>,
     /// A read that is never answered has begun.
     pub(super) asked: Notify,
-}
-
-fn app(name: &str) -> AppStatus {
-    AppStatus {
-        name: name.into(),
-        platform: "ocean".into(),
-        id: "4f6c71e2".into(),
-        mode: Mode::Enforce,
-        state: "steady".to_owned(),
-        incident: None,
-        stage: None,
-        waiting: None,
-        paused: false,
-        pause: None,
-        pause_words: Vec::new(),
-        freeze: None,
-        live_deployment: Some("d1".into()),
-        in_progress_deployment: None,
-        failed_deployment: None,
-        pinned_deployment: None,
-        pushes_paused: false,
-        last_good_deployment: Some("d1".into()),
-        rollback: None,
-        watch_remaining_seconds: None,
-        soak_remaining_seconds: None,
-        platform_read_at: Some(Timestamp::UNIX_EPOCH),
-        platform_fault: None,
-        blind: None,
-        blind_because: None,
-        rules: vec![RuleStatus {
-            name: "down".into(),
-            condition: "bad at 3 failures in a row".to_owned(),
-            evidence: "nothing measured".to_owned(),
-            verdict: "unknown".to_owned(),
-            value: Some(f64::NAN),
-            threshold: 3.0,
-            samples: 0,
-            told_at: None,
-        }],
-        probes: vec![ProbeStatus {
-            name: "home".into(),
-            url: "https://checkout.example.com/healthz".to_owned(),
-            result: None,
-            detail: None,
-            complaint: None,
-            latency_seconds: None,
-            at: None,
-        }],
-        detection: None,
-    }
 }
 
 impl Fake {
@@ -189,6 +139,7 @@ impl Backend for Fake {
 
     fn request<'a>(
         &'a self,
+        approve_by: None,
         id: &'a IncidentId,
         request: Request,
         by: Caller,
