@@ -1,13 +1,23 @@
 //! `rearguard pause`, `resume`, `approve`, `reject`, `rollback`, `commit`, `revert`: a person's word to the daemon.
 
+mod resume;
+
 use std::env;
 
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::follow::{follow, is_done};
 use super::{ByArgs, Error, PauseArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words};
 use crate::decision::state::Outcome;
+use crate::server::AppStatus;
+
+#[derive(Deserialize)]
+struct Apps {
+    apps: Vec<AppStatus>,
+}
 
 pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
@@ -33,29 +43,15 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
     let Some(app) = &args.app else {
         client.post(&path(None, "resume"), said(&args.by)).await?;
-        return Ok(
-            "the pause of everything is over and the storm breaker is closed; what is held stays held\n"
-                .to_owned(),
-        );
+        let answer = client.get(&["apps"], &[]).await?;
+        let Apps { apps } = client.understand(answer)?;
+        return Ok(resume::all_are(&apps, Timestamp::now()));
     };
     let before = client.get(&["apps", app], &[]).await?;
+    let before: AppStatus = client.understand(before)?;
     client.post(&path(Some(app), "resume"), said(&args.by)).await?;
-    let is_held = before["state"] == "held";
-    Ok(match (before["paused"] == true, is_held) {
-        (true, false) => format!("{app} is guarded again: its pause is over\n"),
-        (true, true) => format!(
-            "the pause of {app} is over; it is still held: `rearguard resume {app}` once more ends that\n"
-        ),
-        (false, true) => {
-            let what = if before["pushes_paused"] == true {
-                "pushes that rearguard kept from being deployed are let go"
-            } else {
-                "what is pinned is yours to settle"
-            };
-            format!("{app} is guarded again: its hold is over, and {what}\n")
-        }
-        (false, false) => format!("{app} was neither paused nor held\n"),
-    })
+    let after = client.get(&["apps", app], &[]).await?;
+    Ok(resume::one_is(&before, &client.understand(after)?, Timestamp::now()))
 }
 
 pub(super) async fn approve(args: &WordArgs) -> Result<String, Error> {

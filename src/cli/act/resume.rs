@@ -1,0 +1,127 @@
+//! What a person is told who resumed: what is over, and what still keeps hands off.
+
+use jiff::Timestamp;
+
+use crate::server::AppStatus;
+use crate::telling::app::frozen_how;
+
+/// Of one app, as it was before the word and as it is after it.
+pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> String {
+    let app = &before.name;
+    let (was_paused, was_held) = (before.paused, before.state == "held");
+    let over = match (was_paused, was_held) {
+        (true, _) => "its pause is over",
+        (false, true) if before.pushes_paused => {
+            "its hold is over, and pushes that rearguard kept from being deployed are let go"
+        }
+        (false, true) => "its hold is over, and what is pinned is yours to settle",
+        (false, false) => return format!("{app} was neither paused nor held\n"),
+    };
+    let mut left = still(after, now);
+    // A word ends one of them, and the pause comes first.
+    if was_paused && was_held {
+        left.push(format!("it is still held: `rearguard resume {app}` once more ends that"));
+    }
+    if left.is_empty() {
+        return format!("{app} is guarded again: {over}\n");
+    }
+    format!("{app}: {over}, and it is not wholly guarded yet:\n{}", listed(&left))
+}
+
+/// Of all of them, after the word.
+pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> String {
+    let over = "the pause of everything is over and the storm breaker is closed";
+    let mut left = Vec::new();
+    for app in apps {
+        let held = (app.state == "held").then(|| format!("held: `rearguard resume {}` ends that", app.name));
+        left.extend(still(app, now).into_iter().chain(held).map(|why| format!("{}: {why}", app.name)));
+    }
+    if left.is_empty() {
+        return format!("{over}\n");
+    }
+    format!("{over}; what still keeps hands off:\n{}", listed(&left))
+}
+
+/// The pause and the freeze that are in force for an app.
+fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
+    let mut left = Vec::new();
+    if app.paused {
+        left.push(match app.pause.as_ref().map(|pause| pause.scope.as_str()) {
+            Some("everything") => "everything is paused: `rearguard resume --all` ends that".to_owned(),
+            Some("file") => {
+                format!("paused by a file beside the journal, `paused` or `paused-{}`; remove it", app.name)
+            }
+            Some("unknown") => "paused until the journal can be read".to_owned(),
+            _ => format!("paused: `rearguard resume {}` ends that", app.name),
+        });
+    }
+    left.extend(app.freeze.as_ref().map(|freeze| format!("frozen: {}", frozen_how(freeze, now))));
+    left
+}
+
+fn listed(left: &[String]) -> String {
+    left.iter().map(|why| format!("  {why}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::made::app;
+    use crate::server::{FreezeStatus, PauseStatus};
+
+    fn now() -> Timestamp {
+        "2026-11-21T02:15:09Z".parse().unwrap()
+    }
+
+    fn paused(scope: &str) -> AppStatus {
+        let pause = PauseStatus { scope: scope.to_owned(), by: None, since: None, until: None };
+        AppStatus { paused: true, pause: Some(pause), ..app("shop") }
+    }
+
+    fn frozen() -> AppStatus {
+        let until = Some("2026-11-21T06:15:09Z".parse().unwrap());
+        let freeze = FreezeStatus { rollback: true, commit: false, windows: vec!["night".to_owned()], until };
+        AppStatus { freeze: Some(freeze), ..app("shop") }
+    }
+
+    #[test]
+    fn an_app_is_said_to_be_guarded_again_only_where_nothing_else_keeps_hands_off() {
+        let held = AppStatus { state: "held".to_owned(), ..app("shop") };
+        let both = AppStatus { state: "held".to_owned(), ..paused("app") };
+        assert_eq!(one_is(&app("shop"), &app("shop"), now()), "shop was neither paused nor held\n");
+        let said = one_is(&paused("app"), &app("shop"), now());
+        assert_eq!(said, "shop is guarded again: its pause is over\n");
+        let said = one_is(&held, &app("shop"), now());
+        assert_eq!(said, "shop is guarded again: its hold is over, and what is pinned is yours to settle\n");
+        for (before, after, why) in [
+            (paused("app"), paused("everything"), "rearguard resume --all"),
+            (paused("app"), paused("file"), "`paused` or `paused-shop`; remove it"),
+            (paused("app"), paused("unknown"), "until the journal can be read"),
+            (
+                paused("app"),
+                frozen(),
+                "no restart, rollback or revert unless you order it; night ends in 4h 00m",
+            ),
+            (held, frozen(), "night ends in 4h 00m"),
+            (both.clone(), both, "`rearguard resume shop` once more"),
+        ] {
+            let said = one_is(&before, &after, now());
+            assert!(said.contains("not wholly guarded yet") && said.contains(why), "{why}: {said}");
+            assert!(!said.contains("guarded again"), "{said}");
+        }
+    }
+
+    #[test]
+    fn who_resumes_everything_is_told_what_is_left_and_of_whom() {
+        let over = "the pause of everything is over and the storm breaker is closed";
+        assert_eq!(all_are(&[app("shop")], now()), format!("{over}\n"));
+        let held = AppStatus { state: "held".to_owned(), ..app("web") };
+        let said = all_are(&[frozen(), held, app("mail")], now());
+        assert!(
+            said.starts_with(&format!("{over}; what still keeps hands off:\n  shop: frozen: ")),
+            "{said}"
+        );
+        assert!(said.ends_with("  web: held: `rearguard resume web` ends that\n"), "{said}");
+        assert!(!said.contains("mail"), "{said}");
+    }
+}
