@@ -119,6 +119,7 @@ impl Daemon {
             metrics: engine.shell.metrics.clone(),
             clock: Arc::clone(&engine.shell.clock),
             admin_token: backend::admin_token(engine.admin_file.subscribe()),
+            own_name: own_name(&engine),
         };
         server.spawn(server::serve(listener, surface, stop_server.clone()));
         Ok(Self { engine, address, server, stop_server })
@@ -158,6 +159,12 @@ impl Daemon {
             tracing::debug!("somebody still talks to the server; it ends with the process");
         }
     }
+}
+
+/// The host of `external_url`, as it is in force.
+fn own_name(engine: &Engine) -> server::OwnName {
+    let post = engine.shell.post.clone();
+    Arc::new(move || post.board().external_url.as_ref()?.host_str().map(str::to_owned))
 }
 
 /// Opens the journal. One that cannot be used now is tried again later; one that a person has to look at stops the

@@ -17,22 +17,25 @@
 //! rollback `to`, `accept_warnings`, `accept_migrations`. Every error is `{"error": {"code", "message"}}`, with one exception that
 //! hyper makes before any of this code runs: a head that is no HTTP (400) or too large (431) gets an empty body.
 //! Nothing a client does can hold this room's resources for long: connections, heads, bodies, handling and
-//! unread answers are all bounded in `limits`.
+//! unread answers are all bounded in `limits`; what must not be crowded out has connections kept back in `spare`. By which names
+//! it may be asked for is in `host`.
 
 mod api;
 mod auth;
 mod error;
 mod events;
+mod host;
 mod incident;
 mod limits;
 mod listen;
-mod openapi;
-mod page;
 #[cfg(test)]
 pub(crate) mod made;
+mod openapi;
+mod page;
 mod plain;
 mod routes;
 mod said;
+mod spare;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -76,7 +79,12 @@ pub struct Surface {
     pub clock: Arc<dyn Clock>,
     /// Reads the admin token anew for each call that changes something.
     pub admin_token: AdminToken,
+    /// The host of the URL by which people find this rearguard, where it was given one.
+    pub own_name: OwnName,
 }
+
+/// Reads a name anew for each request: a changed configuration counts at once.
+pub type OwnName = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// What the server asks of the daemon behind it.
 pub trait Backend: Send + Sync + 'static {
@@ -164,6 +172,9 @@ pub struct AppStatus {
     pub stage: Option<String>,
     /// What it waits for, a reason's word.
     pub waiting: Option<String>,
+    /// While the open incident awaits approval: until when. Without an answer it is held then.
+    #[serde(default)]
+    pub approve_by: Option<Timestamp>,
     /// A person paused it.
     pub paused: bool,
     /// How, by whom and until when.
@@ -177,9 +188,6 @@ pub struct AppStatus {
     pub freeze: Option<FreezeStatus>,
     /// The live deployment.
     pub live_deployment: Option<DeploymentId>,
-    /// While the open incident awaits approval: until when. Without an answer it is held then.
-    #[serde(default)]
-    pub approve_by: Option<Timestamp>,
     /// A deployment under way.
     pub in_progress_deployment: Option<DeploymentId>,
     /// The newest deployment, if it failed before it went live.

@@ -111,18 +111,18 @@ async fn one(address: String, kind: u32) -> std::io::Result<()> {
     match kind {
         // Half a request, and then nothing: the server has to let it go.
         0 => {
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n").await?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n").await?;
             let mut rest = Vec::new();
             let _ = tokio::time::timeout(Duration::from_secs(40), stream.read_to_end(&mut rest)).await;
         }
         // A long answer that is never read.
         1 => {
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
             tokio::time::sleep(Duration::from_secs(20)).await;
         }
         // A long answer that is read slowly.
         2 => {
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
             let mut part = vec![0; 64 * 1024];
             for _ in 0..50 {
                 if stream.read(&mut part).await? == 0 {
@@ -136,7 +136,9 @@ async fn one(address: String, kind: u32) -> std::io::Result<()> {
         // No HTTP, and a body that nobody wants.
         _ => {
             stream
-                .write_all(b"POST /api/v1/pause HTTP/1.1\r\nhost: x\r\ncontent-length: 99999\r\n\r\nxxxx")
+                .write_all(
+                    b"POST /api/v1/pause HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\nxxxx",
+                )
                 .await?;
             let mut rest = Vec::new();
             let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;

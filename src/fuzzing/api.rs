@@ -203,6 +203,7 @@ pub fn api(data: &[u8]) {
             metrics: ground.metrics.clone(),
             clock: ground.clock.clone(),
             admin_token: Arc::new(|| Ok(Some(format!("{SECRET}\n").into()))),
+            own_name: Arc::new(|| None),
         }
     });
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");

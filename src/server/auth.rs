@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::Surface;
 use super::error::ApiError;
 use super::routes::{Peer, Shared};
 
@@ -52,6 +53,14 @@ impl FromRequestParts<Shared> for Admin {
             }
         }
     }
+}
+
+/// Whether a request carries the admin token. Says nothing where it does not.
+pub(super) fn is_admin(headers: &HeaderMap, surface: &Surface) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    let Ok(Some(wanted)) = (surface.admin_token)() else { return false };
+    let wanted = wanted.expose_secret().trim();
+    !wanted.is_empty() && given.is_some_and(|given| same(given, wanted.as_bytes()))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -23,8 +23,6 @@ use super::routes::Shared;
 use super::{AppStatus, Surface};
 use crate::journal::IncidentQuery;
 
-/// Streams at once. Each keeps a connection for as long as it is listened to: most of those are left to others.
-const STREAMS: usize = 64;
 /// How often everything is looked at.
 const GLANCE: Duration = Duration::from_secs(1);
 /// A look at everything may take this part of the time, at most.
@@ -50,9 +48,10 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(surface: Arc<Surface>) -> Self {
+    /// For so many who listen at once.
+    pub(super) fn new(surface: Arc<Surface>, streams: usize) -> Self {
         let (sender, _) = broadcast::channel(BEHIND);
-        Self { surface, sender, is_watched: Arc::default(), room: Arc::new(Semaphore::new(STREAMS)) }
+        Self { surface, sender, is_watched: Arc::default(), room: Arc::new(Semaphore::new(streams)) }
     }
 
     /// Joins those who listen, and has somebody look.
@@ -207,8 +206,9 @@ impl Stream {
 
 pub(super) async fn events(State(shared): State<Shared>) -> Response {
     let Ok(room) = shared.feed.room.clone().try_acquire_owned() else {
+        let streams = shared.limits.streams;
         let why =
-            format!("{STREAMS} streams of events are open, and no more are served; the lists have the same");
+            format!("{streams} streams of events are open, and no more are served; the lists have the same");
         let mut refused =
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", why).into_response();
         // Whoever wants a stream wants nothing else: the connection is for others.

@@ -7,6 +7,17 @@ use std::time::Duration;
 pub(super) struct Limits {
     /// Connections at once. A Prometheus pair, a dashboard and some people need a dozen.
     pub(super) connections: usize,
+    /// Connections beyond those, for what must not be crowded out: health, metrics, and words with the admin token.
+    pub(super) spare: usize,
+    /// How many of the spare ones may be answered with metrics at once. Those take time to be read, health does not.
+    pub(super) spare_scrapes: usize,
+    /// How long a spare connection has for its request's head: nobody holds one by saying nothing.
+    pub(super) spare_head_time: Duration,
+    /// How long a spare connection may take in all. Above `request_time`, so that a word is answered.
+    pub(super) spare_time: Duration,
+    /// Streams of events at once. Each keeps a connection for as long as it is listened to: most of those are left to
+    /// others.
+    pub(super) streams: usize,
     /// Refusals being said at once; beyond them a connection is dropped without a word.
     pub(super) refusals: usize,
     /// From the start of a connection, or the end of an answer, to the end of the next request's head. Above
@@ -30,6 +41,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
+            spare: 32,
+            spare_scrapes: 4,
+            spare_head_time: Duration::from_secs(2),
+            spare_time: Duration::from_secs(12),
+            streams: 64,
             refusals: 64,
             head_time: Duration::from_secs(20),
             head_bytes: 16 * 1024,

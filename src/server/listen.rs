@@ -1,11 +1,12 @@
-//! Takes connections, as many as there is room for, and lets each go in time.
+//! Takes connections, as many as there is room for and some more for what must not be crowded out, and lets each go in time.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -19,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Surface;
+use super::host::Hosts;
 use super::limits::Limits;
 use super::routes::{Peer, router};
+use super::spare::{Spare, only_what_they_are_for};
 use super::stall::Stall;
 
 /// Pause after a failed accept: out of file descriptors does not heal by asking again at once.
@@ -43,8 +46,16 @@ pub(super) async fn serve_within(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let router = router(surface, limits, shutdown.clone());
+    let surface = Arc::new(surface);
+    // What does not say where it listens is taken for the closest place.
+    let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
+    let hosts = Hosts::of(address, Arc::clone(&surface.own_name));
+    let kept_back = Spare::new(Arc::clone(&surface), &limits);
+    let router = router(surface, limits, hosts, shutdown.clone());
+    let spare_router = router.clone().layer(from_fn_with_state(kept_back, only_what_they_are_for));
+    let spare_limits = Limits { head_time: limits.spare_head_time, ..limits };
     let room = Arc::new(Semaphore::new(limits.connections));
+    let spare = Arc::new(Semaphore::new(limits.spare));
     let refusals = Arc::new(Semaphore::new(limits.refusals));
     let conversations = TaskTracker::new();
     let mut full = false;
@@ -63,15 +74,21 @@ pub(super) async fn serve_within(
         };
         if let Ok(permit) = room.clone().try_acquire_owned() {
             full = false;
-            conversations.spawn(converse(stream, peer, router.clone(), limits, shutdown.clone(), permit));
-        } else {
-            if !full {
-                tracing::warn!(connections = limits.connections, "all connections are taken: refusing more");
-            }
-            full = true;
-            if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                conversations.spawn(refuse(stream, permit));
-            }
+            let talk = Talk { router: router.clone(), limits, shutdown: shutdown.clone(), is_for_one: false };
+            conversations.spawn(converse(stream, peer, talk, permit));
+            continue;
+        }
+        if !full {
+            tracing::warn!(connections = limits.connections, "all connections are taken: refusing more");
+        }
+        full = true;
+        if let Ok(permit) = spare.clone().try_acquire_owned() {
+            let (router, shutdown) = (spare_router.clone(), shutdown.clone());
+            let talk = Talk { router, limits: spare_limits, shutdown, is_for_one: true };
+            let spoken = timeout(limits.spare_time, converse(stream, peer, talk, permit));
+            conversations.spawn(async move { drop(spoken.await) });
+        } else if let Ok(permit) = refusals.clone().try_acquire_owned() {
+            conversations.spawn(refuse(stream, permit));
         }
     }
     drop(listener);
@@ -79,43 +96,49 @@ pub(super) async fn serve_within(
     conversations.wait().await;
 }
 
-/// One connection, to its end.
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// How a conversation is held.
+struct Talk {
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
-    _room: OwnedSemaphorePermit,
-) {
-    // An answer is written at once and whole; waiting to fill packets only delays it.
-    let _ = stream.set_nodelay(true);
-    talk(stream, peer, router, limits, shutdown).await;
+    /// It ends with the first answer.
+    is_for_one: bool,
 }
 
-/// The conversation itself, over whatever carries it.
-async fn talk<S>(stream: S, peer: SocketAddr, router: Router, limits: Limits, shutdown: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(Some(peer)));
-        routes.call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
-        .max_header_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(Stall::new(stream, limits.stall_time)), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = shutdown.cancelled() => None,
-    };
-    if ended.is_none() {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(limits.drain_time, connection).await;
+/// One connection, to its end.
+async fn converse(stream: TcpStream, peer: SocketAddr, talk: Talk, _room: OwnedSemaphorePermit) {
+    // An answer is written at once and whole; waiting to fill packets only delays it.
+    let _ = stream.set_nodelay(true);
+    talk.over(stream, peer).await;
+}
+
+impl Talk {
+    /// The conversation itself, over whatever carries it.
+    async fn over<S>(self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limits = self.limits;
+        let routes = TowerToHyperService::new(self.router);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(Some(peer)));
+            routes.call(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .keep_alive(!self.is_for_one)
+            .header_read_timeout(limits.head_time)
+            .max_header_size(limits.head_bytes)
+            .serve_connection(TokioIo::new(Stall::new(stream, limits.stall_time)), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.shutdown.cancelled() => None,
+        };
+        if ended.is_none() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(limits.drain_time, connection).await;
+        }
     }
 }
 
@@ -125,16 +148,10 @@ pub(crate) async fn converse_over<S>(stream: S, surface: Surface, around: impl F
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let limits = Limits::default();
+    let (limits, shutdown) = (Limits::default(), CancellationToken::new());
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    talk(
-        stream,
-        peer,
-        around(router(surface, limits, CancellationToken::new())),
-        limits,
-        CancellationToken::new(),
-    )
-    .await;
+    let router = around(router(Arc::new(surface), limits, Hosts::Any, shutdown.clone()));
+    Talk { router, limits, shutdown, is_for_one: false }.over(stream, peer).await;
 }
 
 /// Says that there is no room. What the client sends meanwhile is read, because closing a socket with unread

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::events::{self, Feed};
+use super::host::{self, Hosts};
 use super::limits::Limits;
 use super::{Surface, api, openapi, page, plain};
 
@@ -52,12 +53,11 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Every route, within `limits`.
-pub(super) fn router(surface: Surface, limits: Limits, stop: CancellationToken) -> Router {
+/// Every route, within `limits`, for who asks by one of `hosts`.
+pub(super) fn router(surface: Arc<Surface>, limits: Limits, hosts: Hosts, stop: CancellationToken) -> Router {
     let scrapes = Arc::new(Semaphore::new(SCRAPES));
     let tellings = Arc::new(Semaphore::new(TELLINGS));
-    let surface = Arc::new(surface);
-    let feed = Feed::new(Arc::clone(&surface));
+    let feed = Feed::new(Arc::clone(&surface), limits.streams);
     let shared = Shared { surface, limits, scrapes, tellings, feed, stop };
     Router::new()
         .route("/", get(page::index))
@@ -84,6 +84,7 @@ pub(super) fn router(surface: Surface, limits: Limits, stop: CancellationToken) 
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(shared.clone(), bounded))
+        .layer(from_fn_with_state(hosts, host::by_name))
         .layer(from_fn(headed))
         .with_state(shared)
 }

@@ -97,7 +97,7 @@ async fn who_orders_what_is_said_in_the_body() {
     let server = start(Trouble::None).await;
     let told = |path: &str, body: &str| {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\
              connection: close\r\n\r\n{body}",
             body.len()
         );

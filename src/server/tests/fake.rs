@@ -139,7 +139,6 @@ impl Backend for Fake {
 
     fn request<'a>(
         &'a self,
-        approve_by: None,
         id: &'a IncidentId,
         request: Request,
         by: Caller,
@@ -189,6 +188,7 @@ fn incident() -> IncidentRecord {
         asked_by: None,
         opened_at: Timestamp::UNIX_EPOCH,
         closed_at: None,
+        approve_by: None,
         bad_deployment: "d2".into(),
         target_deployment: Some("d1".into()),
         rollback_deployment: Some("d3".into()),
@@ -290,7 +290,7 @@ pub(in crate::server) async fn start(trouble: Trouble) -> Running {
     start_within(trouble, Limits::default()).await
 }
 
-pub(super) async fn start_within(trouble: Trouble, limits: Limits) -> Running {
+pub(in crate::server) async fn start_within(trouble: Trouble, limits: Limits) -> Running {
     let fake = Arc::new(Fake { trouble, ..Fake::default() });
     let metrics = Metrics::new(&["ocean"]).unwrap();
     let surface = Surface {
@@ -303,6 +303,7 @@ pub(super) async fn start_within(trouble: Trouble, limits: Limits) -> Running {
             Trouble::TokenUnreadable => Err("read the token: permission denied".to_owned()),
             _ => Ok(Some(format!("{TOKEN}\n").into())),
         }),
+        own_name: Arc::new(|| Some("guard.example.com".to_owned())),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -361,12 +362,12 @@ impl Running {
     }
 
     pub(in crate::server) async fn get(&self, path: &str) -> Answer {
-        self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
     }
 
     pub(in crate::server) async fn post(&self, path: &str, token: Option<&str>) -> Answer {
         let auth = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
-        self.say(&format!("POST {path} HTTP/1.1\r\nhost: x\r\n{auth}connection: close\r\n\r\n")).await
+        self.say(&format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{auth}connection: close\r\n\r\n")).await
     }
 }
 

@@ -1,0 +1,80 @@
+//! The connections that are kept back for what must not be crowded out.
+//!
+//! Whoever can reach the port can hold connections: by reading slowly, by listening to events, by opening many. A cap a peer
+//! would not help: on loopback, behind a proxy and behind a node's address translation everybody is the same peer. So once the
+//! room is full, some more connections are taken for three things only: health (what does not answer is restarted), metrics
+//! (so that somebody is told), and words with the admin token (so that a pause gets through). A spare connection is for
+//! one answer and a short time.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+
+use super::Surface;
+use super::auth;
+use super::error::ApiError;
+use super::limits::Limits;
+
+/// What spare connections are for, as far as it needs no token.
+pub(super) const PATHS: [&str; 3] = ["/live", "/ready", "/metrics"];
+
+/// What decides whom a spare connection serves.
+#[derive(Clone)]
+pub(super) struct Spare {
+    surface: Arc<Surface>,
+    scrapes: Arc<Semaphore>,
+}
+
+impl Spare {
+    pub(super) fn new(surface: Arc<Surface>, limits: &Limits) -> Self {
+        Self { surface, scrapes: Arc::new(Semaphore::new(limits.spare_scrapes)) }
+    }
+}
+
+/// Lets through what spare connections are for, and says of the rest that there is no room.
+pub(super) async fn only_what_they_are_for(
+    State(spare): State<Spare>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    if request.method() == Method::POST {
+        return if auth::is_admin(request.headers(), &spare.surface) {
+            next.run(request).await
+        } else {
+            full()
+        };
+    }
+    match path {
+        "/metrics" => {
+            let Ok(permit) = spare.scrapes.clone().try_acquire_owned() else { return full() };
+            // Held until the last byte is taken.
+            next.run(request).await.map(|body| {
+                Body::from_stream(body.into_data_stream().map(move |part| {
+                    let _held = &permit;
+                    part
+                }))
+            })
+        }
+        path if PATHS.contains(&path) => next.run(request).await,
+        _ => full(),
+    }
+}
+
+fn full() -> Response {
+    let said = ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "all connections are taken; try again",
+    );
+    let mut response = said.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
