@@ -1,7 +1,7 @@
 //! rearguard: arguments, logs, one command, exit code.
 
 use std::env;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -30,8 +30,7 @@ fn go() -> ExitCode {
         Err(problem) => return complain(&format!("failed to start: {problem}"), ExitCode::Internal),
     };
     match runtime.block_on(cli::dispatch(&cli.command, page())) {
-        // A reader that went away (`| head`) is no failure.
-        Ok(text) => stdout().write_all(text.as_bytes()).map_or(ExitCode::Done, |()| ExitCode::Done),
+        Ok(text) => print(&text),
         // Problems of a configuration begin with their place, as editors like it.
         Err(cli::Error::Config(problems)) => say(&problems, ExitCode::Config),
         Err(error) => complain(&error.to_string(), error.exit_code()),
@@ -53,11 +52,32 @@ fn page() -> Page {
     Page::of(stdout().is_terminal(), no_color.as_deref(), columns.as_deref())
 }
 
+/// Prints what a command gives, to the last byte.
+fn print(text: &str) -> ExitCode {
+    let mut out = stdout();
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that went away (`| head`) is no failure; a disk that is full is one.
+fn printed(written: io::Result<()>) -> ExitCode {
+    match written {
+        Err(problem) if problem.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("failed to write the output: {problem}"), ExitCode::Failed)
+        }
+        _ => ExitCode::Done,
+    }
+}
+
 fn explain_usage(problem: &clap::Error) -> ExitCode {
-    let _ = problem.print();
     match problem.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Done,
-        _ => ExitCode::Usage,
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            printed(problem.print().and_then(|()| stdout().flush()))
+        }
+        _ => {
+            // Nobody is left to be told when this fails.
+            let _ = problem.print();
+            ExitCode::Usage
+        }
     }
 }
 

@@ -250,6 +250,28 @@ async fn an_incident_is_explained_in_every_form_and_its_decisions_come_out_ident
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_went_away_is_none() {
+    use std::io::Read;
+    for words in [&["schema"][..], &["completions", "bash"], &["--help"], &["--version"], &["run", "--help"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = rearguard().args(words).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{words:?}: {said}");
+        assert!(
+            said.starts_with("rearguard: failed to write the output: No space left"),
+            "{words:?}: {said}"
+        );
+        let piped = std::process::Stdio::piped;
+        let mut left = rearguard().args(words).stdout(piped()).stderr(piped()).spawn().unwrap();
+        drop(left.stdout.take());
+        let mut said = String::new();
+        left.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((left.wait().unwrap().code(), said.as_str()), (Some(0), ""), "{words:?}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_are_printed_and_nothing_is_coloured_that_is_no_terminal() {
     for words in [&["completions", "bash"][..], &["man"], &["--help"], &["explain", "--help"], &["schema"]] {
         let ended = output(words);
