@@ -5,7 +5,7 @@ use std::time::Duration;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::{AsyncSmtpTransport, Error as SmtpError};
 use lettre::{AsyncTransport, Tokio1Executor};
 use secrecy::ExposeSecret;
@@ -23,11 +23,15 @@ const SUBJECT: usize = 150;
 const WORDS: usize = 200;
 
 /// A server, and who writes to whom.
-pub(super) struct Smtp(SmtpConfig);
+pub(super) struct Smtp {
+    config: SmtpConfig,
+    /// Certificates that are trusted beside the system's.
+    roots: Vec<Certificate>,
+}
 
 impl Smtp {
     pub(super) fn new(config: SmtpConfig) -> Self {
-        Self(config)
+        Self { config, roots: Vec::new() }
     }
 
     pub(super) async fn send(&self, letter: &Letter<'_>) -> Sent {
@@ -48,7 +52,7 @@ impl Smtp {
     /// The mail, and its id.
     fn message(&self, letter: &Letter<'_>) -> Result<(Message, String), String> {
         let event = letter.event;
-        let from: Mailbox = self.0.from.parse().map_err(|_| "no sender".to_owned())?;
+        let from: Mailbox = self.config.from.parse().map_err(|_| "no sender".to_owned())?;
         let id = format!("<{}@{}>", hash(&event.key), from.email.domain());
         // Mail programs thread by ids, and some of them by the subject as well.
         let subject = match &event.incident {
@@ -69,7 +73,7 @@ impl Smtp {
         if let Some(first) = letter.mark {
             builder = builder.in_reply_to(first.to_owned()).references(first.to_owned());
         }
-        for to in &self.0.to {
+        for to in &self.config.to {
             builder = builder.to(to.parse().map_err(|_| "no receiver".to_owned())?);
         }
         let mut message = builder.body(letter.lines().join("\n")).map_err(|error| error.to_string())?;
@@ -85,10 +89,13 @@ impl Smtp {
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-        let SmtpConfig { host, port, tls, login, .. } = &self.0;
+        let SmtpConfig { host, port, tls, login, .. } = &self.config;
         let parameters = || {
             install_tls();
-            TlsParameters::new(host.clone()).map_err(|error| one_line(&error.to_string(), WORDS))
+            let trusted = self.roots.iter().cloned();
+            let builder = TlsParameters::builder(host.clone());
+            let builder = trusted.fold(builder, |builder, root| builder.add_root_certificate(root));
+            builder.build().map_err(|error| one_line(&error.to_string(), WORDS))
         };
         let tls = match tls {
             SmtpTls::Starttls => Tls::Required(parameters()?),
