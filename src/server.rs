@@ -265,6 +265,9 @@ pub struct RollbackStatus {
     pub target_deployment: Option<DeploymentId>,
     /// The platform's words for that one.
     pub target_title: Option<String>,
+    /// Who says what a rollback goes back to: `rearguard`, or `platform` where that cannot be told to it.
+    #[serde(default)]
+    pub picked_by: Option<String>,
     /// When that one was created.
     pub target_created_at: Option<Timestamp>,
     /// Codes of what should be known before.

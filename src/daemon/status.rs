@@ -8,7 +8,7 @@ use super::record::approve_by;
 use crate::clock::Moment;
 use crate::config::freeze::{self, Frozen};
 use crate::config::{AppConfig, ProbeConfig};
-use crate::decision::capability::Support;
+use crate::decision::capability::{Support, Targeting};
 use crate::decision::observation::ReadFault;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
@@ -149,6 +149,10 @@ fn rollback(app: &App) -> RollbackStatus {
         detail: detail.map(str::to_owned),
         target_deployment: target.map(|target| target.id.clone()),
         target_title: target.map(|target| target.title.clone()).filter(|title| !title.is_empty()),
+        picked_by: app.view.value().map(|view| match view.capabilities.targeting {
+            Targeting::PlatformPicks => "platform".to_owned(),
+            Targeting::ById | Targeting::ByCode => "rearguard".to_owned(),
+        }),
         target_created_at: target
             .filter(|target| target.created_ms > 0)
             .and_then(|target| Timestamp::from_millisecond(target.created_ms).ok()),

@@ -66,7 +66,7 @@ fn table(text: &mut String, evidence: &[Evidence], page: Page) {
 }
 
 /// One rule's cells, as every form shows them.
-pub(super) fn row(evidence: &Evidence) -> [String; 6] {
+pub(crate) fn row(evidence: &Evidence) -> [String; 6] {
     [
         clean(evidence.rule.as_str()),
         evidence.verdict.word().to_owned(),

@@ -279,6 +279,7 @@ fn unready(reason: &str, detail: Option<&str>) -> AppStatus {
         detail: detail.map(str::to_owned),
         target_deployment: None,
         target_title: None,
+        picked_by: None,
         target_created_at: None,
         warnings: Vec::new(),
         checked_by: None,

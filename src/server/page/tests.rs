@@ -64,3 +64,57 @@ async fn a_page_is_made_although_the_journal_is_silent() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("The journal does not answer now."), "{}", page.body);
 }
+
+#[test]
+fn the_question_before_a_rollback_says_who_picks_what_it_goes_back_to() {
+    let rollback = |picked_by: &str, target: Option<&str>| crate::server::RollbackStatus {
+        ready: true,
+        reason: None,
+        detail: None,
+        target_deployment: target.map(Into::into),
+        target_title: None,
+        picked_by: Some(picked_by.to_owned()),
+        target_created_at: None,
+        warnings: Vec::new(),
+        checked_by: None,
+        expected_seconds: None,
+        asked_at: None,
+    };
+    let asked = |picked_by: &str, target| {
+        let app =
+            AppStatus { rollback: Some(rollback(picked_by, target)), ..crate::server::made::app("shop") };
+        let actions = view::app(&app, jiff::Timestamp::UNIX_EPOCH).get_attr("actions").unwrap();
+        let actions: Vec<Value> = actions.try_iter().unwrap().collect();
+        let text = |action: &Value, key: &str| action.get_attr(key).unwrap().to_string();
+        let order = actions.iter().find(|action| text(action, "label") == "Roll back").expect("a button");
+        assert_eq!(text(order, "name"), "Roll back: shop", "its name says of which app");
+        text(order, "question")
+    };
+    assert!(asked("rearguard", Some("d1")).starts_with("Roll shop back to d1 now?"));
+    for target in [None, Some("d1")] {
+        let question = asked("platform", target);
+        assert!(question.contains("The platform picks what it goes back to"), "{question}");
+        assert_eq!(
+            question.contains("d1; if it is another one, it is held for you"),
+            target.is_some(),
+            "{question}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_incident_has_its_evidence_as_a_table() {
+    let server = start(Trouble::None).await;
+    let page = server.get("/incidents/checkout-1a2b3c4d").await.body;
+    assert!(!page.contains("Evidence at the decision"), "nothing was recorded of this one");
+    let (record, _, _) = crate::decision::told(crate::decision::Tale::Committed);
+    let page = server.get(&format!("/incidents/{}", record.id)).await.body;
+    let (_, table) = page.split_once("Evidence at the decision").expect("a table");
+    let (table, _) = table.split_once("</table>").unwrap();
+    for column in ["rule", "verdict", "value", "threshold", "samples", "window"] {
+        assert!(table.contains(&format!("<th scope=\"col\">{column}</th>")), "{column}: {table}");
+    }
+    for cell in ["<th scope=\"row\">down</th>", "v-bad", "&gt;= 3", "in a row"] {
+        assert!(table.contains(cell), "{cell}: {table}");
+    }
+}

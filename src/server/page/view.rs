@@ -4,9 +4,13 @@ use jiff::Timestamp;
 use minijinja::{Value, context};
 
 use crate::decision::state::Outcome;
+use crate::ids::AppName;
 use crate::journal::IncidentRecord;
 use crate::server::AppStatus;
-use crate::telling::{Account, app, words};
+use crate::telling::{Account, app, text, words};
+
+/// Where everything is resumed.
+const RESUME_ALL: &str = "/api/v1/resume";
 
 /// Something a person may order, once there is a token.
 struct Action {
@@ -72,7 +76,7 @@ pub(super) fn app(app: &AppStatus, now: Timestamp) -> Value {
         rules,
         probes,
         outlooks,
-        actions => shown(actions(app)),
+        actions => shown(actions(app), &app.name),
     }
 }
 
@@ -99,7 +103,7 @@ fn actions(app: &AppStatus) -> Vec<Action> {
         }
         Some("everything") => {
             let question = "Resume everything: end every pause and close the storm breaker?".to_owned();
-            actions.push(Action::new("Resume everything", "/api/v1/resume".to_owned(), question));
+            actions.push(Action::new("Resume everything", RESUME_ALL.to_owned(), question));
         }
         Some(_) => {}
         None => {
@@ -113,12 +117,24 @@ fn actions(app: &AppStatus) -> Vec<Action> {
     }
     let is_free = app.state != "incident" && app.pinned_deployment.is_none() && !app.paused;
     if is_free && app.mode != crate::decision::policy::Mode::Observe {
-        let target = app.rollback.as_ref().and_then(|rollback| rollback.target_deployment.as_ref());
-        let to = target.map_or(String::new(), |id| format!(" to {id}"));
-        let question = format!("Roll {name} back{to} now? It is validated, watched and committed as always.");
-        actions.push(Action::new("Roll back", of_app("rollback"), question));
+        actions.push(Action::new("Roll back", of_app("rollback"), rollback_question(app)));
     }
     actions
+}
+
+/// What is asked before a rollback that a person orders.
+fn rollback_question(app: &AppStatus) -> String {
+    let (name, rollback) = (&app.name, app.rollback.as_ref());
+    let target = rollback.and_then(|rollback| rollback.target_deployment.as_ref());
+    let goes_on = "It is validated, watched and committed as always.";
+    if rollback.and_then(|rollback| rollback.picked_by.as_deref()) == Some("platform") {
+        let picks = target.map_or("which rearguard does not know yet".to_owned(), |id| {
+            format!("by what rearguard knows {id}; if it is another one, it is held for you")
+        });
+        return format!("Roll {name} back now? The platform picks what it goes back to, {picks}. {goes_on}");
+    }
+    let to = target.map_or(String::new(), |id| format!(" to {id}"));
+    format!("Roll {name} back{to} now? {goes_on}")
 }
 
 /// Labels with what they are of.
@@ -129,9 +145,12 @@ fn pairs(facts: &[(&'static str, String)]) -> Vec<Value> {
     facts.iter().map(pair).collect()
 }
 
-fn shown(actions: Vec<Action>) -> Vec<Value> {
+/// Actions on an app as the templates have them.
+fn shown(actions: Vec<Action>, of: &AppName) -> Vec<Value> {
     let each = actions.into_iter().map(|Action { label, path, question, primary, lasts }| {
-        context! { label, path, question, primary, lasts }
+        // Said of each app alike: who does not see the page is told of which. This one is of all of them.
+        let name = if path == RESUME_ALL { label.clone() } else { format!("{label}: {of}") };
+        context! { label, name, path, question, primary, lasts }
     });
     each.collect()
 }
@@ -191,6 +210,14 @@ pub(super) fn incident(account: &Account) -> Value {
             context! { at => line.at.to_string(), after, event => line.event.clone(), text => line.text.clone(), calls }
         })
         .collect();
+    let evidence: Vec<Value> = account
+        .evidence
+        .iter()
+        .map(|evidence| {
+            let [rule, verdict, value, threshold, samples, window] = text::row(evidence);
+            context! { rule, verdict, value, threshold, samples, window }
+        })
+        .collect();
     let durations: Vec<Value> = account
         .told
         .durations
@@ -214,10 +241,11 @@ pub(super) fn incident(account: &Account) -> Value {
         summary => account.summary.clone(),
         facts => pairs(&account.facts),
         refusals => account.refusals.clone(),
+        evidence,
         durations,
         replay => account.told.replay.as_ref().map(|replay| replay.text()),
         lines,
         signal,
-        actions => shown(actions),
+        actions => shown(actions, &record.app),
     }
 }
