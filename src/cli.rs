@@ -62,6 +62,23 @@ mod tests {
     }
 
     #[test]
+    fn what_help_says_beside_options_is_wrapped_by_the_terminal_alone_and_examples_fit_eighty_columns() {
+        let cli = Cli::command();
+        for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
+            let Some(text) = command.get_after_long_help() else { continue };
+            let (text, name) = (text.to_string(), command.get_name());
+            let mut before = "";
+            for line in text.lines() {
+                let is_example = line.starts_with("  ");
+                assert!(!is_example || line.chars().count() <= 80, "{name}: {line}");
+                let is_broken = !is_example && !line.is_empty() && !before.is_empty();
+                assert!(!is_broken, "{name}: a paragraph is broken before: {line}");
+                before = line;
+            }
+        }
+    }
+
+    #[test]
     fn pausing_takes_one_app_or_all_and_not_both() {
         let parse = |words: &[&str]| Cli::try_parse_from([&["rearguard"], words].concat()).is_ok();
         assert!(parse(&["pause", "checkout"]));

@@ -13,8 +13,9 @@ use crate::telemetry::{LogFormat, Reader};
 #[command(name = "rearguard", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(after_long_help = "\
 Examples:
-  rearguard demo                                   see it work, without an account
-  rearguard init --platform digitalocean --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
+  rearguard demo                                   see it work; needs no account
+  rearguard init --platform digitalocean \\
+      --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
   rearguard check --config rearguard.yaml          is this configuration right?
   rearguard run --config rearguard.yaml            guard
   rearguard status                                 what is going on?
@@ -46,7 +47,8 @@ pub struct Cli {
 pub enum Command {
     /// Guard: the daemon
     #[command(after_long_help = "\
-SIGTERM and SIGINT drain and end; SIGHUP reads the configuration again, and a changed file is noticed by itself.
+SIGTERM and SIGINT drain and end; SIGHUP reads the configuration again, and a changed file is noticed by \
+itself.
 
 Examples:
   rearguard run --config /etc/rearguard/rearguard.yaml
@@ -54,9 +56,11 @@ Examples:
     Run(ConfigArgs),
     /// Say whether a configuration is right, and what was understood
     #[command(after_long_help = "\
+Nothing is written anywhere: --online sends nothing but reads.
+
 Examples:
   rearguard check --config rearguard.yaml
-  rearguard check --config rearguard.yaml --online     also ask each platform; sends nothing but reads")]
+  rearguard check --config rearguard.yaml --online     ask each platform, too")]
     Check(CheckArgs),
     /// Show a bad release being rolled back, against a built-in platform on loopback
     #[command(after_long_help = "\
@@ -78,7 +82,8 @@ Apps that need somebody come first, with what to type next; calm ones take a lin
 Examples:
   rearguard status
   rearguard status checkout
-  rearguard status --server http://rearguard.internal:9797 --json | jq '.apps[] | select(.state != \"steady\")'")]
+  rearguard status --server http://rearguard.internal:9797
+  rearguard status --json | jq '.apps[] | select(.state != \"steady\")'")]
     Status(StatusArgs),
     /// List incidents, newest first
     #[command(after_long_help = "\
@@ -89,12 +94,12 @@ Examples:
     Incidents(IncidentsArgs),
     /// Tell an incident: what was seen, decided, refused and done, with the numbers
     #[command(after_long_help = "\
-The text is fit for an incident channel, the Markdown for a ticket. The recorded decisions are made again, and whether
-they come out identical is said.
+The text is fit for an incident channel, the Markdown for a ticket. The recorded decisions are made again, and \
+whether they come out identical is said.
 
 Examples:
-  rearguard explain                                    the newest incident
-  rearguard explain checkout                           the newest one of this app
+  rearguard explain                         the newest incident
+  rearguard explain checkout                the newest one of this app
   rearguard explain checkout-1a2b3c4d --json
   rearguard explain checkout-1a2b3c4d --markdown --svg signal.svg > ticket.md")]
     Explain(ExplainArgs),
@@ -107,14 +112,13 @@ Examples:
   rearguard pause checkout --for 2h                and then go on by itself
   rearguard pause --all
 
-Without a daemon that answers: `touch paused` in the folder of the journal pauses everything, and `touch paused-APP`
-that app, until the file is removed.")]
+Without a daemon that answers: `touch paused` in the folder of the journal pauses everything, and \
+`touch paused-APP` that app, until the file is removed.")]
     Pause(PauseArgs),
     /// End a pause; without one, end a hold
     #[command(after_long_help = "\
-Who ends a hold takes its pin over: it is theirs to commit or revert.
---all ends every pause and closes the storm breaker; what is held stays held.
-Needs the admin token.
+Who ends a hold takes its pin over: it is theirs to commit or revert. --all ends every pause and closes the storm \
+breaker; what is held stays held. Needs the admin token.
 
 Examples:
   rearguard resume checkout
@@ -136,9 +140,9 @@ Examples:
     Reject(WordArgs),
     /// Roll an app back by hand: the same validation, journal and soak, whatever its rules say
     #[command(after_long_help = "\
-Goes to what rearguard would choose, or to the deployment that is named. The app has to be in mode approve or enforce
-and not paused. Limits, freeze windows and rules do not keep you from it; a changed migration job and warnings of the
-platform do, unless you accept them. Needs the admin token.
+Goes to what rearguard would choose, or to the deployment that is named. The app has to be in mode approve or \
+enforce and not paused. Limits, freeze windows and rules do not keep you from it; a changed migration job and \
+warnings of the platform do, unless you accept them. Needs the admin token.
 
 Examples:
   rearguard rollback checkout --wait
@@ -161,12 +165,14 @@ Examples:
     Revert(SettleArgs),
     /// Ask a platform for its apps, and print a configuration to start from
     #[command(after_long_help = "\
-Prints a commented configuration in mode observe, which writes nothing; reads only, so a read-only token is enough. The
-token is read from where the daemon will read it, and never printed.
+Prints a commented configuration in mode observe, which writes nothing; reads only, so a read-only token is enough. \
+The token is read from where the daemon will read it, and never printed.
 
 Examples:
-  rearguard init --platform digitalocean --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
-  rearguard init --platform sevalla --token-file /etc/rearguard/sevalla.token > rearguard.yaml
+  rearguard init --platform digitalocean \\
+      --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
+  rearguard init --platform sevalla \\
+      --token-file /etc/rearguard/sevalla.token > rearguard.yaml
   rearguard check --config rearguard.yaml --online")]
     Init(InitArgs),
     /// Print the JSON Schema of the configuration
