@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::words::count;
 use super::{CheckArgs, Error};
-use crate::config::{self, Config, PlatformConfig};
+use crate::config::notify::{CarrierConfig, UrlSource};
+use crate::config::{self, Config, PlatformConfig, TokenSource};
 use crate::daemon::open_account;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
@@ -18,10 +19,16 @@ pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
     let config = config::load(&args.config.config).map_err(|problems| Error::Config(problems.to_string()))?;
     let mut understood = config::summary(&config);
     understood.push_str(&power::what_would_be_noticed(&config));
+    let unreadable = unreadable_secrets(&config);
     if !args.online {
+        // They may be elsewhere than where a configuration is checked.
+        for why in unreadable {
+            // Writing to a string cannot fail.
+            let _ = writeln!(understood, "\nWARNING: {why}");
+        }
         return Ok(understood);
     }
-    let mut wrong = Vec::new();
+    let mut wrong = unreadable;
     for platform in &config.platforms {
         match ask(platform, &config).await {
             Ok(text) => understood.push_str(&text),
@@ -29,6 +36,29 @@ pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
         }
     }
     if wrong.is_empty() { Ok(understood) } else { Err(Error::Config(wrong.join("\n"))) }
+}
+
+/// Which secrets of the channels cannot be read here, and why; never what is in them.
+fn unreadable_secrets(config: &Config) -> Vec<String> {
+    let read = |source: &TokenSource| source.read().err().map(|error| format!("failed to {}", Chain(&error)));
+    let url = |place: &UrlSource| match place {
+        UrlSource::Written(_) => None,
+        UrlSource::Kept(source) => read(source).or_else(|| place.read().err()),
+    };
+    let mut wrong = Vec::new();
+    for channel in &config.notify {
+        let why = match &channel.carrier {
+            CarrierConfig::Webhook { url: place, secret } => {
+                [url(place), secret.as_ref().and_then(read)].into_iter().flatten().collect()
+            }
+            CarrierConfig::SlackHook { url: place } => Vec::from_iter(url(place)),
+            CarrierConfig::Slack { token, .. } => Vec::from_iter(read(token)),
+            CarrierConfig::Alertmanager { .. } => Vec::new(),
+            CarrierConfig::Smtp(smtp) => Vec::from_iter(smtp.login.as_ref().and_then(|(_, word)| read(word))),
+        };
+        wrong.extend(why.into_iter().map(|why| format!("channel {}: {why}", channel.name)));
+    }
+    wrong
 }
 
 /// Asks one platform for its apps, and whether the configured ones are among them.
@@ -68,4 +98,44 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
         }
     }
     if missing.is_empty() { Ok(text) } else { Err(missing.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_channels_cannot_be_let_in_with_is_named_by_its_place_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        keep("good", "letmein-0123456789\n");
+        keep("empty", "\n");
+        keep("two-lines", "letmein\n0123456789\n");
+        keep("no-url", "letmein-0123456789");
+        let at = folder.path().display();
+        let text = format!(
+            "platforms: [{{ name: ocean, kind: digitalocean, token_env: T }}]\n\
+             apps: [{{ name: web, platform: ocean, id: x, probes: [{{ name: home, url: 'https://a.example/' }}], \
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}] }}]\nnotify:\n  \
+             - {{ name: fine, kind: webhook, url: 'https://a.example/', secret_file: {at}/good }}\n  \
+             - {{ name: hook, kind: webhook, url_file: {at}/no-url, secret_file: {at}/missing }}\n  \
+             - {{ name: team, kind: slack, token_file: {at}/two-lines, channel: C024BE91L }}\n  \
+             - {{ name: mail, kind: smtp, host: mail.example.com, from: a@example.com, to: [b@example.com], username: a, password_file: {at}/empty }}\n"
+        );
+        let config = config::parse("f.yaml", &text).unwrap_or_else(|problems| panic!("{problems}"));
+        let said = unreadable_secrets(&config);
+        let expected = [
+            ("channel hook: ", "is not an http or https URL"),
+            ("channel hook: failed to read token file ", "missing"),
+            ("channel team: failed to read token: file ", "two-lines has characters that no token has"),
+            ("channel mail: failed to read token: file ", "empty is empty"),
+        ];
+        assert_eq!(said.len(), expected.len(), "{said:#?}");
+        for (why, (begin, part)) in said.iter().zip(expected) {
+            assert!(why.starts_with(begin) && why.contains(part), "{begin}: {why}");
+            assert!(!why.contains("letmein") && !why.contains("0123456789"), "{why}");
+        }
+    }
 }

@@ -114,7 +114,7 @@ impl Answer {
 
 impl UrlSource {
     /// The URL, read where it is. The error does not have it in it.
-    pub(super) fn read(&self) -> Result<Url, String> {
+    pub(crate) fn read(&self) -> Result<Url, String> {
         let source = match self {
             Self::Written(url) => return Ok(url.0.clone()),
             Self::Kept(source) => source,
