@@ -43,7 +43,7 @@ pub async fn dispatch(command: &Command, page: Page) -> Result<String, Error> {
         Command::Commit(args) => act::commit(args).await,
         Command::Revert(args) => act::revert(args).await,
         Command::Init(args) => init::run(args).await,
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => Ok(generated::completions(args.shell)),
         Command::Man(args) => generated::man(args.to.as_deref()),
     }

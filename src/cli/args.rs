@@ -128,6 +128,14 @@ pub struct InitArgs {
     pub api: Option<String>,
 }
 
+/// `rearguard schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what a webhook is sent instead
+    #[arg(long)]
+    pub event: bool,
+}
+
 /// `rearguard completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::args::{
     CheckArgs, CompletionsArgs, ConfigArgs, DemoArgs, ExplainArgs, IncidentsArgs, InitArgs, LabArgs, ManArgs,
-    PauseArgs, ResumeArgs, RollbackArgs, SettleArgs, StatusArgs, WordArgs,
+    PauseArgs, ResumeArgs, RollbackArgs, SchemaArgs, SettleArgs, StatusArgs, WordArgs,
 };
 use crate::telemetry::{LogFormat, Reader};
 
@@ -178,8 +178,9 @@ Examples:
     /// Print the JSON Schema of the configuration
     #[command(after_long_help = "\
 Examples:
-  rearguard schema > rearguard.schema.json")]
-    Schema,
+  rearguard schema > rearguard.schema.json
+  rearguard schema --event > event.schema.json     what a webhook is sent")]
+    Schema(SchemaArgs),
     /// Print what a shell needs to complete rearguard's commands
     #[command(after_long_help = "\
 Examples:

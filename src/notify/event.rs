@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::decision::effect::Reason;
 use crate::decision::state::Outcome;
@@ -18,7 +21,7 @@ pub const SCHEMA: u32 = 1;
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
         /// What happened. A closed list, which grows only here.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Kind {
             $($(#[$doc])* #[serde(rename = $word)] $name),*
         }
@@ -67,7 +70,7 @@ kinds! {
 }
 
 /// One thing that happened, for people and programs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -98,7 +101,7 @@ pub struct Event {
 }
 
 /// An incident in an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
     /// Its id.
     pub id: IncidentId,
@@ -117,12 +120,12 @@ pub struct Case {
     pub opened_at: Timestamp,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
-    /// The accused deployment.
-    pub bad_deployment: Named,
-    /// The deployment gone back to.
     /// While it awaits approval: until when. Without an answer it is held then.
     #[serde(default)]
     pub approve_by: Option<Timestamp>,
+    /// The accused deployment.
+    pub bad_deployment: Named,
+    /// The deployment gone back to.
     pub target_deployment: Option<Named>,
     /// The deployment that does it.
     pub rollback_deployment: Option<Named>,
@@ -133,7 +136,7 @@ pub struct Case {
 }
 
 /// A deployment and the platform's words for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Named {
     /// Its id.
     pub id: DeploymentId,
@@ -142,7 +145,7 @@ pub struct Named {
 }
 
 /// What a rule measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The rule.
     pub rule: RuleName,
@@ -154,6 +157,15 @@ pub struct Evidence {
     pub samples: Option<u32>,
     /// The same in words.
     pub words: String,
+}
+
+/// The JSON Schema of an event as it is sent, made from the type itself. Keys are only added, so more of them are allowed.
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<Event>().to_value();
+    schema["title"] = json!("what rearguard tells");
+    schema["properties"]["schema"]["const"] = json!(SCHEMA);
+    schema
 }
 
 impl Event {
@@ -172,6 +184,7 @@ impl Event {
             asked_by: None,
             opened_at: at,
             closed_at: is_over.then_some(at),
+            approve_by: (kind == Kind::ApprovalNeeded).then_some(at),
             bad_deployment: named("d2", "commit 2"),
             target_deployment: (kind != Kind::Fired).then(|| named("d1", "commit 1")),
             rollback_deployment: is_over.then(|| named("d3", "commit 1")),
@@ -184,7 +197,6 @@ impl Event {
             value: Some(3.0),
             threshold: Some(3.0),
             samples: Some(3),
-            approve_by: (kind == Kind::ApprovalNeeded).then_some(at),
             words: "3 failures in a row, limit 3".to_owned(),
         };
         Self {

@@ -14,7 +14,7 @@ pub(crate) fn rearguard() -> Command {
     command
 }
 
-fn output(args: &[&str]) -> Output {
+pub(crate) fn output(args: &[&str]) -> Output {
     rearguard().args(args).output().unwrap()
 }
 

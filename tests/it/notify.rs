@@ -211,6 +211,14 @@ async fn an_event_says_what_happened_and_is_signed_and_names_no_secret() {
         assert!(live[deployment]["title"].is_string(), "{deployment} in {live:#}");
     }
 
+    // What `rearguard schema --event` prints is what is sent.
+    let schema = crate::binary::output(&["schema", "--event"]).stdout;
+    let validator = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    for event in hook.taken() {
+        let problems: Vec<String> = validator.iter_errors(&event).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{problems:?}: {event:#}");
+    }
+
     for heard in hook.heard() {
         let signature = heard.headers["x-rearguard-signature"].to_str().unwrap();
         let (at, given) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();

@@ -258,3 +258,26 @@ fn every_kind_has_every_key_and_comes_back_as_it_was() {
         assert_eq!(serde_json::to_value(kind).unwrap(), *word);
     }
 }
+
+#[test]
+fn the_schema_of_an_event_is_made_of_what_is_sent() {
+    let schema = crate::notify::event::schema();
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    for (word, kind) in Kind::WORDS {
+        let event = serde_json::to_value(Event::sample(*kind)).unwrap();
+        let problems: Vec<String> = validator.iter_errors(&event).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{word}: {problems:?}");
+        for key in event.as_object().unwrap().keys() {
+            assert!(schema["properties"][key]["description"].is_string(), "{key} is not documented");
+            let mut less = event.clone();
+            less.as_object_mut().unwrap().remove(key);
+            assert!(!validator.is_valid(&less), "{key} is always there");
+        }
+        let mut other = event.clone();
+        other["schema"] = serde_json::json!(SCHEMA + 1);
+        assert!(!validator.is_valid(&other));
+        other = event;
+        other["kind"] = serde_json::json!("eclipse");
+        assert!(!validator.is_valid(&other));
+    }
+}
