@@ -11,6 +11,7 @@ use crate::world::{APP, Settings, World};
 async fn type_in(world: &World, words: &[&str]) -> Output {
     let mut command = rearguard();
     command.args(words).arg("--config").arg(world.path("rearguard.yaml")).env("REARGUARD_BY", "ada");
+    command.env("COLUMNS", "160");
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -46,6 +47,36 @@ fn plain(world: &World, incident: &str, text: &str) -> String {
     plain
 }
 
+/// A screen without what differs from run to run, and where lines are broken by the length of that.
+fn screen(world: &World, incident: &str, text: &str) -> String {
+    // The signal is drawn over time; its own tests have it.
+    let mut text = text.to_owned();
+    for (from, to) in [("\nSignal\n", "\nDurations\n"), ("### Signal\n", "### Evidence")] {
+        if let Some((before, rest)) = text.split_once(from)
+            && let Some((_, after)) = rest.split_once(to)
+        {
+            text = format!("{before}{from}  ...\n{to}{after}");
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match lines.last_mut() {
+            Some(last) if line.starts_with(&" ".repeat(11)) => *last = format!("{last} {words}"),
+            _ => lines.push(words),
+        }
+    }
+    let text = lines.join("\n");
+    let requests = text.split("request ").map(|part| {
+        let id = part.trim_start_matches('`');
+        let end = id.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(id.len());
+        // What a platform calls a request; words are shorter.
+        if end >= 8 { format!("ID{}", id[end..].trim_start_matches('`')) } else { part.to_owned() }
+    });
+    let text = plain(world, incident, &requests.collect::<Vec<_>>().join("request "));
+    text.replace("#m #s", "#s").replace("#ms", "#s").replace("# ms", "#s")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transcript_of_an_incident_that_a_person_approves() {
     let world = World::new().await;
@@ -55,19 +86,41 @@ async fn the_transcript_of_an_incident_that_a_person_approves() {
     world.lab.push(APP, Release::bad("v2")).unwrap();
     let app = daemon.api.until("a question", |app| app["stage"] == "awaiting_approval").await;
     let id = app["incident"].as_str().unwrap().to_owned();
+    let asked = daemon.api.get(&format!("/api/v1/incidents/{id}")).await;
+    assert_eq!(app["approve_by"], asked["approve_by"], "one moment, wherever it is asked for");
+    let by: jiff::Timestamp = asked["approve_by"].as_str().unwrap().parse().unwrap();
+    let opened: jiff::Timestamp = asked["opened_at"].as_str().unwrap().parse().unwrap();
+    assert!((1_795..1_860).contains(&by.duration_since(opened).as_secs()), "{by} of {opened}");
+
     let mut transcript = String::new();
     let mut type_in = async |words: &[&str]| {
         let shown = plain(&world, &id, &words.join(" "));
-        let said = done(&world, words).await;
-        transcript.push_str(&format!("$ rearguard {shown}\n{}\n", plain(&world, &id, &said)));
+        let output = type_in(&world, words).await;
+        let (said, progress) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {progress}");
+        // Which states are seen on the way is a matter of when it was looked.
+        let happened = progress.lines().filter(|line| line.trim_start().starts_with('+'));
+        let happened: Vec<String> =
+            happened.map(|line| format!("  2> {}\n", screen(&world, &id, line))).collect();
+        let screen = screen(&world, &id, &said);
+        transcript.push_str(&format!("$ rearguard {shown}\n{}{screen}\n\n", happened.concat()));
+        progress
     };
-    type_in(&["approve", &id, "--wait"]).await;
-    let timeline = daemon.api.get(&format!("/api/v1/incidents/{id}")).await;
-    let lines = timeline["timeline"].as_array().unwrap().iter();
-    let lines: Vec<String> = lines.map(|entry| plain(&world, &id, entry["text"].as_str().unwrap())).collect();
-    transcript.push_str(&lines.join("\n"));
+    for words in [&["status"][..], &["status", APP], &["explain", &id]] {
+        assert_eq!(type_in(words).await, "", "{words:?}");
+    }
+    let progress = type_in(&["approve", &id, "--wait"]).await;
+    assert!(progress.lines().any(|line| line.trim() == "soaking"), "{progress}");
+    for words in [&["incidents"][..], &["explain", &id], &["explain", &id, "--markdown"]] {
+        assert_eq!(type_in(words).await, "", "{words:?}");
+    }
     insta::assert_snapshot!("approved", transcript);
-    assert_eq!(timeline["outcome"], "committed");
+    let timeline = daemon.api.get(&format!("/api/v1/incidents/{id}")).await;
+    assert_eq!(
+        (&timeline["outcome"], &timeline["approve_by"]),
+        (&"committed".into(), &serde_json::Value::Null)
+    );
     assert_eq!(timeline["replay"]["identical"], timeline["replay"]["decisions"], "{:#}", timeline["replay"]);
     assert_eq!(world.writes(), (1, 1, 0));
     // A second word, or one about what is over, changes nothing.
@@ -78,6 +131,22 @@ async fn the_transcript_of_an_incident_that_a_person_approves() {
         assert!(said.contains("is closed"), "{said}");
     }
     assert_eq!(world.writes(), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resumes_an_app_is_told_what_still_keeps_hands_off_it() {
+    let world = World::new().await;
+    let daemon = Process::start(&world, &Settings::default()).await;
+    daemon.api.until_state("steady").await;
+    done(&world, &["pause", APP]).await;
+    done(&world, &["pause", "--all"]).await;
+    let said = done(&world, &["resume", APP]).await;
+    assert!(said.starts_with("shop: its pause is over, and it is not wholly guarded yet:\n"), "{said}");
+    assert!(said.contains("everything is paused: `rearguard resume --all` ends that"), "{said}");
+    let said = done(&world, &["resume", "--all"]).await;
+    assert_eq!(said, "the pause of everything is over and the storm breaker is closed\n");
+    done(&world, &["pause", APP]).await;
+    assert_eq!(done(&world, &["resume", APP]).await, "shop is guarded again: its pause is over\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
