@@ -1,0 +1,96 @@
+"""What belongs to the alerts besides their expressions: a runbook each, and the same rules for the Prometheus operator.
+
+    python alerts.py            compares
+    python alerts.py --write    writes deploy/kubernetes/monitoring/rules.yaml anew from deploy/prometheus/rules.yaml
+"""
+
+import pathlib
+import re
+import sys
+
+import yaml
+
+HERE = pathlib.Path(__file__).parent.parent
+RULES = HERE / "deploy/prometheus/rules.yaml"
+ROUTES = HERE / "deploy/prometheus/alertmanager.yaml"
+OPERATOR = HERE / "deploy/kubernetes/monitoring/rules.yaml"
+RUNBOOKS = HERE / "docs/runbooks.md"
+PARTS = ["Means", "Look", "Do", "Ends"]
+SEVERITIES = ["critical", "warning", "info"]
+
+
+def alerts():
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def of_runbooks(alerts):
+    """What is wrong with the runbooks."""
+    text = RUNBOOKS.read_text()
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.M | re.S))
+    for name in alerts.keys() - sections.keys():
+        yield f"{name} has no section"
+    for name in sections.keys() - alerts.keys():
+        yield f"the section {name} has no alert"
+    for name, section in sections.items():
+        parts = re.findall(r"^\*\*(\w+)\*\* ", section, re.M)
+        if parts != PARTS:
+            yield f"the section {name} has {parts} and not {PARTS}"
+    anchors = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+    for anchor in re.findall(r"\]\(#([^)]*)\)", text):
+        if anchor not in anchors:
+            yield f"#{anchor} leads nowhere"
+    # The table at the top: a column for each severity.
+    told = {}
+    for row in re.findall(r"^\|(.+)\|$", text, re.M):
+        for severity, cell in zip(SEVERITIES, row.split("|")):
+            told.update((name, severity) for name in re.findall(r"\[(\w+)\]", cell))
+    said = {name.removeprefix("Rearguard"): rule["labels"]["severity"] for name, rule in alerts.items()}
+    for name in said.keys() | told.keys():
+        if said.get(name) != told.get(name):
+            yield f"{name} is {said.get(name)} in the rules and {told.get(name)} in the table"
+
+
+def of_alerts(alerts):
+    """What is wrong with what the alerts say."""
+    for name, rule in alerts.items():
+        notes = rule["annotations"]
+        if set(notes) != {"summary", "description", "runbook_url"} or set(rule["labels"]) != {"severity"}:
+            yield f"{name} has the annotations {sorted(notes)} and the labels {sorted(rule['labels'])}"
+        if not notes.get("runbook_url", "").endswith(f"/docs/runbooks.md#{name.lower()}"):
+            yield f"{name} links {notes.get('runbook_url')}"
+        if rule["labels"]["severity"] not in SEVERITIES:
+            yield f"{name} is {rule['labels']['severity']}"
+    for rule in yaml.safe_load(ROUTES.read_text())["inhibit_rules"]:
+        for matcher in rule["source_matchers"] + rule["target_matchers"]:
+            pattern = re.fullmatch(r'alertname=~?"(.*)"', matcher).group(1)
+            start, _, rest = pattern.partition("(")
+            for word in rest.rstrip(")").split("|"):
+                if start + word not in alerts:
+                    yield f"a route names {start + word}"
+
+
+def for_operator():
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "rearguard"},
+        "spec": {"groups": groups},
+    }
+
+
+def main():
+    if "--write" in sys.argv:
+        head = "# Written by `python .ci/alerts.py --write` from deploy/prometheus/rules.yaml.\n"
+        OPERATOR.write_text(head + yaml.safe_dump(for_operator(), sort_keys=False, width=120))
+    wrong = [*of_runbooks(alerts()), *of_alerts(alerts())]
+    if yaml.safe_load(OPERATOR.read_text()) != for_operator():
+        wrong.append(f"{OPERATOR} is not what {RULES} says; write it with --write")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    print(f"{len(alerts())} alerts, each with its runbook, and the same for the Prometheus operator")
+
+
+if __name__ == "__main__":
+    main()
