@@ -1,0 +1,102 @@
+"""What no schema and no linter looks at in rendered manifests; prints them with sidecars as plain containers, for a linter.
+
+    python manifests.py FILE... > PLAIN
+"""
+
+import sys
+
+import yaml
+
+# Where each probe has to ask. Only the stand-alone daemon says by readiness whether it may be asked things.
+PATHS = {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/ready"}
+
+
+def guard(spec):
+    """The container of rearguard, and whether it is a sidecar."""
+    beside = [one for one in spec.get("initContainers", []) if one["name"] == "rearguard"]
+    alone = [one for one in spec["containers"] if one["name"] == "rearguard"]
+    (found,) = beside + alone
+    return found, bool(beside)
+
+
+def of_pod(name, deployment):
+    """What is wrong with a Deployment that has a rearguard in it."""
+    spec = deployment["spec"]["template"]["spec"]
+    container, is_beside = guard(spec)
+    if deployment["spec"]["replicas"] != 1 or deployment["spec"]["strategy"] != {"type": "Recreate"}:
+        yield f"{name} may run two daemons at once"
+    if is_beside and container.get("restartPolicy") != "Always":
+        yield f"{name} waits for its guard to end"
+    if deployment["spec"]["template"]["metadata"]["labels"].get("rearguard") != ("beside" if is_beside else "alone"):
+        yield f"{name} has not the label by which it is scraped"
+    if [port["name"] for port in container["ports"]] != ["rearguard"]:
+        yield f"{name} has ports {container['ports']}"
+    for probe, path in PATHS.items():
+        wanted = None if is_beside and probe == "readinessProbe" else {"path": path, "port": "rearguard"}
+        if container.get(probe, {}).get("httpGet") != wanted:
+            yield f"{name} has the {probe} {container.get(probe)}"
+    for mount in container["volumeMounts"]:
+        if "subPath" in mount:
+            yield f"{name} mounts {mount['mountPath']} by subPath, which is never updated"
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    if mounts != {"/etc/rearguard", "/run/secrets/rearguard", "/var/lib/rearguard"}:
+        yield f"{name} mounts {mounts}"
+    secrets = next(volume["secret"] for volume in spec["volumes"] if "secret" in volume)
+    if secrets["defaultMode"] != 0o440:
+        yield f"{name} shows its secrets with mode {secrets['defaultMode']:o}"
+    # What has that mode is read by a group: root's, or the one that all volumes are given.
+    user = {**spec["securityContext"], **container["securityContext"]}
+    if user["runAsUser"] == 0 or not user["runAsNonRoot"]:
+        yield f"{name} runs as root"
+    if "fsGroup" not in user and user["runAsGroup"] != 0:
+        yield f"{name} cannot read its secrets"
+    if "limits" in container["resources"] and "cpu" in container["resources"]["limits"]:
+        yield f"{name} is throttled"
+
+
+def of_names(documents):
+    """Ports are told by the one name."""
+    for document in documents:
+        named = []
+        if document["kind"] == "Service":
+            named = [port["targetPort"] for port in document["spec"]["ports"]]
+        if document["kind"] == "NetworkPolicy":
+            named = [port["port"] for rule in document["spec"]["ingress"] for port in rule["ports"]]
+        if document["kind"] == "PodMonitor":
+            named = [end["port"] for end in document["spec"]["podMetricsEndpoints"]]
+        if set(named) - {"rearguard"}:
+            yield f"{document['kind']} names the ports {named}"
+        if document["kind"] == "PodDisruptionBudget":
+            yield "a PodDisruptionBudget keeps a node of one replica from being drained"
+
+
+def plain(document):
+    """The same with sidecars as containers, since linters pass init containers over. A sidecar has no readiness probe for a
+    reason (patch.yaml); it is given one here so that the app's own stays looked after."""
+    spec = document.get("spec", {}).get("template", {}).get("spec", {})
+    for sidecar in [one for one in spec.get("initContainers", []) if one.get("restartPolicy") == "Always"]:
+        spec["initContainers"].remove(sidecar)
+        del sidecar["restartPolicy"]
+        sidecar["readinessProbe"] = sidecar["livenessProbe"]
+        spec["containers"].append(sidecar)
+    return document
+
+
+def main():
+    documents, wrong = [], []
+    for file in sys.argv[1:]:
+        with open(file) as text:
+            documents += [document for document in yaml.safe_load_all(text) if document]
+    deployments = [document for document in documents if document["kind"] == "Deployment"]
+    for deployment in deployments:
+        wrong += of_pod(deployment["metadata"]["name"], deployment)
+    wrong += of_names(documents)
+    if not deployments:
+        wrong.append("there is no Deployment to look at")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    print(yaml.safe_dump_all([plain(document) for document in documents], sort_keys=False), end="")
+
+
+if __name__ == "__main__":
+    main()
