@@ -39,13 +39,15 @@ def call(url, method="GET", body=None, token=None):
 
 
 class Ground:
-    """Everything, ended when the `with` ends."""
+    """Everything, ended when the `with` ends. `platform` and `more` are further keys of the account and of everything."""
 
-    def __init__(self, binary, mode="approve"):
+    def __init__(self, binary, mode="approve", platform="", more=""):
         self.binary = str(pathlib.Path(binary).resolve())
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         self.mode = mode
+        self.platform = platform
+        self.more = more
         self.processes = []
 
     def __enter__(self):
@@ -58,14 +60,12 @@ class Ground:
         token = re.search(r"token +(\S+)", said).group(1)
         self.write("admin", TOKEN)
         self.write("token", token)
-        self.write(
-            "rearguard.yaml",
-            f"""
+        self.yaml = f"""
 listen: 127.0.0.1:0
 state: {self.path}/rearguard.db
 admin_token_file: {self.path}/admin
 platforms:
-  - {{ name: cloud, kind: digitalocean, token_file: {self.path}/token, api: "{self.lab}", poll: 1s }}
+  - {{ name: cloud, kind: digitalocean, token_file: {self.path}/token, api: "{self.lab}", poll: 1s {self.platform} }}
 control_probes: [{{ url: "{self.lab}/up" }}]
 apps:
   - name: shop
@@ -78,10 +78,11 @@ apps:
     rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]
     soak: {{ period: 6s, min_samples: 8 }}
     limits: {{ cooldown: 0s, max_rollbacks: 30, per: 24h }}
-""",
-        )
+{self.more}
+"""
+        self.config = self.mount(self.yaml)
         self.log = open(self.path / "log", "w+")
-        self.start("run", "--config", str(self.path / "rearguard.yaml"), "--log-format", "json", stderr=self.log)
+        self.start("run", "--config", str(self.config), "--log-format", "json", stderr=self.log)
 
         def address():
             found = re.search(r'"address":"([^"]+)"', (self.path / "log").read_text())
@@ -109,6 +110,18 @@ apps:
         file = self.path / name
         file.write_text(text)
         file.chmod(0o600)
+
+    def mount(self, text):
+        """Puts the configuration in its place as a kubelet does: a new folder, and a link to it that is changed at once."""
+        folder = self.path / "etc"
+        version = folder / f"..{time.monotonic_ns()}"
+        version.mkdir(parents=True)
+        (version / "rearguard.yaml").write_text(text)
+        (folder / "..next").symlink_to(version.name)
+        (folder / "..next").rename(folder / "..data")
+        if not (folder / "rearguard.yaml").is_symlink():
+            (folder / "rearguard.yaml").symlink_to("..data/rearguard.yaml")
+        return folder / "rearguard.yaml"
 
     def app(self):
         return call(f"{self.url}/api/v1/apps/shop")[1]
