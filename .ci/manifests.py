@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-# Where each probe has to ask. Only the stand-alone daemon says by readiness whether it may be asked things.
+# Where each probe has to ask. An app neither waits for its sidecar nor leaves its Service because of it.
 PATHS = {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/ready"}
 
 
@@ -32,7 +32,7 @@ def of_pod(name, deployment):
     if [port["name"] for port in container["ports"]] != ["rearguard"]:
         yield f"{name} has ports {container['ports']}"
     for probe, path in PATHS.items():
-        wanted = None if is_beside and probe == "readinessProbe" else {"path": path, "port": "rearguard"}
+        wanted = None if is_beside and probe != "livenessProbe" else {"path": path, "port": "rearguard"}
         if container.get(probe, {}).get("httpGet") != wanted:
             yield f"{name} has the {probe} {container.get(probe)}"
     for mount in container["volumeMounts"]:
