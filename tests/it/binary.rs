@@ -379,7 +379,7 @@ async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_at_the_sta
     ];
     for (text, is_in_force, times) in reloads {
         std::fs::write(&file, text).unwrap();
-        guard.signal("HUP");
+        guard.signal("-HUP");
         guard.api.until("the other configuration", is_in_force).await;
         assert_eq!(told(), times, "{text}");
     }
