@@ -27,16 +27,31 @@ function replace(fresh) {
   mayAct();
 }
 
+// How far what is shown can be trusted.
+let asOf = live.textContent;
+let isAnswered = true;
+function show() {
+  const isLive = events?.readyState === EventSource.OPEN || Date.now() - heard < SILENCE;
+  const state = !isAnswered ? `no answer from the daemon; ${asOf}` : isLive ? "live" : `not live: reconnecting; ${asOf}`;
+  if (live.textContent !== state) live.textContent = state;
+}
+
 let fetching = false;
 let again = false;
 async function refresh() {
   if (fetching) { again = true; return; }
   fetching = true;
   try {
-    const answer = await fetch(location.pathname, { headers: { accept: "text/html" }, cache: "no-store" });
-    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));
-  } catch { /* the stream says when the daemon is back */ }
+    const answer = await fetch(location.pathname, { headers: { accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(9000) });
+    isAnswered = answer.ok;
+    if (answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      asOf = fresh.getElementById("live").textContent;
+      replace(fresh.querySelector("main"));
+    }
+  } catch { isAnswered = false; }
   fetching = false;
+  show();
   if (again) { again = false; setTimeout(refresh, 500); }
 }
 
@@ -46,23 +61,65 @@ function news() {
   timer = setTimeout(refresh, 150);
 }
 
-// A browser has few connections for one place: a tab that nobody sees takes none.
+// A browser has few connections for one place. So of all tabs one listens and tells the others, and one that nobody sees
+// does neither. Of two that began at once the one with the smaller number goes on.
+const SILENCE = 6000;
+const me = Math.random();
+const tabs = new BroadcastChannel("rearguard");
 let events = null;
+let heard = -Infinity;
+function tell(kind) { tabs.postMessage({ kind, me }); }
+
+tabs.onmessage = ({ data }) => {
+  if (data.kind === "who") {
+    if (events?.readyState === EventSource.OPEN) tell("listens");
+    return;
+  }
+  if (data.kind === "leaves") {
+    heard = -Infinity;
+    setTimeout(listen, Math.random() * 500);
+    return;
+  }
+  heard = Date.now();
+  if (data.me < me) hush();
+  if (data.kind === "news") news();
+  show();
+};
+
+function hush() {
+  events?.close();
+  events = null;
+}
+
 function listen() {
-  if (events !== null || document.hidden) return;
+  if (events !== null || document.hidden || Date.now() - heard < SILENCE) return;
   events = new EventSource("/api/v1/events");
-  events.onopen = () => { live.textContent = "live"; };
+  events.onopen = () => { tell("listens"); show(); };
   events.onerror = () => {
-    live.textContent = "not live: reconnecting";
     // What was refused is not asked for again by the browser itself.
     if (events?.readyState === EventSource.CLOSED) { events = null; setTimeout(listen, 5000); }
+    show();
   };
-  for (const kind of ["apps", "app", "gone", "incident", "storm"]) events.addEventListener(kind, news);
+  for (const kind of ["apps", "app", "gone", "incident", "storm"]) {
+    events.addEventListener(kind, () => { news(); tell("news"); });
+  }
 }
+
+function leave() {
+  if (events === null) return;
+  hush();
+  tell("leaves");
+}
+
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) { events?.close(); events = null; } else { listen(); }
+  if (document.hidden) { leave(); } else { listen(); refresh(); }
 });
-listen();
+window.addEventListener("pagehide", leave);
+window.addEventListener("pageshow", () => { tell("who"); setTimeout(listen, 300); });
+setInterval(() => {
+  if (events?.readyState === EventSource.OPEN) { tell("listens"); } else { listen(); }
+  show();
+}, 2000);
 // Times go on by themselves.
 setInterval(() => { if (!document.hidden) refresh(); }, 10000);
 
