@@ -154,7 +154,9 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
 
 #[tokio::test]
 async fn a_spare_connection_is_for_one_answer_and_held_by_nobody_who_says_nothing() {
-    let limits = Limits { connections: 1, spare: 2, spare_head_time: SHORT, ..Limits::default() };
+    let long = 10 * PATIENCE;
+    let limits =
+        Limits { connections: 1, spare: 2, head_time: long, spare_head_time: SHORT, ..Limits::default() };
     let server = start_within(Trouble::None, limits).await;
     let _held = held(&server, 1, false).await;
     let mut silent = held(&server, 2, true).await;
