@@ -155,21 +155,23 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
 #[tokio::test]
 async fn a_spare_connection_is_for_one_answer_and_held_by_nobody_who_says_nothing() {
     let long = 10 * PATIENCE;
-    let limits =
-        Limits { connections: 1, spare: 2, head_time: long, spare_head_time: SHORT, ..Limits::default() };
-    let server = start_within(Trouble::None, limits).await;
-    let _held = held(&server, 1, false).await;
-    let mut silent = held(&server, 2, true).await;
-    until_status(&server, "/live", 200).await;
-    for stream in &mut silent {
-        timeout(PATIENCE, listen(stream)).await.expect("the server closes what says nothing");
+    // By either bound alone.
+    for (spare_head_time, spare_time) in [(SHORT, long), (long, 5 * SHORT)] {
+        let bounds = Limits { head_time: long, spare_head_time, spare_time, ..Limits::default() };
+        let server = start_within(Trouble::None, Limits { connections: 1, spare: 2, ..bounds }).await;
+        let _held = held(&server, 1, false).await;
+        let mut silent = held(&server, 2, true).await;
+        until_status(&server, "/live", 200).await;
+        for stream in &mut silent {
+            timeout(PATIENCE, listen(stream)).await.expect("the server closes what says nothing");
+        }
+        // Two requests over one connection: the first is answered, and that is all.
+        let mut stream = server.connect().await;
+        let request = b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        stream.write_all(&[request.as_slice(), request].concat()).await.unwrap();
+        let heard = timeout(PATIENCE, listen(&mut stream)).await.expect("the server closes the connection");
+        assert_eq!(heard.matches("HTTP/1.1 200").count(), 1, "{heard}");
     }
-    // Two requests over one connection: the first is answered, and that is all.
-    let mut stream = server.connect().await;
-    let request = b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    stream.write_all(&[request.as_slice(), request].concat()).await.unwrap();
-    let heard = timeout(PATIENCE, listen(&mut stream)).await.expect("the server closes the connection");
-    assert_eq!(heard.matches("HTTP/1.1 200").count(), 1, "{heard}");
 }
 
 #[tokio::test]
