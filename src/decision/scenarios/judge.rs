@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::world::World;
-use crate::decision::effect::Effect;
+use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::{Deployment, Phase};
-use crate::decision::state::{Incident, Situation};
+use crate::decision::state::{Incident, Outcome, Situation};
 use crate::ids::DeploymentId;
 
 /// Judges a call that is about to be sent.
@@ -38,7 +38,7 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
     }
     let entry = world.platform.get(target).expect("a target that exists");
     for (barred, sent, _) in &world.created {
-        if world.platform.was_reverted(*sent) {
+        if world.platform.was_reverted(*sent) || wants_it_back(world, barred) {
             continue;
         }
         let ran = &world.platform.get(barred).expect("an accused deployment that exists").artifact;
@@ -49,6 +49,15 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
         );
     }
     assert!(!matches!(entry.phase, Phase::Error | Phase::Canceled) && entry.complete, "to one that failed");
+}
+
+/// Whether a person asked for that release to come back: it is none that nobody wants, even where it did not come back since
+/// a colleague had accepted the rollback meanwhile, which cannot be told from a revert that was applied.
+fn wants_it_back(world: &World, barred: &DeploymentId) -> bool {
+    world.closed.iter().any(|closed| {
+        closed.incident.accused.id == *barred
+            && (closed.outcome, closed.reason) == (Outcome::Reverted, Reason::Requested)
+    })
 }
 
 fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
