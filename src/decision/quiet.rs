@@ -1,24 +1,23 @@
-//! Outside incidents: noticing what goes live, learning what is good, ending a hold. Watching a candidate is in `watching`.
+//! Outside incidents: noticing what goes live, learning what is good. Watching a candidate is in `watching`, a hold in `held`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::capability::{PinKind, Targeting};
-use super::effect::Reason;
-use super::incident::caller;
-use super::observation::{AppView, Artifact, Deployment, Observation, Reading, Request};
+use super::Decision;
+use super::observation::{AppView, Artifact, Deployment, Observation, Reading};
 use super::pin;
 use super::policy::{self, Policy};
 use super::rule::regression::Before;
 use super::rule::{self, Pace, Verdict};
-use super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State, Watch};
-use super::story::Event;
-use super::{Change, Decision};
+use super::state::{Ledger, Live, Situation, State, Watch};
 use crate::clock::Moment;
-use crate::ids::{DeploymentId, IncidentId, RuleName};
+use crate::ids::{DeploymentId, RuleName};
 
+mod held;
 mod watching;
 
+use held::forgotten_pin;
+pub(super) use held::{held, what_runs};
 pub(super) use watching::confirmed;
 use watching::under_watch;
 
@@ -47,190 +46,6 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Situation::Learning { live: Some(live) } => learning(policy, state, live, seen),
         _ => Decision::stay(None),
     }
-}
-
-/// Decides for an app that is held: a person's word, a commit or revert at the platform, or a newer release ends
-/// the hold.
-pub(super) fn held(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -> Decision {
-    if let Some(decision) = pin::let_go(policy, state, seen) {
-        return decision;
-    }
-    if hold.pin.is_some() && pin::is_gone(seen) {
-        return nothing_to_hold(state, hold);
-    }
-    if let Some(hold) = rollback_went_live(hold, seen) {
-        return Decision::become_state(State {
-            situation: Situation::Held(hold),
-            ledger: state.ledger.clone(),
-        });
-    }
-    let resumed = seen.operator.request == Some(Request::Resume);
-    if let Some(next) = forgotten_pin(policy, state, seen)
-        && !resumed
-        && matches!(&next.situation, Situation::Held(other) if other.pin != hold.pin)
-    {
-        // Another pin instead of the one that was held, and this one may be ours as well.
-        return Decision::become_state(next);
-    }
-    let settled = match (seen.app.since(hold.since), &hold.pin) {
-        (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
-        _ => false,
-    };
-    let is_pinned = seen.app.value().is_some_and(|view| hold.pin.is_some() && view.pinned == hold.pin);
-    let soft = |pin: &SoftPin| pin.holds.is_some() && pin.holds == hold.pin;
-    let is_soft = state.ledger.soft_pin.as_ref().is_some_and(soft);
-    // A pause of pushes keeps nobody from deploying: a newer release is a person's answer all the same.
-    let is_answer = is_soft
-        && seen
-            .app
-            .value()
-            .and_then(|view| view.active.as_ref())
-            .is_some_and(|active| active.cause.is_release());
-    let goes_on = is_pinned && !is_answer || is_nobodys_answer(state, hold, seen);
-    let situation = match newly_live(policy, state, seen) {
-        // Something else went live, such as a restart or the platform's upkeep, or what we asked for ourselves.
-        Some(next) if goes_on && !resumed => {
-            let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
-                return Decision::wait(hold.why, None);
-            };
-            let runs = what_runs(seen);
-            let situation = Situation::Held(Hold { live, runs, ..hold.clone() });
-            return Decision::become_state(State { situation, ledger });
-        }
-        Some(situation) => situation,
-        None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
-        None => return Decision::wait(hold.why, None),
-    };
-    let mut ledger = with_what_left(policy, state, &situation, seen);
-    if let Some(pin) = ledger.soft_pin.as_mut().filter(|_| is_soft) {
-        // Nobody else can know that it is ours, so it is not handed over but let go.
-        pin.holds = None;
-    }
-    if let Some(pin) = &hold.pin {
-        // A person took it over, here or at the platform.
-        ledger.settled.retain(|(id, _)| id != pin);
-        let since = if resumed { Moment::from_millis(i64::MAX) } else { seen.at };
-        Ledger::note(&mut ledger.settled, (pin.clone(), since));
-    }
-    let (live, by) = (hold.live.id.clone(), caller(seen));
-    let told = Event::Asked { request: Request::Resume, by, live, title: String::new() };
-    Decision::change(Change {
-        state: State { situation, ledger },
-        effect: None,
-        ruling: None,
-        closed: None,
-        story: if resumed { vec![told] } else { Vec::new() },
-        about: resumed.then(|| hold.incident.clone()),
-    })
-}
-
-/// The app is not there any more, so its pin is not either, and nothing of ours is left to be settled. That a person has
-/// not looked yet stays.
-fn nothing_to_hold(state: &State, hold: &Hold) -> Decision {
-    let mut ledger = state.ledger.clone();
-    ledger.soft_pin = None;
-    let situation = Situation::Held(Hold { pin: None, kept: None, ..hold.clone() });
-    Decision::change(Change {
-        state: State { situation, ledger },
-        effect: None,
-        ruling: None,
-        closed: None,
-        story: vec![Event::AppGone],
-        about: Some(hold.incident.clone()),
-    })
-}
-
-/// What the live deployment runs, as far as a read says.
-pub(super) fn what_runs(seen: &Observation<'_>) -> Artifact {
-    let active = seen.app.value().and_then(|view| view.active.as_ref());
-    active.map(|active| active.artifact.clone()).unwrap_or_default()
-}
-
-/// Whether what is live now says nothing of what a person wants: our own rollback, or one that may be ours, or the same
-/// release once more.
-fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool {
-    let Some(view) = seen.app.value() else { return false };
-    let Some(active) = &view.active else { return false };
-    let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
-    let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
-        // What was accused is condemned by then. Who names the deployment may not be heeded.
-        let is_picked = view.capabilities.targeting != Targeting::ByCode
-            && (can_be(requests, &Artifact::default())
-                || state.ledger.condemned.iter().any(|(_, ran)| can_be(requests, ran)));
-        seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
-    };
-    // A platform that pins shows its rollbacks by that.
-    let is_lost_one = view.capabilities.pin != PinKind::Hard && state.ledger.lost.iter().any(may_be_of);
-    active.repeats(&hold.runs) || state.ledger.made_for(&active.id).is_some() || is_lost_one
-}
-
-/// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
-/// on: a pin blocks every deployment, so it is held for a person and never forgotten.
-fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<State> {
-    let live = state.live()?.clone();
-    // What was read of an app that is not there any more is no news.
-    let view = seen.app.value().filter(|_| !pin::is_gone(seen))?;
-    let pin = view.pinned.as_ref()?;
-    // What was said to be settled and is pinned all the same was not: an answer may be somebody else's.
-    let gone_by = |(id, since): &(DeploymentId, Moment)| (id == pin).then_some(*since + policy.reconcile);
-    if let Some(gone_by) = state.ledger.settled.iter().find_map(gone_by)
-        && seen.app.since(gone_by).is_none()
-    {
-        return None;
-    }
-    let mut ledger = state.ledger.clone();
-    let incident = match ledger.made_for(pin) {
-        Some(incident) => incident.clone(),
-        None => {
-            let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
-            let (closed_at, incident, requests) = &mut ledger.lost[place];
-            let (closed_at, incident) = (*closed_at, incident.clone());
-            // It counts from when it came to light, and once: it may have counted at the end of its incident, and the pin may
-            // have been held before.
-            if !ledger.settled.iter().any(|(id, _)| id == pin) {
-                ledger.rollbacks.retain(|made| *made != closed_at);
-                Ledger::note(&mut ledger.rollbacks, seen.at);
-            }
-            if view.active.as_ref().is_some_and(|active| active.id == *pin) {
-                requests.before.insert(pin.clone());
-                Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
-            }
-            incident
-        }
-    };
-    let (why, runs) = (Reason::RollbackFailed, what_runs(seen));
-    let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()), kept: None };
-    Some(State { situation: Situation::Held(hold), ledger })
-}
-
-/// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is
-/// live; until then, which may be for ever, it may be ours.
-fn may_have_made(
-    (closed_at, _, requests): &(Moment, IncidentId, Requests),
-    pin: &DeploymentId,
-    view: &AppView,
-    now: Moment,
-) -> bool {
-    if now.since(*closed_at) > LATEST || requests.before.contains(pin) {
-        return false;
-    }
-    match &view.active {
-        Some(active) if active.id == *pin => requests.may_have_made(active),
-        _ => true,
-    }
-}
-
-/// A rollback that went live during the hold, ours that was given up on or lost, or a person's: it is pinned, so
-/// there is still something for a person to settle.
-fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
-    let view = seen.app.since(hold.since)?;
-    let active = view.active.as_ref().filter(|active| active.id != hold.live.id)?;
-    if view.pinned.as_ref() != Some(&active.id) || is_stale(active, &hold.live) {
-        return None;
-    }
-    let live = Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at };
-    let runs = active.artifact.clone();
-    Some(Hold { live, runs, pin: Some(active.id.clone()), since: seen.at, ..hold.clone() })
 }
 
 /// The situation that follows when another deployment is live than the one we know, or the first one is seen.
@@ -399,59 +214,4 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
         ledger.note_good(active.clone());
     }
     Decision::become_state(State { situation: Situation::Steady { live: live.clone() }, ledger })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decision::observation::{Cause, Phase};
-
-    fn deployment(id: &str, cloned_from: &str) -> Deployment {
-        Deployment {
-            id: id.into(),
-            phase: Phase::Active,
-            cause: Cause::Rollback,
-            created_ms: 1,
-            complete: true,
-            artifact: Artifact::default(),
-            cloned_from: Some(cloned_from.into()),
-            took_ms: None,
-            title: String::new(),
-        }
-    }
-
-    #[test]
-    fn lost_requests_may_have_made_a_pin_that_is_new_and_not_known_to_be_another_s() {
-        let closed_at = Moment::from_millis(0);
-        let requests = Requests { before: ["old".into()].into(), targets: vec![deployment("good", "none")] };
-        let lost = (closed_at, IncidentId::of(&"shop".into(), &"bad".into()), requests);
-        let may = |pin: &str, active: Deployment, now| {
-            let view = AppView { active: Some(active), ..AppView::default() };
-            may_have_made(&lost, &pin.into(), &view, closed_at + now)
-        };
-        let soon = Duration::from_secs(1);
-        assert!(may("new", deployment("bad", "none"), soon), "what it is can be told once it is live");
-        assert!(may("new", deployment("new", "good"), soon));
-        assert!(!may("new", deployment("new", "another"), soon));
-        let of_untold_origin = Deployment { cloned_from: None, ..deployment("new", "") };
-        assert!(may("new", of_untold_origin.clone(), soon), "nothing speaks against it");
-        assert!(may("new", deployment("new", "none"), soon), "what the target repeats itself may be named");
-        let runs = |code: &[(&str, &str)]| {
-            let mut made = of_untold_origin.clone();
-            made.artifact.code = code.iter().map(|(name, hash)| ((*name).into(), (*hash).into())).collect();
-            made
-        };
-        let mut listed = lost.clone();
-        listed.2.targets[0].artifact = runs(&[("job", "c1"), ("web", "c1")]).artifact;
-        let may_run = |code| {
-            let view = AppView { active: Some(runs(code)), ..AppView::default() };
-            may_have_made(&listed, &"new".into(), &view, closed_at + soon)
-        };
-        assert!(may_run(&[("web", "c1")]) && may_run(&[]), "a component that is not listed says nothing");
-        assert!(!may_run(&[("job", "c1"), ("web", "c2")]));
-        assert!(!may("old", deployment("bad", "none"), soon));
-        assert!(may("new", deployment("bad", "none"), LATEST));
-        assert!(!may("new", deployment("bad", "none"), LATEST + Duration::from_millis(1)));
-        assert_eq!(LATEST, Duration::from_secs(3_600));
-    }
 }
