@@ -92,6 +92,43 @@ async fn of_words_that_the_journal_does_not_take_a_no_stands_and_a_yes_does_not(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_yes_to_one_target_is_none_to_the_next() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+    let second = world.lab.push(APP, Release::good("v2")).unwrap().unwrap();
+    guard.api.until("v2", |app| app["live_deployment"] == second.as_str() && app["state"] == "steady").await;
+    world.lab.push(APP, Release::bad("v3")).unwrap();
+    let id = asked(&guard.api).await;
+    let refused = Kind::Status { code: 422, applied: false };
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), refused));
+    let approve = format!("/api/v1/incidents/{id}/approve");
+    assert_eq!(guard.api.post(&approve).await, 202);
+    let path = format!("/api/v1/incidents/{id}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let incident = guard.api.get(&path).await;
+        let lines = incident["timeline"].as_array().unwrap();
+        if incident["state"] == "awaiting_approval"
+            && lines.iter().any(|line| line["event"] == "target_refused")
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{incident:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // A colleague's yes to the first question.
+    assert_eq!(guard.api.post(&approve).await, 409);
+    assert_eq!(world.writes(), (0, 0, 0));
+    world.lab.clear_faults();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(guard.api.post(&approve).await, 202);
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.live_version().as_deref(), Some("v1"));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_holds_although_the_journal_was_locked_at_the_start() {
     let world = World::new().await;
     let settings = Settings { watch: "60s", ..Settings::default() };

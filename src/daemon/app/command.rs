@@ -15,19 +15,22 @@ use super::{App, Probing};
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::decision::Change;
-use crate::decision::effect::Reason;
 use crate::decision::fleet::Permit;
 use crate::decision::incident;
 use crate::decision::observation::{Reading, Request};
 use crate::decision::policy::Policy;
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
-use crate::decision::state::{Incident, Situation, Stage, State};
+use crate::decision::state::{Situation, Stage, State};
+use crate::decision::story::Event;
 use crate::decision::version::Versions;
 use crate::ids::{Caller, IncidentId, RuleName};
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
 use crate::server::{ActionError, AppStatus};
+
+/// How long it takes a person to see that another target is asked about than the one they decided on.
+const TO_SEE: Duration = Duration::from_secs(5);
 
 /// What others may ask of an app's task. Small, since every app keeps room for a few.
 pub(in super::super) enum Command {
@@ -105,7 +108,10 @@ impl App {
     /// Whether a person's word fits where the app stands; false where there is nothing to be done for it.
     fn fits(&self, state: &State, word: &Word) -> Result<bool, ActionError> {
         match &word.about {
-            About::Incident(id) => is_open_to(state, id, &word.request).map(|()| true),
+            About::Incident(id) => {
+                is_open_to(state, id, &word.request)?;
+                self.is_what_was_asked(state, &word.request).map(|()| true)
+            }
             About::App => self.fits_the_app(state, &word.request).map(|()| true),
             About::Hold(said_at) => match &state.situation {
                 // One that began since nobody has seen yet.
@@ -116,6 +122,23 @@ impl App {
                 situation => Ok(matches!(situation, Situation::Held(_))),
             },
         }
+    }
+
+    /// Whoever says yes says it to the target that they were shown: where that one turned out not to do, another one is
+    /// asked about, and a yes that comes at once was meant for the first.
+    fn is_what_was_asked(&self, state: &State, request: &Request) -> Result<(), ActionError> {
+        let Some(incident) = state.incident().filter(|incident| !incident.tried.is_empty()) else {
+            return Ok(());
+        };
+        let Stage::AwaitingApproval { target, deadline } = &incident.stage else { return Ok(()) };
+        let asked_at = *deadline - self.config.policy.approve_within;
+        if *request != Request::Approve || self.shell.clock.now().since(asked_at) >= TO_SEE {
+            return Ok(());
+        }
+        Err(ActionError::Conflict(format!(
+            "incident {} has just come to ask about another target, {}; look at it first",
+            incident.id, target.id
+        )))
     }
 
     fn fits_the_app(&self, state: &State, request: &Request) -> Result<(), ActionError> {
@@ -141,17 +164,13 @@ impl App {
         }
         let closed = change.and_then(|change| change.closed.as_ref());
         let state = change.map_or(decided, |change| &change.state);
-        if is_order {
-            let incident = closed.map(|closed| &closed.incident).or(state.incident());
-            let told = incident.map(|incident| Some(incident.id.clone())).ok_or_else(|| self.has_changed());
-            return word.answer(told);
+        let incident = closed.map(|closed| &closed.incident).or(state.incident());
+        if change.is_some_and(|change| is_heeded(&word, change)) {
+            return word.answer(Ok(incident.map(|incident| incident.id.clone())));
         }
-        if change.is_some_and(|change| is_heeded(&word, decided, change)) {
-            let incident = match &word.about {
-                About::Incident(id) => Some(id.clone()),
-                About::App | About::Hold(_) => None,
-            };
-            return word.answer(Ok(incident));
+        if let (true, None, Some(incident)) = (is_order, change, incident) {
+            // It was given before.
+            return word.answer(Ok(Some(incident.id.clone())));
         }
         match self.fits(state, &word) {
             // Something else came first.
@@ -284,24 +303,10 @@ fn is_open_to(state: &State, incident: &IncidentId, request: &Request) -> Result
     Err(ActionError::Conflict(format!("incident {incident} is {}", open.stage.word())))
 }
 
-/// Whether the change is what a word on an incident or a hold asked for.
-fn is_heeded(word: &Word, decided: &State, change: &Change) -> bool {
-    match word.request {
-        Request::Approve => {
-            let is_approved = |incident: &&Incident| incident.approved;
-            let after = change.closed.as_ref().map(|closed| &closed.incident).or(change.state.incident());
-            after.filter(is_approved).is_some() && decided.incident().filter(is_approved).is_none()
-        }
-        Request::Reject => change.closed.as_ref().is_some_and(|closed| closed.reason == Reason::Rejected),
-        Request::Resume => {
-            let hold = |state: &State| match &state.situation {
-                Situation::Held(hold) => Some(hold.incident.clone()),
-                _ => None,
-            };
-            hold(&change.state) != hold(decided)
-        }
-        Request::Rollback { .. } | Request::Commit | Request::Revert => false,
-    }
+/// Whether the change is what the word asked for: its story says so.
+fn is_heeded(word: &Word, change: &Change) -> bool {
+    let is_it = |event: &Event| matches!(event, Event::Asked { request, by, .. } if (request, by) == (&word.request, &word.by));
+    change.story.iter().any(is_it)
 }
 
 /// Whether another answer may be made of the same facts.
