@@ -92,6 +92,8 @@ impl ShellBackend {
     }
 
     async fn statuses(&self) -> Vec<AppStatus> {
+        // Whoever put a file there and asks is told of it.
+        self.shell.paused.look_at_files();
         let handles = self.handles();
         let mut statuses = join_all(handles.tasks.values().map(|handle| self.status(handle))).await;
         statuses.sort_by(|a, b| a.name.cmp(&b.name));
@@ -139,6 +141,7 @@ impl ShellBackend {
         by: Caller,
     ) -> Result<(), ActionError> {
         let handle = self.chosen(name)?;
+        self.shell.paused.look_at_files();
         let app = handle.as_ref().map(|handle| &handle.config.id);
         // One at a time: what is in force and what is in the journal must not part.
         let _turn = self.shell.paused.turn().await;
@@ -159,6 +162,7 @@ impl ShellBackend {
         };
         written.map_err(|error| {
             tracing::error!("failed to {error}");
+            self.shell.journal_works(false);
             ActionError::NotDurable
         })?;
         self.shell.paused.is_written(app);
@@ -170,6 +174,7 @@ impl ShellBackend {
     async fn resume_now(&self, name: Option<&AppName>, by: Caller) -> Result<(), ActionError> {
         let said_at = self.shell.clock.now();
         let handle = self.chosen(name)?;
+        self.shell.paused.look_at_files();
         let _turn = self.shell.paused.turn().await;
         let paused = &self.shell.paused;
         if let (Some(handle), Some(name)) = (&handle, name)
@@ -180,7 +185,7 @@ impl ShellBackend {
                     "everything is paused, and {name} with it; allowed is to resume everything"
                 )));
             }
-            self.not_by_file(Some(&handle.config))?;
+            self.not_by_file(&handle.config)?;
             // The end of a pause ends nothing else: what came to be held meanwhile is another word's to end.
             // An app that is not held has nothing to resume.
             return say(handle, Request::Resume, by, About::Hold(said_at)).await.map(drop);
@@ -197,6 +202,7 @@ impl ShellBackend {
             tracing::error!("failed to {error}");
             // Some of it may be gone from the journal: it is written again, since it is still in force.
             paused.is_unwritten();
+            self.shell.journal_works(false);
             ActionError::Unavailable
         })?;
         paused.resume(app);
@@ -205,18 +211,16 @@ impl ShellBackend {
             self.shell.fleet.resume().await;
         }
         self.tell(handle.as_ref());
-        // The word is taken, and the file has its own.
-        self.not_by_file(handle.as_ref().map(|handle| &*handle.config))
+        Ok(())
     }
 
     /// Whoever is paused by the file is not resumed by a word.
-    fn not_by_file(&self, app: Option<&AppConfig>) -> Result<(), ActionError> {
-        let paused = &self.shell.paused;
-        match paused.file().filter(|_| paused.is_by_file(app)) {
+    fn not_by_file(&self, app: &AppConfig) -> Result<(), ActionError> {
+        match self.shell.paused.file_that_pauses(app) {
             Some(file) => Err(ActionError::Conflict(format!(
-                "the file {0}, or {0}-APP, pauses {1}; allowed is to remove it",
+                "the file {} pauses {}; allowed is to remove it",
                 file.display(),
-                app.map_or("something", |app| app.name.as_str()),
+                app.name
             ))),
             None => Ok(()),
         }
@@ -263,6 +267,7 @@ impl Backend for ShellBackend {
     fn app<'a>(&'a self, name: &'a AppName) -> Reply<'a, Option<AppStatus>> {
         Box::pin(async move {
             let handles = self.handles();
+            self.shell.paused.look_at_files();
             Some(self.status(handles.named(name)?).await)
         })
     }

@@ -1,5 +1,6 @@
 //! Prunes the journal, tries it again after it failed, and shows the slowest loop.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shell;
 use super::backend::ShellBackend;
+use super::pause::FILE;
 use crate::clock::Moment;
 use crate::decision::state::{Situation, State};
 use crate::ids::IncidentId;
@@ -29,11 +31,15 @@ pub(super) async fn keep(
     let shell = &backend.shell;
     let mut pruned_at: Option<Moment> = None;
     let mut are_named = false;
+    let mut strangers = BTreeSet::new();
     loop {
         backend.show_slowest();
         // Once the journal can be read.
         are_named = are_named || name_orphans(&backend).await;
-        shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await;
+        if shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await.is_err() {
+            shell.journal_works(false);
+        }
+        name_strangers(&backend, &mut strangers);
         if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
             tracing::info!("the journal works again");
             shell.journal_works(true);
@@ -69,6 +75,21 @@ async fn prune(shell: &Shell, retention: Duration) {
         Ok(rows) => tracing::info!(rows, "old incidents and decisions are deleted"),
         Err(error) => tracing::warn!("failed to {error}"),
     }
+}
+
+/// Names the files beside the journal that are to pause an app and are named like none: whoever made them believes that
+/// it is paused.
+fn name_strangers(backend: &ShellBackend, known: &mut BTreeSet<String>) {
+    let apps = backend.apps.borrow().clone();
+    let names = apps.tasks.values().map(|app| app.config.name.as_str()).collect();
+    let found = backend.shell.paused.strangers(&names);
+    for name in found.difference(known) {
+        let names = names.iter().copied().collect::<Vec<_>>().join(", ");
+        tracing::error!(
+            "the file {FILE}-{name} beside the journal pauses nothing: no app is called {name}; the apps are {names}"
+        );
+    }
+    *known = found;
 }
 
 /// Names what nobody follows any more, since its app left the configuration while rearguard was down: what was pinned

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::clock::Moment;
 use crate::config::AppConfig;
 use crate::ids::PlatformAppId;
-use crate::journal::{Journal, Pause};
+use crate::journal::{Journal, JournalError, Pause};
 
 /// Stands for all apps.
 pub(super) const ALL: &str = "*";
@@ -170,15 +170,26 @@ impl Paused {
         self.known.borrow().apps.get(app.as_str()).is_some_and(|pause| !pause.is_over(now))
     }
 
-    /// Whether the file pauses this app, or anything where none is named.
-    pub(super) fn is_by_file(&self, app: Option<&AppConfig>) -> bool {
-        let known = self.known.borrow();
-        app.map_or(known.file != InFile::Nobody, |app| known.file.has(app))
+    /// The file that pauses this app, if one does.
+    pub(super) fn file_that_pauses(&self, app: &AppConfig) -> Option<PathBuf> {
+        let file = self.file.as_deref()?;
+        match &self.known.borrow().file {
+            InFile::Everybody => Some(file.clone()),
+            InFile::Named(names) if names.contains(app.name.as_str()) => {
+                Some(file.with_file_name(format!("{FILE}-{}", app.name)))
+            }
+            InFile::Nobody | InFile::Named(_) => None,
+        }
     }
 
-    /// Where the file is.
-    pub(super) fn file(&self) -> Option<&PathBuf> {
-        self.file.as_deref()
+    /// What files name that is none of these apps.
+    pub(super) fn strangers(&self, apps: &BTreeSet<&str>) -> BTreeSet<String> {
+        match &self.known.borrow().file {
+            InFile::Named(names) => {
+                names.iter().filter(|name| !apps.contains(name.as_str())).cloned().collect()
+            }
+            InFile::Nobody | InFile::Everybody => BTreeSet::new(),
+        }
     }
 
     /// The journal may have none of it.
@@ -194,7 +205,14 @@ impl Paused {
     }
 
     /// Writes the pauses that the journal does not have yet, and ends those whose time is over.
-    pub(super) async fn keep(&self, journal: &dyn Journal, (now, wall): (Moment, Timestamp)) {
+    ///
+    /// # Errors
+    /// The journal's, which was logged.
+    pub(super) async fn keep(
+        &self,
+        journal: &dyn Journal,
+        (now, wall): (Moment, Timestamp),
+    ) -> Result<(), JournalError> {
         self.look_at_files();
         let _turn = self.turn().await;
         let (unwritten, over) = {
@@ -212,7 +230,8 @@ impl Paused {
                     known.unwritten.remove(&app);
                 }),
                 Err(error) => {
-                    return tracing::error!("failed to {error}; a pause is in force and not durable");
+                    tracing::error!("failed to {error}; a pause is in force and not durable");
+                    return Err(error);
                 }
             }
         }
@@ -225,13 +244,17 @@ impl Paused {
                     let what = if app == ALL { "everything" } else { &app };
                     tracing::warn!("the pause of {what} is over: its time has run out");
                 }
-                Err(error) => return tracing::warn!("failed to {error}; a pause that is over stays in it"),
+                Err(error) => {
+                    tracing::warn!("failed to {error}; a pause that is over stays in it");
+                    return Err(error);
+                }
             }
         }
+        Ok(())
     }
 
     /// Looks which files are there. What is in them, and what they are, does not matter: somebody put them there.
-    fn look_at_files(&self) {
+    pub(super) fn look_at_files(&self) {
         let Some(path) = &self.file else { return };
         // What cannot be looked at is as it was.
         let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
@@ -260,7 +283,7 @@ impl Paused {
                 InFile::Everybody => "everything".to_owned(),
                 InFile::Named(names) => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
             };
-            tracing::warn!("a file beside the journal pauses {who}");
+            tracing::warn!("the files beside the journal are to pause {who}");
             self.known.send_modify(|known| known.file = found);
         }
     }

@@ -209,6 +209,12 @@ async fn a_pause_ends_by_itself_and_a_file_pauses_as_long_as_it_is_there() {
     let at = pauses.map(|said| shown.find(said).unwrap_or_else(|| panic!("{said}: {shown}")));
     assert!(at.is_sorted(), "{shown}");
 
+    // Who has just put it there and asks is told of it.
+    std::fs::write(world.path("paused"), "").unwrap();
+    let shown = done(&world, &["status", APP]).await;
+    assert!(shown.contains("PAUSED"), "{shown}");
+    let left = done(&world, &["resume", "--all"]).await;
+    assert!(left.contains("paused by a file beside the journal"), "{left}");
     std::fs::write(world.path("paused"), "").unwrap();
     let paused = daemon.api.until("a pause", |app| app["paused"] == true).await;
     assert_eq!(paused["pause"]["scope"], "file");

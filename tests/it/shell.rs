@@ -286,6 +286,7 @@ async fn a_pause_that_the_journal_does_not_take_is_in_force_and_written_later() 
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(guard.api.post("/api/v1/apps/shop/pause").await, 503);
     assert_eq!(guard.api.app().await["paused"], true);
+    assert_eq!(guard.api.text("/ready").await.0, 503, "a write failed");
     other.execute_batch("ROLLBACK").unwrap();
     let written = "SELECT count(*) FROM paused";
     let deadline = Instant::now() + PATIENCE;

@@ -35,14 +35,14 @@ async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
     let (paused, app) = (Paused::default(), &config.apps[0]);
     paused.recall(Vec::new());
     paused.pause(Some(&app.id), Pause::default());
-    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
     // A resume that got no further than this.
     journal.end_pause("id-shop", Some("ada".into()), Timestamp::UNIX_EPOCH).await.expect("written");
-    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
     paused.is_unwritten();
-    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
+    paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
     assert!(paused.has(&app.id, NOW) && paused.is_paused(app, NOW));
 }
@@ -58,15 +58,15 @@ async fn a_pause_with_a_time_ends_to_the_millisecond_and_leaves_the_journal() {
     let before = Paused::default();
     before.recall(Vec::new());
     before.pause(Some(&app.id), pause.clone());
-    before.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await;
+    before.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     // Another process.
     let paused = Paused::default();
     paused.recall(journal.restore().await.expect("read").paused);
     let last = until - Duration::from_millis(1);
     assert_eq!(paused.why(app, last), Some(Why::Word { pause, all: false }));
-    paused.keep(&journal, (last, Timestamp::UNIX_EPOCH)).await;
+    paused.keep(&journal, (last, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert!(paused.is_paused(app, last) && !paused.is_paused(app, until) && !paused.has(&app.id, until));
-    paused.keep(&journal, (until, Timestamp::UNIX_EPOCH)).await;
+    paused.keep(&journal, (until, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert_eq!(pauses(&journal.restore().await.expect("read")), [""; 0]);
 }
 
@@ -92,6 +92,10 @@ fn a_file_pauses_everything_or_the_app_in_its_name_and_is_looked_for_before_a_wr
     assert_eq!(who(), (false, false));
     std::fs::write(folder.path().join("paused-cart"), "").expect("touched");
     assert_eq!(who(), (false, true));
+    let named = |app: usize| paused.file_that_pauses(&config.apps[app]);
+    assert_eq!((named(0), named(1)), (None, Some(folder.path().join("paused-cart"))));
+    assert_eq!(paused.strangers(&["shop", "cart"].into()), BTreeSet::new());
+    assert_eq!(paused.strangers(&["shop"].into()), BTreeSet::from(["cart".to_owned()]));
     std::fs::create_dir(&path).expect("a folder in its place");
     assert_eq!(who(), (true, true), "somebody put it there");
 }
