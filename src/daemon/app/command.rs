@@ -130,9 +130,8 @@ impl App {
         let Some(incident) = state.incident().filter(|incident| !incident.tried.is_empty()) else {
             return Ok(());
         };
-        let Stage::AwaitingApproval { target, deadline } = &incident.stage else { return Ok(()) };
-        let asked_at = *deadline - self.config.policy.approve_within;
-        if *request != Request::Approve || self.shell.clock.now().since(asked_at) >= TO_SEE {
+        let Stage::AwaitingApproval { target, since, .. } = &incident.stage else { return Ok(()) };
+        if *request != Request::Approve || self.shell.clock.now().since(*since) >= TO_SEE {
             return Ok(());
         }
         Err(ActionError::Conflict(format!(

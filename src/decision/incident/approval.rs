@@ -15,14 +15,14 @@ use super::{Decision, Obstacle, VALIDATE_WITHIN, obstacle};
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     draft.tell_target(&target);
     let deadline = seen.at + policy.approve_within;
-    draft.stage(Stage::AwaitingApproval { target, deadline });
+    draft.stage(Stage::AwaitingApproval { target, since: seen.at, deadline });
     draft.rule(Verb::Wait, Reason::AwaitingApproval);
     draft.done(Some(deadline), Some(Reason::AwaitingApproval))
 }
 
 /// Waits for the answer.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::AwaitingApproval { target, deadline } = draft.incident.stage.clone() else {
+    let Stage::AwaitingApproval { target, deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     if let Some((rule, reading)) = needs_no_asking(policy, &draft, seen) {

@@ -123,6 +123,9 @@ pub enum Stage {
     AwaitingApproval {
         /// What would be gone back to.
         target: Deployment,
+        /// Since when.
+        #[serde(default)]
+        since: Moment,
         /// When the question expires.
         deadline: Moment,
     },

@@ -167,7 +167,8 @@ fn a_person_who_is_asked_is_told_what_to_type() {
     let config = configured("approve");
     let mut state = open();
     if let Situation::Incident(incident) = &mut state.situation {
-        incident.stage = Stage::AwaitingApproval { target: deployment("good"), deadline: moment(99) };
+        incident.stage =
+            Stage::AwaitingApproval { target: deployment("good"), since: moment(9), deadline: moment(99) };
     }
     let ruling =
         crate::decision::Ruling { verb: Verb::Wait, reason: Reason::AwaitingApproval, incident: None };
