@@ -2,6 +2,7 @@
 //! journals, performs and answers. What is judged is what the platform's ledger says, not what the core believes.
 
 mod judge;
+mod later;
 mod pins;
 mod platform;
 mod world;

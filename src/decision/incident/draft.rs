@@ -182,13 +182,15 @@ impl Draft {
     /// How many deployments were found by reading, `rollback` among them, to be what came of a request of this incident:
     /// one for each request without an answer is ours.
     pub(super) fn found(&self, rollback: &Deployment) -> usize {
-        let is_new = |id: &DeploymentId| {
-            // What was restarted is ours as well, and had its incident.
-            !self.incident.requests.before.contains(id) && !self.ledger.accused.contains(id)
-        };
-        let is_other = |id: &DeploymentId| *id != rollback.id && is_new(id);
+        let is_other = |id: &DeploymentId| *id != rollback.id && self.is_new(id);
         let others = self.ledger.ours.iter().filter(|(id, of)| *of == self.incident.id && is_other(id));
-        others.count() + usize::from(is_new(&rollback.id))
+        others.count() + usize::from(self.is_new(&rollback.id))
+    }
+
+    /// Whether it can be what came of a request without an answer.
+    fn is_new(&self, id: &DeploymentId) -> bool {
+        // What was restarted is ours as well, and had its incident.
+        !self.incident.requests.before.contains(id) && !self.ledger.accused.contains(id)
     }
 
     pub(super) fn note_ours(&mut self, made: DeploymentId) {
@@ -254,13 +256,20 @@ impl Draft {
 
     /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
     pub(super) fn remember_lost(&mut self, now: Moment) {
-        let (incident, lost) = (&self.incident, &mut self.ledger.lost);
+        let incident = &self.incident;
         let mut requests = incident.requests.clone();
-        // One that was found by reading may be somebody else's, who went back to the same: ours may still come.
+        // One that was found by reading may be somebody else's, who went back to the same: ours may still come, and its pin
+        // would block every deployment. Where nothing is blocked it is likelier by far that it was ours.
+        let is_found = |(id, of): &&(DeploymentId, _)| *of == incident.id && self.is_new(id);
+        let found = match incident.capabilities.pin {
+            PinKind::Hard => 0,
+            PinKind::Soft | PinKind::Absent => self.ledger.ours.iter().filter(is_found).count(),
+        };
         requests.before.extend(incident.stage.rollback().cloned());
-        if requests.targets.is_empty() {
+        if requests.targets.len() <= found {
             return;
         }
+        let lost = &mut self.ledger.lost;
         lost.push((now, incident.id.clone(), requests));
         if lost.len() > Ledger::KEEP_LOST {
             lost.remove(0);
