@@ -1,4 +1,5 @@
-//! Outside incidents: noticing what goes live, learning what is good. Watching a candidate is in `watching`, a hold in `held`.
+//! Outside incidents: noticing what goes live, learning what is good. Watching a candidate is in `watching`, a hold in `held`, what
+//! comes of a lost request in `late`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::clock::Moment;
 use crate::ids::{DeploymentId, RuleName};
 
 mod held;
+mod late;
 mod watching;
 
 use held::forgotten_pin;
@@ -25,13 +27,14 @@ use watching::under_watch;
 /// whole seconds, cut off, and an age is counted from the sending of a read that may take a while. Samples from
 /// this time are nobody's.
 const GO_LIVE_GRAIN: Duration = Duration::from_secs(3);
-/// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
-const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Decides for an app that is learning, steady or watching.
 pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decision {
     // While a call is owed nothing else is decided.
     if let Some(decision) = pin::let_go(policy, state, seen) {
+        return decision;
+    }
+    if let Some(decision) = late::held(policy, state, seen) {
         return decision;
     }
     if let Some(situation) = newly_live(policy, state, seen) {

@@ -102,6 +102,10 @@ impl Happened<'_> {
                 return Some(self.make(Kind::Asked, &what, told.text()));
             }
             Told::AppGone => (Kind::AppGone, ""),
+            // Told with its end where the incident is open; what comes about later opens a hold of its own.
+            Told::PerhapsOurs { deployments } if self.change.closed.is_none() => {
+                (Kind::Held, deployments.first().map_or("", DeploymentId::as_str))
+            }
             Told::Closed { outcome, .. } => {
                 let is_held = matches!(self.change.state.situation, Situation::Held(_));
                 (if is_held { Kind::Held } else { Kind::Closed }, outcome.word())

@@ -1,6 +1,5 @@
 //! A hold: what a person has to settle, until they have or say that they will, and pins that turn up without an incident.
 
-use super::super::capability::{PinKind, Targeting};
 use super::super::effect::Reason;
 use super::super::incident::caller;
 use super::super::observation::{AppView, Artifact, Observation, Request};
@@ -8,7 +7,8 @@ use super::super::policy::Policy;
 use super::super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
-use super::{LATEST, is_stale, newly_live, with_what_left};
+use super::late::{self, LATEST};
+use super::{is_stale, newly_live, with_what_left};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId};
 
@@ -119,17 +119,9 @@ pub(in super::super) fn what_runs(seen: &Observation<'_>) -> Artifact {
 fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool {
     let Some(view) = seen.app.value() else { return false };
     let Some(active) = &view.active else { return false };
-    let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
-    let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
-        // What was accused is condemned by then. Who names the deployment may not be heeded.
-        let is_picked = view.capabilities.targeting != Targeting::ByCode
-            && (can_be(requests, &Artifact::default())
-                || state.ledger.condemned.iter().any(|(_, ran)| can_be(requests, ran)));
-        seen.at.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
-    };
-    // A platform that pins shows its rollbacks by that.
-    let is_lost_one = view.capabilities.pin != PinKind::Hard && state.ledger.lost.iter().any(may_be_of);
-    active.repeats(&hold.runs) || state.ledger.made_for(&active.id).is_some() || is_lost_one
+    active.repeats(&hold.runs)
+        || state.ledger.made_for(&active.id).is_some()
+        || late::is_lost_one(&state.ledger, view, active, seen.at)
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
@@ -153,15 +145,13 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
             let (closed_at, incident, requests) = &mut ledger.lost[place];
             let (closed_at, incident) = (*closed_at, incident.clone());
-            // It counts from when it came to light, and once: it may have counted at the end of its incident, and the pin may
-            // have been held before.
-            if !ledger.settled.iter().any(|(id, _)| id == pin) {
-                ledger.rollbacks.retain(|made| *made != closed_at);
-                Ledger::note(&mut ledger.rollbacks, seen.at);
-            }
             if view.active.as_ref().is_some_and(|active| active.id == *pin) {
                 requests.before.insert(pin.clone());
                 Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
+            }
+            // The pin may have been held, and counted, before.
+            if !ledger.settled.iter().any(|(id, _)| id == pin) {
+                late::recount(&mut ledger, closed_at, seen.at);
             }
             incident
         }

@@ -1,11 +1,82 @@
 //! What comes of a request after its incident is over, and of two at a time: told, and never taken for a person's doing.
 
-use super::calls::APPLIED;
+use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
-use super::world::minutes;
+use super::world::{World, minutes, secs};
 use crate::decision::effect::Reason;
-use crate::decision::state::Outcome;
+use crate::decision::observation::Request;
+use crate::decision::state::{Outcome, Situation};
+use crate::ids::DeploymentId;
+
+fn runs_what(world: &World, other: &DeploymentId) -> bool {
+    let runs = |id| &world.platform.get(id).expect("a deployment").artifact;
+    runs(&world.platform.active) == runs(other)
+}
+
+#[test]
+fn a_rollback_that_is_applied_after_a_person_s_release_ended_the_hold_is_held_once() {
+    for (lateness, says_rollback) in [(150, true), (900, true), (900, false)] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.platform.says_rollback = says_rollback;
+        let bad = world.platform.active.clone();
+        world.reply("create_rollback", late(lateness));
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+        world.run(secs(20));
+        world.release();
+        world.run(secs(20));
+        assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+        world.run(minutes(20));
+        assert!(runs_what(&world, &bad), "{}", world.transcript());
+        let Situation::Held(hold) = &world.state.situation else { panic!("{}", world.transcript()) };
+        assert_eq!((&hold.live.id, hold.why), (&world.platform.active, Reason::RollbackFailed));
+        let told = format!("deployment {} has begun since the rollback was asked for", hold.live.id);
+        assert_eq!(world.transcript().matches(&told).count(), 1, "{}", world.transcript());
+        assert_eq!(world.state.ledger.rollbacks.len(), 1);
+        assert!(!world.state.ledger.good.iter().any(|good| good.id == world.platform.active));
+        // A person's word ends it, and it is not held again.
+        world.ask(Request::Resume);
+        world.run(minutes(5));
+        assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_rollback_that_is_applied_after_another_one_was_committed_is_held_until_the_next_release() {
+    for says_rollback in [true, false] {
+        let mut world = with_bad_release(accepting(), BY_CODE);
+        world.platform.says_rollback = says_rollback;
+        world.reply("create_rollback", late(1_500));
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
+        world.run(secs(20));
+        let release = world.release();
+        world.run(minutes(30));
+        assert_ne!(world.platform.active, release);
+        assert_eq!(world.state.word(), "held", "{}", world.transcript());
+        assert_eq!(world.state.ledger.rollbacks.len(), 2, "{}", world.transcript());
+        world.release();
+        world.run(secs(20));
+        assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+    }
+}
+
+#[test]
+fn what_goes_live_more_than_an_hour_after_a_request_was_given_up_on_is_a_person_s() {
+    for (after, word) in [(minutes(58), "held"), (minutes(62), "learning")] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.reply("create_rollback", LOST);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed));
+        let closed_at = world.at;
+        world.run(secs(20));
+        world.release();
+        world.run(after - secs(80));
+        let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+        world.platform.rollback(Who::Person, &target, at, at);
+        world.run(secs(80));
+        assert!(world.at.since(closed_at) >= after && world.platform.in_progress.is_none());
+        assert_eq!(world.state.word(), word, "{}", world.transcript());
+    }
+}
 
 #[test]
 fn a_request_that_was_found_by_reading_is_not_waited_for_after_its_incident() {
