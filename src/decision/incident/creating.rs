@@ -94,6 +94,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
         return draft.done(None, Some(Reason::Blind));
     };
+    if refused.is_none()
+        && let Some(deployments) = more_than_asked_for(&draft, seen)
+    {
+        return unsure(draft, deployments, seen);
+    }
     if let Some((target, rollback)) = find_ours(&draft.incident, |_| true, seen) {
         if refused.is_some() && draft.incident.requests.targets.len() == 1 {
             return refused_but_there(draft, &rollback, seen);
@@ -107,11 +112,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Picked(made) if refused.is_some() => return refused_but_there(draft, &made, seen),
         // Whatever it runs, it is what the platform picked: that is held against what was wanted.
         New::Picked(made) => return adopt(policy, draft, target, *made, seen),
-        New::Unsure(deployments) => {
-            draft.perhaps_created(seen.at);
-            draft.tell(Event::PerhapsOurs { deployments });
-            return draft.close(Outcome::Held, Reason::WrongTarget, seen);
-        }
+        New::Unsure(deployments) => return unsure(draft, deployments, seen),
         New::Perhaps(_) | New::Nothing if refused.is_some() => {}
         New::Perhaps(Phase::InProgress | Phase::Unknown)
             if seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN =>
@@ -138,6 +139,28 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.stage(Stage::Creating { target, call, deadline });
     }
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+/// What has begun since the request, where that is more than was asked for and not all of it goes back to what was wanted:
+/// the one that does may be a colleague's, and ours what the platform picked after it.
+fn more_than_asked_for(draft: &Draft, seen: &Observation<'_>) -> Option<Vec<DeploymentId>> {
+    let Incident { requests, capabilities, accused, .. } = &draft.incident;
+    if capabilities.targeting != Targeting::PlatformPicks || capabilities.pin == PinKind::Hard {
+        return None;
+    }
+    let listed = seen.history.value().into_iter().flatten();
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    let picked = requests.picked(listed.chain(active), &accused.artifact);
+    let is_wanted = picked.iter().all(|made| requests.made(made).is_some());
+    let wanted = all_ours(&draft.incident, seen).into_iter().map(|(_, made)| made);
+    let all: BTreeSet<_> = picked.into_iter().chain(wanted).map(|made| made.id.clone()).collect();
+    (!is_wanted && all.len() > requests.targets.len()).then(|| all.into_iter().collect())
+}
+
+fn unsure(mut draft: Draft, deployments: Vec<DeploymentId>, seen: &Observation<'_>) -> Decision {
+    draft.perhaps_created(seen.at);
+    draft.tell(Event::PerhapsOurs { deployments });
+    draft.close(Outcome::Held, Reason::WrongTarget, seen)
 }
 
 /// What is there that was not there before an unanswered request, where that cannot be told by what it repeats.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::capability::PinKind;
+use super::super::capability::{PinKind, Targeting};
 use super::super::effect::Reason;
 use super::super::observation::{AppView, Deployment, Observation, Phase};
 use super::super::policy::Policy;
@@ -61,7 +61,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let before = pin;
     match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
         Sight::Kept => {}
-        Sight::Lost(reason) => return draft.close(Outcome::Superseded, reason, seen),
+        Sight::Lost(reason) => return lost(draft, reason, seen),
     }
     let current = current(&rollback, view, seen);
     if let Some(wrong) = wrong_target(&draft.incident, &current, &target) {
@@ -72,12 +72,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         Phase::Error | Phase::Canceled => {
             return draft.close(Outcome::Failed, Reason::RollbackFailed, seen);
         }
-        Phase::Superseded => return draft.close(Outcome::Superseded, Reason::Superseded, seen),
+        Phase::Superseded => return lost(draft, Reason::Superseded, seen),
         Phase::Active => return live(policy, draft, &target, current, pin, seen),
         Phase::InProgress | Phase::Unknown => {}
     }
     if is_overtaken(&rollback, &draft, view) {
-        return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+        return lost(draft, Reason::Superseded, seen);
     }
     if pin != before || draft.changed {
         draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
@@ -168,6 +168,31 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
         .is_some_and(|active| active.id != draft.incident.accused.id && active.came_after(rollback.age_key()))
 }
 
+/// Ends the incident whose rollback is not the last word any more. That is a person's doing, unless what is live instead may
+/// be what came of a request without an answer: which of the two was taken for ours before is not known then, and what the
+/// platform picked may be anything.
+pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> Decision {
+    match picked_instead(&draft, seen) {
+        Some(other) => {
+            draft.tell(Event::PerhapsOurs { deployments: vec![other] });
+            draft.close(Outcome::Held, Reason::WrongTarget, seen)
+        }
+        None => draft.close(Outcome::Superseded, reason, seen),
+    }
+}
+
+/// What is live instead of our rollback, where it may be what the platform picked for a request without an answer.
+fn picked_instead(draft: &Draft, seen: &Observation<'_>) -> Option<DeploymentId> {
+    let Incident { requests, capabilities, accused, .. } = &draft.incident;
+    let is_picked = capabilities.targeting == Targeting::PlatformPicks && capabilities.pin != PinKind::Hard;
+    let rollback = draft.incident.stage.rollback_made()?;
+    let view = seen.app.value().filter(|_| is_picked && !requests.targets.is_empty())?;
+    let active = view.active.as_ref().filter(|_| is_overtaken(rollback, draft, view))?;
+    let may_be_ours = requests.made(active).is_some()
+        || !requests.picked([active].into_iter(), &accused.artifact).is_empty();
+    may_be_ours.then(|| active.id.clone())
+}
+
 /// The other one, where two requests of ours were applied, the first one late. The one that is pinned counts; where the
 /// platform pins none, the later one, which is what will be live. A person's who went back to the same then is no other
 /// one to anybody.
@@ -238,7 +263,6 @@ fn live(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::capability::Targeting;
     use crate::decision::observation::Artifact;
     use crate::decision::scenarios::{World, policy};
 

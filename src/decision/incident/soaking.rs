@@ -12,7 +12,7 @@ use super::super::state::{Outcome, PinSight, Settle, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::rolling_back::{Sight, another_of_ours, follow_instead, is_overtaken, sight};
-use super::{Decision, asked, returning, settling};
+use super::{Decision, asked, returning, rolling_back, settling};
 use crate::clock::Moment;
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
@@ -32,7 +32,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return follow_instead(draft, target, other, seen);
     }
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
-        return draft.close(Outcome::Superseded, reason, seen);
+        return rolling_back::lost(draft, reason, seen);
     }
     if draft.incident.ending.is_none()
         && let Some(ending) = asked::ending(seen)

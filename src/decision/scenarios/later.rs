@@ -79,6 +79,49 @@ fn what_goes_live_more_than_an_hour_after_a_request_was_given_up_on_is_a_person_
 }
 
 #[test]
+fn what_the_platform_picked_over_a_colleague_s_rollback_is_held_and_no_person_s_doing() {
+    // Ours comes while theirs, which was taken for it, is soaking, or before it is live.
+    for (lateness, stage) in [(70, "soaking"), (20, "rolling_back")] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        let bad = world.platform.active.clone();
+        world.reply("create_rollback", late(lateness));
+        world.run_until(|world| world.count("create_rollback") == 1);
+        let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+        let theirs = world.platform.rollback(Who::Person, &target, at, at).expect("made").id;
+        if stage == "rolling_back" {
+            world.run(secs(8));
+            assert_eq!(world.state.incident().and_then(|open| open.stage.rollback()), Some(&theirs));
+            world.platform.picks = Some(bad.clone());
+        }
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+        assert_eq!(world.closed[0].incident.stage.word(), stage, "{}", world.transcript());
+        assert!(runs_what(&world, &bad), "{}", world.transcript());
+        let told = format!("deployment {} has begun since the rollback", world.platform.active);
+        assert!(world.transcript().contains(&told), "{}", world.transcript());
+        world.run(minutes(20));
+        assert_eq!((world.state.word(), world.state.ledger.rollbacks.len()), ("held", 1));
+    }
+}
+
+#[test]
+fn a_colleague_s_rollback_to_what_was_wanted_is_not_taken_for_ours_beside_another_one() {
+    for (is_the_same, outcome) in [(false, Outcome::Held), (true, Outcome::Committed)] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        let bad = world.platform.active.clone();
+        world.reply("create_rollback", APPLIED);
+        world.platform.picks = (!is_the_same).then_some(bad);
+        world.run_until(|world| world.count("create_rollback") == 1);
+        world.platform.picks = None;
+        let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+        world.platform.rollback(Who::Person, &target, at, at).expect("made");
+        let (end, reason) = world.run_to_close();
+        assert_eq!(end, outcome, "{}", world.transcript());
+        assert_eq!(reason == Reason::WrongTarget, !is_the_same);
+        assert_eq!(world.transcript().contains("applied after all"), is_the_same, "{}", world.transcript());
+    }
+}
+
+#[test]
 fn a_request_that_was_found_by_reading_is_not_waited_for_after_its_incident() {
     for capabilities in [PICKS, BY_CODE] {
         let mut world = with_bad_release(accepting(), capabilities);
