@@ -15,7 +15,6 @@ import time
 import urllib.parse
 import urllib.request
 
-import commands
 import expressions
 from ground import TOKEN, Ground, call, wait_for
 
@@ -144,7 +143,6 @@ def main(binary):
         prometheus.until("a rollback that is over", lambda firing: "RearguardRolledBack" in firing)
         prometheus.until("what came of it", lambda firing: not firing)
         hold_expressions(prometheus, lint(ground))
-        commands.hold(ground)
 
         # As a ConfigMap that is replaced by a wrong one, and put right.
         ground.mount("nonsense: true\n")
