@@ -145,7 +145,7 @@ fn go_on(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision 
 }
 
 /// It is ours, and no release of its own.
-fn note(draft: &mut Draft, made: &Deployment) {
+pub(super) fn note(draft: &mut Draft, made: &Deployment) {
     draft.note_ours(made.id.clone());
     Ledger::note(&mut draft.ledger.accused, made.id.clone());
 }

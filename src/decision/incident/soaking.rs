@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::super::capability::Support;
+use super::super::capability::{PinKind, Support};
 use super::super::effect::{Reason, Verb};
-use super::super::observation::{Deployment, Observation};
+use super::super::observation::{Cause, Deployment, Observation};
 use super::super::policy::{Action, Mode, OnHealthy, OnUnhealthy, Policy, Rule};
 use super::super::prediction::{self, Efficacy};
 use super::super::rule::{self, Pace, Verdict};
-use super::super::state::{Outcome, PinSight, Settle, Stage};
+use super::super::state::{Live, Outcome, PinSight, Settle, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::rolling_back::{Sight, another_of_ours, follow_instead, is_overtaken, sight};
-use super::{Decision, asked, returning, rolling_back, settling};
+use super::{Decision, asked, restarting, returning, rolling_back, settling};
 use crate::clock::Moment;
 
 /// A soak that is still Unknown this long after its time ends in a hold, at the earliest.
@@ -30,6 +30,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         && let Some((target, other)) = another_of_ours(&draft, &rollback, view, seen)
     {
         return follow_instead(draft, target, other, seen);
+    }
+    if let Some(made) = restarted_late(&draft, &rollback, seen) {
+        return go_on_as(draft, made, seen);
     }
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
         return rolling_back::lost(draft, reason, seen);
@@ -104,6 +107,34 @@ fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>
         Settle::Commit => commit(policy, draft, Reason::Requested, seen),
         Settle::Revert => revert(policy, draft, Reason::Requested, seen),
     }
+}
+
+/// Our rollback under another id, where a restart that was lost comes only now and meets it. Where the platform pins, that is
+/// a person's to settle.
+fn restarted_late(draft: &Draft, rollback: &Deployment, seen: &Observation<'_>) -> Option<Deployment> {
+    let may_come = draft.incident.restart_lost && draft.incident.capabilities.pin != PinKind::Hard;
+    let view = seen.app.since(draft.incident.opened_at).filter(|_| may_come)?;
+    let active = view.active.as_ref().filter(|active| active.came_after(rollback.age_key()))?;
+    (active.cause == Cause::Restart && active.repeats(&rollback.artifact)).then(|| active.clone())
+}
+
+/// The soak goes on with it, by its own samples.
+fn go_on_as(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision {
+    let Stage::Soaking { target, rollback, pin, until, give_up, restored_at, .. } =
+        draft.incident.stage.clone()
+    else {
+        return draft.done(None, None);
+    };
+    draft.tell(Event::Adopted { call: "restart".to_owned(), deployment: Some(made.id.clone()) });
+    restarting::note(&mut draft, &made);
+    draft.incident.restart_lost = false;
+    if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(|pin| pin.holds.as_ref() == Some(&rollback.id)) {
+        pin.holds = Some(made.id.clone());
+    }
+    let live = Live { id: made.id.clone(), created_ms: made.created_ms, since: seen.at };
+    let rollback = Deployment { id: made.id, created_ms: made.created_ms, ..rollback };
+    draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
+    draft.done(Some(until), None)
 }
 
 /// Why the soak is not ours any more: the pin is gone, or something newer is live.

@@ -4,8 +4,10 @@ use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
 use super::world::{World, minutes, secs};
+use crate::decision::capability::{Capabilities, PinKind};
 use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
+use crate::decision::policy::Policy;
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
 
@@ -137,5 +139,22 @@ fn a_request_that_was_found_by_reading_is_not_waited_for_after_its_incident() {
         world.platform.rollback(Who::Person, &target, at, at).expect("made");
         world.run(minutes(5));
         assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_restart_that_was_lost_and_comes_in_the_soak_is_the_rollback_under_another_id() {
+    for capabilities in [BY_CODE, Capabilities { pin: PinKind::Soft, ..BY_CODE }] {
+        let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+        let mut world = with_bad_release(policy, capabilities);
+        world.reply("restart", late(150));
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        assert!(world.transcript().contains("restart was applied after all"), "{}", world.transcript());
+        let rollback = world.closed[0].incident.stage.rollback();
+        assert_eq!(rollback, Some(&world.platform.active), "{}", world.transcript());
+        assert_eq!((world.platform.our_rollbacks().len(), world.state.ledger.rollbacks.len()), (1, 1));
+        world.run(minutes(2));
+        assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
+        assert_eq!(world.state.word(), "steady", "{}", world.transcript());
     }
 }
