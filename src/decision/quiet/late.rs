@@ -67,3 +67,18 @@ fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) ->
     let mut lost = ledger.lost.iter();
     (view.capabilities.pin != PinKind::Hard).then(|| lost.position(may_be_of))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_rollbacks_that_were_counted_at_the_same_moment_one_counts_anew() {
+        let at = Moment::from_millis;
+        let mut ledger = Ledger { rollbacks: vec![at(1), at(2), at(2)], ..Ledger::default() };
+        recount(&mut ledger, at(2), at(9));
+        assert_eq!(ledger.rollbacks, [at(1), at(2), at(9)]);
+        recount(&mut ledger, at(3), at(9));
+        assert_eq!(ledger.rollbacks, [at(1), at(2), at(9), at(9)], "it had not counted yet");
+    }
+}
