@@ -249,12 +249,16 @@ impl App {
     }
 
     /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there, and pushes that we
-    /// pause are let go.
+    /// pause are let go, unless the app itself is gone.
     fn is_idle(&self) -> bool {
+        let now = self.shell.clock.now();
+        let owes_pushes =
+            |state: &State| state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.may_be_ours(now));
         let is_told = |state: &State| match &state.situation {
             Situation::Incident(_) => false,
-            Situation::Held(hold) => hold.pin.is_none() && state.ledger.soft_pin.is_none(),
-            _ => state.ledger.soft_pin.is_none(),
+            _ if state.is_gone() => true,
+            Situation::Held(hold) => hold.pin.is_none() && !owes_pushes(state),
+            _ => !owes_pushes(state),
         };
         self.performing.is_none() && self.state.as_ref().is_some_and(is_told)
     }

@@ -125,10 +125,12 @@ async fn name_orphans(backend: &ShellBackend) -> bool {
 fn left_behind(state: &State) -> Option<(&'static str, &IncidentId)> {
     match &state.situation {
         Situation::Incident(incident) => return Some(("an open incident", &incident.id)),
-        Situation::Held(hold) if hold.pin.is_some() => return Some(("a held pin", &hold.incident)),
+        Situation::Held(hold) if hold.pin.is_some() && !state.is_gone() => {
+            return Some(("a held pin", &hold.incident));
+        }
         _ => {}
     }
-    let paused = state.ledger.soft_pin.as_ref().filter(|pin| pin.is_there());
+    let paused = state.ledger.soft_pin.as_ref().filter(|pin| pin.is_there() && !state.is_gone());
     paused.map(|pin| ("a pause of pushes", &pin.incident))
 }
 
@@ -156,6 +158,8 @@ mod tests {
                 release: None,
                 tries: 0,
                 let_go_at: None,
+                is_app_gone: false,
+                doubted_at: None,
                 seen_absent: false,
             };
             let mut state = State::default();

@@ -368,6 +368,8 @@ reasons! {
     Restarted = "restarted",
     /// A person asked for it.
     Requested = "requested",
+    /// Pushes are paused, perhaps by a request of ours that was lost.
+    PausedByWhom = "paused_by_whom",
 }
 
 impl Reason {
@@ -402,6 +404,7 @@ impl Reason {
             Self::RollbackFailed => "the rollback did not come about",
             Self::Restarted => "a restart healed the app",
             Self::Requested => "a person asked for it",
+            Self::PausedByWhom => "pushes are paused, perhaps by rearguard's own lost request",
         }
     }
 }
@@ -498,6 +501,7 @@ mod tests {
             },
             Event::Unprotected,
             Event::LetGoByOthers,
+            Event::PausedPerhapsByUs,
             Event::PerhapsOurs { deployments: vec![id("d3")] },
             Event::WrongTarget {
                 deployment: id("d3"),

@@ -40,7 +40,13 @@ pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<App
 
 /// What the end of a pause that nothing needs any more waits for.
 pub(super) fn waits(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Reason> {
-    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none() && pin.is_there())?;
+    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none() && !pin.is_app_gone)?;
+    if pin.doubted_at.is_some() {
+        return Some(Reason::PausedByWhom);
+    }
+    if !pin.is_there() {
+        return None;
+    }
     match &pin.release {
         _ if seen.operator.paused => Some(Reason::Paused),
         _ if policy.mode == Mode::Observe => Some(Reason::ObserveMode),
@@ -51,13 +57,24 @@ pub(super) fn waits(policy: &Policy, state: &State, seen: &Observation<'_>) -> O
 
 /// Lets pushes go, outside incidents, when nothing needs their pause. `None` when there is nothing to be decided.
 pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Decision> {
-    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none())?;
+    let pin = state.ledger.soft_pin.as_ref()?;
     if let Some(Call { status: CallStatus::Owed, .. }) = &pin.release {
         let Some(answer) = seen.answer else { return Some(Decision::stay(None)) };
         return Some(answered(state, pin, answer, seen));
     }
-    if is_gone(seen) {
-        return Some(become_pin(state, pin, None, vec![Event::AppGone], None));
+    match (pin.is_app_gone, is_gone(seen)) {
+        // It may come back, paused as it was.
+        (false, true) => {
+            let new = SoftPin { release: None, tries: 0, is_app_gone: true, ..pin.clone() };
+            return Some(become_pin(state, pin, Some(new), vec![Event::AppGone], None));
+        }
+        (true, false) if seen.app.fault.is_none() && seen.app.last.is_some() => {
+            let new = SoftPin { is_app_gone: false, ..pin.clone() };
+            return Some(become_pin(state, pin, Some(new), Vec::new(), None));
+        }
+        (true, _) => return None,
+        (false, false) if pin.holds.is_some() => return None,
+        (false, false) => {}
     }
     let asked_at = match &pin.release {
         // The read before the request was sent says nothing of what became of it.
@@ -67,8 +84,8 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     };
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
-        // A person paused them.
-        Pushes::Paused => Some(become_pin(state, pin, None, Vec::new(), None)),
+        Pushes::Paused => doubted(state, pin, seen.at),
+        Pushes::Deploy if pin.doubted_at.is_some() => Some(become_pin(state, pin, None, Vec::new(), None)),
         Pushes::Deploy if pin.release.is_some() => {
             let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
             Some(over(state, pin, event, Sureness::ByRead, seen.at))
@@ -85,8 +102,33 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         // Nothing comes of it after its time.
         Pushes::Deploy => {
             let is_settled = settled_from(pin).is_some_and(|from| seen.app.since(from).is_some());
-            (is_settled || seen.at > pin.until).then(|| become_pin(state, pin, None, Vec::new(), None))
+            let is_over = is_settled || seen.at > pin.until;
+            if is_over && may_come(pin, seen.at) {
+                // It is not waited for any more, but what comes of it is told.
+                let until = pin.until.min(seen.at);
+                let new = SoftPin { until, ..pin.clone() };
+                return (new != *pin).then(|| become_pin(state, pin, Some(new), Vec::new(), None));
+            }
+            is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
         }
+    }
+}
+
+/// Whether a lost request may still be applied.
+fn may_come(pin: &SoftPin, now: Moment) -> bool {
+    pin.lost_at.is_some_and(|lost_at| now <= lost_at + LATEST)
+}
+
+/// A pause that comes too late to be taken for ours is a person's, and nobody undoes that. Where a lost request of ours may
+/// have made it this is told, for as long as such a request is remembered.
+fn doubted(state: &State, pin: &SoftPin, now: Moment) -> Option<Decision> {
+    match pin.doubted_at {
+        Some(since) if now.since(since) <= LATEST => None,
+        None if may_come(pin, now) => {
+            let new = SoftPin { doubted_at: Some(now), ..pin.clone() };
+            Some(become_pin(state, pin, Some(new), vec![Event::PausedPerhapsByUs], None))
+        }
+        _ => Some(become_pin(state, pin, None, Vec::new(), None)),
     }
 }
 
@@ -171,7 +213,9 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
     let comes_late = late.filter(|until| *until > now);
     // A read that still shows it may be from before our own request, however often that is repeated.
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
-    let looked_out_for = lags.max(comes_late).map(|until| SoftPin {
+    // What comes later than that is no more than told.
+    let is_told = may_come(pin, now).then_some(now);
+    let looked_out_for = lags.max(comes_late).or(is_told).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
         seen_absent: true,

@@ -209,12 +209,19 @@ pub struct SoftPin {
     /// When pushes were let go for the first time since then: a lost request is not waited for much longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub let_go_at: Option<Moment>,
+    /// The platform said for long that there is no such app: nothing is owed to it until a read shows it again.
+    #[serde(default)]
+    pub is_app_gone: bool,
+    /// When pushes were seen to be paused, too late to be surely ours: that is told, and nobody lets them go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted_at: Option<Moment>,
 }
 
 impl SoftPin {
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
     pub fn may_be_ours(&self, now: Moment) -> bool {
-        self.is_there() || self.release.is_some() || now <= self.until || !self.seen_absent
+        let is_awaited = self.is_there() || self.release.is_some() || now <= self.until || !self.seen_absent;
+        is_awaited && self.doubted_at.is_none()
     }
 
     /// Whether pushes are paused, as far as anybody knows.
@@ -320,6 +327,12 @@ impl State {
     /// How fresh the samples of the app are by now.
     pub fn pace(&self) -> Pace {
         if self.attention() == Attention::Rest { Pace::Rest } else { Pace::Watch }
+    }
+
+    /// Whether pushes were paused by us and the platform has said for long that there is no such app: it may come back, and
+    /// nothing is owed until then.
+    pub fn is_gone(&self) -> bool {
+        self.ledger.soft_pin.as_ref().is_some_and(|pin| pin.is_app_gone)
     }
 
     /// The effect that is owed by this state: what a restart finds unanswered.

@@ -131,6 +131,8 @@ pub enum Event {
     Unprotected,
     /// Pushes that we kept from being deployed were let go by somebody else.
     LetGoByOthers,
+    /// Pushes are paused, too late for it to be surely what came of a lost request of ours: nobody lets them go.
+    PausedPerhapsByUs,
     /// What came back is not what was wanted.
     WrongTarget {
         /// The deployment that came back.
@@ -236,6 +238,7 @@ impl Event {
             Self::RestartJudged { .. } => "restart_judged",
             Self::Unprotected => "unprotected",
             Self::LetGoByOthers => "let_go_by_others",
+            Self::PausedPerhapsByUs => "paused_perhaps_by_us",
             Self::WrongTarget { .. } => "wrong_target",
             Self::PerhapsOurs { .. } => "perhaps_ours",
             Self::Answered { .. } => "answered",
@@ -307,6 +310,11 @@ impl Event {
             }
             Self::LetGoByOthers => {
                 "somebody has let pushes be deployed again; nothing is left to be done".to_owned()
+            }
+            Self::PausedPerhapsByUs => {
+                "pushes are paused: by somebody, or by rearguard's own request that was lost; they stay so until \
+                 somebody lets them be deployed"
+                    .to_owned()
             }
             Self::WrongTarget { deployment, expected, got, is_accused } => {
                 let what = match (is_accused, got.is_empty()) {

@@ -26,7 +26,7 @@ impl App {
             (Some(Attention::Close), _) => Some(look::Wants::AppAndHistory),
             _ if self.wants_look => Some(look::Wants::AppAndHistory),
             // Whether pushes are paused only the app itself shows.
-            _ if state.is_some_and(|state| state.ledger.soft_pin.is_some()) => {
+            _ if state.is_some_and(|state| state.ledger.soft_pin.is_some() && !state.is_gone()) => {
                 Some(look::Wants::AppAndHistory)
             }
             _ if self.wants_ending() => Some(look::Wants::History),

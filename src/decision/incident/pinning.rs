@@ -41,6 +41,8 @@ fn send(
     seen: &Observation<'_>,
 ) -> Decision {
     let incident = draft.incident.id.clone();
+    // What is looked out for only to be told of is looked out for with this one.
+    draft.ledger.soft_pin.take_if(|pin| !pin.may_be_ours(seen.at));
     // Remembered before it is asked for: whatever becomes of the request, its end is owed.
     draft.ledger.soft_pin.get_or_insert(SoftPin {
         incident,
@@ -54,6 +56,8 @@ fn send(
         release: None,
         tries: 0,
         let_go_at: None,
+        is_app_gone: false,
+        doubted_at: None,
     });
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen);
@@ -78,6 +82,7 @@ pub(super) fn answered(
                 // What was left of an earlier one is looked out for as long as this one from now on.
                 (pin.incident, pin.until) = (draft.incident.id.clone(), pin.until.max(seen.at + LATEST));
                 (pin.release, pin.tries, pin.let_go_at) = (None, 0, None);
+                (pin.is_app_gone, pin.doubted_at) = (false, None);
             }
             return create(policy, draft, target, seen);
         }
@@ -112,7 +117,7 @@ pub(super) fn answered(
     let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
         if let Some(pin) = &mut draft.ledger.soft_pin {
             (pin.lost_at, pin.until) = (Some(seen.at), seen.at + LATEST);
-            (pin.seen_absent, pin.let_go_at) = (false, None);
+            (pin.seen_absent, pin.let_go_at, pin.doubted_at) = (false, None, None);
         }
         CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
     });

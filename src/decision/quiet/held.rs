@@ -4,7 +4,7 @@ use super::super::effect::Reason;
 use super::super::incident::caller;
 use super::super::observation::{AppView, Artifact, Observation, Request};
 use super::super::policy::Policy;
-use super::super::state::{Hold, Ledger, Live, Requests, Situation, SoftPin, State};
+use super::super::state::{Hold, Ledger, Live, Requests, Situation, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
 use super::late::{self, LATEST};
@@ -23,7 +23,10 @@ pub(in super::super) fn held(
     if let Some(decision) = pin::let_go(policy, state, seen) {
         return decision;
     }
-    if hold.pin.is_some() && pin::is_gone(seen) {
+    // A pause of pushes comes back with the app.
+    let is_soft =
+        state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.holds.is_some() && pin.holds == hold.pin);
+    if hold.pin.is_some() && !is_soft && pin::is_gone(seen) {
         return nothing_to_hold(state, hold);
     }
     if let Some(hold) = rollback_went_live(hold, seen) {
@@ -45,8 +48,6 @@ pub(in super::super) fn held(
         _ => false,
     };
     let is_pinned = seen.app.value().is_some_and(|view| hold.pin.is_some() && view.pinned == hold.pin);
-    let soft = |pin: &SoftPin| pin.holds.is_some() && pin.holds == hold.pin;
-    let is_soft = state.ledger.soft_pin.as_ref().is_some_and(soft);
     // A pause of pushes keeps nobody from deploying: a newer release is a person's answer all the same.
     let is_answer = is_soft
         && seen
@@ -95,11 +96,9 @@ pub(in super::super) fn held(
 /// The app is not there any more, so its pin is not either, and nothing of ours is left to be settled. That a person has
 /// not looked yet stays.
 fn nothing_to_hold(state: &State, hold: &Hold) -> Decision {
-    let mut ledger = state.ledger.clone();
-    ledger.soft_pin = None;
     let situation = Situation::Held(Hold { pin: None, kept: None, ..hold.clone() });
     Decision::change(Change {
-        state: State { situation, ledger },
+        state: State { situation, ledger: state.ledger.clone() },
         effect: None,
         ruling: None,
         closed: None,

@@ -1,7 +1,8 @@
 //! A pause of pushes that is owed its end and cannot be ended now: it is said, and ends as soon as it may.
 
-use super::calls::LOST;
+use super::calls::{LOST, late};
 use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
+use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::Pushes;
 use crate::decision::effect::{Reason, Rejection};
@@ -94,8 +95,18 @@ fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
     world.run(minutes(25));
     assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
     world.run(minutes(10));
-    assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
-    assert!(world.transcript().contains("the platform has no such app any more"), "{}", world.transcript());
+    assert!(world.state.is_gone(), "{}", world.transcript());
+    let asked = world.count("unpin");
+    world.run(minutes(300));
+    assert_eq!(world.transcript().matches("the platform has no such app any more").count(), 1);
+    assert_eq!((world.count("unpin"), world.state.owed()), (asked, None), "{}", world.transcript());
+    // It comes back after hours, paused as it was.
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(5));
+    assert!(world.state.is_gone() && world.count("unpin") == asked, "{}", world.transcript());
+    world.fault = None;
+    run_until_let_go(&mut world);
+    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
     // One that comes back in time is let go of as any other.
     let mut world = deleted();
     world.fault = None;
@@ -108,7 +119,7 @@ fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
 }
 
 #[test]
-fn a_hold_of_an_app_that_is_deleted_has_no_pin_any_more() {
+fn a_hold_of_an_app_that_is_deleted_keeps_a_pin_only_where_that_is_a_pause_of_ours() {
     for is_hard in [true, false] {
         let mut policy = accepting();
         policy.soak.on_healthy = OnHealthy::Hold;
@@ -123,15 +134,17 @@ fn a_hold_of_an_app_that_is_deleted_has_no_pin_any_more() {
         world.run(minutes(29));
         assert!(pin(&world).is_some(), "{}", world.transcript());
         world.run(minutes(60));
-        assert_eq!((pin(&world), &world.state.ledger.soft_pin), (None, &None), "{}", world.transcript());
+        assert_eq!((pin(&world).is_some(), world.state.is_gone()), (!is_hard, !is_hard));
         assert_eq!(world.transcript().matches("the platform has no such app").count(), 1);
         // If it was not so after all, a pin that the platform shows is held again.
         world.fault = None;
         world.run(minutes(1));
-        assert_eq!(pin(&world), world.platform.pinned, "{}", world.transcript());
+        assert!(pin(&world).is_some() && !world.state.is_gone(), "{}", world.transcript());
         world.ask(Request::Resume);
         world.run(minutes(1));
         assert_ne!(world.state.word(), "held", "{}", world.transcript());
+        let expected: &[_] = if is_hard { &["rollback"] } else { &["pause", "rollback", "let go"] };
+        assert_eq!(changes(&world), expected, "{}", world.transcript());
     }
 }
 
@@ -151,7 +164,7 @@ fn an_outage_between_two_answers_does_not_tell_that_an_app_is_gone() {
     assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
     // A failure now and then is no outage.
     answers(&mut world, &[(down, 3), (gone, 10), (down, 3), (gone, 10)]);
-    assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
+    assert!(world.state.is_gone(), "{}", world.transcript());
     // Nor is one answer enough after an outage.
     let mut world = World::with_bad_release(policy());
     world.reply("commit", LOST);
@@ -178,4 +191,66 @@ fn readiness_is_asked_for_while_a_pause_is_only_looked_out_for() {
     world.run_to_close();
     world.run_until(|world| world.count("unpin") == 1);
     assert!(!is_quiet(&world.state), "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_that_comes_too_late_to_be_surely_ours_is_told_once_and_stays() {
+    for lateness in [400, 900, 1_500] {
+        let mut policy = accepting();
+        policy.soak.period = minutes(1);
+        let mut world = with_bad_release(policy, PICKS);
+        world.reply("pin", late(lateness));
+        world.run_to_close();
+        let until = world.at + minutes(30);
+        world.run_until(|world| world.at >= until);
+        let told = |world: &World| world.transcript().matches("by rearguard's own request").count();
+        assert_eq!(
+            (world.platform.pushes, told(&world)),
+            (Some(Pushes::Paused), 1),
+            "{}",
+            world.transcript()
+        );
+        assert_eq!(world.waiting, Some(Reason::PausedByWhom));
+        assert_eq!(changes(&world), ["pause", "rollback", "let go", "pause"], "{}", world.transcript());
+        // Somebody lets them go, and who pauses them later means it.
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+        world.run(secs(10));
+        assert_eq!((&world.state.ledger.soft_pin, world.waiting), (&None, None), "{}", world.transcript());
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+        world.run(minutes(5));
+        assert_eq!((told(&world), changes(&world).len()), (1, 4), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn what_is_told_of_a_pause_that_may_be_ours_is_told_for_an_hour() {
+    let mut policy = accepting();
+    policy.soak.period = minutes(1);
+    let mut world = with_bad_release(policy, PICKS);
+    world.reply("pin", LOST);
+    world.run_to_close();
+    run_until_let_go_once(&mut world);
+    world.run(minutes(40));
+    assert_eq!(world.waiting, None);
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    world.run(minutes(59));
+    assert_eq!(world.waiting, Some(Reason::PausedByWhom), "{}", world.transcript());
+    world.run(minutes(2));
+    assert_eq!((&world.state.ledger.soft_pin, world.waiting), (&None, None), "{}", world.transcript());
+    // Nothing is told of one that comes when the request is forgotten.
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", LOST);
+    world.run_to_close();
+    world.run(minutes(61));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    world.run(minutes(1));
+    assert_eq!((&world.state.ledger.soft_pin, world.waiting), (&None, None), "{}", world.transcript());
+}
+
+fn run_until_let_go_once(world: &mut World) {
+    world.run_until(|world| changes(world).contains(&"let go"));
 }

@@ -494,6 +494,8 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
         release: None,
         tries: 0,
         let_go_at: None,
+        is_app_gone: false,
+        doubted_at: None,
         seen_absent: true,
     });
     world.release_bad();
