@@ -368,8 +368,6 @@ reasons! {
     Restarted = "restarted",
     /// A person asked for it.
     Requested = "requested",
-    /// Pushes are paused, perhaps by a request of ours that was lost.
-    PausedByWhom = "paused_by_whom",
 }
 
 impl Reason {
@@ -404,7 +402,6 @@ impl Reason {
             Self::RollbackFailed => "the rollback did not come about",
             Self::Restarted => "a restart healed the app",
             Self::Requested => "a person asked for it",
-            Self::PausedByWhom => "pushes are paused, perhaps by rearguard's own lost request",
         }
     }
 }

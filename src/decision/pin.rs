@@ -42,7 +42,7 @@ pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<App
 pub(super) fn waits(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Reason> {
     let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds.is_none() && !pin.is_app_gone)?;
     if pin.doubted_at.is_some() {
-        return Some(Reason::PausedByWhom);
+        return Some(Reason::ForeignPin);
     }
     if !pin.is_there() {
         return None;

@@ -210,7 +210,7 @@ fn a_pause_that_comes_too_late_to_be_surely_ours_is_told_once_and_stays() {
             "{}",
             world.transcript()
         );
-        assert_eq!(world.waiting, Some(Reason::PausedByWhom));
+        assert_eq!(world.waiting, Some(Reason::ForeignPin));
         assert_eq!(changes(&world), ["pause", "rollback", "let go", "pause"], "{}", world.transcript());
         // Somebody lets them go, and who pauses them later means it.
         let at = world.at;
@@ -237,7 +237,7 @@ fn what_is_told_of_a_pause_that_may_be_ours_is_told_for_an_hour() {
     let at = world.at;
     world.platform.set_pushes(Who::Person, Pushes::Paused, at);
     world.run(minutes(59));
-    assert_eq!(world.waiting, Some(Reason::PausedByWhom), "{}", world.transcript());
+    assert_eq!(world.waiting, Some(Reason::ForeignPin), "{}", world.transcript());
     world.run(minutes(2));
     assert_eq!((&world.state.ledger.soft_pin, world.waiting), (&None, None), "{}", world.transcript());
     // Nothing is told of one that comes when the request is forgotten.
