@@ -13,6 +13,9 @@ pub(super) struct Limits {
     pub(super) spare_scrapes: usize,
     /// How long a spare connection has for its request's head: nobody holds one by saying nothing.
     pub(super) spare_head_time: Duration,
+    /// How long nobody's spare connection is given to another. Whoever asks has sent its request by then; and 32 places
+    /// that change that often empty a listener's queue of a thousand in well under a second.
+    pub(super) spare_grace: Duration,
     /// How long a spare connection may take in all. Above `request_time`, so that a word is answered.
     pub(super) spare_time: Duration,
     /// Streams of events at once. Each keeps a connection for as long as it is listened to: most of those are left to
@@ -44,6 +47,7 @@ impl Default for Limits {
             spare: 32,
             spare_scrapes: 4,
             spare_head_time: Duration::from_secs(2),
+            spare_grace: Duration::from_millis(20),
             spare_time: Duration::from_secs(12),
             streams: 64,
             refusals: 64,

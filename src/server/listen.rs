@@ -1,5 +1,6 @@
 //! Takes connections, as many as there is room for and some more for what must not be crowded out, and lets each go in time.
 
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,19 +23,14 @@ use tokio_util::task::TaskTracker;
 use super::Surface;
 use super::host::Hosts;
 use super::limits::Limits;
+use super::places::{Place, Places};
+use super::refusal::refuse;
 use super::routes::{Peer, router};
 use super::spare::{Spare, only_what_they_are_for};
 use super::stall::Stall;
 
 /// Pause after a failed accept: out of file descriptors does not heal by asking again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a refused client has to take its refusal.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
-/// What a client is told when there is no room. Written whole, so that it needs no request to be read first.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    content-length: 91\r\nretry-after: 1\r\ncache-control: no-store\r\nconnection: close\r\n\r\n\
-    {\"error\":{\"code\":\"too_many_connections\",\"message\":\"all connections are taken; try again\"}}\n";
-
 /// Serves `surface` on `listener` until `shutdown`; then open requests have two seconds to end.
 pub async fn serve(listener: TcpListener, surface: Surface, shutdown: CancellationToken) {
     serve_within(listener, surface, Limits::default(), shutdown).await;
@@ -55,7 +51,7 @@ pub(super) async fn serve_within(
     let spare_router = router.clone().layer(from_fn_with_state(kept_back, only_what_they_are_for));
     let spare_limits = Limits { head_time: limits.spare_head_time, ..limits };
     let room = Arc::new(Semaphore::new(limits.connections));
-    let spare = Arc::new(Semaphore::new(limits.spare));
+    let mut places = Places::new(limits.spare, limits.spare_grace);
     let refusals = Arc::new(Semaphore::new(limits.refusals));
     let conversations = TaskTracker::new();
     let mut full = false;
@@ -74,21 +70,27 @@ pub(super) async fn serve_within(
         };
         if let Ok(permit) = room.clone().try_acquire_owned() {
             full = false;
-            let talk = Talk { router: router.clone(), limits, shutdown: shutdown.clone(), is_for_one: false };
-            conversations.spawn(converse(stream, peer, talk, permit));
+            let talk = Talk { router: router.clone(), limits, shutdown: shutdown.clone(), place: None };
+            conversations.spawn(async move {
+                converse(stream, peer, talk).await;
+                drop(permit);
+            });
             continue;
         }
         if !full {
             tracing::warn!(connections = limits.connections, "all connections are taken: refusing more");
         }
         full = true;
-        if let Ok(permit) = spare.clone().try_acquire_owned() {
+        if let Some(place) = places.take().await {
             let (router, shutdown) = (spare_router.clone(), shutdown.clone());
-            let talk = Talk { router, limits: spare_limits, shutdown, is_for_one: true };
-            let spoken = timeout(limits.spare_time, converse(stream, peer, talk, permit));
+            let talk = Talk { router, limits: spare_limits, shutdown, place: Some(place) };
+            let spoken = timeout(limits.spare_time, converse(stream, peer, talk));
             conversations.spawn(async move { drop(spoken.await) });
         } else if let Ok(permit) = refusals.clone().try_acquire_owned() {
-            conversations.spawn(refuse(stream, permit));
+            conversations.spawn(async move {
+                refuse(stream, limits).await;
+                drop(permit);
+            });
         }
     }
     drop(listener);
@@ -101,12 +103,12 @@ struct Talk {
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
-    /// It ends with the first answer.
-    is_for_one: bool,
+    /// Where it is a spare one: it ends with the first answer, or when its place is lost.
+    place: Option<Place>,
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, peer: SocketAddr, talk: Talk, _room: OwnedSemaphorePermit) {
+async fn converse(stream: TcpStream, peer: SocketAddr, talk: Talk) {
     // An answer is written at once and whole; waiting to fill packets only delays it.
     let _ = stream.set_nodelay(true);
     talk.over(stream, peer).await;
@@ -120,13 +122,16 @@ impl Talk {
     {
         let limits = self.limits;
         let routes = TowerToHyperService::new(self.router);
+        let place = self.place.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(Some(peer)));
-            routes.call(request)
+            let is_too_late = place.as_ref().is_some_and(|place| !place.is_heard());
+            let answer = routes.call(request);
+            async move { if is_too_late { pending().await } else { answer.await } }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .keep_alive(!self.is_for_one)
+            .keep_alive(self.place.is_none())
             .header_read_timeout(limits.head_time)
             .max_header_size(limits.head_bytes)
             .serve_connection(TokioIo::new(Stall::new(stream, limits.stall_time)), service);
@@ -134,11 +139,20 @@ impl Talk {
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.shutdown.cancelled() => None,
+            () = lost(self.place.as_ref()) => return,
         };
         if ended.is_none() {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(limits.drain_time, connection).await;
         }
+    }
+}
+
+/// Waits until the place is somebody else's; for ever where there is none to lose.
+async fn lost(place: Option<&Place>) {
+    match place {
+        Some(place) => place.lost().await,
+        None => pending().await,
     }
 }
 
@@ -151,31 +165,5 @@ where
     let (limits, shutdown) = (Limits::default(), CancellationToken::new());
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     let router = around(router(Arc::new(surface), limits, Hosts::Any, shutdown.clone()));
-    Talk { router, limits, shutdown, is_for_one: false }.over(stream, peer).await;
-}
-
-/// Says that there is no room. What the client sends meanwhile is read, because closing a socket with unread
-/// bytes resets it, and the reset overtakes the answer.
-async fn refuse(mut stream: TcpStream, _room: OwnedSemaphorePermit) {
-    let told = async {
-        stream.write_all(FULL).await?;
-        stream.shutdown().await?;
-        let mut unread = [0; 1024];
-        while stream.read(&mut unread).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    let _ = timeout(REFUSAL_TIME, told).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refusal_says_its_own_length() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
-    }
+    Talk { router, limits, shutdown, place: None }.over(stream, peer).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::fake::{Running, TOKEN, Trouble, listen, start, start_within};
@@ -150,6 +151,36 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
         assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"), "{token:?}");
     }
     assert_eq!(*server.fake.acts.lock().unwrap(), ["* paused by somebody"]);
+}
+
+/// More than there is room for and to spare, and enough for a queue at the listener.
+const HOLDERS: usize = 350;
+
+#[tokio::test]
+async fn hundreds_that_say_nothing_and_come_back_at_once_keep_nobody_out_for_a_second() {
+    let long = 10 * PATIENCE;
+    let limits = Limits { head_time: long, spare_head_time: long, spare_time: long, ..Limits::default() };
+    let server = start_within(Trouble::None, limits).await;
+    let mut holders = JoinSet::new();
+    for _ in 0..HOLDERS {
+        let at = server.at;
+        holders.spawn(async move {
+            loop {
+                let Ok(mut stream) = TcpStream::connect(at).await else { continue };
+                listen(&mut stream).await;
+            }
+        });
+    }
+    until_status(&server, "/api/v1/apps", 503).await;
+    for n in 0..20 {
+        for path in ["/live", "/metrics"] {
+            let answer = timeout(Duration::from_secs(1), server.get(path)).await;
+            assert_eq!(answer.expect("an answer in time").status, 200, "{path}, {n}");
+        }
+        let answer = timeout(Duration::from_secs(1), server.post("/api/v1/pause", Some(TOKEN))).await;
+        assert_eq!(answer.expect("an answer in time").status, 200, "{n}");
+    }
+    assert_eq!(server.fake.acts.lock().unwrap().len(), 20);
 }
 
 #[tokio::test]
