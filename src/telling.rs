@@ -18,7 +18,7 @@ pub(crate) mod page;
 mod recorded;
 mod replay;
 mod signal;
-mod spark;
+pub(crate) mod spark;
 pub(crate) mod svg;
 pub(crate) mod text;
 pub(crate) mod words;

@@ -50,11 +50,29 @@ pub(super) fn caption(signal: &Signal) -> String {
     let worst = worst.max_by(|a, b| a.value.partial_cmp(&b.value).unwrap_or(std::cmp::Ordering::Equal));
     if let Some(Point { at, value: Some(value), .. }) = worst {
         text.push_str(&format!("; highest {} at {}", signal.unit.show(*value), at.strftime("%H:%M:%S")));
+        if let Some(most) = cut_at(signal) {
+            text.push_str(&format!(", drawn up to {}", signal.unit.show(most)));
+        }
     }
     if let (Some(first), Some(last)) = (signal.points.first(), signal.points.last()) {
         text.push_str(&format!("; {} to {}", words::clock(first.at), last.at.strftime("%H:%M:%S")));
     }
     text
+}
+
+/// The caption, and when what happened: a picture of it for who does not see one.
+pub(crate) fn described(signal: &Signal) -> String {
+    let marks = signal.marks.iter().filter(|mark| !mark.what.text().is_empty());
+    let marks: Vec<String> =
+        marks.map(|mark| format!("{} {}", mark.what.text(), mark.at.strftime("%H:%M:%S"))).collect();
+    let marks = if marks.is_empty() { String::new() } else { format!(". Marked: {}", marks.join(", ")) };
+    format!("{}{marks}.", caption(signal))
+}
+
+/// What higher values are drawn at, where there are any.
+pub(super) fn cut_at(signal: &Signal) -> Option<f64> {
+    let shown = shown_peak(signal);
+    (peak(signal) > shown).then_some(shown)
 }
 
 /// The highest that is shown. How long a row of failures gets says how long it was not rolled back, and would hide where

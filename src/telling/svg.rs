@@ -45,7 +45,7 @@ pub(crate) fn svg(account: &Account) -> Option<String> {
     );
     let title = format!("{}: {}", account.record.app, signal.measure);
     let _ = write!(svg, "<title id=\"title\">{}</title>", escape(&title));
-    let desc = format!("{} {}.", account.headline, spark::caption(signal));
+    let desc = format!("{} {}", account.headline, spark::described(signal));
     let _ = write!(svg, "<desc id=\"desc\">{}</desc><style>{STYLE}</style>", escape(&desc));
     let _ = write!(svg, "<rect class=\"bg\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>");
     heading(&mut svg, account, signal, &title);

@@ -7,7 +7,7 @@ use crate::decision::state::Outcome;
 use crate::ids::AppName;
 use crate::journal::IncidentRecord;
 use crate::server::AppStatus;
-use crate::telling::{Account, app, text, words};
+use crate::telling::{Account, app, spark, text, words};
 
 /// Where everything is resumed.
 const RESUME_ALL: &str = "/api/v1/resume";
@@ -226,12 +226,10 @@ pub(super) fn incident(account: &Account) -> Value {
         .map(|(name, took, what)| Value::from(vec![Value::from(name), Value::from(took), Value::from(what)]))
         .collect();
     let signal = account.signal().map(|signal| {
-        let alt = format!(
-            "{} of {} against its threshold, rule {}; the deployment going live, the firing and what was done are marked.",
-            signal.measure, signal.probe, signal.rule
-        );
+        let alt = spark::described(signal);
+        let caption = format!("What rule {} measured, against its limit (the dashed line).", signal.rule);
         // Another picture where there is more to see.
-        context! { alt, stamp => format!("{}-{}", signal.points.len(), signal.marks.len()) }
+        context! { alt, caption, stamp => format!("{}-{}", signal.points.len(), signal.marks.len()) }
     });
     context! {
         id => record.id.as_str(),

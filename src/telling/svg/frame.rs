@@ -27,6 +27,8 @@ pub(super) struct Frame {
     from: Timestamp,
     seconds: f64,
     peak: f64,
+    /// Higher values are drawn here.
+    cut: Option<f64>,
     top: f64,
     pub(super) bottom: f64,
     labels: Vec<Label>,
@@ -38,7 +40,8 @@ impl Frame {
         let seconds = to.duration_since(from).as_secs_f64().max(1.0);
         let peak = spark::shown_peak(signal);
         let peak = if peak > 0.0 { peak * AIR } else { 1.0 };
-        let mut frame = Self { from, seconds, peak, top: HEAD, bottom: HEAD + PLOT, labels: Vec::new() };
+        let cut = spark::cut_at(signal);
+        let mut frame = Self { from, seconds, peak, cut, top: HEAD, bottom: HEAD + PLOT, labels: Vec::new() };
         frame.labels = labels::place(&signal.marks, |at| frame.x(at), RIGHT);
         let rows = frame.labels.iter().map(|label| label.row + 1).max().unwrap_or(0);
         frame.top += rows as f64 * ROW;
@@ -51,6 +54,7 @@ impl Frame {
     }
 
     fn y(&self, value: f64) -> f64 {
+        let value = self.cut.map_or(value, |cut| value.min(cut));
         self.bottom - (value / self.peak).clamp(0.0, 1.0) * PLOT
     }
 
@@ -114,6 +118,11 @@ impl Frame {
         }
         let (day, y) = (self.from.strftime("%Y-%m-%d, UTC"), self.bottom + 38.0);
         let _ = write!(svg, "<text class=\"c\" text-anchor=\"end\" x=\"{RIGHT}\" y=\"{y}\">{day}</text>");
+        if let Some(cut) = self.cut {
+            let cut = escape(&signal.unit.show(cut));
+            let _ =
+                write!(svg, "<text class=\"c\" x=\"{LEFT}\" y=\"{y}\">above {cut}: drawn at {cut}</text>");
+        }
     }
 
     pub(super) fn limit(&self, svg: &mut String, signal: &Signal) {
