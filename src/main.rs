@@ -49,7 +49,10 @@ fn end_on_panic() {
 
 fn page() -> Page {
     let (no_color, columns) = (env::var_os("NO_COLOR"), env::var("COLUMNS").ok());
-    Page::of(stdout().is_terminal(), no_color.as_deref(), columns.as_deref())
+    // Shells know COLUMNS and seldom pass it on; the terminal itself knows as well.
+    let terminal = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(stdout()).ok());
+    let terminal = terminal.map(|size| size.map(|size| size.ws_col.into()));
+    Page::of(terminal, no_color.as_deref(), columns.as_deref())
 }
 
 /// Prints what a command gives, to the last byte.

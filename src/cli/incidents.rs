@@ -39,7 +39,9 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
         "{:<id$}  {:<17}  {:<rule$}  {:<19}  {:<7}  {:<7}  WHY",
         "INCIDENT", "STATE", "RULE", "OPENED (UTC)", "DETECT", "RESTORE"
     );
-    let mut text = format!("{}\n", page.dim(&head));
+    let why = incidents.iter().map(|incident| incident.reason.word().len()).max().unwrap_or(0);
+    let is_wide = head.len() - "WHY".len() + why <= page.width;
+    let mut text = if is_wide { format!("{}\n", page.dim(&head)) } else { String::new() };
     for incident in incidents {
         let word = incident.outcome.map_or(incident.state.as_str(), |outcome| outcome.word());
         let state = match incident.outcome {
@@ -48,13 +50,18 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
             Some(Outcome::Failed | Outcome::Held) => page.yellow(word),
             Some(_) => word.to_owned(),
         };
+        let opened = incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        if !is_wide {
+            text.push_str(&format!("{:<id$}  {state}\n", incident.id.as_str()));
+            text.push_str(&page.hang("    ", &in_words(incident, &opened)));
+            continue;
+        }
         let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), words::span);
         text.push_str(&format!(
-            "{:<id$}  {state}{}  {:<rule$}  {:<19}  {:<7}  {:<7}  {}\n",
+            "{:<id$}  {state}{}  {:<rule$}  {opened:<19}  {:<7}  {:<7}  {}\n",
             incident.id.as_str(),
             " ".repeat(17_usize.saturating_sub(word.len())),
             rule_of(incident),
-            incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             time(incident.time_to_detect_seconds),
             time(incident.time_to_restore_seconds),
             incident.reason.word(),
@@ -66,6 +73,20 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
         text.push_str(&format!("\n{open} open; the newest began {}\n", words::ago(newest, now)));
     }
     text
+}
+
+/// What the columns of a wide page say beside the state.
+fn in_words(incident: &IncidentRecord, opened: &str) -> String {
+    let mut facts = vec![
+        format!("{opened} UTC"),
+        if incident.rule.is_some() { format!("rule {}", rule_of(incident)) } else { "asked".to_owned() },
+    ];
+    let time =
+        |what: &str, seconds: Option<f64>| seconds.map(|seconds| format!("{what} {}", words::span(seconds)));
+    facts.extend(time("detected after", incident.time_to_detect_seconds));
+    facts.extend(time("restored after", incident.time_to_restore_seconds));
+    facts.push(incident.reason.word().to_owned());
+    facts.join(", ")
 }
 
 /// What opened it.
@@ -135,6 +156,15 @@ mod tests {
     INCIDENT           STATE              RULE  OPENED (UTC)         DETECT   RESTORE  WHY
     checkout-1a2b3c4d  awaiting_approval  down  2026-11-21 02:13:07  6.2s     -        awaiting_approval
     web-99aa00bb       committed          down  2026-11-21 02:13:07  6.2s     1m 14s   soak_healthy
+
+    1 open; the newest began 2m 02s ago
+    "#);
+        insta::assert_snapshot!(render(&list, Page::plain(80), now), @r#"
+    checkout-1a2b3c4d  awaiting_approval
+        2026-11-21 02:13:07 UTC, rule down, detected after 6.2s, awaiting_approval
+    web-99aa00bb       committed
+        2026-11-21 02:13:07 UTC, rule down, detected after 6.2s, restored after 1m
+        14s, soak_healthy
 
     1 open; the newest began 2m 02s ago
     "#);

@@ -35,11 +35,9 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
 
 /// What keeps every app from being rolled back is said once, before them.
 fn storm_in_words(page: Page) -> String {
-    format!(
-        "{}  too many apps wanted a rollback at once: nothing new is rolled back until somebody resumes\n  next     {}\n\n",
-        page.red("STORM"),
-        page.bold("rearguard resume --all"),
-    )
+    let why = "too many apps wanted a rollback at once: nothing new is rolled back until somebody resumes";
+    let why = page.hang_after(&format!("{}  ", page.red("STORM")), 7, why);
+    format!("{why}  next     {}\n\n", page.bold("rearguard resume --all"))
 }
 
 /// The apps, the most urgent first: a block for each that needs to be looked at, then a line for each calm one.
@@ -50,7 +48,7 @@ fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
     let mut apps: Vec<&AppStatus> = apps.iter().collect();
     apps.sort_by_key(|app| (urgency(app), app.name.clone()));
     let (calm, loud): (Vec<_>, Vec<_>) = apps.iter().copied().partition(|app| is_calm(app));
-    let mut text = format!("{}\n", app::summary(&apps));
+    let mut text = page.hang("", &app::summary(&apps));
     for app in loud {
         text.push('\n');
         text.push_str(&block(app, page, now));
@@ -87,7 +85,13 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
     }
     text.push_str(&probes(&app.probes, page, now));
     for next in next_steps(app) {
-        text.push_str(&format!("  {:<8} {}\n", "next", page.bold(&next)));
+        // Set apart where there is room.
+        let line = format!("  {:<8} {next}", "next");
+        text.push_str(&if page.fits(&line) {
+            format!("  {:<8} {}\n", "next", page.bold(&next))
+        } else {
+            page.bold(&page.hang(&format!("  {:<8} ", "next"), &next))
+        });
     }
     text
 }
@@ -112,12 +116,13 @@ fn rules(rules: &[RuleStatus], page: Page) -> String {
         let label = if n == 0 { "rules" } else { "" };
         let padding = " ".repeat(8_usize.saturating_sub(rule.verdict.len()));
         let told = if rule.told_at.is_some() { "; told, and nothing done" } else { "" };
-        let numbers = format!("{padding}{:<name$}  {}{told}", rule.name.as_str(), clean(&rule.evidence));
-        let condition = match rule.verdict.as_str() {
-            "good" => String::new(),
-            _ => page.dim(&format!("\n{:19}{}", "", clean(&rule.condition))),
-        };
-        format!("  {label:<8} {}{numbers}{condition}\n", verdict(&rule.verdict, page))
+        let first =
+            format!("  {label:<8} {}{padding}{:<name$}  ", verdict(&rule.verdict, page), rule.name.as_str());
+        let numbers = page.hang_after(&first, 21 + name, &format!("{}{told}", rule.evidence));
+        match rule.verdict.as_str() {
+            "good" => numbers,
+            _ => format!("{numbers}{}", page.dim(&page.hang(&" ".repeat(19), &rule.condition))),
+        }
     };
     rules.iter().enumerate().map(line).collect()
 }
@@ -146,10 +151,20 @@ fn probes(probes: &[ProbeStatus], page: Page, now: Timestamp) -> String {
         facts.extend(probe.complaint.as_deref().map(clean));
         facts.extend(probe.latency_seconds.map(|seconds| format!("{:.0} ms", seconds * 1e3)));
         facts.extend(probe.at.map(|at| words::ago(at, now)));
-        format!("  {label:<8} {result}{padding}{}  {}\n", facts.join("  "), page.dim(&clean(&probe.url)))
+        let (facts, url) = (facts.join("  "), clean(&probe.url));
+        let first = format!("  {label:<8} {result}{padding}");
+        let columns = 11 + word.len() + padding.len();
+        if columns + facts.chars().count() + 2 + url.chars().count() <= page.width {
+            return format!("{first}{facts}  {}\n", page.dim(&url));
+        }
+        let below = page.dim(&page.hang(&" ".repeat(columns), &url));
+        format!("{}{below}", page.hang_after(&first, columns, &facts))
     };
     probes.iter().enumerate().map(line).collect()
 }
+
+/// From this width on a calm app is one line whatever its length, for who reads by lines.
+const ONE_LINE: usize = 100;
 
 fn lines(apps: &[&AppStatus], page: Page, now: Timestamp) -> String {
     let name = apps.iter().map(|app| app.name.as_str().len()).max().unwrap_or(0);
@@ -161,14 +176,18 @@ fn lines(apps: &[&AppStatus], page: Page, now: Timestamp) -> String {
         let newest = app.probes.iter().filter_map(|probe| probe.at).max();
         let probed =
             newest.map_or("not probed yet".to_owned(), |at| format!("probed {}", words::ago(at, now)));
-        format!(
-            "{}  {:<name$}  live {live}  {:<rules$}  {:<notices$}{probed}  {}\n",
-            page.green("steady"),
-            app.name.as_str(),
-            verdicts(&app.rules),
-            outlook_in_short(app),
-            page.dim(mode(app.mode)),
-        )
+        let (rules_say, short) = (verdicts(&app.rules), outlook_in_short(app));
+        let line = format!(
+            "{:<name$}  live {live}  {rules_say:<rules$}  {short:<notices$}{probed}  ",
+            app.name.as_str()
+        );
+        let (steady, mode) = (page.green("steady"), mode(app.mode));
+        if page.width >= ONE_LINE || page.fits(&format!("steady  {line}{mode}")) {
+            return format!("{steady}  {line}{}\n", page.dim(mode));
+        }
+        let facts = [format!("live {live}"), rules_say, short, probed, mode.to_owned()];
+        let facts: Vec<&str> = facts.iter().map(String::as_str).filter(|fact| !fact.is_empty()).collect();
+        format!("{steady}  {}\n{}", app.name, page.hang(&" ".repeat(8), &facts.join(", ")))
     };
     apps.iter().map(line).collect()
 }

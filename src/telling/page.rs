@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 
-/// Columns when nobody says.
+/// Columns of what is no terminal: a file, a pipe, a ticket.
 const DEFAULT_WIDTH: usize = 100;
+/// Columns of a terminal that does not say how wide it is.
+const TERMINAL_WIDTH: usize = 80;
 
 /// The page a command writes.
 #[derive(Clone, Copy, Debug)]
@@ -16,10 +18,16 @@ pub struct Page {
 
 impl Page {
     /// A page as its reader has it: colours only on a terminal, and none where `NO_COLOR` stands with a value
-    /// (<https://no-color.org>); as wide as `COLUMNS` says.
-    pub fn of(is_terminal: bool, no_color: Option<&OsStr>, columns: Option<&str>) -> Self {
-        let width = columns.and_then(|columns| columns.parse().ok()).unwrap_or(DEFAULT_WIDTH);
-        Self { width: width.clamp(60, 160), colour: is_terminal && no_color.is_none_or(OsStr::is_empty) }
+    /// (<https://no-color.org>); as wide as `COLUMNS` says, else as the terminal says. `terminal` is none where there is
+    /// no terminal, and holds its columns where it has told them.
+    pub fn of(terminal: Option<Option<usize>>, no_color: Option<&OsStr>, columns: Option<&str>) -> Self {
+        let told = |columns: &usize| *columns > 0;
+        let width = columns.and_then(|columns| columns.parse().ok()).filter(told).unwrap_or(match terminal {
+            Some(columns) => columns.filter(told).unwrap_or(TERMINAL_WIDTH),
+            None => DEFAULT_WIDTH,
+        });
+        let colour = terminal.is_some() && no_color.is_none_or(OsStr::is_empty);
+        Self { width: width.clamp(40, 160), colour }
     }
 
     /// A page without colours.
@@ -69,6 +77,17 @@ impl Page {
         }
         format!("{first}{}\n", lines.join(&format!("\n{}", " ".repeat(first.len()))))
     }
+
+    /// The same where `first` has colours: it takes `columns` columns.
+    pub(crate) fn hang_after(self, first: &str, columns: usize, text: &str) -> String {
+        let hung = self.hang(&" ".repeat(columns), text);
+        format!("{first}{}", hung.get(columns..).unwrap_or_default())
+    }
+
+    /// Whether a line that shows no colours has room.
+    pub(crate) fn fits(self, line: &str) -> bool {
+        line.chars().count() <= self.width
+    }
 }
 
 /// Text from elsewhere without what a terminal would take for a command.
@@ -82,17 +101,27 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_whose_owner_does_not_mind() {
-        let colour = |is_terminal, no_color: Option<&str>| {
-            Page::of(is_terminal, no_color.map(OsStr::new), None).colour
+        let colour = |is_terminal: bool, no_color: Option<&str>| {
+            let terminal = is_terminal.then_some(Some(80));
+            Page::of(terminal, no_color.map(OsStr::new), None).colour
         };
         assert!(colour(true, None) && colour(true, Some("")));
         assert!(!colour(true, Some("1")) && !colour(true, Some("0")));
         assert!(!colour(false, None) && !colour(false, Some("")));
-        let width = |columns| Page::of(false, None, columns).width;
+    }
+
+    #[test]
+    fn a_page_is_as_wide_as_columns_says_else_as_the_terminal_says() {
+        let width = |columns| Page::of(None, None, columns).width;
         assert_eq!(
-            [None, Some("72"), Some("7"), Some("7000"), Some("wide")].map(width),
-            [100, 72, 60, 160, 100]
+            [None, Some("72"), Some("7"), Some("7000"), Some("wide"), Some("0")].map(width),
+            [100, 72, 40, 160, 100, 100]
         );
+        let width = |terminal, columns| Page::of(Some(terminal), None, columns).width;
+        assert_eq!(width(Some(132), None), 132);
+        assert_eq!(width(Some(132), Some("72")), 72);
+        // A serial console tells 0.
+        assert_eq!([None, Some(0)].map(|terminal| width(terminal, None)), [80, 80]);
     }
 
     #[test]

@@ -260,6 +260,19 @@ fn without_samples_there_is_no_picture() {
 }
 
 #[test]
+fn an_account_fits_the_page_it_is_for_down_to_sixty_columns() {
+    for tale in TALES {
+        for width in [60, 80, 100] {
+            let told = text::text(&account(tale), Page::plain(width));
+            // An id is one word, and whoever copies it needs it whole.
+            let lines = told.lines().filter(|line| line.split_whitespace().count() > 1);
+            let long: Vec<&str> = lines.filter(|line| line.chars().count() > width).collect();
+            assert!(long.is_empty(), "{tale:?} at {width}: {long:#?}");
+        }
+    }
+}
+
+#[test]
 fn colours_are_only_where_the_page_has_them() {
     let account = account(Tale::Committed);
     assert!(!text::text(&account, Page::plain(80)).contains('\x1b'));

@@ -6,6 +6,8 @@ use crate::decision::rule::Verdict;
 
 /// Columns of a timeline's line before its sentence: the time, and the longest word there is.
 const WORD: usize = 17;
+/// On a narrower page sentences stand below their time and word.
+const NARROW: usize = 56;
 
 /// Headline, facts, evidence with its signal, durations, refusals, timeline, and the decisions made again.
 pub(crate) fn text(account: &Account, page: Page) -> String {
@@ -19,7 +21,7 @@ pub(crate) fn text(account: &Account, page: Page) -> String {
         text.push_str(&page.hang(&format!("  {label:<10} "), value));
     }
     measured(&mut text, account, page);
-    durations(&mut text, account);
+    durations(&mut text, account, page);
     if !account.refusals.is_empty() {
         text.push_str("\nRefused\n");
         for refusal in &account.refusals {
@@ -57,11 +59,25 @@ fn table(text: &mut String, evidence: &[Evidence], page: Page) {
         let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    text.push_str(&format!("  {}\n", page.dim(&line(&HEAD.map(str::to_owned)))));
+    let head = line(&HEAD.map(str::to_owned));
+    if !rows.iter().map(line).chain([head.clone()]).all(|line| page.fits(&format!("  {line}"))) {
+        return listed(text, &rows, page);
+    }
+    text.push_str(&format!("  {}\n", page.dim(&head)));
     for (row, evidence) in rows.iter().zip(evidence) {
         let line = line(row);
         let line = if evidence.verdict == Verdict::Bad { page.red(&line) } else { line };
         text.push_str(&format!("  {line}\n"));
+    }
+}
+
+/// The same on a page that is too narrow for columns.
+fn listed(text: &mut String, rows: &[[String; 6]], page: Page) {
+    for [rule, verdict, value, threshold, samples, window] in rows {
+        let facts = format!(
+            "{rule}: {verdict}, value {value}, threshold {threshold}, samples {samples}, window {window}"
+        );
+        text.push_str(&page.hang("  ", &facts));
     }
 }
 
@@ -77,10 +93,10 @@ pub(crate) fn row(evidence: &Evidence) -> [String; 6] {
     ]
 }
 
-fn durations(text: &mut String, account: &Account) {
+fn durations(text: &mut String, account: &Account, page: Page) {
     text.push_str("\nDurations\n");
     for (label, took, what) in account.told.durations.parts() {
-        text.push_str(&format!("  {label:<10} {took:<9} {what}\n"));
+        text.push_str(&page.hang(&format!("  {label:<10} {took:<9} "), what));
     }
 }
 
@@ -89,8 +105,14 @@ fn timeline(text: &mut String, account: &Account, page: Page) {
     for line in &account.lines {
         let event = clean(&line.event);
         let first = format!("  {:>9} {event:<WORD$} ", format!("{:+.1}s", line.after));
-        text.push_str(&page.hang(&first, &line.text));
-        let indent = " ".repeat(12 + WORD);
+        let indent = if page.width < NARROW { 2 } else { 12 + WORD };
+        if page.width < NARROW {
+            text.push_str(&format!("{}\n", first.trim_end()));
+            text.push_str(&page.hang("    ", &line.text));
+        } else {
+            text.push_str(&page.hang(&first, &line.text));
+        }
+        let indent = " ".repeat(indent);
         for call in &line.calls {
             text.push_str(&page.dim(&page.hang(&format!("{indent} > "), &call.text(str::to_owned))));
         }

@@ -384,3 +384,14 @@ fn what_could_be_noticed_is_said_in_a_watch_and_in_short_of_a_calm_app() {
     let urgent = render(&[notices(soaking(), 0.06)], Page::plain(100), now());
     assert!(!urgent.contains("notices"), "{urgent}");
 }
+
+#[test]
+fn what_stands_in_status_fits_the_page_down_to_sixty_columns() {
+    for width in [60, 80, 99] {
+        let text = render(&[app("catalog", "steady"), awaiting(), soaking()], Page::plain(width), now());
+        let text = format!("{}{text}", storm_in_words(Page::plain(width)));
+        let lines = text.lines().filter(|line| line.split_whitespace().count() > 1);
+        let long: Vec<&str> = lines.filter(|line| line.chars().count() > width).collect();
+        assert!(long.is_empty(), "{width}: {long:#?}");
+    }
+}
