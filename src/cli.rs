@@ -86,6 +86,11 @@ mod tests {
         assert!(!parse(&["pause"]));
         assert!(!parse(&["pause", "checkout", "--all"]));
         assert!(!parse(&["incidents", "--limit", "0"]));
+        for (lasts, is_taken) in
+            [("1s", true), ("366d", true), ("0s", false), ("10000d", false), ("soon", false)]
+        {
+            assert_eq!(parse(&["pause", "checkout", "--for", lasts]), is_taken, "{lasts}");
+        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub use auth::AdminToken;
 #[cfg(any(test, fuzzing))]
 pub(crate) use listen::converse_over;
 pub use listen::serve;
+pub(crate) use said::PAUSE_MOST;
 
 use crate::decision::observation::Request;
 use crate::decision::policy::Mode;

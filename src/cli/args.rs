@@ -8,6 +8,7 @@ use clap::Args;
 use clap_complete::Shell;
 
 use crate::config::PlatformKind;
+use crate::server::PAUSE_MOST;
 
 /// Where the configuration is expected when nobody says.
 pub const DEFAULT_CONFIG: &str = "/etc/rearguard/rearguard.yaml";
@@ -170,7 +171,7 @@ pub struct PauseArgs {
     #[arg(long)]
     pub all: bool,
     /// End by itself after this long, as in 2h or 30m [default: not by itself]
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = pause_length)]
     pub lasts: Option<Duration>,
     /// Whose word.
     #[command(flatten)]
@@ -252,4 +253,14 @@ pub struct WordArgs {
     /// Which daemon.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// How long a pause lasts: what the daemon takes.
+fn pause_length(text: &str) -> Result<Duration, String> {
+    let lasts = humantime::parse_duration(text).map_err(|problem| problem.to_string())?;
+    if (Duration::from_secs(1)..=PAUSE_MOST).contains(&lasts) {
+        return Ok(lasts);
+    }
+    let days = PAUSE_MOST.as_secs() / 86_400;
+    Err(format!("allowed is 1s to {days}d; without --for a pause lasts until it is resumed"))
 }

@@ -18,7 +18,7 @@ pub(super) const NAME_MOST: usize = 64;
 /// Longer than any platform's id.
 pub(super) const ID_MOST: usize = 256;
 /// A pause that is to last longer has no end in sight: one without a time says so.
-pub(super) const PAUSE_MOST: Duration = Duration::from_secs(366 * 86_400);
+pub(crate) const PAUSE_MOST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The body of an action. An empty one says nothing, and every field may be left out.
 pub(super) struct Said<T>(pub(super) T);
@@ -101,9 +101,21 @@ impl RollingBack {
     }
 }
 
-/// Whether it is so many characters of a line, at least one.
+/// Whether it is so many characters of a line, at least one, and all of them are to be seen.
 fn is_a_line(text: &str, most: usize) -> bool {
-    !text.is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control)
+    let is_unseen = |c: char| c.is_control() || is_invisible(c);
+    !text.is_empty() && text.chars().count() <= most && !text.chars().any(is_unseen)
+}
+
+/// Whether it shows nothing, or turns around what stands beside it: a name with such a character looks like another
+/// one. Those that Unicode says to ignore where they cannot be shown (`Default_Ignorable_Code_Point`), and those that
+/// end a line or annotate.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Who says it, by their own account.
@@ -127,6 +139,12 @@ mod tests {
         for wrong in ["", "a\nb", "\u{1b}[2J", &"x".repeat(NAME_MOST + 1)] {
             assert_eq!(said(wrong), None, "{wrong:?}");
         }
+        for unseen in
+            ['\u{200b}', '\u{200f}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}', '\u{2028}', '\u{e0041}']
+        {
+            assert_eq!(said(&format!("a{unseen}da")), None, "{unseen:?}");
+        }
+        assert_eq!(said("Åsa Žižková 李").as_deref(), Some("Åsa Žižková 李"));
         assert_eq!(caller(None).ok(), Some("somebody".into()));
     }
 
