@@ -89,24 +89,28 @@ fn an_app_that_is_deleted_is_owed_nothing_after_a_while() {
         assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
         world
     };
-    // A process that begins has heard nothing of that yet.
-    let mut world = deleted();
-    world.restart();
-    world.run(minutes(25));
-    assert!(world.state.ledger.soft_pin.is_some(), "{}", world.transcript());
-    world.run(minutes(10));
-    assert!(world.state.is_gone(), "{}", world.transcript());
-    let asked = world.count("unpin");
-    world.run(minutes(300));
-    assert_eq!(world.transcript().matches("the platform has no such app any more").count(), 1);
-    assert_eq!((world.count("unpin"), world.state.owed()), (asked, None), "{}", world.transcript());
-    // It comes back after hours, paused as it was.
-    world.fault = Some(ReadFault::Unreachable);
-    world.run(minutes(5));
-    assert!(world.state.is_gone() && world.count("unpin") == asked, "{}", world.transcript());
-    world.fault = None;
-    run_until_let_go(&mut world);
-    assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+    for is_restarted in [true, false] {
+        let mut world = deleted();
+        let asked = world.count("unpin");
+        if is_restarted {
+            // A process that begins has heard nothing of that yet.
+            world.restart();
+            world.run(minutes(25));
+            assert!(!world.state.is_gone(), "{}", world.transcript());
+        }
+        world.run(minutes(10));
+        assert!(world.state.is_gone(), "{}", world.transcript());
+        world.run(minutes(300));
+        assert_eq!(world.transcript().matches("the platform has no such app any more").count(), 1);
+        assert_eq!((world.count("unpin"), world.state.owed()), (asked, None), "{}", world.transcript());
+        // It comes back after hours, paused as it was.
+        world.fault = Some(ReadFault::Unreachable);
+        world.run(minutes(5));
+        assert!(world.state.is_gone() && world.count("unpin") == asked, "{}", world.transcript());
+        world.fault = None;
+        run_until_let_go(&mut world);
+        assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
+    }
     // One that comes back in time is let go of as any other.
     let mut world = deleted();
     world.fault = None;
