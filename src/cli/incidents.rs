@@ -19,6 +19,12 @@ pub(super) async fn run(args: &IncidentsArgs, page: Page) -> Result<String, Erro
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.app.clone().map(|app| ("app", app)));
     let answer = client.get(&["incidents"], &query).await?;
+    if let Some(app) = &args.app
+        && answer["incidents"].as_array().is_some_and(Vec::is_empty)
+    {
+        // One that is guarded had none; of any other name the daemon says that there is no such app.
+        client.get(&["apps", app], &[]).await?;
+    }
     if args.json {
         return Ok(format!("{answer:#}\n"));
     }

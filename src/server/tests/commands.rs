@@ -29,6 +29,9 @@ async fn what_is_asked_is_shown_to_people_and_as_json() {
     );
     let list = type_in(&server, TOKEN, &["incidents", "--app", "checkout", "--limit", "1"]).await.unwrap();
     assert_eq!(list.matches("checkout-1a2b3c4d").count(), 1);
+    let nobody = type_in(&server, TOKEN, &["incidents", "--app", "nope"]).await.unwrap_err();
+    assert!(matches!(&nobody, Error::Refused { code, .. } if code == "unknown_app"), "{nobody}");
+    assert_eq!(nobody.exit_code(), ExitCode::Failed);
     let story = type_in(&server, TOKEN, &["explain", "checkout-1a2b3c4d"]).await.unwrap();
     assert!(story.starts_with("COMMITTED  checkout-1a2b3c4d\n"), "{story}");
     let unknown = type_in(&server, TOKEN, &["explain", "nope"]).await.unwrap_err();
