@@ -2,16 +2,21 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::Surface;
 use super::error::ApiError;
 use super::routes::{Peer, Shared};
+
+/// Seconds between two lines about calls without the token, at the least.
+const TOLD_EVERY: i64 = 20;
 
 /// Reads the admin token: `Ok(None)` when the configuration names none, an error in words when the file cannot
 /// be read. Called for each request that changes something, so a rotated file counts at once.
@@ -44,7 +49,10 @@ impl FromRequestParts<Shared> for Admin {
             )),
             Some(wanted) if given.is_some_and(|given| same(given, wanted.as_bytes())) => Ok(Self { peer }),
             Some(_) => {
-                tracing::warn!(peer = %peer, path = parts.uri.path(), "an action without the admin token");
+                if let Some(calls) = shared.unauthorized.count() {
+                    let path = parts.uri.path();
+                    tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
+                }
                 Err(ApiError::new(
                     StatusCode::UNAUTHORIZED,
                     "unauthorized",
@@ -52,6 +60,31 @@ impl FromRequestParts<Shared> for Admin {
                 ))
             }
         }
+    }
+}
+
+/// Counts calls without the token, so that whoever tries tokens out does not write the log.
+pub(super) struct Unauthorized {
+    began: Instant,
+    /// Seconds after `began` at which it was last told; below zero before the first time.
+    told: AtomicI64,
+    /// Calls since.
+    calls: AtomicU64,
+}
+
+impl Unauthorized {
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), told: AtomicI64::new(-TOLD_EVERY), calls: AtomicU64::new(0) }
+    }
+
+    /// One more; how many there were since it was last told, where it is time to tell it again.
+    fn count(&self) -> Option<u64> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let now = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let told = self.told.load(Ordering::Relaxed);
+        let is_due = now.saturating_sub(told) >= TOLD_EVERY;
+        let is_ours = || self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        (is_due && is_ours()).then(|| self.calls.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -85,6 +118,18 @@ mod tests {
         assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
         assert_eq!(bearer(b"Basic abc"), None);
         assert_eq!(bearer(b"Bear"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_without_the_token_are_told_three_times_a_minute_at_most_and_counted() {
+        let unauthorized = Unauthorized::new();
+        assert_eq!(unauthorized.count(), Some(1), "the first one is told at once");
+        for _ in 0..1_000 {
+            assert_eq!(unauthorized.count(), None);
+        }
+        tokio::time::advance(std::time::Duration::from_secs(20)).await;
+        assert_eq!(unauthorized.count(), Some(1_001));
+        assert_eq!(unauthorized.count(), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::auth::Unauthorized;
 use super::error::ApiError;
 use super::events::{self, Feed};
 use super::host::{self, Hosts};
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) scrapes: Arc<Semaphore>,
     pub(super) tellings: Arc<Semaphore>,
+    pub(super) unauthorized: Arc<Unauthorized>,
     pub(super) feed: Feed,
     /// The server ends.
     pub(super) stop: CancellationToken,
@@ -58,7 +60,8 @@ pub(super) fn router(surface: Arc<Surface>, limits: Limits, hosts: Hosts, stop: 
     let scrapes = Arc::new(Semaphore::new(SCRAPES));
     let tellings = Arc::new(Semaphore::new(TELLINGS));
     let feed = Feed::new(Arc::clone(&surface), limits.streams);
-    let shared = Shared { surface, limits, scrapes, tellings, feed, stop };
+    let unauthorized = Arc::new(Unauthorized::new());
+    let shared = Shared { surface, limits, scrapes, tellings, unauthorized, feed, stop };
     Router::new()
         .route("/", get(page::index))
         .route("/incidents/{id}", get(page::incident))
