@@ -142,6 +142,8 @@ pub struct AppConfig {
     /// While so many other apps of the account fail as well that have no new release, none is accused; with 0 they are never
     /// asked. Without a number it takes all of them, and a release that was well for a while.
     pub siblings: Option<u32>,
+    /// Which of its components are restarted before a rollback; all of them where none is named.
+    pub restart_components: Vec<String>,
     /// When nothing is rolled back or committed unless a person orders it: its own windows, and those of all apps.
     pub freeze: Vec<FreezeWindow>,
     /// What the core decides by.

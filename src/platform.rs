@@ -149,8 +149,9 @@ pub trait Platform: Send + Sync + 'static {
     fn validate_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Validation>;
     /// Rolls back to `goal`, pinning the app where the platform does that, and gives the new deployment.
     fn create_rollback<'a>(&'a self, app: &'a PlatformAppId, goal: Goal<'a>) -> Call<'a, Deployment>;
-    /// Restarts the live deployment, rolling, and gives the deployment that does it.
-    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment>;
+    /// Restarts the live deployment, rolling, and gives the deployment that does it. Only these components where some are
+    /// named, which a platform that knows none of them does not heed.
+    fn restart<'a>(&'a self, app: &'a PlatformAppId, components: &'a [String]) -> Call<'a, Deployment>;
     /// Keeps pushes from being deployed. Only for apps with a soft pin; so are the next.
     fn pin<'a>(&'a self, _app: &'a PlatformAppId) -> Call<'a, ()> {
         unsupported(operation::PIN)

@@ -137,6 +137,9 @@ pub(super) struct App {
     /// Try one rolling restart on the first firing of a rule, and wait this long before rolling back. Default: no
     /// restart
     pub(super) restart_first: Option<Span>,
+    /// Restart these components alone, by their names in the app's spec (DigitalOcean). Default: all of them
+    #[schemars(extend("minItems" = 1))]
+    pub(super) restart_components: Option<List<Text>>,
     /// Roll back although the platform picks what it goes back to, and might pick the bad release again when it is
     /// asked twice (git apps on Sevalla). What came back is checked. Default: false, such an app is only watched
     pub(super) accept_platform_choice: Option<Flag>,

@@ -133,7 +133,8 @@ const FAIL_AS_WELL: &str = "without a new release fail as well, no release is ac
 
 /// `others` are the other apps of its account; `picks`: the account is at a platform that picks targets by itself.
 fn write_app(out: &mut String, app: &AppConfig, others: usize, picks: bool) -> fmt::Result {
-    let AppConfig { name, platform, id, probes, depends_on, siblings, freeze, policy } = app;
+    let AppConfig { name, platform, id, probes, depends_on, siblings, restart_components, freeze, policy } =
+        app;
     let mode = match policy.mode {
         Mode::Observe => "observe: writes nothing, says what it would have done".to_owned(),
         Mode::Approve => {
@@ -148,7 +149,8 @@ fn write_app(out: &mut String, app: &AppConfig, others: usize, picks: bool) -> f
     if let Some(wait) = policy.restart_first {
         writeln!(
             out,
-            "  restart   once before a rollback where the platform can, then {} to see whether it helped",
+            "  restart   {} once before a rollback where the platform can, then {} to see whether it helped",
+            if restart_components.is_empty() { "all".to_owned() } else { restart_components.join(", ") },
             spoken(wait)
         )?;
     }

@@ -179,7 +179,7 @@ async fn send(order: &Order, done: &mut Performed) -> Answer {
             got.map_or_else(|error| failed(order, &error), |_| Answer::Unpinned)
         }
         Effect::Restart { .. } => {
-            let got = platform.restart(app).await;
+            let got = platform.restart(app, &order.config.restart_components).await;
             note(done, "restart", sent, order, &got);
             got.map_or_else(|error| failed(order, &error), |got| Answer::Restarted(got.value))
         }

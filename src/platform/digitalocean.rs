@@ -189,10 +189,15 @@ impl DigitalOcean {
         self.http.call(ask, |reply| new_deployment(reply, &mut self.specs())).await
     }
 
-    /// Every component, one instance after the other.
-    async fn restart_all(&self, app: &PlatformAppId) -> Result<Answered<Deployment>, PlatformError> {
+    /// One instance after the other, of these components, or of all where none is named.
+    async fn restart_some(
+        &self,
+        app: &PlatformAppId,
+        components: &[String],
+    ) -> Result<Answered<Deployment>, PlatformError> {
         let path = ["v2", "apps", app.as_str(), "restart"];
-        let ask = Self::write(operation::RESTART, &path, Some(json!({})), Want::Body(ANSWER_LIMIT));
+        let body = if components.is_empty() { json!({}) } else { json!({ "components": components }) };
+        let ask = Self::write(operation::RESTART, &path, Some(body), Want::Body(ANSWER_LIMIT));
         self.http.call(ask, |reply| new_deployment(reply, &mut self.specs())).await
     }
 
@@ -234,8 +239,8 @@ impl Platform for DigitalOcean {
         Box::pin(self.create(app, goal.target))
     }
 
-    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment> {
-        Box::pin(self.restart_all(app))
+    fn restart<'a>(&'a self, app: &'a PlatformAppId, components: &'a [String]) -> Call<'a, Deployment> {
+        Box::pin(self.restart_some(app, components))
     }
 
     fn commit_rollback<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, ()> {

@@ -265,7 +265,7 @@ impl Platform for Sevalla {
         Box::pin(self.create(app, goal))
     }
 
-    fn restart<'a>(&'a self, app: &'a PlatformAppId) -> Call<'a, Deployment> {
+    fn restart<'a>(&'a self, app: &'a PlatformAppId, _components: &'a [String]) -> Call<'a, Deployment> {
         Box::pin(self.restart_live(app))
     }
 

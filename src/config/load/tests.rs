@@ -314,7 +314,7 @@ control probe https://www.example.com/: every 5s, timeout 2s
 app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   mode      enforce: acts by itself
   watch     30m after a deployment goes live
-  restart   once before a rollback where the platform can, then 1m 30s to see whether it helped
+  restart   web once before a rollback where the platform can, then 1m 30s to see whether it helped
   freeze    batch: mon, tue, wed, thu, fri 02:00 to 04:00 UTC: no restart, rollback or revert, unless a person orders it
   freeze    weekend: fri 17:00 to mon 08:00 Europe/Berlin: no commit, unless a person orders it
   probe     home: https://checkout.example.com/healthz expects 200 and "ok" in the body and "ok" at "/status" in its JSON

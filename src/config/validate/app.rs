@@ -11,6 +11,7 @@ use crate::config::leaf::{Count, Flag, List, Text, Word};
 use crate::config::problem::{Spot, shown};
 use crate::config::span::spoken;
 use crate::config::{AppConfig, defaults, raw};
+use crate::config::{PlatformConfig, PlatformKind};
 use crate::decision::policy::{
     Action, Limits, Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings, Policy, RollbackPolicy, Rule,
     SoakPolicy,
@@ -68,6 +69,9 @@ fn app(
         let range = &defaults::RESTART_FIRST_RANGE;
         duration(&spot.key("restart_first"), Some(given), defaults::RESTART_FIRST, range)
     });
+    let is_tried = raw.restart_first.is_some();
+    let components = raw.restart_components.as_ref();
+    let restart_components = components_of(&spot.key("restart_components"), components, is_tried, account);
     let Probes { mut probes, names, nameless } =
         probes(&spot.key("probes"), raw.probes.as_ref(), watch, account.map(|account| account.kind));
     let soak = soak(&spot.key("soak"), raw.soak.as_ref());
@@ -120,9 +124,39 @@ fn app(
         probes,
         depends_on,
         siblings: siblings.flatten(),
+        restart_components,
         freeze,
         policy,
     })
+}
+
+/// The components to restart, each once, where a restart is tried and can be of some of them.
+fn components_of(
+    spot: &Spot,
+    list: Option<&List<Text>>,
+    is_tried: bool,
+    account: Option<&PlatformConfig>,
+) -> Vec<String> {
+    let mut named: Vec<String> = Vec::new();
+    let Some(list) = list else { return named };
+    if list.0.is_empty() {
+        spot.wrong("names no component; allowed is to leave it out, which restarts all of them");
+    }
+    if !is_tried {
+        spot.wrong("no restart is tried without restart_first; allowed is to set that, or to leave this out");
+    }
+    if account.is_some_and(|account| account.kind == PlatformKind::Sevalla) {
+        spot.wrong("Sevalla restarts an app as a whole; allowed is to leave it out");
+    }
+    for (spot, Text(name)) in items(spot, Some(list)) {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            spot.wrong("is no component's name; allowed are the names in the app's spec");
+        } else if named.contains(name) {
+            spot.wrong(format!("the component {} is named twice; allowed is once", shown(name)));
+        }
+        named.push(name.clone());
+    }
+    named
 }
 
 /// How many other apps have to fail as well, of those that there are.

@@ -78,8 +78,8 @@ impl Platform for Scripted {
         self.call("create_rollback", deployment("made"))
     }
 
-    fn restart<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, Deployment> {
-        self.call("restart", deployment("made"))
+    fn restart<'a>(&'a self, _: &'a PlatformAppId, components: &'a [String]) -> Call<'a, Deployment> {
+        self.call(if components.is_empty() { "restart" } else { "restart some" }, deployment("made"))
     }
 
     fn pin<'a>(&'a self, _: &'a PlatformAppId) -> Call<'a, ()> {
@@ -200,6 +200,8 @@ struct Scene {
     is_asked: bool,
     heeds: Freeze,
     freeze: &'static str,
+    /// More keys of the app.
+    keys: &'static str,
     mode: &'static str,
     /// What the decision is already old when its call begins.
     written_in: Duration,
@@ -219,6 +221,7 @@ impl Scene {
             is_asked: false,
             heeds: Freeze { rollback: true, commit: true },
             freeze: "",
+            keys: "",
             mode: "enforce",
             written_in: Duration::ZERO,
             folder: tempfile::tempdir().expect("a folder"),
@@ -231,8 +234,8 @@ impl Scene {
         let text = format!(
             "platforms: [{{ name: ocean, kind: digitalocean, token_file: /the/token }}]\napps:\n  - name: shop\n    \
              platform: ocean\n    id: id-shop\n    mode: {}\n    probes: [{{ name: home, url: 'https://lab.test/' }}]\n    \
-             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n{}",
-            self.mode, self.freeze
+             rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]\n{}{}",
+            self.mode, self.keys, self.freeze
         );
         let config = crate::config::parse("rearguard.yaml", &text).expect("a configuration");
         let account = Account {
@@ -302,6 +305,14 @@ async fn each_call_is_sent_once_and_its_answer_taken() {
         assert_eq!(calls.len(), 2);
         assert_eq!((&calls[0], &performed.calls[1]["status"]), (&json!("get_app"), &json!(200)));
     }
+}
+
+#[tokio::test]
+async fn a_restart_is_of_the_components_that_the_configuration_names() {
+    let keys = "    restart_first: 90s\n    restart_components: [web]\n";
+    let scene = Scene { keys, ..Scene::new() };
+    let (_, sent, _) = scene.perform(restart(), showing(fitting(&restart()))).await;
+    assert_eq!(sent, ["restart some"]);
 }
 
 #[tokio::test]

@@ -295,9 +295,17 @@ impl Draft {
         }
         // A person's order that came to nothing says nothing of what is live.
         let fair = fair || self.incident.asked.is_some();
-        if !cleared && (!fair || self.incident.stage.rollback().is_some()) {
+        if !cleared && (!fair || self.came_about()) {
             Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
         }
+    }
+
+    /// Whether there is a rollback of this incident; of a person's order whether there may be, who left that release then
+    /// even where another one was live, or somebody else had acted, before it was found.
+    fn came_about(&self) -> bool {
+        let is_of_it = |(_, of): &(DeploymentId, _)| *of == self.incident.id;
+        let may_be = || !self.incident.requests.targets.is_empty() || self.ledger.ours.iter().any(is_of_it);
+        self.incident.stage.rollback().is_some() || self.incident.asked.is_some() && may_be()
     }
 
     /// The situation after the outcome.

@@ -123,6 +123,23 @@ fn an_order_that_does_not_fit_does_nothing_and_says_why() {
 }
 
 #[test]
+fn what_a_person_left_is_no_target_although_another_release_was_live_before_the_rollback_was_found() {
+    let mut world = World::steady(policy());
+    world.reply("create_rollback", Reply::Lost { applied_after: Some(secs(0)) });
+    says(&mut world, back(None));
+    world.run_to_stage("rolling_back");
+    let at = world.at;
+    assert!(world.platform.commit(super::platform::Who::Person, at), "{}", world.transcript());
+    world.release();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::Superseded), "{}", world.transcript());
+    let left = world.closed[0].incident.accused.id.clone();
+    says(&mut world, back(None));
+    world.run(minutes(3));
+    let target = |world: &World| world.state.incident().and_then(|open| open.stage.target().cloned());
+    assert_ne!(target(&world), Some(left), "{}", world.transcript());
+}
+
+#[test]
 fn a_person_ends_a_soak_either_way() {
     for (request, outcome, call) in
         [(Request::Commit, Outcome::Committed, "commit"), (Request::Revert, Outcome::Reverted, "revert")]

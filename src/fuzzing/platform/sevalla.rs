@@ -35,7 +35,7 @@ pub(super) fn sevalla(name: &str, answers: &[u8]) {
             made.iter().for_each(|made| stage.deployment(made));
         }
         operation::RESTART => {
-            let made = stage.all(now(platform.restart(&app)));
+            let made = stage.all(now(platform.restart(&app, &[])));
             stage.wrote(made.is_some(), &[json!({ "is_restart": true })]);
             made.iter().for_each(|made| stage.deployment(made));
         }

@@ -76,7 +76,7 @@ async fn call(platform: &DigitalOcean, name: &str) -> Result<(), PlatformError> 
         operation::LIST_DEPLOYMENTS => platform.deployments(&app).await.map(drop),
         operation::VALIDATE_ROLLBACK => platform.validate_rollback(&app, to(&target)).await.map(drop),
         operation::CREATE_ROLLBACK => platform.create_rollback(&app, to(&target)).await.map(drop),
-        operation::RESTART => platform.restart(&app).await.map(drop),
+        operation::RESTART => platform.restart(&app, &[]).await.map(drop),
         operation::COMMIT_ROLLBACK => platform.commit_rollback(&app).await.map(drop),
         operation::REVERT_ROLLBACK => platform.revert_rollback(&app).await.map(drop),
         operation::SERIES => platform.series(&app, Signal::Cpu, 0..60_000).await.map(drop),

@@ -73,7 +73,7 @@ f.yaml:10:16: platforms[1].token_env: is not the name of an environment variable
 f.yaml:11:10: platforms[1].api: would send the token in clear; allowed is https, or http on a loopback address
 f.yaml:14:15: apps[0].platform: there is no platform "ocaen"; allowed is ocean
 f.yaml:15:9: apps[0].id: "a/b" is not an app's id; allowed is the platform's id of the app, as in its address in the control panel
-f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, approve_within, restart_first, accept_platform_choice, probes, depends_on, siblings, rules, rollback, soak, limits, freeze
+f.yaml:17:5: apps[0].wach: unknown key `wach`; did you mean `watch`? allowed are name, platform, id, mode, watch, approve_within, restart_first, restart_components, accept_platform_choice, probes, depends_on, siblings, rules, rollback, soak, limits, freeze
 f.yaml:18:20: apps[0].restart_first: 2h is out of range; allowed is 1s to 1h
 f.yaml:19:29: apps[0].accept_platform_choice: "sure" is not a flag; allowed are true and false, without quotes
 f.yaml:22:14: apps[0].probes[0].url: is a URL of another scheme; allowed is an http or https URL such as https://shop.example.com/healthz
@@ -488,6 +488,34 @@ limits:
 notify:
   - { name: ops, kind: webhook, url: https://hooks.example.com/x }
 "#;
+
+#[test]
+fn components_are_restarted_where_a_restart_is_tried_and_the_platform_knows_them() {
+    let with = |first: &str, components: &str| {
+        let text = PLANNED
+            .replace("    restart_first: 90s\n", first)
+            .replace("    watch: 30m\n", &format!("    watch: 30m\n    restart_components: {components}\n"));
+        match parse("f.yaml", &text) {
+            Ok(config) => config.apps[0].restart_components.join(" "),
+            Err(problems) => problems.to_string(),
+        }
+    };
+    let first = "    restart_first: 90s\n";
+    assert_eq!(with(first, "[web, worker]"), "web worker");
+    for (first, components, why) in [
+        ("", "[web]", "no restart is tried without restart_first"),
+        (first, "[]", "names no component"),
+        (first, "[web, web]", "the component web is named twice"),
+        (first, "['']", "is no component's name"),
+    ] {
+        let said = with(first, components);
+        assert!(said.contains(why) && said.contains("apps[0].restart_components"), "{said}");
+    }
+    let text = "platforms: [{ name: cloud, kind: sevalla, token_file: /t }]\napps: [{ name: a, platform: cloud, id: i, \
+                restart_first: 90s, restart_components: [web], probes: [{ name: p, url: 'http://127.0.0.1/' }] }]\n";
+    let said = parse("f.yaml", text).unwrap_err().to_string();
+    assert!(said.contains("Sevalla restarts an app as a whole"), "{said}");
+}
 
 #[test]
 fn what_the_first_release_promises_is_understood() {

@@ -51,6 +51,11 @@ async fn requests_are_what_the_platform_documents_and_never_skip_the_pin() {
     }
 
     let server = Server::start(vec![ok(made)]).await;
+    let (platform, _) = at(&server, AMPLE);
+    platform.restart(&app(), &["web".to_owned(), "worker".to_owned()]).await.unwrap();
+    assert!(server.requests()[0].ends_with(r#"{"components":["web","worker"]}"#), "{:?}", server.requests());
+
+    let server = Server::start(vec![ok(made)]).await;
     let (platform, _) = account(&format!("http://{}/base/", server.address), AMPLE);
     let created =
         platform.create_rollback(&PlatformAppId::from("../a b/é?x#y"), to(&target())).await.unwrap();

@@ -18,7 +18,7 @@ async fn write(platform: &Sevalla, name: &str) -> Result<(), PlatformError> {
     let goal = Goal { accused: &accused, target: &target, code: &[] };
     match name {
         "create_rollback" => platform.create_rollback(&app, goal).await.map(drop),
-        "restart" => platform.restart(&app).await.map(drop),
+        "restart" => platform.restart(&app, &[]).await.map(drop),
         "pin" => platform.pin(&app).await.map(drop),
         "unpin" => platform.unpin(&app).await.map(drop),
         other => panic!("no such write: {other}"),
@@ -82,7 +82,7 @@ async fn a_static_site_goes_back_by_id_and_cannot_be_restarted() {
     assert_eq!((created.status, created.value.id.as_str()), (201, "new"));
     let body = r#"{"deployment_id":"good"}"#.to_owned();
     assert_eq!(writes(&server), [("POST /v3/static-sites/app-1/deployments".to_owned(), body)]);
-    assert_eq!(platform.restart(&app()).await.unwrap_err(), PlatformError::Unsupported("restart"));
+    assert_eq!(platform.restart(&app(), &[]).await.unwrap_err(), PlatformError::Unsupported("restart"));
     assert_eq!(writes(&server).len(), 1);
 }
 
