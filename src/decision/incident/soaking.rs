@@ -37,8 +37,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(reason) = lost(&draft, &rollback, &mut pin, seen) {
         return rolling_back::lost(draft, reason, seen);
     }
-    if draft.incident.ending.is_none()
-        && let Some(ending) = asked::ending(seen)
+    // Nothing was asked of the platform yet, so the later word counts.
+    if let Some(ending) = asked::ending(seen)
+        && draft.incident.ending.as_ref().map(|before| before.settle) != Some(ending.settle)
     {
         draft.tell_word(seen);
         draft.incident.ending = Some(ending);

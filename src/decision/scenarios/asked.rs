@@ -5,7 +5,7 @@ use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::{Guard, Reason};
 use crate::decision::incident::{Misfit, fits};
-use crate::decision::observation::{Accepted, Freeze, Request};
+use crate::decision::observation::{Accepted, Freeze, ReadFault, Request};
 use crate::decision::policy::{Mode, OnHealthy, OnUnhealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 
@@ -137,6 +137,24 @@ fn what_a_person_left_is_no_target_although_another_release_was_live_before_the_
     world.run(minutes(3));
     let target = |world: &World| world.state.incident().and_then(|open| open.stage.target().cloned());
     assert_ne!(target(&world), Some(left), "{}", world.transcript());
+}
+
+#[test]
+fn of_two_ends_of_a_soak_the_later_word_counts_while_nothing_was_asked_of_the_platform() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("soaking");
+    // What there is to go back to is not known, so the first word waits.
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(2));
+    says(&mut world, Request::Revert);
+    assert_eq!((world.stage(), world.waiting), ("soaking", Some(Reason::Blind)), "{}", world.transcript());
+    assert_eq!(
+        ends(&mut world, Request::Commit),
+        (Outcome::Committed, Reason::Requested),
+        "{}",
+        world.transcript()
+    );
+    assert_eq!(changes(&world).iter().filter(|change| **change == "rollback").count(), 1);
 }
 
 #[test]
