@@ -13,8 +13,12 @@ use super::said::{ID_MOST, NAME_MOST, PAUSE_MOST};
 use super::{AppStatus, Done, IncidentDetail};
 use crate::journal::IncidentRecord;
 
-/// A line of text without control characters.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// A line of text without control characters and what is not to be seen: what `said::is_a_line` takes.
+const LINE: &str = concat!(
+    r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f",
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb",
+    "\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]+$"
+);
 
 /// Every app.
 #[derive(Serialize, JsonSchema)]
