@@ -9,32 +9,11 @@ use crate::telling::app::{deployments, readiness};
 fn app(name: &str, state: &str) -> AppStatus {
     let now = now();
     AppStatus {
-        name: name.into(),
-        platform: "ocean".into(),
         id: "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf".into(),
-        mode: Mode::Enforce,
         state: state.to_owned(),
-        incident: None,
-        stage: None,
-        waiting: None,
-        approve_by: None,
-        paused: false,
-        pause: None,
-        pause_words: Vec::new(),
-        freeze: None,
         live_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
-        in_progress_deployment: None,
-        failed_deployment: None,
-        pinned_deployment: None,
-        pushes_paused: false,
         last_good_deployment: Some("b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
-        rollback: None,
-        watch_remaining_seconds: None,
-        soak_remaining_seconds: None,
         platform_read_at: Some(now),
-        platform_fault: None,
-        blind: None,
-        blind_because: None,
         rules: vec![
             rule("down", "bad at 3 failures in a row", "good", "0 failures in a row, limit 3"),
             rule(
@@ -53,7 +32,7 @@ fn app(name: &str, state: &str) -> AppStatus {
             latency_seconds: Some(0.0314),
             at: Some(now - jiff::SignedDuration::from_millis(1_200)),
         }],
-        detection: None,
+        ..crate::server::made::app(name)
     }
 }
 
