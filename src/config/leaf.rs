@@ -110,7 +110,7 @@ impl Wording for SmtpTls {
 }
 
 impl Wording for Kind {
-    const EXPECTED: &'static str = "a kind of event; allowed are fired, approval_needed, rollback_requested, rollback_created, rollback_live, restored, wrong_target, held, closed, noticed, deployment_failed, storm and app_gone";
+    const EXPECTED: &'static str = "a kind of event; allowed are fired, asked, approval_needed, rollback_requested, rollback_created, rollback_live, restored, wrong_target, held, closed, noticed, deployment_failed, storm, app_gone and pushes_paused";
     const WORDS: &'static [(&'static str, Self)] = Self::WORDS;
 }
 

@@ -36,11 +36,16 @@ pub(super) async fn keep(
         backend.show_slowest();
         // Once the journal can be read.
         are_named = are_named || name_orphans(&backend).await;
-        if shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await.is_err() {
+        let kept = shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await;
+        if kept.is_err() {
             shell.journal_works(false);
         }
         name_strangers(&backend, &mut strangers);
-        if !shell.is_journal_working.load(Ordering::Relaxed) && shell.journal.check().await.is_ok() {
+        // That it can be read says nothing of a write that has just failed.
+        if kept.is_ok()
+            && !shell.is_journal_working.load(Ordering::Relaxed)
+            && shell.journal.check().await.is_ok()
+        {
             tracing::info!("the journal works again");
             shell.journal_works(true);
         }
@@ -147,21 +152,7 @@ mod tests {
             (false, true, Some("a pause of pushes")),
             (false, false, None),
         ] {
-            let pin = SoftPin {
-                incident: id.clone(),
-                holds: None,
-                is_answered,
-                is_seen,
-                until: now,
-                lost_at: None,
-                over_at: now,
-                release: None,
-                tries: 0,
-                let_go_at: None,
-                is_app_gone: false,
-                doubted_at: None,
-                seen_absent: false,
-            };
+            let pin = SoftPin { is_answered, is_seen, ..SoftPin::of(id.clone(), now) };
             let mut state = State::default();
             state.ledger.soft_pin = Some(pin);
             assert_eq!(left_behind(&state), what.map(|what| (what, &id)));

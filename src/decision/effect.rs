@@ -500,6 +500,7 @@ mod tests {
             Event::LetGoByOthers,
             Event::PausedPerhapsByUs,
             Event::PerhapsOurs { deployments: vec![id("d3")] },
+            Event::LeftOver { deployment: id("d3") },
             Event::WrongTarget {
                 deployment: id("d3"),
                 expected: Vec::new(),

@@ -85,7 +85,11 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
-        Pushes::Deploy if pin.doubted_at.is_some() => Some(become_pin(state, pin, None, Vec::new(), None)),
+        Pushes::Deploy if let Some(doubted_at) = pin.doubted_at => {
+            // A read from before the pause says nothing of it.
+            let is_over = seen.app.since(doubted_at + LAG).is_some();
+            is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
+        }
         Pushes::Deploy if pin.release.is_some() => {
             let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
             Some(over(state, pin, event, Sureness::ByRead, seen.at))
@@ -116,7 +120,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
 
 /// Whether a lost request may still be applied.
 fn may_come(pin: &SoftPin, now: Moment) -> bool {
-    pin.lost_at.is_some_and(|lost_at| now <= lost_at + LATEST)
+    pin.lost_at.max(pin.lost_before).is_some_and(|lost_at| now <= lost_at + LATEST)
 }
 
 /// A pause that comes too late to be taken for ours is a person's, and nobody undoes that. Where a lost request of ours may

@@ -41,8 +41,8 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         let ledger = with_what_left(policy, state, &situation, seen);
         return Decision::become_state(State { situation, ledger });
     }
-    if let Some(held) = forgotten_pin(policy, state, seen) {
-        return Decision::become_state(held);
+    if let Some(decision) = forgotten_pin(policy, state, seen) {
+        return decision;
     }
     match &state.situation {
         Situation::Watching(watch) => under_watch(policy, state, watch, seen),

@@ -149,6 +149,11 @@ pub enum Event {
         /// Each of them.
         deployments: Vec<DeploymentId>,
     },
+    /// A rollback of ours is there although its incident is over.
+    LeftOver {
+        /// The rollback deployment.
+        deployment: DeploymentId,
+    },
     /// What came of it.
     Answered {
         /// Which call.
@@ -241,6 +246,7 @@ impl Event {
             Self::PausedPerhapsByUs => "paused_perhaps_by_us",
             Self::WrongTarget { .. } => "wrong_target",
             Self::PerhapsOurs { .. } => "perhaps_ours",
+            Self::LeftOver { .. } => "left_over",
             Self::Answered { .. } => "answered",
             Self::Adopted { .. } => "adopted",
             Self::NotApplied { .. } => "not_applied",
@@ -325,6 +331,12 @@ impl Event {
                 format!("deployment {deployment} runs {what} instead of {}", code_in_words(expected))
             }
             Self::PerhapsOurs { deployments } => perhaps_ours(deployments),
+            Self::LeftOver { deployment } => {
+                format!(
+                    "deployment {deployment}, which rearguard asked for as far as anybody can tell, is there although \
+                     its incident is over"
+                )
+            }
             Self::Answered { call, answer } => format!("{call}: {}", answered(answer)),
             Self::Adopted { call, deployment } => match deployment {
                 Some(id) => format!("{call} was applied after all: the platform shows deployment {id}"),

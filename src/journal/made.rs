@@ -80,6 +80,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
         requests: Requests {
             before: ["good".into(), "bad".into()].into(),
             targets: vec![deployment("good")],
+            left: Some(("bad".into(), deployment("bad").artifact)),
         },
         setbacks: 0,
         approved: true,

@@ -67,6 +67,8 @@ kinds! {
     Storm = "storm",
     /// The platform has no such app any more.
     AppGone = "app_gone",
+    /// Pushes are paused, by somebody or by a request of rearguard's that was lost: nobody but a person ends that.
+    PushesPaused = "pushes_paused",
 }
 
 /// One thing that happened, for people and programs.

@@ -13,7 +13,7 @@ use crate::decision::Change;
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::observation::Deployment;
 use crate::decision::policy::Mode;
-use crate::decision::state::{Incident, Situation, Stage};
+use crate::decision::state::{Hold, Incident, Situation, Stage};
 use crate::decision::story::{Event as Told, evidence_in_words};
 use crate::ids::{DeploymentId, RuleName};
 use crate::journal::IncidentRecord;
@@ -102,7 +102,14 @@ impl Happened<'_> {
                 return Some(self.make(Kind::Asked, &what, told.text()));
             }
             Told::AppGone => (Kind::AppGone, ""),
-            // Told with its end where the incident is open; what comes about later opens a hold of its own.
+            Told::PausedPerhapsByUs => {
+                // It may come about once more, after somebody has let them go.
+                let what = self.wall.as_millisecond().to_string();
+                return Some(self.make(Kind::PushesPaused, &what, told.text()));
+            }
+            // What comes about later opens a hold of its own.
+            Told::LeftOver { deployment } => (Kind::Held, deployment.as_str()),
+            // Told with its end where the incident is open.
             Told::PerhapsOurs { deployments } if self.change.closed.is_none() => {
                 (Kind::Held, deployments.first().map_or("", DeploymentId::as_str))
             }
@@ -208,8 +215,12 @@ impl Happened<'_> {
                 Situation::Held(hold) if hold.kept.is_some() => {
                     format!("rearguard commit {app}, or rearguard revert {app}; or rearguard resume {app}")
                 }
+                Situation::Held(Hold { pin: Some(pin), .. }) => {
+                    format!("commit or revert rollback {pin} at the platform; or rearguard resume {app}")
+                }
                 _ => format!("rearguard resume {app}, or deploy a newer release"),
             },
+            Kind::PushesPaused => "let pushes be deployed at the platform, if nobody paused them".to_owned(),
             Kind::AppGone => "take the app out of the configuration, or correct its id".to_owned(),
             Kind::Asked | Kind::Closed | Kind::Noticed | Kind::DeploymentFailed | Kind::Storm => return None,
         })

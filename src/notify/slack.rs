@@ -186,7 +186,7 @@ fn sign(kind: Kind) -> &'static str {
         Kind::Asked | Kind::ApprovalNeeded => ":raised_hand: ",
         Kind::RollbackRequested | Kind::RollbackCreated | Kind::RollbackLive => ":rewind: ",
         Kind::Restored | Kind::Closed => ":white_check_mark: ",
-        Kind::Noticed | Kind::DeploymentFailed | Kind::AppGone => ":warning: ",
+        Kind::Noticed | Kind::DeploymentFailed | Kind::AppGone | Kind::PushesPaused => ":warning: ",
     }
 }
 

@@ -154,6 +154,8 @@ impl Known {
             | Event::RestartSkipped { .. }
             | Event::WrongTarget { .. }
             | Event::PerhapsOurs { .. }
+            | Event::LeftOver { .. }
+            | Event::PausedPerhapsByUs
             | Event::Answered {
                 answer: Answer::NotSent(_) | Answer::NotApplied { .. } | Answer::Refused { .. },
                 ..

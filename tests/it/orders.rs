@@ -74,7 +74,9 @@ fn screen(world: &World, incident: &str, text: &str) -> String {
         if end >= 8 { format!("ID{}", id[end..].trim_start_matches('`')) } else { part.to_owned() }
     });
     let text = plain(world, incident, &requests.collect::<Vec<_>>().join("request "));
-    text.replace("#m #s", "#s").replace("#ms", "#s").replace("# ms", "#s")
+    let text = text.replace("#m #s", "#s").replace("#ms", "#s").replace("# ms", "#s");
+    // How many decisions there were by now is a matter of when it was looked.
+    text.replace("the one decision, made", "all # decisions, made")
 }
 
 #[tokio::test(flavor = "multi_thread")]

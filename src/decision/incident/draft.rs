@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::capability::{PinKind, Pushes};
+use super::super::capability::{PinKind, Pushes, Targeting};
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::quiet::what_runs;
@@ -227,8 +227,12 @@ impl Draft {
             Outcome::Superseded => !is_pinned,
             _ => false,
         };
-        if let Some(rollback) = rollback.filter(|_| is_settled) {
-            Ledger::note(&mut self.ledger.settled, (rollback.clone(), seen.at));
+        let returned = match &self.incident.stage {
+            Stage::Returning { made, .. } if outcome == Outcome::Reverted => Some(&made.id),
+            _ => None,
+        };
+        for made in rollback.filter(|_| is_settled).into_iter().chain(returned) {
+            Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
         self.remember_lost(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
@@ -261,11 +265,17 @@ impl Draft {
         // One that was found by reading may be somebody else's, who went back to the same: ours may still come, and its pin
         // would block every deployment. Where nothing is blocked it is likelier by far that it was ours.
         let is_found = |(id, of): &&(DeploymentId, _)| *of == incident.id && self.is_new(id);
-        let found = match incident.capabilities.pin {
-            PinKind::Hard => 0,
-            PinKind::Soft | PinKind::Absent => self.ledger.ours.iter().filter(is_found).count(),
+        // Where the platform picks, what comes late may be the bad release.
+        let may_come = incident.capabilities.pin == PinKind::Hard
+            || incident.capabilities.targeting == Targeting::PlatformPicks;
+        let found = match may_come {
+            true => 0,
+            false => self.ledger.ours.iter().filter(is_found).count(),
         };
         requests.before.extend(incident.stage.rollback().cloned());
+        // Left once the order is seen to have come about.
+        let accused = &incident.accused;
+        requests.left = incident.asked.is_some().then(|| (accused.id.clone(), accused.artifact.clone()));
         if requests.targets.len() <= found {
             return;
         }
@@ -300,12 +310,12 @@ impl Draft {
         }
     }
 
-    /// Whether there is a rollback of this incident; of a person's order whether there may be, who left that release then
-    /// even where another one was live, or somebody else had acted, before it was found.
+    /// Whether there is a rollback of this incident: a person who ordered one left that release then, even where another one
+    /// was live, or somebody else had acted, before it was found. One that comes to light later is dealt with then.
     fn came_about(&self) -> bool {
         let is_of_it = |(_, of): &(DeploymentId, _)| *of == self.incident.id;
-        let may_be = || !self.incident.requests.targets.is_empty() || self.ledger.ours.iter().any(is_of_it);
-        self.incident.stage.rollback().is_some() || self.incident.asked.is_some() && may_be()
+        self.incident.stage.rollback().is_some()
+            || self.incident.asked.is_some() && self.ledger.ours.iter().any(is_of_it)
     }
 
     /// The situation after the outcome.

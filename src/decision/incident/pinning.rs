@@ -41,24 +41,12 @@ fn send(
     seen: &Observation<'_>,
 ) -> Decision {
     let incident = draft.incident.id.clone();
-    // What is looked out for only to be told of is looked out for with this one.
-    draft.ledger.soft_pin.take_if(|pin| !pin.may_be_ours(seen.at));
+    // What is looked out for only to be told of is looked out for beside this one.
+    let told_only = draft.ledger.soft_pin.take_if(|pin| !pin.may_be_ours(seen.at));
+    let lost_before = told_only.and_then(|pin| pin.lost_at.max(pin.lost_before));
     // Remembered before it is asked for: whatever becomes of the request, its end is owed.
-    draft.ledger.soft_pin.get_or_insert(SoftPin {
-        incident,
-        holds: None,
-        is_answered: false,
-        is_seen: false,
-        seen_absent: false,
-        until: seen.at + LATEST,
-        lost_at: None,
-        over_at: Moment::default(),
-        release: None,
-        tries: 0,
-        let_go_at: None,
-        is_app_gone: false,
-        doubted_at: None,
-    });
+    let new = || SoftPin { lost_before, ..SoftPin::of(incident, seen.at + LATEST) };
+    draft.ledger.soft_pin.get_or_insert_with(new);
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen);
     draft.stage(Stage::Pinning { target, call, deadline });
@@ -134,7 +122,11 @@ fn can_pin(seen: &Observation<'_>) -> bool {
 fn forget_unless_older(draft: &mut Draft) {
     let mine = &draft.incident.id;
     let is_void = |pin: &mut SoftPin| pin.incident == *mine && pin.lost_at.is_none() && !pin.is_there();
-    draft.ledger.soft_pin.take_if(is_void);
+    let void = draft.ledger.soft_pin.take_if(is_void);
+    // What an earlier one may make yet is told of as before.
+    let older = void.filter(|pin| pin.lost_before.is_some());
+    let told_only = |pin| SoftPin { until: Moment::default(), seen_absent: true, ..pin };
+    draft.ledger.soft_pin = draft.ledger.soft_pin.take().or(older.map(told_only));
 }
 
 /// Looks what became of it, and asks again.

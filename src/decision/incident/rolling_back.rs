@@ -9,7 +9,7 @@ use super::super::policy::Policy;
 use super::super::state::{Incident, Live, Outcome, PinSight, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, creating};
+use super::{Decision, creating, restarting, soaking};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -57,6 +57,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     };
     if let Some((target, other)) = another_of_ours(&draft, &rollback, view, seen) {
         return follow_instead(draft, target, other, seen);
+    }
+    if let Some(made) = soaking::restarted_late(&draft, &rollback, seen) {
+        return soaking::go_on_as(draft, made, seen);
     }
     let before = pin;
     match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
@@ -170,9 +173,9 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
 
 /// Ends the incident whose rollback is not the last word any more. That is a person's doing, unless what is live instead may
 /// be what came of a request without an answer: which of the two was taken for ours before is not known then, and what the
-/// platform picked may be anything.
+/// platform picked, or restarted, may be anything.
 pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> Decision {
-    match picked_instead(&draft, seen) {
+    match came_instead(&draft, seen) {
         Some(other) => {
             draft.tell(Event::PerhapsOurs { deployments: vec![other] });
             draft.close(Outcome::Held, Reason::WrongTarget, seen)
@@ -181,16 +184,19 @@ pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> 
     }
 }
 
-/// What is live instead of our rollback, where it may be what the platform picked for a request without an answer.
-fn picked_instead(draft: &Draft, seen: &Observation<'_>) -> Option<DeploymentId> {
-    let Incident { requests, capabilities, accused, .. } = &draft.incident;
-    let is_picked = capabilities.targeting == Targeting::PlatformPicks && capabilities.pin != PinKind::Hard;
+/// What is live instead of our rollback, where it may be what the platform picked, or restarted, for a request without an
+/// answer.
+fn came_instead(draft: &Draft, seen: &Observation<'_>) -> Option<DeploymentId> {
+    let Incident { requests, capabilities, accused, restart_lost, .. } = &draft.incident;
     let rollback = draft.incident.stage.rollback_made()?;
-    let view = seen.app.value().filter(|_| is_picked && !requests.targets.is_empty())?;
+    let view = seen.app.value().filter(|_| capabilities.pin != PinKind::Hard)?;
     let active = view.active.as_ref().filter(|_| is_overtaken(rollback, draft, view))?;
-    let may_be_ours = requests.made(active).is_some()
-        || !requests.picked([active].into_iter(), &accused.artifact).is_empty();
-    may_be_ours.then(|| active.id.clone())
+    let is_picked = capabilities.targeting == Targeting::PlatformPicks
+        && !requests.targets.is_empty()
+        && (requests.made(active).is_some()
+            || !requests.picked([active].into_iter(), &accused.artifact).is_empty());
+    let is_restarted = *restart_lost && restarting::can_be(&draft.incident, active);
+    (is_picked || is_restarted).then(|| active.id.clone())
 }
 
 /// The other one, where two requests of ours were applied, the first one late. The one that is pinned counts; where the

@@ -112,30 +112,41 @@ fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>
 
 /// Our rollback under another id, where a restart that was lost comes only now and meets it. Where the platform pins, that is
 /// a person's to settle.
-fn restarted_late(draft: &Draft, rollback: &Deployment, seen: &Observation<'_>) -> Option<Deployment> {
+pub(super) fn restarted_late(
+    draft: &Draft,
+    rollback: &Deployment,
+    seen: &Observation<'_>,
+) -> Option<Deployment> {
     let may_come = draft.incident.restart_lost && draft.incident.capabilities.pin != PinKind::Hard;
     let view = seen.app.since(draft.incident.opened_at).filter(|_| may_come)?;
     let active = view.active.as_ref().filter(|active| active.came_after(rollback.age_key()))?;
-    (active.cause == Cause::Restart && active.repeats(&rollback.artifact)).then(|| active.clone())
+    // It may as well be the release that was rolled back from.
+    let is_told_apart = active.artifact.differs_from(&draft.incident.accused.artifact);
+    let is_rollback =
+        active.artifact.can_be_held_against(&rollback.artifact) && active.repeats(&rollback.artifact);
+    (active.cause == Cause::Restart && is_rollback && is_told_apart).then(|| active.clone())
 }
 
-/// The soak goes on with it, by its own samples.
-fn go_on_as(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision {
-    let Stage::Soaking { target, rollback, pin, until, give_up, restored_at, .. } =
-        draft.incident.stage.clone()
-    else {
-        return draft.done(None, None);
-    };
+/// The incident goes on with it, a soak by its own samples.
+pub(super) fn go_on_as(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision {
+    let Some(rollback) = draft.incident.stage.rollback_made().cloned() else { return draft.done(None, None) };
     draft.tell(Event::Adopted { call: "restart".to_owned(), deployment: Some(made.id.clone()) });
     restarting::note(&mut draft, &made);
     draft.incident.restart_lost = false;
     if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(|pin| pin.holds.as_ref() == Some(&rollback.id)) {
         pin.holds = Some(made.id.clone());
     }
-    let live = Live { id: made.id.clone(), created_ms: made.created_ms, since: seen.at };
-    let rollback = Deployment { id: made.id, created_ms: made.created_ms, ..rollback };
-    draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
-    draft.done(Some(until), None)
+    let now = Live { id: made.id.clone(), created_ms: made.created_ms, since: seen.at };
+    match &mut draft.incident.stage {
+        Stage::RollingBack { rollback, .. } => {
+            (rollback.id, rollback.created_ms) = (made.id, made.created_ms)
+        }
+        Stage::Soaking { rollback, live, .. } => {
+            (rollback.id, rollback.created_ms, *live) = (made.id, made.created_ms, now);
+        }
+        _ => {}
+    }
+    draft.done(Some(seen.at), None)
 }
 
 /// Why the soak is not ours any more: the pin is gone, or something newer is live.

@@ -29,19 +29,17 @@ pub(in super::super) fn held(
     if hold.pin.is_some() && !is_soft && pin::is_gone(seen) {
         return nothing_to_hold(state, hold);
     }
+    let resumed = seen.operator.request == Some(Request::Resume);
+    let is_another = seen.app.value().is_some_and(|view| view.pinned != hold.pin);
+    if let Some(decision) = forgotten_pin(policy, state, seen).filter(|_| is_another && !resumed) {
+        // Another pin instead of the one that was held, and this one may be ours as well.
+        return decision;
+    }
     if let Some(hold) = rollback_went_live(hold, seen) {
         return Decision::become_state(State {
             situation: Situation::Held(hold),
             ledger: state.ledger.clone(),
         });
-    }
-    let resumed = seen.operator.request == Some(Request::Resume);
-    if let Some(next) = forgotten_pin(policy, state, seen)
-        && !resumed
-        && matches!(&next.situation, Situation::Held(other) if other.pin != hold.pin)
-    {
-        // Another pin instead of the one that was held, and this one may be ours as well.
-        return Decision::become_state(next);
     }
     let settled = match (seen.app.since(hold.since), &hold.pin) {
         (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
@@ -125,7 +123,7 @@ fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
 /// on: a pin blocks every deployment, so it is held for a person and never forgotten.
-pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<State> {
+pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Decision> {
     let live = state.live()?.clone();
     // What was read of an app that is not there any more is no news.
     let view = seen.app.value().filter(|_| !pin::is_gone(seen))?;
@@ -138,26 +136,28 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
         return None;
     }
     let mut ledger = state.ledger.clone();
-    let incident = match ledger.made_for(pin) {
-        Some(incident) => incident.clone(),
+    let (incident, told) = match ledger.made_for(pin) {
+        Some(incident) => (incident.clone(), Event::LeftOver { deployment: pin.clone() }),
         None => {
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
             let (closed_at, incident, requests) = &mut ledger.lost[place];
             let (closed_at, incident) = (*closed_at, incident.clone());
+            let left = requests.left.take();
             if view.active.as_ref().is_some_and(|active| active.id == *pin) {
                 requests.before.insert(pin.clone());
                 Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
             }
+            left.into_iter().for_each(|left| Ledger::note(&mut ledger.condemned, left));
             // The pin may have been held, and counted, before.
             if !ledger.settled.iter().any(|(id, _)| id == pin) {
                 late::recount(&mut ledger, closed_at, seen.at);
             }
-            incident
+            (incident, Event::PerhapsOurs { deployments: vec![pin.clone()] })
         }
     };
     let (why, runs) = (Reason::RollbackFailed, what_runs(seen));
     let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()), kept: None };
-    Some(State { situation: Situation::Held(hold), ledger })
+    Some(late::hold(hold, ledger, told))
 }
 
 /// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is
@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn lost_requests_may_have_made_a_pin_that_is_new_and_not_known_to_be_another_s() {
         let closed_at = Moment::from_millis(0);
-        let requests = Requests { before: ["old".into()].into(), targets: vec![deployment("good", "none")] };
+        let targets = vec![deployment("good", "none")];
+        let requests = Requests { before: ["old".into()].into(), targets, left: None };
         let lost = (closed_at, IncidentId::of(&"shop".into(), &"bad".into()), requests);
         let may = |pin: &str, active: Deployment, now| {
             let view = AppView { active: Some(active), ..AppView::default() };

@@ -24,20 +24,49 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
     state.live()?;
     let next = newly_live(policy, state, seen)?;
     let view = seen.app.value()?;
-    let active = view.active.as_ref().filter(|active| state.ledger.made_for(&active.id).is_none())?;
-    let place = made_by(&state.ledger, view, active, seen.at)?;
+    let active = view.active.as_ref()?;
     let mut ledger = with_what_left(policy, state, &next, seen);
+    let (incident, told) = match ledger.made_for(&active.id) {
+        Some(incident) => {
+            // A restart of ours had its incident, and is what the app ran already.
+            let is_rollback = !ledger.accused.contains(&active.id) && view.capabilities.pin != PinKind::Hard;
+            let is_settled = ledger.settled.iter().any(|(id, _)| *id == active.id);
+            let incident = (is_rollback && !is_settled).then(|| incident.clone())?;
+            (incident, Event::LeftOver { deployment: active.id.clone() })
+        }
+        None => {
+            let place = made_by(&ledger, view, active, seen.at)?;
+            (
+                consume(&mut ledger, place, active, seen.at),
+                Event::PerhapsOurs { deployments: vec![active.id.clone()] },
+            )
+        }
+    };
+    let (live, runs) = (next.live()?.clone(), what_runs(seen));
+    let why = Reason::RollbackFailed;
+    let hold = Hold { why, incident, since: seen.at, live, runs, pin: None, kept: None };
+    Some(self::hold(hold, ledger, told))
+}
+
+/// What may be what came of a lost request is not waited for again: what a colleague does next is theirs.
+fn consume(ledger: &mut Ledger, place: usize, made: &Deployment, now: Moment) -> IncidentId {
     let (closed_at, incident, requests) = &mut ledger.lost[place];
     let (closed_at, incident) = (*closed_at, incident.clone());
-    requests.before.insert(active.id.clone());
-    recount(&mut ledger, closed_at, seen.at);
-    Ledger::note(&mut ledger.ours, (active.id.clone(), incident.clone()));
-    let (live, runs) = (next.live()?.clone(), what_runs(seen));
-    let (why, about) = (Reason::RollbackFailed, Some(incident.clone()));
-    let hold = Hold { why, incident, since: seen.at, live, runs, pin: None, kept: None };
-    let story = vec![Event::PerhapsOurs { deployments: vec![active.id.clone()] }];
+    let left = requests.take(made);
+    if requests.targets.is_empty() {
+        ledger.lost.remove(place);
+    }
+    left.into_iter().for_each(|left| Ledger::note(&mut ledger.condemned, left));
+    recount(ledger, closed_at, now);
+    Ledger::note(&mut ledger.ours, (made.id.clone(), incident.clone()));
+    incident
+}
+
+/// Holds the app, and tells why in the incident whose request it is about.
+pub(super) fn hold(hold: Hold, ledger: Ledger, told: Event) -> Decision {
+    let about = Some(hold.incident.clone());
     let state = State { situation: Situation::Held(hold), ledger };
-    Some(Decision::change(Change { state, effect: None, ruling: None, closed: None, story, about }))
+    Decision::change(Change { state, effect: None, ruling: None, closed: None, story: vec![told], about })
 }
 
 /// Whether a lost request that may still be applied can have made what is live.

@@ -163,6 +163,8 @@ fn a_lost_request_that_is_applied_after_the_hold_does_not_end_it() {
     world.run(minutes(15));
     assert!(world.platform.pinned.is_some());
     assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    let told = format!("deployment {} has begun", world.platform.active);
+    assert_eq!(world.transcript().matches(&told).count(), 1, "{}", world.transcript());
     world.platform.commit(Who::Person, world.at);
     world.run(secs(8));
     assert_ne!(world.state.word(), "held");

@@ -3,10 +3,10 @@
 use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
-use super::world::{World, minutes, secs};
+use super::world::{World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind};
 use crate::decision::effect::Reason;
-use crate::decision::observation::Request;
+use crate::decision::observation::{Accepted, Request};
 use crate::decision::policy::Policy;
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
@@ -40,7 +40,65 @@ fn a_rollback_that_is_applied_after_a_person_s_release_ended_the_hold_is_held_on
         world.ask(Request::Resume);
         world.run(minutes(5));
         assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+        // Nor is what a colleague goes back to then taken for it once more.
+        world.release();
+        world.run(minutes(2));
+        let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+        world.platform.rollback(Who::Person, &target, at, at).expect("made");
+        world.run(minutes(2));
+        assert_ne!(world.state.word(), "held", "{}", world.transcript());
+        assert_eq!(world.state.ledger.rollbacks.len(), 1);
     }
+}
+
+#[test]
+fn what_the_platform_picks_late_is_held_although_a_colleague_s_rollback_was_found_for_it() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    let bad = world.platform.active.clone();
+    world.reply("create_rollback", late(1_500));
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+    world.platform.rollback(Who::Person, &target, at, at).expect("made");
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run_until(|world| world.platform.in_progress.is_some());
+    world.run(minutes(2));
+    assert!(runs_what(&world, &bad), "{}", world.transcript());
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+}
+
+#[test]
+fn what_a_person_ordered_to_be_left_is_left_once_something_is_seen_of_it() {
+    for (hard, comes) in [(true, true), (false, true), (true, false), (false, false)] {
+        let mut world = World::steady(if hard { policy() } else { accepting() });
+        if !hard {
+            world.platform.capabilities = PICKS;
+            world.platform.pushes = Some(crate::decision::capability::Pushes::Deploy);
+        }
+        let left = world.release();
+        world.run(minutes(1));
+        (0..3).for_each(|_| world.reply("create_rollback", if comes { late(1_200) } else { LOST }));
+        world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        let is_left = |world: &World| world.state.ledger.condemned.iter().any(|(id, _)| *id == left);
+        assert!(!is_left(&world), "it is live");
+        world.ask(Request::Resume);
+        world.run(minutes(30));
+        assert_eq!(is_left(&world), comes, "hard: {hard}: {}", world.transcript());
+    }
+}
+
+#[test]
+fn a_rollback_that_goes_live_after_a_person_ended_its_hold_is_held_again_where_nothing_pins_it() {
+    let mut world = with_bad_release(accepting(), BY_CODE);
+    world.roll_out = Some(minutes(40));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.run(secs(10));
+    assert_ne!(world.state.word(), "held");
+    world.run(minutes(15));
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    assert!(world.transcript().contains("is there although its incident is over"), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks.len(), 1);
 }
 
 #[test]
@@ -125,21 +183,18 @@ fn a_colleague_s_rollback_to_what_was_wanted_is_not_taken_for_ours_beside_anothe
 
 #[test]
 fn a_request_that_was_found_by_reading_is_not_waited_for_after_its_incident() {
-    for capabilities in [PICKS, BY_CODE] {
-        let mut world = with_bad_release(accepting(), capabilities);
-        world.reply("create_rollback", APPLIED);
-        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
-        assert_eq!(world.state.ledger.lost, []);
-        world.run(minutes(5));
-        world.release();
-        world.run(minutes(5));
-        // A colleague goes back to the same.
-        let (target, at) = (world.closed[0].incident.stage.target().expect("a target").clone(), world.at);
-        world.platform.picks = Some(target.clone());
-        world.platform.rollback(Who::Person, &target, at, at).expect("made");
-        world.run(minutes(5));
-        assert_eq!(world.state.word(), "learning", "{}", world.transcript());
-    }
+    let mut world = with_bad_release(accepting(), BY_CODE);
+    world.reply("create_rollback", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.state.ledger.lost, []);
+    world.run(minutes(5));
+    world.release();
+    world.run(minutes(5));
+    // A colleague goes back to the same.
+    let (target, at) = (world.closed[0].incident.stage.target().expect("a target").clone(), world.at);
+    world.platform.rollback(Who::Person, &target, at, at).expect("made");
+    world.run(minutes(5));
+    assert_eq!(world.state.word(), "learning", "{}", world.transcript());
 }
 
 #[test]
@@ -157,4 +212,32 @@ fn a_restart_that_was_lost_and_comes_in_the_soak_is_the_rollback_under_another_i
         assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
         assert_eq!(world.state.word(), "steady", "{}", world.transcript());
     }
+}
+
+#[test]
+fn a_restart_that_was_lost_and_comes_before_the_rollback_is_live_is_told_and_no_person_s_doing() {
+    for capabilities in [BY_CODE, Capabilities { pin: PinKind::Soft, ..BY_CODE }] {
+        let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+        let mut world = with_bad_release(policy, capabilities);
+        let bad = world.platform.active.clone();
+        // The rollback is asked for when the restart was looked for in vain.
+        world.reply("restart", late(55));
+        world.run_to_stage("rolling_back");
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+        assert_eq!(world.closed[0].incident.stage.word(), "rolling_back");
+        assert!(runs_what(&world, &bad), "{}", world.transcript());
+        let told = format!("deployment {} has begun since the rollback", world.platform.active);
+        assert!(world.transcript().contains(&told), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_restart_in_the_soak_that_does_not_say_what_it_runs_is_a_person_s_to_look_at() {
+    let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.reply("restart", late(150));
+    world.run_to_stage("soaking");
+    world.run_until(|world| world.platform.in_progress.is_some());
+    world.platform.deployments.last_mut().expect("a restart").artifact.code.clear();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
 }

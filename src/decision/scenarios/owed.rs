@@ -258,3 +258,45 @@ fn what_is_told_of_a_pause_that_may_be_ours_is_told_for_an_hour() {
 fn run_until_let_go_once(world: &mut World) {
     world.run_until(|world| changes(world).contains(&"let go"));
 }
+
+#[test]
+fn a_pause_that_was_lost_is_told_when_it_comes_although_another_incident_has_paused_pushes_since() {
+    for reply in [None, Some(LOST), Some(Reply::Not(Rejection::RateLimited, None))] {
+        let mut policy = accepting();
+        policy.soak.period = minutes(1);
+        policy.limits.cooldown = secs(1);
+        let mut world = with_bad_release(policy, PICKS);
+        world.reply("pin", late(2_400));
+        world.run_to_close();
+        run_until_let_go_once(&mut world);
+        // Until it is only told of.
+        world.run(minutes(10));
+        let before = world.state.ledger.soft_pin.clone().expect("remembered");
+        assert!(!before.may_be_ours(world.at), "{}", world.transcript());
+        world.release_bad();
+        world.script.clear();
+        reply.into_iter().for_each(|reply| world.reply("pin", reply));
+        world.run_until(|world| world.closed.len() == 2);
+        assert_eq!(world.ended(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        let let_go = |world: &World| changes(world).iter().filter(|change| **change == "let go").count() == 2;
+        world.run_until(let_go);
+        world.run(minutes(30));
+        let told = world.transcript().matches("by rearguard's own request").count();
+        assert_eq!((world.platform.pushes, told), (Some(Pushes::Paused), 1), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn an_old_read_does_not_end_the_showing_of_a_pause_that_may_be_ours() {
+    let mut policy = accepting();
+    policy.soak.period = minutes(1);
+    let mut world = with_bad_release(policy, PICKS);
+    world.reply("pin", late(900));
+    world.run_to_close();
+    world.run_until(|world| world.waiting == Some(Reason::ForeignPin));
+    world.platform.pushes = Some(Pushes::Deploy);
+    world.run(secs(10));
+    world.platform.pushes = Some(Pushes::Paused);
+    world.run(minutes(5));
+    assert_eq!(world.waiting, Some(Reason::ForeignPin), "{}", world.transcript());
+}

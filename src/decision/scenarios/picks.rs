@@ -483,21 +483,9 @@ fn another_incident_takes_a_pause_over_that_was_not_let_go_yet() {
 fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
     let mut world = steady(accepting(), PICKS);
     // Somebody let an earlier pause go, which is looked out for a little longer.
-    world.state.ledger.soft_pin = Some(SoftPin {
-        incident: IncidentId::of(&"shop".into(), &"earlier".into()),
-        holds: None,
-        is_answered: false,
-        is_seen: false,
-        until: world.at + secs(90),
-        lost_at: None,
-        over_at: world.at,
-        release: None,
-        tries: 0,
-        let_go_at: None,
-        is_app_gone: false,
-        doubted_at: None,
-        seen_absent: true,
-    });
+    let earlier = IncidentId::of(&"shop".into(), &"earlier".into());
+    let pin = SoftPin::of(earlier, world.at + secs(90));
+    world.state.ledger.soft_pin = Some(SoftPin { over_at: world.at, seen_absent: true, ..pin });
     world.release_bad();
     world.run_to_stage("rolling_back");
     let pin = world.state.ledger.soft_pin.clone().expect("a pause");

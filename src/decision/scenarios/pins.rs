@@ -143,6 +143,8 @@ fn a_request_that_is_applied_after_the_end_of_its_incident_is_still_ours() {
                 panic!("{way}: the pin is forgotten:\n{}", world.transcript())
             };
             assert_eq!((&hold.pin, &hold.incident), (&world.platform.pinned, &world.closed[0].incident.id));
+            let told = format!("deployment {} has begun", world.platform.pinned.as_ref().expect("a pin"));
+            assert_eq!(world.transcript().matches(&told).count(), 1, "{way}: {}", world.transcript());
             // A person settles it, and that is that.
             let at = world.at;
             assert!(world.platform.commit(super::platform::Who::Person, at));

@@ -14,6 +14,9 @@ pub struct Requests {
     pub before: BTreeSet<DeploymentId>,
     /// What each of them was to go back to, the last one last.
     pub targets: Vec<Deployment>,
+    /// What a person ordered to be left, and is as long as nothing is seen to have come of the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<(DeploymentId, Artifact)>,
 }
 
 impl Requests {
@@ -58,6 +61,16 @@ impl Requests {
         can_be && self.targets.iter().any(may_repeat)
     }
 
+    /// One of them may have made `entry`, so it is not waited for any more. Gives what was left by that.
+    pub fn take(&mut self, entry: &Deployment) -> Option<(DeploymentId, Artifact)> {
+        let made = self.made(entry).map(|target| target.id.clone());
+        let place =
+            self.targets.iter().rposition(|target| made.as_ref().is_none_or(|made| target.id == *made));
+        place.map(|place| self.targets.remove(place));
+        self.before.insert(entry.id.clone());
+        self.left.take()
+    }
+
     /// The platform answered the last of them with `deployment`: what else is new is another one's.
     pub fn answered(&mut self, deployment: DeploymentId) {
         self.before.insert(deployment);
@@ -87,8 +100,11 @@ mod tests {
 
     #[test]
     fn a_person_s_restart_of_the_target_is_no_late_rollback_of_ours() {
-        let requests =
-            Requests { before: ["good".into()].into(), targets: vec![runs("good", Cause::Release)] };
+        let requests = Requests {
+            targets: vec![runs("good", Cause::Release)],
+            before: ["good".into()].into(),
+            left: None,
+        };
         assert!(requests.made(&runs("new", Cause::Rollback)).is_some());
         assert!(requests.made(&runs("new", Cause::Release)).is_some(), "not every platform calls it so");
         assert!(requests.made(&runs("new", Cause::Restart)).is_none());
@@ -97,8 +113,11 @@ mod tests {
 
     #[test]
     fn what_a_push_began_is_nothing_that_was_asked_for() {
-        let requests =
-            Requests { before: ["bad".into()].into(), targets: vec![runs("good", Cause::Release)] };
+        let requests = Requests {
+            targets: vec![runs("good", Cause::Release)],
+            before: ["bad".into()].into(),
+            left: None,
+        };
         let ran = &runs("bad", Cause::Release).artifact;
         for (cause, may_be) in [(Cause::Release, true), (Cause::Push, false)] {
             let new = runs("new", cause);

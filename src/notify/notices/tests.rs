@@ -76,6 +76,9 @@ fn each_step_that_people_wait_for_is_told_and_no_call_beside_it() {
             Some("wrong_target"),
         ),
         (Told::AppGone, Some("app_gone")),
+        (Told::PausedPerhapsByUs, Some("pushes_paused")),
+        (Told::LeftOver { deployment: id("back") }, Some("held")),
+        (Told::PerhapsOurs { deployments: vec![id("back")] }, Some("held")),
         (Told::Unprotected, None),
         (Told::Closed { outcome: Outcome::Committed, reason: Reason::SoakHealthy }, Some("closed")),
     ];
@@ -136,7 +139,7 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
         crate::decision::Closed { incident: *last, outcome: Outcome::Held, reason: Reason::SoakUnhealthy };
     for (pin, is_kept, expected) in [
         (Some("back"), true, "rearguard commit web"),
-        (Some("back"), false, "deploy a newer release"),
+        (Some("back"), false, "commit or revert rollback back at the platform"),
         (None, false, "deploy a newer release"),
     ] {
         let hold = Hold {

@@ -43,7 +43,7 @@ fn mistakes_in_a_channel_are_named_with_what_is_allowed() {
         ),
         (
             told(&format!("{HOOK}, only: [fire]")),
-            "notify[0].only[0]: \"fire\" is not a kind of event; allowed are fired, approval_needed,",
+            "notify[0].only[0]: \"fire\" is not a kind of event; allowed are fired, asked, approval_needed,",
         ),
         (
             told(&format!("{HOOK}, apps: [chekout]")),
