@@ -62,6 +62,7 @@ impl Clerk {
     async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         loop {
             tokio::select! {
+                biased;
                 ask = asked.recv() => match ask {
                     Some(ask) => self.take(ask),
                     None => return,

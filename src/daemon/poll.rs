@@ -160,6 +160,7 @@ impl Poller {
             let wait = if is_denied { wait.min(DENIED_AGAIN.max(configured)) } else { wait };
             let is_for_acting = is_for_acting(budget) || budget.hold_reads.is_some();
             tokio::select! {
+                biased;
                 napped = self.nap(wait) => if napped.is_err() { return },
                 // An app that was taken into the configuration is not to wait for its first picture.
                 () = self.account.slices.newcomer(), if !is_for_acting => {}
