@@ -173,10 +173,18 @@ impl Draft {
         self.incident.setbacks = 0;
     }
 
-    /// A rollback exists, or may yet, that may be ours for all that can be told: it counts as well, so that another release
-    /// waits as long as after one that surely is.
+    /// A rollback exists that may be ours for all that can be told: it counts as well, so that another release waits as long
+    /// as after one that surely is, and whoever ordered it has left what was live.
     pub(super) fn perhaps_created(&mut self, now: Moment) {
         self.ledger.count_rollback(now);
+        if self.incident.asked.is_some() {
+            self.condemn();
+        }
+    }
+
+    fn condemn(&mut self) {
+        let accused = &self.incident.accused;
+        Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
     }
 
     /// How many deployments were found by reading, `rollback` among them, to be what came of a request of this incident:
@@ -306,7 +314,7 @@ impl Draft {
         // A person's order that came to nothing says nothing of what is live.
         let fair = fair || self.incident.asked.is_some();
         if !cleared && (!fair || self.came_about()) {
-            Ledger::note(&mut self.ledger.condemned, (accused.id.clone(), accused.artifact.clone()));
+            self.condemn();
         }
     }
 

@@ -37,8 +37,11 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
         return;
     }
     let entry = world.platform.get(target).expect("a target that exists");
+    let is_asked_for = |made: &DeploymentId| {
+        world.effects.iter().any(|(_, effect)| *effect == Effect::Revert { rollback: made.clone() })
+    };
     for (barred, sent, _) in &world.created {
-        if world.platform.was_reverted(*sent) || wants_it_back(world, barred) {
+        if world.platform.was_reverted(*sent, is_asked_for) || wants_it_back(world, barred) {
             continue;
         }
         let ran = &world.platform.get(barred).expect("an accused deployment that exists").artifact;

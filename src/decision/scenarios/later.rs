@@ -3,7 +3,7 @@
 use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
-use super::world::{World, minutes, policy, secs};
+use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind};
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Accepted, Request};
@@ -240,4 +240,14 @@ fn a_restart_in_the_soak_that_does_not_say_what_it_runs_is_a_person_s_to_look_at
     world.run_until(|world| world.platform.in_progress.is_some());
     world.platform.deployments.last_mut().expect("a restart").artifact.code.clear();
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+}
+
+#[test]
+fn what_a_person_ordered_to_be_left_is_left_also_where_a_rollback_that_was_refused_is_there() {
+    let mut world = World::steady(policy());
+    let left = world.platform.active.clone();
+    world.reply("create_rollback", Reply::Refused { status: 409, applied: true });
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin), "{}", world.transcript());
+    assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
 }

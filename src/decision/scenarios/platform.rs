@@ -294,15 +294,17 @@ impl Platform {
         .collect()
     }
 
-    /// Whether rearguard went back on the rollback that it asked for at that time: then the release was not the cause.
-    pub(super) fn was_reverted(&self, asked: Moment) -> bool {
-        let ours =
-            || self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard).map(|(_, _, write)| write);
-        ours().any(|write| {
+    /// Whether rearguard went back on the rollback that it asked for at that time: then the release was not the cause. A
+    /// colleague may have been faster than the revert that `is_asked_for`.
+    pub(super) fn was_reverted(&self, asked: Moment, is_asked_for: impl Fn(&DeploymentId) -> bool) -> bool {
+        let is_reverted = |made| {
+            let mut writes = self.ledger.iter().map(|(_, _, write)| write);
+            is_asked_for(made) && writes.any(|write| matches!(write, Write::Revert { pin } if pin == made))
+        };
+        let mut ours = self.ledger.iter().filter(|(_, who, _)| *who == Who::Rearguard);
+        ours.any(|(_, _, write)| {
             let Write::Rollback { made, asked_at, .. } = write else { return false };
-            *asked_at == asked
-                && (self.returned.contains(made)
-                    || ours().any(|write| matches!(write, Write::Revert { pin } if pin == made)))
+            *asked_at == asked && (self.returned.contains(made) || is_reverted(made))
         })
     }
 
