@@ -41,7 +41,7 @@ use crate::metrics::Metrics;
 use crate::platform::http::StartError as PlatformStartError;
 use crate::probe::Probe;
 use crate::probe::network::{Network, NetworkError};
-use crate::server::{self, Surface};
+use crate::server::{self, Backend as _, Surface};
 
 pub use account::open_account;
 pub(crate) use engine::{Engine, Ground};
@@ -143,6 +143,11 @@ impl Daemon {
     /// Waits until this process cannot go on, and a new one can.
     pub fn must_restart(&self) -> impl Future<Output = ()> + use<> {
         self.engine.must_restart()
+    }
+
+    /// Whether anything would be done: the journal takes writes. Else why not.
+    pub fn ready(&self) -> Result<(), String> {
+        self.engine.backend().ready()
     }
 
     /// Says whether every loop ticked in time; for the watchdog.

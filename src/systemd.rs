@@ -96,6 +96,48 @@ impl Notifier {
     }
 }
 
+/// What systemd was told last, so that it is told what is news and nothing else.
+#[derive(Debug)]
+pub struct Told {
+    notifier: Notifier,
+    /// Whether it takes the start for complete.
+    is_up: bool,
+    is_reloading: bool,
+    status: String,
+}
+
+impl Told {
+    /// Nothing was told so far.
+    pub fn nothing(notifier: Notifier) -> Self {
+        Self { notifier, is_up: false, is_reloading: false, status: String::new() }
+    }
+
+    /// The line itself.
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Says how it stands. The start is complete with the first `is_ready`, and is not taken back: systemd has no word for
+    /// that, so it stands in the status alone. A reload is complete by being told of.
+    pub fn stands(&mut self, is_ready: bool, status: &str) {
+        if self.is_up && self.is_reloading || is_ready && !self.is_up {
+            (self.is_up, self.is_reloading) = (true, false);
+            self.notifier.ready(status);
+        } else if status != self.status {
+            self.notifier.status(status);
+        }
+        status.clone_into(&mut self.status);
+    }
+
+    /// The configuration is being read again, until [`Told::stands`]. Part of the start where that is not complete.
+    pub fn reloading(&mut self) {
+        if self.is_up {
+            self.is_reloading = true;
+            self.notifier.reloading();
+        }
+    }
+}
+
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     if let Some(name) = name.as_bytes().strip_prefix(b"@") {
@@ -187,6 +229,26 @@ mod tests {
             shutdown.cancel();
         };
         tokio::join!(notifier.watch(|| alive.load(Ordering::Relaxed), shutdown.clone()), pings);
+    }
+
+    #[tokio::test]
+    async fn ready_is_said_once_and_after_a_reload_and_a_status_where_it_is_news() {
+        let (manager, notifier) = manager(None);
+        let mut told = Told::nothing(notifier);
+        told.stands(false, "waits for the journal");
+        told.stands(false, "waits for the journal");
+        assert_eq!(manager.hear().await, "STATUS=waits for the journal\n");
+        told.reloading();
+        told.stands(true, "guarding");
+        assert_eq!(manager.hear().await, "READY=1\nSTATUS=guarding\n", "a reload is part of the start");
+        told.stands(true, "guarding");
+        told.stands(false, "the journal fails");
+        assert_eq!(manager.hear().await, "STATUS=the journal fails\n");
+        told.reloading();
+        assert!(manager.hear().await.starts_with("RELOADING=1\n"));
+        // Whatever it came to: systemd waits for it.
+        told.stands(false, "the journal fails");
+        assert_eq!(manager.hear().await, "READY=1\nSTATUS=the journal fails\n");
     }
 
     #[tokio::test]

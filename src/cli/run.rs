@@ -2,17 +2,22 @@
 
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, Error};
 use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
-use crate::systemd::Notifier;
+use crate::systemd::{Notifier, Told};
 use crate::telemetry::Chain;
+
+/// How often it is looked whether systemd has to be told something else.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT. SIGHUP and a changed file reload the configuration.
 pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
@@ -24,20 +29,20 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
         signals.map_err(|error| Error::Internal(format!("failed to listen for signals: {error}")))?;
     let warnings = config::warnings(&config);
     let mut daemon = Daemon::start(config).await.map_err(|error| not_started(&error))?;
-    let systemd = Notifier::from_env();
+    let mut systemd = Told::nothing(Notifier::from_env());
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
     warn(&warnings);
-    systemd.ready(&format!("guarding, listening on {}", daemon.address()));
     let mut watch = Watch::start(path, &text);
     drop(text);
     let alive = daemon.pulse();
     let must_restart = daemon.must_restart();
+    let watchdog = Notifier::from_env();
     let end = tokio::select! {
-        () = serve(&mut daemon, path, &mut signals, &mut watch, &systemd) => Ok(String::new()),
+        () = serve(&mut daemon, path, &mut signals, &mut watch, &mut systemd) => Ok(String::new()),
         () = must_restart => Err(Error::Internal("ended so that the next start takes over; see above".to_owned())),
-        () = forever(systemd.watch(alive, CancellationToken::new())) => Ok(String::new()),
+        () = forever(watchdog.watch(alive, CancellationToken::new())) => Ok(String::new()),
     };
-    systemd.stopping("draining");
+    systemd.notifier().stopping("draining");
     tracing::info!("draining");
     daemon.stop().await;
     tracing::info!("stopped");
@@ -56,9 +61,13 @@ async fn serve(
     path: &Path,
     signals: &mut Signals,
     watch: &mut Watch,
-    systemd: &Notifier,
+    systemd: &mut Told,
 ) {
+    let mut tick = interval(TELL_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut config = InForce::AsWritten;
     loop {
+        tell(daemon, config, systemd);
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
@@ -67,30 +76,58 @@ async fn serve(
                 let text = config::read(path);
                 // The watcher has ended only when we are about to.
                 let _ = watch.seen.send(text.clone());
-                reload(daemon, path, text).await;
-                systemd.ready("guarding");
+                config = reload(daemon, path, text).await;
             }
-            Some(text) = watch.changes.recv() => reload(daemon, path, text).await,
+            Some(text) = watch.changes.recv() => config = reload(daemon, path, text).await,
+            _ = tick.tick() => {}
         }
     }
 }
 
+/// Which configuration is in force.
+#[derive(Clone, Copy)]
+enum InForce {
+    /// That of the file.
+    AsWritten,
+    /// The one before: what the file says now was refused.
+    Former,
+}
+
+/// Tells systemd how it stands. It is up once the journal takes writes, since nothing is done before.
+fn tell(daemon: &Daemon, config: InForce, systemd: &mut Told) {
+    let address = daemon.address();
+    let (is_ready, status) = match (daemon.ready(), config) {
+        (Err(why), _) => (false, format!("watching only, nothing is done: {why}; listening on {address}")),
+        (Ok(()), InForce::AsWritten) => (true, format!("guarding, listening on {address}")),
+        (Ok(()), InForce::Former) => (
+            true,
+            format!("guarding by the old configuration, the new one is refused; listening on {address}"),
+        ),
+    };
+    systemd.stands(is_ready, &status);
+}
+
 /// Takes a changed file into force, or says why not.
-async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>) {
+async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>) -> InForce {
     let config = text.and_then(|text| config::parse(&path.display().to_string(), &text));
     match config {
         Ok(config) => {
             let warnings = config::warnings(&config);
             match daemon.reload(config).await {
-                Ok(()) => warn(&warnings),
+                Ok(()) => {
+                    warn(&warnings);
+                    InForce::AsWritten
+                }
                 Err(error) => {
                     tracing::error!("failed to {}; the old configuration stays in force", Chain(&error));
+                    InForce::Former
                 }
             }
         }
         Err(problems) => {
             daemon.reload_failed();
             tracing::error!("the new configuration is refused, the old one stays in force:\n{problems}");
+            InForce::Former
         }
     }
 }

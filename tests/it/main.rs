@@ -20,4 +20,5 @@ mod prometheus;
 mod ready;
 mod shell;
 mod stories;
+mod systemd;
 mod world;
