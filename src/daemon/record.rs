@@ -7,7 +7,7 @@ use crate::config::AppConfig;
 use crate::decision::effect::{DECISIONS, Reason, Verb};
 use crate::decision::observation::{Observation, RecordedObservation};
 use crate::decision::policy::Policy;
-use crate::decision::state::{Incident, Stage, State};
+use crate::decision::state::{Incident, Situation, Stage, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed};
 use crate::ids::{IncidentId, PlatformAppId};
@@ -149,6 +149,9 @@ impl Recorder {
             let made = closed.incident.stage.rollback().filter(|_| !closed.incident.is_settlement());
             metrics.closed(closed.outcome, made.is_some());
         }
+        if is_release(before, &change.state) {
+            metrics.released();
+        }
         let incident = incident_of(change).map(|(incident, _)| incident);
         for event in &change.story {
             match event {
@@ -168,6 +171,16 @@ impl Recorder {
         let incident = incident.map(|incident| &incident.id).or(change.about.as_ref());
         log(config, before, change, incident);
     }
+}
+
+/// Whether a release went live in the place of what was live before, and came under watch. What is live at a first sight went
+/// live before anybody looked.
+fn is_release(before: &State, after: &State) -> bool {
+    let Situation::Watching(watch) = &after.situation else { return false };
+    // The candidate under another id is the same release.
+    watch.candidate.cause.is_release()
+        && watch.former.is_empty()
+        && before.live().is_some_and(|live| live.id != watch.live.id)
 }
 
 /// Until when a person may answer, by the wall clock.

@@ -9,7 +9,7 @@ use crate::decision::policy::Policy;
 use crate::decision::readiness::REASONS;
 use crate::decision::rule::{Reading, Verdict};
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult};
-use crate::decision::state::{Outcome, State};
+use crate::decision::state::{Outcome, Stage, State};
 use crate::ids::AppName;
 
 /// The `result` labels of `probes_total`.
@@ -40,11 +40,15 @@ pub(super) const DURATION_BUCKETS: [u32; 11] =
 pub struct AppMetrics {
     app: AppName,
     pub(super) state: AtomicU8,
+    /// A place in [`Stage::WORDS`] from 1 on, or 0 outside incidents.
+    pub(super) stage: AtomicU8,
     pub(super) rules: Vec<RuleMetrics>,
     pub(super) probes: Vec<ProbeMetrics>,
     pub(super) decisions: Vec<AtomicU32>,
     pub(super) incidents: [AtomicU32; Outcome::ALL.len()],
     pub(super) rollbacks: [AtomicU32; Outcome::ALL.len()],
+    /// Releases that went live.
+    pub(super) released: AtomicU32,
     /// Deployments that failed before they went live.
     pub(super) failed: AtomicU32,
     pub(super) blind_ms: [AtomicU64; BlindCause::ALL.len()],
@@ -90,11 +94,13 @@ impl AppMetrics {
         Self {
             app: policy.app.clone(),
             state: AtomicU8::new(0),
+            stage: AtomicU8::new(0),
             rules: rules.collect(),
             probes: probes.collect(),
             decisions: DECISIONS.iter().map(|_| AtomicU32::new(0)).collect(),
             incidents: Default::default(),
             rollbacks: Default::default(),
+            released: AtomicU32::new(0),
             failed: AtomicU32::new(0),
             blind_ms: Default::default(),
             pinned: AtomicBool::new(false),
@@ -114,8 +120,10 @@ impl AppMetrics {
         for (old, new) in old.blind_ms.iter().zip(&new.blind_ms) {
             new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        new.released.store(old.released.load(Ordering::Relaxed), Ordering::Relaxed);
         new.failed.store(old.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         new.state.store(old.state.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.stage.store(old.stage.load(Ordering::Relaxed), Ordering::Relaxed);
         new.bandwidth.store(old.bandwidth.load(Ordering::Relaxed), Ordering::Relaxed);
         for probe in &new.probes {
             let Some(old) = old.probes.iter().find(|old| old.name == probe.name) else { continue };
@@ -170,6 +178,11 @@ impl AppMetrics {
         }
     }
 
+    /// Counts a release that went live.
+    pub fn released(&self) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a deployment that failed before it went live.
     pub fn deployment_failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
@@ -210,6 +223,9 @@ impl AppMetrics {
         soak_until: Option<Moment>,
     ) {
         self.state.store(index_of(&State::WORDS, &state.word()), Ordering::Relaxed);
+        let stage = state.incident().map(|incident| incident.stage.word());
+        let stage = stage.map_or(0, |stage| 1 + index_of(&Stage::WORDS, &stage));
+        self.stage.store(stage, Ordering::Relaxed);
         for (metrics, reading) in self.rules.iter().zip(readings) {
             metrics.verdict.store(index_of(&Verdict::ALL, &reading.verdict), Ordering::Relaxed);
             metrics.value.store(reading.value.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::decision::effect::DECISIONS;
 use crate::decision::readiness::REASONS;
 use crate::decision::rule::Verdict;
 use crate::decision::sample::BlindCause;
-use crate::decision::state::{Outcome, State};
+use crate::decision::state::{Outcome, Stage, State};
 
 /// How many apps are turned into the library's types at a time: bounds the memory a scrape takes.
 const CHUNK: usize = 256;
@@ -49,6 +49,11 @@ pub fn render(metrics: &Metrics, now: Moment) -> Result<Vec<u8>, prometheus::Err
             let skip = if mem::replace(&mut is_headed, true) { header_length(&part) } else { 0 };
             text.extend_from_slice(&part[skip..]);
         }
+        if !is_headed {
+            // A family is there although nothing in it is known now; the encoder refuses an empty one.
+            let kind = format!("{kind:?}").to_lowercase();
+            text.extend_from_slice(format!("# HELP {name} {help}\n# TYPE {name} {kind}\n").as_bytes());
+        }
     }
     Ok(text)
 }
@@ -71,6 +76,17 @@ const FAMILIES: &[Family] = &[
             out.push(gauge(f64::from(u8::from(n == current)), &[("app", name(app)), ("state", word)]));
         }
     }),
+    (
+        "rearguard_incident_stage",
+        "1 for the stage of the app's open incident; absent outside incidents.",
+        MetricType::GAUGE,
+        |app, _, out| {
+            // Seven series an app, nearly always at zero, would be a tenth of all there are.
+            let current = usize::from(app.stage.load(Ordering::Relaxed)).checked_sub(1);
+            let word = current.and_then(|place| Stage::WORDS.get(place));
+            out.extend(word.map(|word| gauge(1.0, &[("app", name(app)), ("stage", word)])));
+        },
+    ),
     (
         "rearguard_rule_verdict",
         "1 for the verdict of the rule on the live deployment.",
@@ -149,6 +165,12 @@ const FAMILIES: &[Family] = &[
                 out.push(gauge(f64::from(u8::from(n + 1 == current)), &labels));
             }
         },
+    ),
+    (
+        "rearguard_releases_total",
+        "Releases that went live and came under watch; not rollbacks, restarts and the platform's upkeep.",
+        MetricType::COUNTER,
+        |app, _, out| out.push(counter(load(&app.released), &[("app", name(app))])),
     ),
     (
         "rearguard_deployments_failed_total",

@@ -244,3 +244,30 @@ async fn on_sevalla_pushes_wait_until_the_rollback_is_settled() {
     assert_eq!(world.live_version().as_deref(), Some("v3"));
     guard.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_are_counted_as_they_go_live_and_an_incident_shows_its_stage_while_it_is_open() {
+    let world = World::new().await;
+    let settings = Settings { soak: "{ period: 3s, min_samples: 5 }", ..Settings::default() };
+    let guard = known(&world, &settings).await;
+    let released = "rearguard_releases_total{app=\"shop\"}";
+    assert_eq!(guard.api.metric(released).await, 0.0, "it went live before anybody looked");
+    world.lab.push(APP, Release::good("v2")).unwrap();
+    guard.api.until_state("watching").await;
+    assert_eq!(guard.api.metric(released).await, 1.0);
+    let stages =
+        |text: &str| text.lines().filter(|line| line.starts_with("rearguard_incident_stage{")).count();
+    let shown = guard.api.text("/metrics").await.1;
+    assert!(shown.contains("# TYPE rearguard_incident_stage gauge\n") && stages(&shown) == 0, "{shown}");
+    guard.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v3")).unwrap();
+    guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+    let shown = guard.api.text("/metrics").await.1;
+    assert!(shown.contains("rearguard_incident_stage{app=\"shop\",stage=\"soaking\"} 1\n"), "{shown}");
+    assert_eq!(stages(&shown), 1);
+    guard.api.until_closed().await;
+    guard.api.until_state("steady").await;
+    assert_eq!(guard.api.metric(released).await, 2.0, "a rollback is no release");
+    assert_eq!(stages(&guard.api.text("/metrics").await.1), 0);
+    guard.daemon.stop().await;
+}

@@ -242,6 +242,17 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every word of [`Stage::word`], in the order in which an incident passes them.
+    pub const WORDS: [&'static str; 7] = [
+        "restarting",
+        "awaiting_approval",
+        "validating",
+        "rolling_back",
+        "soaking",
+        "committing",
+        "reverting",
+    ];
+
     /// The word of the operator's contract: asking for the rollback is part of rolling back.
     pub fn word(&self) -> &'static str {
         match self {
