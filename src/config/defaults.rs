@@ -17,11 +17,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const LISTEN: &str = "127.0.0.1:9797";
 /// Where systemd's `StateDirectory=rearguard` is.
 pub(super) const STATE: &str = "/var/lib/rearguard/rearguard.db";
-/// A quarter of a year: long enough to look back at an incident in the next review.
 /// A weekend, and the Monday on which somebody sees that a channel is dead.
 pub(super) const GIVE_UP: Duration = Duration::from_secs(3 * 86_400);
 /// Slack's Web API.
 pub(super) const SLACK_API: &str = "https://slack.com/api";
+/// A quarter of a year: long enough to look back at an incident in the next review.
 pub(super) const RETENTION: Duration = Duration::from_secs(90 * 86_400);
 /// More than a handful of apps failing at once is the platform or the network, not their releases.
 pub(super) const CONCURRENT_ROLLBACKS: u32 = 3;
@@ -130,8 +130,9 @@ pub(super) const PER: Duration = Duration::from_secs(86_400);
 /// Times that are allowed.
 pub(super) type Times = RangeInclusive<Duration>;
 
-/// From a minute (for trying out; nobody looks back at less than days) to ten years, which are for ever.
+/// From a minute (for trying out) to a month, after which nobody wants to be told any more.
 pub(super) const GIVE_UP_RANGE: Times = MINUTE..=Duration::from_secs(30 * 86_400);
+/// From a minute (for trying out; nobody looks back at less than days) to ten years, which are for ever.
 pub(super) const RETENTION_RANGE: Times = MINUTE..=Duration::from_secs(3_650 * 86_400);
 /// Below 100 ms a platform's rate limit is gone in minutes; above an hour a watch could pass unseen.
 pub(super) const POLL_RANGE: Times = Duration::from_millis(100)..=HOUR;

@@ -344,7 +344,7 @@ schema!(Span, "Duration", { "type": "string", "pattern": DURATION_PATTERN });
 schema!(Count, "Count", { "type": "integer", "minimum": 0 });
 schema!(Flag, "Flag", { "type": "boolean" });
 schema!(Number, "Number", { "type": "number" });
-schema!(Share, "Share", { "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
+schema!(Share, "Share", { "type": "number", "minimum": 0 });
 schema!(Json, "Json", {});
 
 impl<T: Wording> JsonSchema for Word<T> {

@@ -17,6 +17,7 @@ pub(super) use ask::{Expect, ExpectJson, ExpectVersion, Grpc, OfPlatform, Tls};
 pub(super) use notify::Channel;
 pub(super) use rule::{Condition, FailureRatio, Latency, Regression, Rule};
 
+use super::defaults::{CONCURRENT_RANGE, MAX_ROLLBACKS_RANGE, SAMPLES_RANGE};
 use super::leaf::{Count, Flag, List, Number, Span, Text, Unread, Word};
 use super::{Absent, PlatformKind};
 use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarnings};
@@ -29,8 +30,8 @@ use crate::decision::policy::{Mode, OnHealthy, OnMigrations, OnUnhealthy, OnWarn
 pub(super) struct File {
     /// Address and port of metrics, health, API and dashboard. Default: 127.0.0.1:9797, this machine only.
     pub(super) listen: Option<Text>,
-    /// File of the journal, a SQLite database. It is created; its directory has to exist. Default:
-    /// /var/lib/rearguard/rearguard.db
+    /// File of the journal, a SQLite database. It is created, and so is its directory, but not the one above that.
+    /// Default: /var/lib/rearguard/rearguard.db
     pub(super) state: Option<Text>,
     /// How long incidents and decisions are kept in the journal; at least as long as every app's limits.per.
     /// Default: 90d
@@ -151,7 +152,8 @@ pub(super) struct App {
     /// only notify. Default: none
     pub(super) depends_on: Option<List<Text>>,
     /// While at least so many other apps of the same platform account fail as well that have no new release, what fails
-    /// says nothing of a release: it may be the platform. 0 for an app that the others need: they are not asked. Default: all
+    /// says nothing of a release: it may be the platform. 0 for an app that the others need: they are not asked. At most as many
+    /// as there are. Default: all
     /// of them, and three at least, once the release has been well for a minute
     pub(super) siblings: Option<Count>,
     /// What counts as a bad release. May be left out only in mode observe.
@@ -329,8 +331,8 @@ pub(super) struct Rollback {
 pub(super) struct Soak {
     /// How long the app is watched after the rollback is live. Default: 10m
     pub(super) period: Option<Span>,
-    /// Fresh samples needed of each probe, besides the time. Default: 30
-    #[schemars(extend("minimum" = 1))]
+    /// Fresh samples needed of each probe, besides the time, from 1 to 2048. Default: 30
+    #[schemars(extend("minimum" = SAMPLES_RANGE.start(), "maximum" = SAMPLES_RANGE.end()))]
     pub(super) min_samples: Option<Count>,
     /// When the app is well: commit the rollback, or hold until a person does. Default: commit
     pub(super) on_healthy: Option<Word<OnHealthy>>,
@@ -346,7 +348,7 @@ pub(super) struct Limits {
     /// No new rollback this soon after the last one. Default: 30m
     pub(super) cooldown: Option<Span>,
     /// At most this many rollbacks within the time of per, from 1 to 32. Default: 2
-    #[schemars(extend("minimum" = 1, "maximum" = 32))]
+    #[schemars(extend("minimum" = MAX_ROLLBACKS_RANGE.start(), "maximum" = MAX_ROLLBACKS_RANGE.end()))]
     pub(super) max_rollbacks: Option<Count>,
     /// The time max_rollbacks counts in. Default: 24h
     pub(super) per: Option<Span>,
@@ -356,7 +358,8 @@ pub(super) struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "limits; allowed is a mapping with concurrent_rollbacks")]
 pub(super) struct FleetLimits {
-    /// Storm breaker: when more apps than this want a rollback within a minute, none is started. Default: 3
-    #[schemars(extend("minimum" = 1))]
+    /// Storm breaker: when more apps than this want a rollback within a minute, none is started; from 1 to
+    /// 10000. Default: 3
+    #[schemars(extend("minimum" = CONCURRENT_RANGE.start(), "maximum" = CONCURRENT_RANGE.end()))]
     pub(super) concurrent_rollbacks: Option<Count>,
 }

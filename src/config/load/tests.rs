@@ -222,6 +222,34 @@ fn the_schema_accepts_the_shipped_files_and_no_unknown_key() {
 }
 
 #[test]
+fn the_schema_bounds_numbers_as_check_does() {
+    let schema = schema();
+    let of = |mapping: &str, key: &str| schema["$defs"][mapping]["properties"][key].clone();
+    let status = of("Expect", "status")["items"].clone();
+    for (number, least, most) in [
+        (of("Soak", "min_samples"), 1.0, 2_048.0),
+        (of("FailureRatio", "min_samples"), 1.0, 2_048.0),
+        (of("Latency", "min_samples"), 1.0, 2_048.0),
+        (of("Rule", "consecutive_failures"), 1.0, 1_000.0),
+        (of("Regression", "min_failures"), 1.0, 1_000.0),
+        (of("Regression", "false_rollback_probability"), 1e-6, 0.1),
+        // Of latency three times as long is a thing to say.
+        (of("Regression", "worse_by"), 0.0, 10.0),
+        (of("Limits", "max_rollbacks"), 1.0, 32.0),
+        (of("FleetLimits", "concurrent_rollbacks"), 1.0, 10_000.0),
+        (of("Channel", "port"), 1.0, 65_535.0),
+        (status, 100.0, 599.0),
+    ] {
+        let bounds = (number["minimum"].as_f64(), number["maximum"].as_f64());
+        assert_eq!(bounds, (Some(least), Some(most)), "{number}");
+        assert_eq!(number.get("exclusiveMaximum"), None, "{number}");
+    }
+    for (mapping, key) in [("FailureRatio", "above"), ("Latency", "quantile")] {
+        assert_eq!(of(mapping, key)["exclusiveMaximum"], 1, "{mapping}.{key}");
+    }
+}
+
+#[test]
 fn every_key_of_the_schema_is_described() {
     fn descend(value: &serde_json::Value, path: &str, missing: &mut Vec<String>) {
         for (key, inner) in value.as_object().into_iter().flatten() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::defaults::STATUS_RANGE;
 use crate::config::leaf::{Count, Json, List, Number, Span, Text, Word};
 use crate::config::{Absent, Figure};
 
@@ -15,8 +16,11 @@ use crate::config::{Absent, Figure};
     expecting = "an expectation; allowed is a mapping with status, body_contains or json"
 )]
 pub(in crate::config) struct Expect {
-    /// The statuses that are good. Default: any from 200 to 299
-    #[schemars(extend("minItems" = 1))]
+    /// The statuses that are good, each from 100 to 599. Default: any from 200 to 299
+    #[schemars(extend(
+        "minItems" = 1,
+        "items" = { "type": "integer", "minimum": STATUS_RANGE.start(), "maximum": STATUS_RANGE.end() }
+    ))]
     pub(in crate::config) status: Option<List<Count>>,
     /// Text within the first 64 KiB of the body. Default: any body
     #[schemars(extend("minLength" = 1))]

@@ -38,7 +38,8 @@ pub(in crate::config) struct Channel {
     pub(in crate::config) api: Option<Text>,
     /// smtp: the mail server.
     pub(in crate::config) host: Option<Text>,
-    /// smtp: its port. Default: 587, with tls implicit 465, with tls none 25
+    /// smtp: its port, from 1 to 65535. Default: 587, with tls implicit 465, with tls none 25
+    #[schemars(extend("minimum" = 1, "maximum" = 65535))]
     pub(in crate::config) port: Option<Count>,
     /// smtp: how the session is kept secret; none to this machine only. Default: starttls
     pub(in crate::config) tls: Option<Word<SmtpTls>>,

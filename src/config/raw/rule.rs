@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::defaults::{CONSECUTIVE_RANGE, SAMPLES_RANGE};
 use crate::config::leaf::{Count, List, Share, Span, Text, Word};
 use crate::decision::policy::{Action, Signal};
 
@@ -43,7 +44,7 @@ pub(in crate::config) struct Rule {
     /// Name of the probe, one of the same app.
     pub(in crate::config) probe: Option<Text>,
     /// Condition: this many failed samples in a row, from 1 to 1000.
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    #[schemars(extend("minimum" = CONSECUTIVE_RANGE.start(), "maximum" = CONSECUTIVE_RANGE.end()))]
     pub(in crate::config) consecutive_failures: Option<Count>,
     /// Condition: too large a share of the samples in a window failed.
     pub(in crate::config) failure_ratio: Option<FailureRatio>,
@@ -82,7 +83,7 @@ pub(in crate::config) struct Condition {
     /// Name of the probe, one of the same app.
     pub(in crate::config) probe: Option<Text>,
     /// This many failed samples in a row, from 1 to 1000.
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    #[schemars(extend("minimum" = CONSECUTIVE_RANGE.start(), "maximum" = CONSECUTIVE_RANGE.end()))]
     pub(in crate::config) consecutive_failures: Option<Count>,
     /// Too large a share of the samples in a window failed.
     pub(in crate::config) failure_ratio: Option<FailureRatio>,
@@ -101,10 +102,12 @@ pub(in crate::config) struct Condition {
 #[schemars(extend("required" = ["above"]))]
 pub(in crate::config) struct FailureRatio {
     /// The share that has to be exceeded, from 0 to below 1.
+    #[schemars(extend("exclusiveMaximum" = 1))]
     pub(in crate::config) above: Option<Share>,
     /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
     pub(in crate::config) over: Option<Span>,
-    /// With fewer samples than this in the window nothing is concluded. Default: 20
+    /// With fewer samples than this in the window nothing is concluded, from 1 to 2048. Default: 20
+    #[schemars(extend("minimum" = SAMPLES_RANGE.start(), "maximum" = SAMPLES_RANGE.end()))]
     pub(in crate::config) min_samples: Option<Count>,
 }
 
@@ -116,13 +119,15 @@ pub(in crate::config) struct FailureRatio {
 )]
 #[schemars(extend("required" = ["quantile", "above"]))]
 pub(in crate::config) struct Latency {
-    /// Which of the answers' latencies, ordered by length: 0.5 is the median, 0.95 all but the slowest 5 %.
+    /// Which of the answers' latencies, ordered by length, above 0 and below 1: 0.5 is the median, 0.95 all but the slowest 5 %.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub(in crate::config) quantile: Option<Share>,
     /// The latency that has to be exceeded, shorter than the probe's timeout.
     pub(in crate::config) above: Option<Span>,
     /// The window, not longer than the app's watch. Default: the shorter of watch and 2m
     pub(in crate::config) over: Option<Span>,
-    /// With fewer good samples than this in the window nothing is concluded. Default: 20
+    /// With fewer good samples than this in the window nothing is concluded, from 1 to 2048. Default: 20
+    #[schemars(extend("minimum" = SAMPLES_RANGE.start(), "maximum" = SAMPLES_RANGE.end()))]
     pub(in crate::config) min_samples: Option<Count>,
 }
 
@@ -141,14 +146,17 @@ pub(in crate::config) struct Regression {
     /// How likely it may be, for each release, that it is accused although it is not worse, from 0.000001 to 0.1. Rules
     /// of the same app share it: of 10 parts failures have 5, shares of errors 3 and latency 2, as far as there are such. Default:
     /// 0.001
+    #[schemars(extend("minimum" = 1e-6, "maximum" = 0.1))]
     pub(in crate::config) false_rollback_probability: Option<Share>,
-    /// How much worse it may be before anybody minds. Of failures: how much larger the share of them, from 0 to 0.5.
-    /// Default: 0.02, and 0.01 of shares of errors. Of latency: by what part of the usual one, from 0 to 10. Default: 0.5, half as long again
+    /// How much worse it may be before anybody minds. Of failures and shares of errors: how much larger the share, from 0 to
+    /// 0.5. Of latency: by what part of the usual one, from 0 to 10. Default: 0.02 of failures, 0.01 of shares of errors,
+    /// 0.5 of latency (half as long again)
+    #[schemars(extend("maximum" = 10))]
     pub(in crate::config) worse_by: Option<Share>,
     /// How long trouble lasts that is nobody's fault, up to 1m; more where the release before shows more. 0s for none.
     /// Default: 5s, and 10s of latency
     pub(in crate::config) glitch: Option<Span>,
     /// With fewer failures, or slow half minutes, than this nobody is accused, from 1 to 1000. Default: 3
-    #[schemars(extend("minimum" = 1, "maximum" = 1000))]
+    #[schemars(extend("minimum" = CONSECUTIVE_RANGE.start(), "maximum" = CONSECUTIVE_RANGE.end()))]
     pub(in crate::config) min_failures: Option<Count>,
 }

@@ -107,7 +107,7 @@ fn an_app_that_has_more_errors_is_found_as_soon_as_was_said() {
         });
         found_within(taken.collect(), came_out, said, &format!("{rate} fail"));
     }
-    // What the README says: after an hour of 0.5 % of a hundred requests.
+    // What docs/rules.md says: after an hour of 0.5 % of a hundred requests.
     for (rate, came_out, said) in
         [(1.0, (3, 4), (3, None)), (0.2, (5, 6), (5, None)), (0.1, (7, 10), (7, None))]
     {
