@@ -15,7 +15,7 @@ pub(super) struct ApiError {
     /// A fixed word for programs.
     code: &'static str,
     /// A sentence for people.
-    message: String,
+    pub(super) message: String,
 }
 
 impl ApiError {
@@ -73,6 +73,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = (self.status, Json(body)).into_response();
+        // For whoever would rather have a page than that.
+        response.extensions_mut().insert(self.clone());
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -9,8 +9,9 @@ mod view;
 use std::sync::LazyLock;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,6 +44,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("frame.html", include_str!("page/frame.html")),
         ("index.html", include_str!("page/index.html")),
         ("incident.html", include_str!("page/incident.html")),
+        ("error.html", include_str!("page/error.html")),
     ] {
         // The tests render each of them.
         let _ = templates.add_template(name, text);
@@ -106,6 +108,32 @@ pub(super) async fn incident(
         }
     })
     .await
+}
+
+/// What is not there, for who asked for a page: the same words in one. What programs ask for is theirs as it is.
+pub(super) async fn for_people(request: Request, next: Next) -> Response {
+    let is_for_a_person = request.method() == Method::GET
+        && !request.uri().path().starts_with("/api/")
+        && wants_a_page(request.headers());
+    let mut response = next.run(request).await;
+    let error = response.extensions_mut().remove::<ApiError>();
+    let Some(error) = error.filter(|_| is_for_a_person) else { return response };
+    let status = response.status();
+    let what = status.canonical_reason().unwrap_or("Error").to_lowercase();
+    let page = render("error.html", move || {
+        let title = format!("{what} · rearguard");
+        context! { title, subtitle => "guards deployments", code => status.as_u16(), what, message => error.message }
+    });
+    match page.await {
+        Ok(page) => (status, page).into_response(),
+        Err(_) => response,
+    }
+}
+
+/// Browsers name what they would rather have; whatever takes anything gets what programs get.
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    named.flat_map(|accept| accept.split(',')).any(|kind| kind.trim_start().starts_with("text/html"))
 }
 
 /// Whether anybody can change anything from here.

@@ -88,6 +88,7 @@ pub(super) fn router(surface: Arc<Surface>, limits: Limits, hosts: Hosts, stop: 
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(shared.clone(), bounded))
         .layer(from_fn_with_state(hosts, host::by_name))
+        .layer(from_fn(page::for_people))
         .layer(from_fn(headed))
         .with_state(shared)
 }

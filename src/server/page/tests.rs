@@ -3,7 +3,7 @@ use crate::server::tests::fake::{Trouble, start};
 
 #[test]
 fn every_template_is_one() {
-    for name in ["frame.html", "index.html", "incident.html"] {
+    for name in ["frame.html", "index.html", "incident.html", "error.html"] {
         assert!(TEMPLATES.get_template(name).is_ok(), "{name}");
     }
     // What stands in a script or a style ends at the first of these.
@@ -30,6 +30,41 @@ async fn a_page_is_whole_and_loads_nothing() {
         assert!(page.body.contains("<main id=\"content\">") && page.body.ends_with("</html>"), "{path}");
     }
     assert_eq!(server.get("/incidents/nope").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_page_for_a_browser_and_json_for_a_program() {
+    let server = start(Trouble::None).await;
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for (path, host, accept, status, is_page) in [
+        ("/incidents/nope", "localhost", browser, 404, true),
+        ("/nope", "localhost", browser, 404, true),
+        ("/", "elsewhere.example", browser, 421, true),
+        ("/incidents/nope", "localhost", "*/*", 404, false),
+        ("/incidents/nope", "localhost", "application/json", 404, false),
+        ("/api/v1/incidents/nope", "localhost", browser, 404, false),
+        ("/", "elsewhere.example", "*/*", 421, false),
+    ] {
+        let asked =
+            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
+        let answer = server.say(&asked).await;
+        assert_eq!(answer.status, status, "{asked}");
+        if !is_page {
+            assert!(answer.json()["error"]["message"].is_string(), "{asked}");
+            continue;
+        }
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8", "{asked}");
+        assert!(!answer.headers["content-security-policy"].contains("unsafe"), "{asked}");
+        let page = &answer.body;
+        assert!(page.contains(&format!("<h2>{status} ")) && page.contains("<a href=\"/\">"), "{page}");
+        // Whoever reads it under a name that is not ours gets nothing to act with.
+        assert!(
+            !page.contains("<script") && !page.contains("id=\"token\"") && !page.contains("as of"),
+            "{page}"
+        );
+    }
+    let posted = "POST /nope HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\nconnection: close\r\n\r\n";
+    assert!(server.say(posted).await.json()["error"].is_object());
 }
 
 #[tokio::test]
