@@ -232,7 +232,8 @@ fn facts(record: &IncidentRecord, known: &Known, now: Timestamp) -> Vec<(&'stati
             (Some(rule), _) => ("rule", format!("{rule}{evidence}")),
             (None, by) => ("asked by", by.as_ref().map_or("somebody".to_owned(), ToString::to_string)),
         },
-        ("accused", known.titled(&record.bad_deployment)),
+        // Whoever gives an order accuses nobody.
+        (if record.rule.is_some() { "accused" } else { "ordered on" }, known.titled(&record.bad_deployment)),
     ];
     if let Some(target) = &record.target_deployment {
         let why = known.target.map_or(String::new(), |why| format!(" ({why})"));
@@ -277,6 +278,18 @@ fn call(facts: &Value) -> CallMade {
 mod tests {
     use super::super::made::record;
     use super::*;
+
+    #[test]
+    fn whoever_gives_an_order_accuses_nobody() {
+        let ruled = record(Some(Outcome::Committed), Reason::SoakHealthy);
+        let ordered = IncidentRecord { rule: None, asked_by: Some("ada".into()), ..ruled.clone() };
+        let labels = |record: &IncidentRecord| {
+            let facts = facts(record, &Known::default(), record.opened_at);
+            facts.into_iter().map(|(label, _)| label).take(2).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&ruled), ["rule", "accused"]);
+        assert_eq!(labels(&ordered), ["asked by", "ordered on"]);
+    }
 
     #[test]
     fn every_outcome_has_a_headline() {
