@@ -116,13 +116,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Resumes an app, or all of them; journalled before this returns. Resuming all also closes the storm breaker;
     /// resuming an app that is not paused ends its hold.
     fn resume<'a>(&'a self, app: Option<&'a AppName>, by: Caller) -> Reply<'a, Result<(), ActionError>>;
-    /// Hands a person's word on an open incident to its app; what came of it is journalled before this returns.
+    /// Hands a person's word on an open incident to its app, a yes perhaps to the target `meant` and no other; what came of
+    /// it is journalled before this returns. Gives the target that a yes was for.
     fn request<'a>(
         &'a self,
         incident: &'a IncidentId,
         request: Request,
+        meant: Option<DeploymentId>,
         by: Caller,
-    ) -> Reply<'a, Result<(), ActionError>>;
+    ) -> Reply<'a, Result<Option<DeploymentId>, ActionError>>;
     /// Has a person's order for an app carried out: a rollback, a commit, a revert. Gives the incident that came of it
     /// once that is in the journal.
     fn order<'a>(
@@ -350,4 +352,7 @@ pub struct Done {
     pub app: Option<AppName>,
     /// The incident: the one that was meant, or that came of it.
     pub incident: Option<IncidentId>,
+    /// Of an approval: the deployment that is gone back to.
+    #[serde(default)]
+    pub target_deployment: Option<DeploymentId>,
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::follow::{follow, is_done};
-use super::{ByArgs, Error, PauseArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words};
+use super::{ApproveArgs, ByArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, words};
 use crate::decision::state::Outcome;
 use crate::server::AppStatus;
 
@@ -54,16 +54,21 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
     Ok(resume::one_is(&before, &client.understand(after)?, Timestamp::now()))
 }
 
-pub(super) async fn approve(args: &WordArgs) -> Result<String, Error> {
+pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
-    client.post(&["incidents", &args.id, "approve"], said(&args.by)).await?;
+    let mut said = said(&args.by);
+    if let Some(target) = &args.target {
+        said.insert("target_deployment".to_owned(), json!(target));
+    }
+    let done = client.post(&["incidents", &args.id, "approve"], said).await?;
     if args.wait {
         return follow(&client, &args.id, Outcome::Committed).await;
     }
-    Ok(format!("approved; `rearguard explain {}` shows how it goes on\n", args.id))
+    let to = done.target_deployment.map_or(String::new(), |target| format!(", to go back to {target}"));
+    Ok(format!("approved{to}; `rearguard explain {}` shows how it goes on\n", args.id))
 }
 
-pub(super) async fn reject(args: &WordArgs) -> Result<String, Error> {
+pub(super) async fn reject(args: &RejectArgs) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
     client.post(&["incidents", &args.id, "reject"], said(&args.by)).await?;
     if args.wait {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use clap_complete::Shell;
 
 use crate::config::PlatformKind;
@@ -114,12 +114,14 @@ pub struct ExplainArgs {
 
 /// `rearguard init`.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("token").args(["token_env", "token_file"]).required(true)))]
 pub struct InitArgs {
     /// Which platform is asked
     #[arg(long, value_name = "PLATFORM", value_enum)]
     pub platform: PlatformKind,
     /// The environment variable that holds the token
-    #[arg(long, value_name = "NAME", required_unless_present = "token_file", conflicts_with = "token_file")]
+    #[arg(long, value_name = "NAME")]
     pub token_env: Option<String>,
     /// The file that holds the token, alone
     #[arg(long, value_name = "FILE")]
@@ -163,9 +165,10 @@ pub struct ByArgs {
 
 /// `rearguard pause`.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("whose").args(["app", "all"]).required(true)))]
 pub struct PauseArgs {
     /// The app
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub app: Option<String>,
     /// Every app at once
     #[arg(long)]
@@ -183,9 +186,10 @@ pub struct PauseArgs {
 
 /// `rearguard resume`.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("whose").args(["app", "all"]).required(true)))]
 pub struct ResumeArgs {
     /// The app
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub app: Option<String>,
     /// Every app at once
     #[arg(long)]
@@ -239,9 +243,28 @@ pub struct SettleArgs {
     pub server: ServerArgs,
 }
 
-/// `rearguard approve` and `reject`.
+/// `rearguard approve`.
 #[derive(Debug, Args)]
-pub struct WordArgs {
+pub struct ApproveArgs {
+    /// The incident that waits
+    pub id: String,
+    /// Only where this is still what would be gone back to [default: whatever it is]
+    #[arg(long, value_name = "DEPLOYMENT")]
+    pub target: Option<String>,
+    /// Follow it to its end
+    #[arg(long)]
+    pub wait: bool,
+    /// Whose word.
+    #[command(flatten)]
+    pub by: ByArgs,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `rearguard reject`.
+#[derive(Debug, Args)]
+pub struct RejectArgs {
     /// The incident that waits
     pub id: String,
     /// Follow it to its end

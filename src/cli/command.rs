@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    CheckArgs, CompletionsArgs, ConfigArgs, DemoArgs, ExplainArgs, IncidentsArgs, InitArgs, LabArgs, ManArgs,
-    PauseArgs, ResumeArgs, RollbackArgs, SchemaArgs, SettleArgs, StatusArgs, WordArgs,
+    ApproveArgs, CheckArgs, CompletionsArgs, ConfigArgs, DemoArgs, ExplainArgs, IncidentsArgs, InitArgs,
+    LabArgs, ManArgs, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SchemaArgs, SettleArgs, StatusArgs,
 };
 use crate::telemetry::{LogFormat, Reader};
 
@@ -129,15 +129,17 @@ Examples:
 Needs the admin token.
 
 Examples:
-  rearguard approve checkout-1a2b3c4d")]
-    Approve(WordArgs),
+  rearguard approve checkout-1a2b3c4d
+  rearguard approve checkout-1a2b3c4d \\
+      --target 3aa4d20e-5527-4c00-b496-601fbd22520a")]
+    Approve(ApproveArgs),
     /// Say no to a rollback that waits for approval
     #[command(after_long_help = "\
 Needs the admin token.
 
 Examples:
   rearguard reject checkout-1a2b3c4d")]
-    Reject(WordArgs),
+    Reject(RejectArgs),
     /// Roll an app back by hand: the same validation, journal and soak, whatever its rules say
     #[command(after_long_help = "\
 Goes to what rearguard would choose, or to the deployment that is named. The app has to be in mode approve or \

@@ -49,7 +49,7 @@ use crate::probe::{Turn, Versioned, Witness, believed};
 
 use around::Around;
 use command::longest_period;
-pub(super) use command::{About, Command, Word};
+pub(super) use command::{About, Command, Led, Word};
 use failed::Failed;
 use figure::Figure;
 use recorded::{Answered, Records};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 
-use super::app::{About, Command, Word};
+use super::app::{About, Command, Led, Word};
 use super::apps::{AppHandle, Apps};
 use super::shell::RecallError;
 use super::{Shell, pause, status};
@@ -18,7 +18,7 @@ use crate::decision::fleet::Permit;
 use crate::decision::measuring::Measuring;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
-use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, DeploymentId, IncidentId, PlatformAppId};
 use crate::journal::Pause;
 use crate::metrics::Heartbeat;
 use crate::power::Outlook;
@@ -243,15 +243,21 @@ impl ShellBackend {
         by: Caller,
     ) -> Result<IncidentId, ActionError> {
         let handle = self.chosen(Some(name))?.ok_or(ActionError::Unknown("app"))?;
-        say(&handle, request, by, About::App).await?.ok_or(ActionError::Unsure)
+        say(&handle, request, by, About::App).await?.incident.ok_or(ActionError::Unsure)
     }
 
-    async fn ask(&self, incident: &IncidentId, request: Request, by: Caller) -> Result<(), ActionError> {
+    async fn ask(
+        &self,
+        incident: &IncidentId,
+        request: Request,
+        meant: Option<DeploymentId>,
+        by: Caller,
+    ) -> Result<Option<DeploymentId>, ActionError> {
         let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
         let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
         let handles = self.handles();
         let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
-        say(handle, request, by, About::Incident(incident.clone())).await.map(drop)
+        Ok(say(handle, request, by, About::Incident(incident.clone(), meant)).await?.target)
     }
 }
 
@@ -314,9 +320,10 @@ impl Backend for ShellBackend {
         &'a self,
         incident: &'a IncidentId,
         request: Request,
+        meant: Option<DeploymentId>,
         by: Caller,
-    ) -> Reply<'a, Result<(), ActionError>> {
-        Box::pin(self.ask(incident, request, by))
+    ) -> Reply<'a, Result<Option<DeploymentId>, ActionError>> {
+        Box::pin(self.ask(incident, request, meant, by))
     }
 
     fn order<'a>(
@@ -336,14 +343,9 @@ async fn ask_status(handle: &AppHandle) -> Option<AppStatus> {
 }
 
 /// Says a word to an app, and waits for what came of it to be in the journal.
-async fn say(
-    handle: &AppHandle,
-    request: Request,
-    by: Caller,
-    about: About,
-) -> Result<Option<IncidentId>, ActionError> {
+async fn say(handle: &AppHandle, request: Request, by: Caller, about: About) -> Result<Led, ActionError> {
     let (reply, answer) = oneshot::channel();
-    let word = Word { request, by, about, reply: Some(reply) };
+    let word = Word { request, by, about, replies: vec![reply] };
     let sent = handle.commands.send(Command::Word(Box::new(word))).await;
     sent.map_err(|_| ActionError::Unknown("app"))?;
     answer.await.unwrap_or(Err(ActionError::Unsure))

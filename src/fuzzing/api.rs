@@ -21,7 +21,7 @@ use super::journal::{Scratch, fill};
 use crate::clock::{Clock, SteadyClock};
 use crate::decision::observation;
 use crate::decision::policy::Mode;
-use crate::ids::{AppName, Caller, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, DeploymentId, IncidentId, PlatformAppId};
 use crate::journal::{Journal, SqliteJournal};
 use crate::metrics::Metrics;
 use crate::server::{ActionError, AppStatus, Backend, Reply, RuleStatus, Surface, converse_over};
@@ -104,11 +104,12 @@ impl Backend for Daemon {
         &'a self,
         incident: &'a IncidentId,
         request: observation::Request,
+        meant: Option<DeploymentId>,
         by: Caller,
-    ) -> Reply<'a, Result<(), ActionError>> {
+    ) -> Reply<'a, Result<Option<DeploymentId>, ActionError>> {
         let known = *incident == IncidentId::of(&"web".into(), &"bad".into());
         Box::pin(ready(if known {
-            self.act(format!("{incident} {request:?} {by}"))
+            self.act(format!("{incident} {request:?} {by}")).map(|()| meant)
         } else {
             Err(ActionError::Unknown("incident"))
         }))

@@ -15,10 +15,10 @@ use super::auth::Admin;
 use super::error::ApiError;
 use super::incident;
 use super::routes::Shared;
-use super::said::{Pausing, Plain, RollingBack, Said};
+use super::said::{Approving, Pausing, Plain, RollingBack, Said};
 use super::{AppStatus, Done, IncidentDetail};
 use crate::decision::observation::Request;
-use crate::ids::{AppName, Caller, IncidentId};
+use crate::ids::{AppName, Caller, DeploymentId, IncidentId};
 use crate::journal::{Call, IncidentQuery, Whose};
 use crate::telling::Told;
 
@@ -138,9 +138,10 @@ pub(super) async fn approve(
     admin: Admin,
     State(shared): State<Shared>,
     id: Name,
-    Said(said): Said<Plain>,
+    Said(said): Said<Approving>,
 ) -> Accepted {
-    request(&admin, &shared, text(id)?.into(), (Request::Approve, said.by()?)).await
+    let (by, meant) = said.by_and_target()?;
+    request(&admin, &shared, text(id)?.into(), (Request::Approve, meant, by)).await
 }
 
 /// 202, as for [`approve`].
@@ -150,7 +151,7 @@ pub(super) async fn reject(
     id: Name,
     Said(said): Said<Plain>,
 ) -> Accepted {
-    request(&admin, &shared, text(id)?.into(), (Request::Reject, said.by()?)).await
+    request(&admin, &shared, text(id)?.into(), (Request::Reject, None, said.by()?)).await
 }
 
 /// 202: it is in the journal, and the incident that came of it shows how it goes on.
@@ -193,7 +194,7 @@ async fn pause(
     let (by, lasts) = said.by_and_for()?;
     heard(admin, app.as_ref().map_or("*", AppName::as_str), "pause", &by);
     shared.surface.backend.pause(app.as_ref(), lasts, by).await?;
-    Ok(Json(Done { done: "pause".to_owned(), app, incident: None }))
+    Ok(Json(Done { done: "pause".to_owned(), app, incident: None, target_deployment: None }))
 }
 
 async fn resume(
@@ -205,26 +206,28 @@ async fn resume(
     let by = said.by()?;
     heard(admin, app.as_ref().map_or("*", AppName::as_str), "resume", &by);
     shared.surface.backend.resume(app.as_ref(), by).await?;
-    Ok(Json(Done { done: "resume".to_owned(), app, incident: None }))
+    Ok(Json(Done { done: "resume".to_owned(), app, incident: None, target_deployment: None }))
 }
 
 async fn request(
     admin: &Admin,
     shared: &Shared,
     id: IncidentId,
-    (request, by): (Request, Caller),
+    (request, meant, by): (Request, Option<DeploymentId>, Caller),
 ) -> Accepted {
     let done = request.word();
     heard(admin, id.as_str(), done, &by);
-    shared.surface.backend.request(&id, request, by).await?;
-    Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: None, incident: Some(id) })))
+    let target_deployment = shared.surface.backend.request(&id, request, meant, by).await?;
+    let done = Done { done: done.to_owned(), app: None, incident: Some(id), target_deployment };
+    Ok((StatusCode::ACCEPTED, Json(done)))
 }
 
 async fn order(admin: &Admin, shared: &Shared, app: AppName, (request, by): (Request, Caller)) -> Accepted {
     let done = request.word();
     heard(admin, app.as_str(), done, &by);
     let id = shared.surface.backend.order(&app, request, by).await?;
-    Ok((StatusCode::ACCEPTED, Json(Done { done: done.to_owned(), app: Some(app), incident: Some(id) })))
+    let done = Done { done: done.to_owned(), app: Some(app), incident: Some(id), target_deployment: None };
+    Ok((StatusCode::ACCEPTED, Json(done)))
 }
 
 /// Said before it is done: whoever asks may hang up, or wait longer than allowed. What came of it is in the journal.

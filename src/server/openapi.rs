@@ -174,6 +174,10 @@ fn body(verb: &str) -> Value {
         let lasts = json!({ "type": ["number", "null"], "minimum": 1, "maximum": PAUSE_MOST.as_secs(), "description": what });
         properties.insert("for_seconds".to_owned(), lasts);
     }
+    if verb == "approve" {
+        let what = "Only where this is still what would be gone back to; otherwise a 409.";
+        properties.insert("target_deployment".to_owned(), line(ID_MOST, what));
+    }
     if verb == "rollback" {
         properties.insert(
             "to".to_owned(),

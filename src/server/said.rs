@@ -48,6 +48,14 @@ pub(super) struct Plain {
     by: Option<String>,
 }
 
+/// A yes.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "an object; allowed are by and target_deployment")]
+pub(super) struct Approving {
+    by: Option<String>,
+    target_deployment: Option<String>,
+}
+
 /// A pause.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "an object; allowed are by and for_seconds")]
@@ -76,6 +84,13 @@ impl Plain {
     }
 }
 
+impl Approving {
+    /// Who, and to which target, where only that one is meant.
+    pub(super) fn by_and_target(self) -> Result<(Caller, Option<DeploymentId>), ApiError> {
+        Ok((caller(self.by)?, deployment("target_deployment", self.target_deployment)?))
+    }
+}
+
 impl Pausing {
     /// Who, and how long; without an end where nobody says.
     pub(super) fn by_and_for(self) -> Result<(Caller, Option<Duration>), ApiError> {
@@ -93,12 +108,18 @@ impl Pausing {
 impl RollingBack {
     /// Who, to what, and what does not keep them from it.
     pub(super) fn order(self) -> Result<(Caller, Option<DeploymentId>, Accepted), ApiError> {
-        if self.to.as_ref().is_some_and(|to| !is_a_line(to, ID_MOST)) {
-            return Err(ApiError::bad_request("to is no deployment's id"));
-        }
+        let to = deployment("to", self.to)?;
         let accept = Accepted { warnings: self.accept_warnings, migrations: self.accept_migrations };
-        Ok((caller(self.by)?, self.to.map(DeploymentId::from), accept))
+        Ok((caller(self.by)?, to, accept))
     }
+}
+
+/// A deployment that is named under `key`.
+fn deployment(key: &str, id: Option<String>) -> Result<Option<DeploymentId>, ApiError> {
+    if id.as_ref().is_some_and(|id| !is_a_line(id, ID_MOST)) {
+        return Err(ApiError::bad_request(format!("{key} is no deployment's id")));
+    }
+    Ok(id.map(DeploymentId::from))
 }
 
 /// Whether it is so many characters of a line, at least one, and all of them are to be seen.

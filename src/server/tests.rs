@@ -70,13 +70,18 @@ async fn actions_reach_the_daemon_and_say_what_was_done() {
     let server = start(Trouble::None).await;
     let done = server.post("/api/v1/apps/checkout/pause", Some(TOKEN)).await;
     assert_eq!(done.status, 200);
-    assert_eq!(done.json(), json!({ "done": "pause", "app": "checkout", "incident": null }));
+    assert_eq!(
+        done.json(),
+        json!({ "done": "pause", "app": "checkout", "incident": null, "target_deployment": null })
+    );
     server.post("/api/v1/apps/checkout/resume", Some(TOKEN)).await;
     server.post("/api/v1/pause", Some(TOKEN)).await;
     server.post("/api/v1/resume", Some(TOKEN)).await;
     let done = server.post("/api/v1/incidents/checkout-1a2b3c4d/approve", Some(TOKEN)).await;
     assert_eq!(done.status, 202);
-    assert_eq!(done.json(), json!({ "done": "approve", "app": null, "incident": "checkout-1a2b3c4d" }));
+    let incident = "checkout-1a2b3c4d";
+    let approved = json!({ "done": "approve", "app": null, "incident": incident, "target_deployment": "d1" });
+    assert_eq!(done.json(), approved);
     server.post("/api/v1/incidents/checkout-1a2b3c4d/reject", Some(TOKEN)).await;
     let acts = server.fake.acts.lock().unwrap();
     assert_eq!(
@@ -110,7 +115,9 @@ async fn who_orders_what_is_said_in_the_body() {
     assert_eq!(done.status, 202);
     assert_eq!(
         done.json(),
-        json!({ "done": "rollback", "app": "checkout", "incident": "checkout-1a2b3c4d" })
+        json!({
+            "done": "rollback", "app": "checkout", "incident": "checkout-1a2b3c4d", "target_deployment": null
+        })
     );
     assert_eq!(told("/api/v1/apps/checkout/commit", "").await.status, 202);
     assert_eq!(told("/api/v1/apps/checkout/revert", "{}").await.status, 202);

@@ -130,9 +130,9 @@ impl Run {
     async fn asks(&mut self, app: usize, request: Request, backend: &impl Backend) {
         let name = AppName::from(self.shapes[app].name.as_str());
         let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
-        let answer = in_time(backend.request(&incident, request.clone(), person())).await;
+        let answer = in_time(backend.request(&incident, request.clone(), None, person())).await;
         let heard = match answer {
-            Ok(()) => Heard::Durably,
+            Ok(_) => Heard::Durably,
             Err(ActionError::NotDurable) => Heard::ForNow,
             Err(ActionError::Unsure) => Heard::Perhaps,
             Err(ActionError::Unknown(_) | ActionError::Conflict(_) | ActionError::Unavailable) => return,
@@ -226,7 +226,7 @@ impl Run {
 }
 
 /// People wait as long as the API lets them. What they do not hear of may be done all the same.
-async fn in_time(answer: Reply<'_, Result<(), ActionError>>) -> Result<(), ActionError> {
+async fn in_time<T>(answer: Reply<'_, Result<T, ActionError>>) -> Result<T, ActionError> {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(ActionError::Unsure))
 }
 

@@ -2,9 +2,9 @@
 
 use rearguard::config::parse;
 use rearguard::lab::{Action, Fault, Kind, Operation, Release, Target};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{APP, NO_FIGURES, Settings, World, known};
+use crate::world::{ADMIN, APP, NO_FIGURES, Settings, World, known};
 
 const LONG_SOAK: Settings = Settings {
     mode: "enforce",
@@ -139,6 +139,49 @@ async fn approve_mode_waits_for_a_person() {
         assert_eq!(guard.api.post(&format!("/api/v1/incidents/{id}/{word}")).await, 409);
         guard.daemon.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_noes_at_once_both_are_what_happened() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings::default()).await;
+    world.lab.fault(Fault::on(Target::Call(Operation::ValidateRollback), Kind::Delay { ms: 800 }));
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let app = guard.api.until("validation", |app| app["stage"] == "validating").await;
+    let no = format!("/api/v1/incidents/{}/reject", app["incident"].as_str().unwrap());
+    let told = tokio::join!(guard.api.post(&no), guard.api.post(&no), guard.api.post(&no));
+    assert_eq!(told, (202, 202, 202));
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["reason"]), (&json!("refused"), &json!("rejected")));
+    let asked = incident["timeline"].as_array().unwrap().iter().filter(|entry| entry["event"] == "asked");
+    assert_eq!(asked.count(), 1, "{incident:#}");
+    assert_eq!(guard.api.post(&no).await, 409, "it is closed by now");
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_yes_says_to_what_it_was_and_may_be_to_that_alone() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { mode: "approve", ..Settings::default() }).await;
+    let good = guard.api.app().await["live_deployment"].clone();
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let app = guard.api.until("the question", |app| app["stage"] == "awaiting_approval").await;
+    let path = format!("{}/api/v1/incidents/{}/approve", guard.api.base, app["incident"].as_str().unwrap());
+    let yes = async |target: &Value| {
+        let asked = guard.api.client.post(&path).bearer_auth(ADMIN);
+        let answer = asked.json(&json!({ "target_deployment": target })).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, told) = yes(&json!("another")).await;
+    let why = format!("asks about the target {}, and not about another", good.as_str().unwrap());
+    assert_eq!(status, 409);
+    assert!(told["error"]["message"].as_str().unwrap().contains(&why), "{told}");
+    assert_eq!(guard.api.app().await["stage"], "awaiting_approval");
+    let (status, told) = yes(&good).await;
+    assert_eq!((status, &told["target_deployment"]), (202, &good), "{told}");
+    let incident = guard.api.until_closed().await;
+    assert_eq!((&incident["outcome"], &incident["target_deployment"]), (&json!("committed"), &good));
+    guard.daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use crate::decision::sample::Window;
 use crate::decision::state::{Situation, Stage, State};
 use crate::decision::story::Event;
 use crate::decision::version::Versions;
-use crate::ids::{Caller, IncidentId, RuleName};
+use crate::ids::{Caller, DeploymentId, IncidentId, RuleName};
 use crate::metrics::AppMetrics;
 use crate::probe::schedule::{Attention as Pacing, Pace, Schedule};
 use crate::server::{ActionError, AppStatus};
@@ -49,17 +49,26 @@ pub(in super::super) struct Word {
     pub(in super::super) request: Request,
     pub(in super::super) by: Caller,
     pub(in super::super) about: About,
-    /// Gets the incident that it led to, if any, once what came of it is in the journal.
-    pub(in super::super) reply: Option<WordReply>,
+    /// Get what it led to, once that is in the journal: one, and whoever said the same before it was heeded.
+    pub(in super::super) replies: Vec<WordReply>,
 }
 
 /// Where the answer to a word goes.
-pub(in super::super) type WordReply = oneshot::Sender<Result<Option<IncidentId>, ActionError>>;
+pub(in super::super) type WordReply = oneshot::Sender<Result<Led, ActionError>>;
+
+/// What a word led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Led {
+    /// The incident, if any.
+    pub(in super::super) incident: Option<IncidentId>,
+    /// Of a yes: the deployment that it was asked about.
+    pub(in super::super) target: Option<DeploymentId>,
+}
 
 /// What a person's word is about.
 pub(in super::super) enum About {
-    /// An incident.
-    Incident(IncidentId),
+    /// An incident; a yes perhaps to this target and no other.
+    Incident(IncidentId, Option<DeploymentId>),
     /// The app: to roll it back, or to end a rollback.
     App,
     /// The hold that was there at that moment.
@@ -68,10 +77,23 @@ pub(in super::super) enum About {
 
 impl Word {
     /// Whoever said it hears what came of it. One that does not listen any more does not matter.
-    fn answer(self, told: Result<Option<IncidentId>, ActionError>) {
-        if let Some(reply) = self.reply {
-            drop(reply.send(told));
+    fn answer(mut self, told: Result<Led, ActionError>) {
+        self.tell(&told);
+    }
+
+    fn tell(&mut self, told: &Result<Led, ActionError>) {
+        for reply in self.replies.drain(..) {
+            drop(reply.send(told.clone()));
         }
+    }
+
+    /// Whether both are a no to the same incident.
+    fn is_the_same_no(&self, other: &Self) -> bool {
+        let no = |word: &Self| match &word.about {
+            About::Incident(id, _) if word.request == Request::Reject => Some(id.clone()),
+            _ => None,
+        };
+        no(self).is_some_and(|id| no(other) == Some(id))
     }
 }
 
@@ -85,16 +107,21 @@ impl App {
             Command::Word(word) => match self.state.as_ref().map(|state| self.fits(state, &word)) {
                 None => word.answer(Err(ActionError::Unavailable)),
                 Some(Ok(true)) => self.hear(*word),
-                Some(Ok(false)) => word.answer(Ok(None)),
+                Some(Ok(false)) => word.answer(Ok(Led::default())),
                 Some(Err(error)) => word.answer(Err(error)),
             },
         }
     }
 
-    /// A no outranks whatever is said before it was heard; of the rest the last word counts.
+    /// A no outranks whatever is said before it was heard, and whoever else says no says the same; of the rest the last word
+    /// counts.
     fn hear(&mut self, word: Word) {
         let is_no = |word: &Word| word.request == Request::Reject;
         let (kept, left) = match self.word.take() {
+            Some(mut no) if no.is_the_same_no(&word) => {
+                no.replies.extend(word.replies);
+                (no, None)
+            }
             Some(no) if is_no(&no) && !is_no(&word) => (no, Some(word)),
             old => (word, old),
         };
@@ -108,9 +135,9 @@ impl App {
     /// Whether a person's word fits where the app stands; false where there is nothing to be done for it.
     fn fits(&self, state: &State, word: &Word) -> Result<bool, ActionError> {
         match &word.about {
-            About::Incident(id) => {
+            About::Incident(id, meant) => {
                 is_open_to(state, id, &word.request)?;
-                self.is_what_was_asked(state, &word.request).map(|()| true)
+                self.is_what_was_asked(state, &word.request, meant.as_ref()).map(|()| true)
             }
             About::App => self.fits_the_app(state, &word.request).map(|()| true),
             About::Hold(said_at) => match &state.situation {
@@ -126,18 +153,22 @@ impl App {
 
     /// Whoever says yes says it to the target that they were shown: where that one turned out not to do, another one is
     /// asked about, and a yes that comes at once was meant for the first.
-    fn is_what_was_asked(&self, state: &State, request: &Request) -> Result<(), ActionError> {
-        let Some(incident) = state.incident().filter(|incident| !incident.tried.is_empty()) else {
-            return Ok(());
-        };
+    fn is_what_was_asked(
+        &self,
+        state: &State,
+        request: &Request,
+        meant: Option<&DeploymentId>,
+    ) -> Result<(), ActionError> {
+        let Some(incident) = state.incident().filter(|_| *request == Request::Approve) else { return Ok(()) };
         let Stage::AwaitingApproval { target, since, .. } = &incident.stage else { return Ok(()) };
-        if *request != Request::Approve || self.shell.clock.now().since(*since) >= TO_SEE {
-            return Ok(());
-        }
-        Err(ActionError::Conflict(format!(
-            "incident {} has just come to ask about another target, {}; look at it first",
-            incident.id, target.id
-        )))
+        let is_new = !incident.tried.is_empty() && self.shell.clock.now().since(*since) < TO_SEE;
+        let why = match meant {
+            Some(meant) if *meant == target.id => return Ok(()),
+            Some(meant) => format!("asks about the target {}, and not about {meant}", target.id),
+            None if is_new => format!("has just come to ask about another target, {}", target.id),
+            None => return Ok(()),
+        };
+        Err(ActionError::Conflict(format!("incident {} {why}; look at it first", incident.id)))
     }
 
     fn fits_the_app(&self, state: &State, request: &Request) -> Result<(), ActionError> {
@@ -164,12 +195,16 @@ impl App {
         let closed = change.and_then(|change| change.closed.as_ref());
         let state = change.map_or(decided, |change| &change.state);
         let incident = closed.map(|closed| &closed.incident).or(state.incident());
-        if change.is_some_and(|change| is_heeded(&word, change)) {
-            return word.answer(Ok(incident.map(|incident| incident.id.clone())));
-        }
-        if let (true, None, Some(incident)) = (is_order, change, incident) {
-            // It was given before.
-            return word.answer(Ok(Some(incident.id.clone())));
+        let led = || Led {
+            incident: incident.map(|incident| incident.id.clone()),
+            target: asked_about(decided).filter(|_| word.request == Request::Approve),
+        };
+        // Or it was given before.
+        if change.is_some_and(|change| is_heeded(&word, change))
+            || is_order && change.is_none() && incident.is_some()
+        {
+            let led = led();
+            return word.answer(Ok(led));
         }
         match self.fits(state, &word) {
             // Something else came first.
@@ -198,9 +233,7 @@ impl App {
         if word.request != Request::Reject {
             return word.answer(Err(ActionError::Unsure));
         }
-        if let Some(reply) = word.reply.take() {
-            drop(reply.send(Err(ActionError::NotDurable)));
-        }
+        word.tell(&Err(ActionError::NotDurable));
         self.word = Some(word);
     }
 
@@ -283,6 +316,14 @@ impl App {
             told: Arc::default(),
         });
         self.probes = probes.collect();
+    }
+}
+
+/// The target that a person is asked about.
+fn asked_about(state: &State) -> Option<DeploymentId> {
+    match &state.incident()?.stage {
+        Stage::AwaitingApproval { target, .. } => Some(target.id.clone()),
+        _ => None,
     }
 }
 

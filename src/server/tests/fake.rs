@@ -19,7 +19,7 @@ use crate::decision::effect::Reason;
 use crate::decision::observation::Request;
 use crate::decision::state::{Outcome, State};
 use crate::decision::{Tale, told};
-use crate::ids::{AppName, Caller, ChannelName, IncidentId, PlatformAppId};
+use crate::ids::{AppName, Caller, ChannelName, DeploymentId, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
     Outbox, Restored, Settled, TimelineEntry, Whose,
@@ -141,12 +141,14 @@ impl Backend for Fake {
         &'a self,
         id: &'a IncidentId,
         request: Request,
+        meant: Option<DeploymentId>,
         by: Caller,
-    ) -> Reply<'a, Result<(), ActionError>> {
+    ) -> Reply<'a, Result<Option<DeploymentId>, ActionError>> {
         if id.as_str() != "checkout-1a2b3c4d" {
             return Box::pin(ready(Err(ActionError::Unknown("incident"))));
         }
-        Box::pin(ready(self.act(format!("{id} {request:?} by {by}"))))
+        let target = meant.filter(|_| request == Request::Approve).unwrap_or("d1".into());
+        Box::pin(ready(self.act(format!("{id} {request:?} by {by}")).map(|()| Some(target))))
     }
 
     fn order<'a>(
