@@ -14,6 +14,7 @@ mod generated;
 mod incidents;
 mod init;
 mod lab;
+mod printed;
 mod run;
 mod schema;
 mod status;
@@ -55,6 +56,27 @@ mod tests {
 
     use super::*;
     use crate::telemetry::LogFormat;
+
+    #[test]
+    fn a_usage_error_names_what_is_needed_and_each_way_to_say_it() {
+        for (words, needed) in [
+            ("pause", "<APP|--all>"),
+            ("resume", "<APP|--all>"),
+            ("init --platform sevalla", "<--token-env <NAME>|--token-file <FILE>>"),
+            ("approve", "<ID>"),
+        ] {
+            let words = format!("rearguard {words}");
+            let said = Cli::try_parse_from(words.split(' ')).unwrap_err().to_string();
+            assert!(said.contains(&format!("were not provided:\n  {needed}\n")), "{said}");
+        }
+        for words in
+            ["pause --all x", "resume x --all", "init --platform sevalla --token-env A --token-file b"]
+        {
+            let words = format!("rearguard {words}");
+            let said = Cli::try_parse_from(words.split(' ')).unwrap_err().to_string();
+            assert!(said.contains("cannot be used with"), "{said}");
+        }
+    }
 
     #[test]
     fn the_command_line_makes_sense() {

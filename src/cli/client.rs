@@ -63,7 +63,7 @@ impl Client {
         };
         let base = match &args.server {
             Some(text) => parse(text)?,
-            None => parse(&format!("http://{}", reachable(whereabouts.listen.unwrap_or(DEFAULT_LISTEN))))?,
+            None => parse(&format!("http://{}", reachable(whereabouts.listen.unwrap_or(DEFAULT_LISTEN))?))?,
         };
         // Fails only when a provider is there already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -163,13 +163,16 @@ fn parse(text: &str) -> Result<Url, Error> {
 }
 
 /// Where an address that is listened on is reached from the same machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+fn reachable(listen: SocketAddr) -> Result<SocketAddr, Error> {
+    if listen.port() == 0 {
+        return Err(Error::AnyPort { listen });
+    }
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, listen.port())
+    Ok(SocketAddr::new(ip, listen.port()))
 }
 
 #[cfg(test)]

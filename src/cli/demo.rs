@@ -42,6 +42,9 @@ enum DemoError {
     /// The daemon's API did not answer.
     #[error("ask the daemon")]
     Api(#[source] reqwest::Error),
+    /// Nobody reads the story any more, or it cannot be written.
+    #[error("{}", .0.as_deref().unwrap_or("be heard"))]
+    NotHeard(Option<String>),
     /// At the end the app was not as it should be.
     #[error("end well: {0}")]
     EndedBadly(String),
@@ -52,7 +55,10 @@ pub(super) async fn run(args: &DemoArgs) -> Result<String, Error> {
     let story = tell(args.platform, Instant::now());
     let told = tokio::time::timeout(WITHIN, story).await;
     let told = told.unwrap_or(Err(DemoError::TimedOut("the end of the story")));
-    told.map(|()| String::new()).map_err(|error| Error::Failed(Chain(&error).to_string()))
+    match told {
+        Ok(()) | Err(DemoError::NotHeard(None)) => Ok(String::new()),
+        Err(error) => Err(Error::Failed(Chain(&error).to_string())),
+    }
 }
 
 async fn tell(platform: PlatformKind, start: Instant) -> Result<(), DemoError> {
@@ -95,6 +101,7 @@ fn ending(narrator: &Narrator, lab: &RunningLab) -> Result<(), DemoError> {
     let ledger = lab.ledger();
     let rollbacks = ledger.applied(Operation::CreateRollback, APP).len();
     narrator.closing(&app, &ledger);
+    narrator.is_heard()?;
     if app.version.as_deref() == Some("v2") && is_free(&app) && rollbacks == 1 {
         return Ok(());
     }

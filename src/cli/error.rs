@@ -1,5 +1,6 @@
 //! Why a command failed, and what the shell is told.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What the process ends with. sysexits.h where it has a number for it.
@@ -40,6 +41,15 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         detail: String,
+    },
+    /// The daemon takes whatever port is free, so its configuration does not say where it is.
+    #[error(
+        "listen is {listen}, which is any free port: where the daemon is stands in its log (\"rearguard is up\"), and is \
+         told by --server URL or $REARGUARD_SERVER"
+    )]
+    AnyPort {
+        /// What the configuration says.
+        listen: SocketAddr,
     },
     /// Nobody answers.
     #[error(

@@ -1,6 +1,6 @@
 //! Follows an incident to its end, and says on the way what is new.
-#![expect(clippy::print_stderr, reason = "progress is for whoever waits, and not part of the output")]
 
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use super::client::Client;
@@ -31,13 +31,13 @@ pub(super) async fn follow(client: &Client, id: &str, wanted: Outcome) -> Result
         failures = 0;
         for entry in detail.timeline.iter().skip(told) {
             let after = entry.at.duration_since(detail.record.opened_at).as_secs_f64();
-            eprintln!("{:>9}  {}", format!("{after:+.1}s"), clean(&entry.text));
+            say(&format!("{after:+.1}s"), &clean(&entry.text));
         }
         told = detail.timeline.len();
         if detail.record.state != state {
             state.clone_from(&detail.record.state);
             if detail.record.outcome.is_none() {
-                eprintln!("{:>9}  {}", "", state.replace('_', " "));
+                say("", &state.replace('_', " "));
             }
         }
         if let Some(end) = ended(&detail, wanted) {
@@ -45,6 +45,11 @@ pub(super) async fn follow(client: &Client, id: &str, wanted: Outcome) -> Result
         }
         tokio::time::sleep(GLANCE).await;
     }
+}
+
+/// Progress is for whoever waits, and nobody minds when it is lost.
+fn say(after: &str, what: &str) {
+    let _ = writeln!(stderr(), "{after:>9}  {what}");
 }
 
 /// How an incident ended, if it did.

@@ -1,6 +1,7 @@
 //! `rearguard completions` and `rearguard man`: what is made out of the command line's own description.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -10,6 +11,7 @@ use clap_mangen::Man;
 use super::{Cli, Error};
 
 const NAME: &str = "rearguard";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A script for that shell.
 pub(super) fn completions(shell: Shell) -> String {
@@ -39,11 +41,59 @@ pub(super) fn man(to: Option<&Path>) -> Result<String, Error> {
     Ok(written)
 }
 
-fn page(command: clap::Command) -> Result<String, Error> {
+/// A page with the sections that manual pages have: clap_mangen puts what stands below the options under "EXTRA", and leaves
+/// the values of options out of the synopsis.
+fn page(mut command: clap::Command) -> Result<String, Error> {
+    let more = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    let usage = command.render_usage().to_string();
+    let has_commands = command.has_subcommands();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
+    let man = Man::new(command.after_long_help(None::<&str>)).source(format!("{NAME} {VERSION}"));
+    let man = man.manual("rearguard");
     let mut roff = Vec::new();
-    let rendered = Man::new(command).render(&mut roff);
+    let rendered = man
+        .render_title(&mut roff)
+        .and_then(|()| man.render_name_section(&mut roff))
+        .and_then(|()| write!(roff, ".SH SYNOPSIS\n{}\n", escaped(usage)))
+        .and_then(|()| man.render_description_section(&mut roff))
+        .and_then(|()| man.render_options_section(&mut roff))
+        .and_then(|()| if has_commands { man.render_subcommands_section(&mut roff) } else { Ok(()) })
+        .and_then(|()| roff.write_all(sections(&more).as_bytes()));
     rendered.map_err(|error| Error::Internal(format!("failed to render a manual page: {error}")))?;
     Ok(String::from_utf8_lossy(&roff).into_owned())
+}
+
+/// What `--help` says below the options, as sections: paragraphs, and lists that begin with what they are of.
+fn sections(more: &str) -> String {
+    let mut sections = String::new();
+    let mut last = "";
+    for paragraph in more.trim().split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+        let (first, rest) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        let (heading, text, is_list) = match first {
+            "Examples:" => ("EXAMPLES", rest, true),
+            "Exit codes:" => ("EXIT STATUS", rest, true),
+            _ => ("NOTES", paragraph, false),
+        };
+        let begin = if heading == last { ".PP\n".to_owned() } else { format!(".SH \"{heading}\"\n") };
+        let text = escaped(text);
+        sections.push_str(&if is_list {
+            format!("{begin}.nf\n{text}\n.fi\n")
+        } else {
+            format!("{begin}{text}\n")
+        });
+        last = heading;
+    }
+    sections
+}
+
+/// Text that roff prints as it stands.
+fn escaped(text: &str) -> String {
+    let line = |line: &str| {
+        let text = line.replace('\\', "\\e").replace('-', "\\-");
+        // These begin a request.
+        if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
@@ -56,6 +106,11 @@ mod tests {
 
     fn names() -> Vec<String> {
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_printed_in_a_page_is_what_was_written() {
+        assert_eq!(escaped("a-b \\ c\n.x\n'y"), "a\\-b \\e c\n\\&.x\n\\&'y");
     }
 
     #[test]
@@ -85,7 +140,13 @@ mod tests {
             let page = fs::read_to_string(folder.path().join(format!("rearguard-{name}.1"))).unwrap();
             let page = page.replace('\\', "");
             assert!(page.contains(".TH") && page.contains(&format!("rearguard {name}")), "{page}");
-            assert!(page.contains("Examples:"), "{name}");
+            assert!(page.contains(".SH \"EXAMPLES\"\n.nf\n"), "{name}");
+            assert!(!page.contains("EXTRA") && !page.contains("SUBCOMMANDS"), "{name}");
+            assert!(!page.contains("Examples:"), "{name}");
         }
+        let pause = fs::read_to_string(folder.path().join("rearguard-pause.1")).unwrap().replace('\\', "");
+        assert!(pause.contains("\nrearguard pause [OPTIONS] <APP|--all>\n"), "{pause}");
+        assert!(pause.contains(".SH \"NOTES\"\nWhat was sent already is still followed."), "{pause}");
+        assert!(first.contains(".SH \"EXIT STATUS\"\n.nf\n  0   done\n"), "{first}");
     }
 }

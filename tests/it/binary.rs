@@ -272,6 +272,35 @@ fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_went_away_is_non
 }
 
 #[test]
+fn a_demo_that_nobody_reads_any_more_ends_at_once_and_a_lab_goes_on() {
+    use std::io::{BufRead, BufReader, Read};
+    let piped = || Stdio::piped();
+    let began = Instant::now();
+    let mut demo = rearguard().arg("demo").stdout(piped()).stderr(piped()).spawn().unwrap();
+    drop(demo.stdout.take());
+    let mut said = String::new();
+    demo.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((demo.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+    assert!(began.elapsed() < Duration::from_secs(10));
+
+    let words = ["lab", "--listen", "127.0.0.1:0"];
+    let mut lab = rearguard().args(words).stdout(piped()).stderr(piped()).spawn().unwrap();
+    let mut lines = BufReader::new(lab.stdout.take().unwrap()).lines();
+    let api = lines.find_map(|line| line.unwrap().split_once("api ").map(|(_, api)| api.trim().to_owned()));
+    drop(lines);
+    let address = api.unwrap().replace("http://", "");
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(lab.try_wait().unwrap(), None);
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = rearguard().args(words).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.starts_with("rearguard: failed to write the output: No space left"), "{said}");
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
 fn completions_and_manual_pages_are_printed_and_nothing_is_coloured_that_is_no_terminal() {
     for words in [&["completions", "bash"][..], &["man"], &["--help"], &["explain", "--help"], &["schema"]] {
         let ended = output(words);

@@ -81,6 +81,17 @@ fn the_configuration_says_where_the_daemon_is_even_when_the_rest_of_it_is_wrong(
 }
 
 #[test]
+fn a_daemon_on_any_free_port_is_to_be_named_and_how_is_said() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "listen: 127.0.0.1:0").unwrap();
+    let error = Client::open(&ServerArgs { server: None, config: Some(file.path().into()) }).err().unwrap();
+    assert_eq!(error.exit_code(), ExitCode::Failed);
+    insta::assert_snapshot!(error.to_string(), @r#"listen is 127.0.0.1:0, which is any free port: where the daemon is stands in its log ("rearguard is up"), and is told by --server URL or $REARGUARD_SERVER"#);
+    let named = ServerArgs { server: Some("http://x:1".to_owned()), config: Some(file.path().into()) };
+    assert_eq!(Client::open(&named).unwrap().base.as_str(), "http://x:1/");
+}
+
+#[test]
 fn what_is_no_server_and_no_configuration_is_said_so() {
     let error = Client::open(&args("localhost:9797")).err().unwrap();
     assert_eq!(error.exit_code(), ExitCode::Usage);

@@ -1,5 +1,4 @@
 //! Tells the demo's story: asks the daemon's API like anybody would, and says what is new.
-#![expect(clippy::print_stdout, reason = "the story is this command's output")]
 
 use std::net::SocketAddr;
 
@@ -7,6 +6,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{APP, DemoError, GLANCE};
+use crate::cli::printed::Printed;
 use crate::journal::{IncidentRecord, TimelineEntry};
 use crate::lab::{AppState, Lab, Ledger};
 use crate::server::AppStatus;
@@ -15,6 +15,7 @@ use crate::server::AppStatus;
 pub(super) struct Narrator {
     start: Instant,
     lab: Lab,
+    out: Printed,
     base: String,
     client: reqwest::Client,
     last_line: String,
@@ -33,22 +34,34 @@ impl Narrator {
     pub(super) fn new(start: Instant, lab: Lab, daemon: SocketAddr) -> Self {
         let base = format!("http://{daemon}");
         let client = reqwest::Client::new();
-        Self { start, lab, base, client, last_line: String::new(), told: 0 }
+        Self { start, lab, out: Printed::default(), base, client, last_line: String::new(), told: 0 }
+    }
+
+    /// Whether somebody listens; else why not, where that is a failure.
+    pub(super) fn is_heard(&self) -> Result<(), DemoError> {
+        if self.out.is_read() { Ok(()) } else { Err(DemoError::NotHeard(self.out.failure())) }
     }
 
     pub(super) fn opening(&self, configuration: &str) {
-        println!("rearguard demo: the real daemon, guarding an app on a platform that is built in.");
-        println!("Everything stays on this machine. It takes half a minute.");
-        println!("Deployments are written as their version and the first part of their id: v1 [6a0d0472].\n");
-        println!("The configuration it runs with:\n");
+        self.out.line(format_args!(
+            "rearguard demo: the real daemon, guarding an app on a platform that is built in."
+        ));
+        self.out.line(format_args!("Everything stays on this machine. It takes half a minute."));
+        self.out.line(format_args!(
+            "Deployments are written as their version and the first part of their id: v1 [6a0d0472].\n"
+        ));
+        self.out.line(format_args!("The configuration it runs with:\n"));
         for line in configuration.lines() {
-            println!("    {line}");
+            self.out.line(format_args!("    {line}"));
         }
-        println!("\nThe daemon serves {}: try {}/metrics while it runs.", self.base, self.base);
+        self.out.line(format_args!(
+            "\nThe daemon serves {}: try {}/metrics while it runs.",
+            self.base, self.base
+        ));
     }
 
     pub(super) fn chapter(&self, title: &str) {
-        println!("\n== {title}");
+        self.out.line(format_args!("\n== {title}"));
     }
 
     /// Follows the app until `is_there`.
@@ -61,6 +74,7 @@ impl Narrator {
         while Instant::now() < deadline {
             let app: AppStatus = self.get(&format!("/api/v1/apps/{APP}")).await?;
             self.glance(&app);
+            self.is_heard()?;
             if is_there(&app) {
                 return Ok(app);
             }
@@ -86,6 +100,7 @@ impl Narrator {
             for entry in incident.timeline.iter().skip(self.told) {
                 self.say(&self.with_versions(&entry.text));
             }
+            self.is_heard()?;
             self.told = incident.timeline.len();
             let is_answered = incident.timeline.last().is_some_and(|entry| entry.event != "call");
             if incident.record.closed_at.is_some() && is_free && is_answered {
@@ -111,33 +126,36 @@ impl Narrator {
 
     fn sum_up(&self, record: &IncidentRecord) {
         let seconds = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1} s"));
-        println!(
-            "\n== the incident, {}, ended as {}",
-            record.id,
-            record.outcome.map_or("open", |outcome| outcome.word())
-        );
-        println!("   first failed request to decision       {}", seconds(record.time_to_detect_seconds));
-        println!("   first failed request to healthy again  {}", seconds(record.time_to_restore_seconds));
+        let outcome = record.outcome.map_or("open", |outcome| outcome.word());
+        self.out.line(format_args!("\n== the incident, {}, ended as {outcome}", record.id));
+        self.out.line(format_args!(
+            "   first failed request to decision       {}",
+            seconds(record.time_to_detect_seconds)
+        ));
+        self.out.line(format_args!(
+            "   first failed request to healthy again  {}",
+            seconds(record.time_to_restore_seconds)
+        ));
     }
 
     pub(super) fn closing(&self, app: &AppState, ledger: &Ledger) {
-        println!("\n== every change the platform was asked for, from its own records");
+        self.out.line(format_args!("\n== every change the platform was asked for, from its own records"));
         for entry in &ledger.entries {
             let what = serde_json::to_value(entry.operation).unwrap_or_default();
             let what = what.as_str().unwrap_or_default();
             let who = if entry.who == crate::lab::Who::Guard { "rearguard" } else { "somebody" };
             let target = entry.target.as_ref().map(|id| format!(" to {}", self.version(id)));
             let switch = entry.auto_deploy.map(|on| if on { " on" } else { " off" }.to_owned());
-            println!("   {who:<10} {what}{}", target.or(switch).unwrap_or_default());
+            self.out.line(format_args!("   {who:<10} {what}{}", target.or(switch).unwrap_or_default()));
         }
         let version = app.version.as_deref().unwrap_or("nothing");
         let is_free = super::is_free(app);
         let pin = if is_free { "not pinned: the next push deploys as usual" } else { "pinned" };
-        println!("\n{APP} runs {version} again and is {pin}.");
+        self.out.line(format_args!("\n{APP} runs {version} again and is {pin}."));
     }
 
     fn say(&self, line: &str) {
-        println!("{:>6.1} s  {line}", self.start.elapsed().as_secs_f64());
+        self.out.line(format_args!("{:>6.1} s  {line}", self.start.elapsed().as_secs_f64()));
     }
 
     /// What people call a deployment, with the first part of its id: a rollback deploys a version once more.
