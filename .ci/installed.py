@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/surface"))
+HERE = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HERE / "tests/surface"))
 from ground import call, wait_for  # noqa: E402
 
 ASKED = pathlib.Path("/run/asked")
@@ -80,22 +81,25 @@ def mode(path):
     return f"{path.lstat().st_mode & 0o7777:04o}"
 
 
-def secret(name, text):
-    with open(CREDENTIALS / name, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(text)
+def documented():
+    """The commands by which deploy/README.md configures what is installed."""
+    text = (HERE / "deploy/README.md").read_text()
+    (block,) = [block for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) if "apt-get install" in block]
+    first, *others = block.splitlines()
+    assert first.startswith("apt-get install"), first
+    return "\n".join(others)
 
 
 def configure(lab):
-    """As deploy/README.md says, but for the address of the platform and the port."""
+    """As it is documented, but for the address of the platform; the port is one that is free here."""
+    commands = documented().replace("rearguard init", f"rearguard init --api {lab['api']}")
+    answer = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], input=lab["token"], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    expect("enable --now rearguard")
+    assert [mode(CREDENTIALS / name) for name in ("do-token", "admin-token")] == ["0600", "0600"], "tokens that others can read"
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"127.0.0.1:{free.getsockname()[1]}"
-    secret("do-token", lab["token"])
-    secret("admin-token", "a-long-word")
-    words = ("--platform", "digitalocean", "--token-file", "do-token", "--api", lab["api"])
-    written = subprocess.run(["/usr/bin/rearguard", "init", *words], capture_output=True, text=True, cwd=CREDENTIALS, check=True)
-    text = re.sub(r"^listen: .*$", f"listen: {url}", written.stdout, flags=re.M)
-    CONFIG.write_text(f"{text}\nadmin_token_file: admin-token\n")
-    rearguard("check", "--config", str(CONFIG), "--online", cwd=CREDENTIALS)
+    CONFIG.write_text(re.sub(r"^listen: .*$", f"listen: {url}", CONFIG.read_text(), flags=re.M))
     return f"http://{url}"
 
 

@@ -19,7 +19,9 @@ ELSEWHERE = {
     "cargo": "run by .ci/run, or too long for it; here only that what it names is there",
     "kubectl": "needs a cluster; rendered by .ci/kubernetes", "systemctl": "needs systemd as the first process",
     "journalctl": "needs systemd as the first process", "systemd-analyze": "run by .ci/shipped",
-    "install": "changes this machine", "sed": "changes files",
+    "install": "changes this machine", "apt-get": "done by dpkg in .ci/package", "rustup": "done by .ci/supply",
+    "docker": "needs an engine; .ci/image builds by buildah and runs by runc",
+    "deploy/release": "takes too long; its parts are run by .ci/supply, .ci/package and .ci/image", "sed": "changes files",
     "rm": "changes files", "cat": "changes files", "touch": "changes files; tried by cargo test", "openssl": "is no command of ours",
     "df": "looks at a machine", "dmesg": "looks at a machine", "ls": "looks at a machine", "ss": "looks at a machine",
     "timedatectl": "looks at a machine", "printf": "is a recipe; tried by cargo test notify",
@@ -86,6 +88,7 @@ class Hold:
         known = {"APP": "shop", "ID": "shop-1a2b3c4d", "FILE": str(self.ground.config), "rearguard.yaml": str(self.ground.config)}
         known |= {"DEPLOYMENT": "3aa4d20e-5527-4c00-b496-601fbd22520a", "SHELL": "bash", "DIR": "man", "checkout": "shop"}
         known |= {"http://HOST:9797": self.ground.url, "http://127.0.0.1:9797": self.ground.url, "F": str(self.ground.config)}
+        known["/etc/rearguard/rearguard.yaml"] = known["F"]
         words = [known.get(word, word) for word in words]
         if words == ["check"] or words[0] in ("man", "completions", "schema") and "/" in " ".join(words):
             words = [re.sub(r"^/.*", "man", word) for word in words]
