@@ -70,7 +70,7 @@ async fn the_figures_are_shown_with_their_day_and_go_with_their_app_and_their_ke
     let none = renamed.replace("bandwidth: 10m, balance: 10m", "bandwidth: 0s");
     guard.daemon.reload(parse("rearguard.yaml", &none).unwrap()).await.unwrap();
     until_shown(&guard.api, "scrape without figures", |text| {
-        !text.contains("rearguard_app_bandwidth") && !text.contains("rearguard_account_balance")
+        !text.contains("rearguard_app_bandwidth_bytes{") && !text.contains("rearguard_account_balance")
     })
     .await;
     guard.daemon.stop().await;
@@ -125,7 +125,9 @@ async fn an_answer_that_says_nothing_waits_for_its_next_turn_and_makes_nobody_bl
     polls(&world, 3).await;
     assert_eq!(asked(&world), (1, 1));
     let text = guard.api.text("/metrics").await.1;
-    assert!(!text.contains("rearguard_app_bandwidth") && !text.contains("rearguard_account_balance"));
+    // The family is there, and nothing in it.
+    assert!(text.contains("# TYPE rearguard_app_bandwidth_bytes gauge\n"), "{text}");
+    assert!(!text.contains("rearguard_app_bandwidth_bytes{") && !text.contains("rearguard_account_balance"));
     world.lab.push(APP, Release::bad("v2")).unwrap();
     assert_eq!(guard.api.until_closed().await["outcome"], "committed");
     guard.daemon.stop().await;
