@@ -100,7 +100,10 @@ def main(binary, pictures):
         expect(page.locator("#live")).to_have_text("live", timeout=15_000)
         # The token went along to this page of the same tab.
         page.get_by_role("button", name="Approve the rollback: shop").click()
-        page.get_by_role("button", name="Yes").click()
+        with page.expect_request("**/approve") as asked:
+            page.get_by_role("button", name="Yes").click()
+        # The yes is to the target that was shown, and to no other.
+        assert asked.value.post_data_json["target_deployment"] in page.locator("main").inner_text(), asked.value.post_data
         expect(page.locator("#said")).to_have_text("approve: taken")
         expect(page.locator("ol.timeline")).to_contain_text("ada approved the rollback", timeout=15_000)
         expect(page.locator("article .word").first).to_have_text("soaking", timeout=30_000)

@@ -149,6 +149,7 @@ document.addEventListener("click", (event) => {
     if (by.value.trim() !== "") body.by = by.value.trim();
     const seconds = Number(document.getElementById("seconds").value);
     if (!lasts.hidden && seconds > 0) body.for_seconds = seconds;
+    if (button.dataset.target !== undefined) body.target_deployment = button.dataset.target;
     post(button.dataset.post, body);
   };
   dialog.showModal();

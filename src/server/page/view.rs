@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use minijinja::{Value, context};
 
 use crate::decision::state::Outcome;
-use crate::ids::AppName;
+use crate::ids::{AppName, DeploymentId};
 use crate::journal::IncidentRecord;
 use crate::server::AppStatus;
 use crate::telling::{Account, app, spark, text, words};
@@ -22,11 +22,13 @@ struct Action {
     primary: bool,
     /// It may be for a time.
     lasts: bool,
+    /// The deployment that it is about, and no other.
+    target: Option<String>,
 }
 
 impl Action {
     fn new(label: &str, path: String, question: String) -> Self {
-        Self { label: label.to_owned(), path, question, primary: false, lasts: false }
+        Self { label: label.to_owned(), path, question, primary: false, lasts: false, target: None }
     }
 }
 
@@ -88,7 +90,7 @@ fn actions(app: &AppStatus) -> Vec<Action> {
     if let Some(id) = &app.incident
         && app.stage.as_deref() == Some("awaiting_approval")
     {
-        actions.extend(answers(id.as_str(), &format!("Roll {name} back?")));
+        actions.extend(answers(id.as_str(), name, None));
     }
     if app::can_be_settled(app) {
         let commit = format!("Accept the rollback of {name} now?");
@@ -147,20 +149,21 @@ fn pairs(facts: &[(&'static str, String)]) -> Vec<Value> {
 
 /// Actions on an app as the templates have them.
 fn shown(actions: Vec<Action>, of: &AppName) -> Vec<Value> {
-    let each = actions.into_iter().map(|Action { label, path, question, primary, lasts }| {
+    let each = actions.into_iter().map(|Action { label, path, question, primary, lasts, target }| {
         // Said of each app alike: who does not see the page is told of which. This one is of all of them.
         let name = if path == RESUME_ALL { label.clone() } else { format!("{label}: {of}") };
-        context! { label, name, path, question, primary, lasts }
+        context! { label, name, path, question, primary, lasts, target }
     });
     each.collect()
 }
 
-/// A yes and a no to what waits for one.
-fn answers(id: &str, question: &str) -> [Action; 2] {
+/// A yes and a no to what waits for one. Where the target is shown the yes is to that one.
+fn answers(id: &str, app: &AppName, target: Option<&DeploymentId>) -> [Action; 2] {
     let path = |verb: &str| format!("/api/v1/incidents/{id}/{verb}");
-    let yes = Action::new("Approve the rollback", path("approve"), question.to_owned());
+    let to = target.map_or(String::new(), |target| format!(" to {target}"));
+    let yes = Action::new("Approve the rollback", path("approve"), format!("Roll {app} back{to}?"));
     let no = Action::new("Reject it", path("reject"), "Leave the release live?".to_owned());
-    [Action { primary: true, ..yes }, no]
+    [Action { primary: true, target: target.map(ToString::to_string), ..yes }, no]
 }
 
 /// An incident in the list.
@@ -188,7 +191,7 @@ pub(super) fn incident(account: &Account) -> Value {
     };
     let actions: Vec<Action> = match (record.outcome, record.state.as_str()) {
         (None, "awaiting_approval") => {
-            answers(record.id.as_str(), &format!("Roll {} back?", record.app)).into()
+            answers(record.id.as_str(), &record.app, record.target_deployment.as_ref()).into()
         }
         (None, "soaking") => {
             let path = |verb: &str| format!("/api/v1/apps/{}/{verb}", record.app);
