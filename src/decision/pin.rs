@@ -85,9 +85,9 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
-        Pushes::Deploy if let Some(doubted_at) = pin.doubted_at => {
+        Pushes::Deploy if pin.doubted_at.is_some() => {
             // A read from before the pause says nothing of it.
-            let is_over = seen.app.since(doubted_at + LAG).is_some();
+            let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
             is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
         }
         Pushes::Deploy if pin.release.is_some() => {

@@ -81,6 +81,7 @@ pub(crate) fn creating(app: &AppName, status: CallStatus) -> State {
             before: ["good".into(), "bad".into()].into(),
             targets: vec![deployment("good")],
             left: Some(("bad".into(), deployment("bad").artifact)),
+            counted: vec![moment(11)],
         },
         setbacks: 0,
         approved: true,

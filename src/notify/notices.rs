@@ -215,7 +215,9 @@ impl Happened<'_> {
                 Situation::Held(hold) if hold.kept.is_some() => {
                     format!("rearguard commit {app}, or rearguard revert {app}; or rearguard resume {app}")
                 }
-                Situation::Held(Hold { pin: Some(pin), .. }) => {
+                Situation::Held(Hold { pin: Some(pin), .. })
+                    if self.change.state.ledger.soft_pin.is_none() =>
+                {
                     format!("commit or revert rollback {pin} at the platform; or rearguard resume {app}")
                 }
                 _ => format!("rearguard resume {app}, or deploy a newer release"),

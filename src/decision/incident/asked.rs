@@ -41,6 +41,9 @@ pub enum Misfit {
     /// A rollback pins the app already.
     #[error("the app is pinned to rollback {0}; commit or revert that first")]
     Pinned(DeploymentId),
+    /// Pushes are paused for the sake of a rollback that is held.
+    #[error("pushes are paused for rollback {0}, which is held; resume the app first")]
+    PushesPaused(DeploymentId),
     /// What is asked for is what is live.
     #[error("deployment {0} is the live one")]
     IsLive(DeploymentId),
@@ -80,6 +83,7 @@ pub fn fits(
     match (request, &state.situation) {
         (Request::Rollback { .. }, Situation::Incident(incident)) => Err(open(incident)),
         (Request::Rollback { to, .. }, _) => match (&view.pinned, to) {
+            (Some(pin), _) if state.ledger.soft_pin.is_some() => Err(Misfit::PushesPaused(pin.clone())),
             (Some(pin), _) => Err(Misfit::Pinned(pin.clone())),
             (None, Some(to)) if *to == active.id => Err(Misfit::IsLive(to.clone())),
             (None, _) => Ok(()),
@@ -189,6 +193,8 @@ fn settle(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -
         asked: Some(Asked { by: caller(seen), order: Order::Settle }),
         ending: None,
         setbacks: 0,
+        // What may come of them yet is remembered since that one ended.
+        requests: Requests::default(),
         stage,
         ..kept.clone()
     };

@@ -321,7 +321,7 @@ fn lost(
     if !draft.incident.capabilities.resend_is_safe {
         // It may yet be applied, and a second one would then go somewhere else: a person is told. It counts now, since
         // where nothing pins the app what it makes later is not told from another's.
-        draft.ledger.count_rollback(seen.at);
+        draft.count_unanswered(seen.at);
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }
     again(policy, draft, Some(target), None, seen)

@@ -167,7 +167,10 @@ impl Draft {
     pub(super) fn created(&mut self, rollback: &Deployment, now: Moment) {
         // The same one may come to light twice.
         if self.ledger.made_for(&rollback.id).is_none() {
-            self.ledger.count_rollback(now);
+            match self.is_new(&rollback.id) {
+                true => self.count_unanswered(now),
+                false => self.ledger.count_rollback(now),
+            }
         }
         self.note_ours(rollback.id.clone());
         self.incident.setbacks = 0;
@@ -176,10 +179,16 @@ impl Draft {
     /// A rollback exists that may be ours for all that can be told: it counts as well, so that another release waits as long
     /// as after one that surely is, and whoever ordered it has left what was live.
     pub(super) fn perhaps_created(&mut self, now: Moment) {
-        self.ledger.count_rollback(now);
+        self.count_unanswered(now);
         if self.incident.asked.is_some() {
             self.condemn();
         }
+    }
+
+    /// What came of a request without an answer counts, or may come of it yet.
+    pub(super) fn count_unanswered(&mut self, now: Moment) {
+        self.ledger.count_rollback(now);
+        self.incident.requests.counted.push(now);
     }
 
     fn condemn(&mut self) {
@@ -282,8 +291,9 @@ impl Draft {
         };
         requests.before.extend(incident.stage.rollback().cloned());
         // Left once the order is seen to have come about.
-        let accused = &incident.accused;
-        requests.left = incident.asked.is_some().then(|| (accused.id.clone(), accused.artifact.clone()));
+        let is_order = |asked: &Asked| matches!(asked.order, Order::Rollback { .. });
+        let accused = incident.asked.as_ref().filter(|asked| is_order(asked)).map(|_| &incident.accused);
+        requests.left = accused.map(|accused| (accused.id.clone(), accused.artifact.clone()));
         if requests.targets.len() <= found {
             return;
         }

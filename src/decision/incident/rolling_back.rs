@@ -177,7 +177,10 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
 pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> Decision {
     match came_instead(&draft, seen) {
         Some(other) => {
-            draft.tell(Event::PerhapsOurs { deployments: vec![other] });
+            draft.tell(Event::PerhapsOurs { deployments: vec![other.id.clone()] });
+            // One of the two is what came of the request, so that is not waited for.
+            draft.incident.requests.take(other);
+            draft.note_ours(other.id.clone());
             draft.close(Outcome::Held, Reason::WrongTarget, seen)
         }
         None => draft.close(Outcome::Superseded, reason, seen),
@@ -186,7 +189,7 @@ pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> 
 
 /// What is live instead of our rollback, where it may be what the platform picked, or restarted, for a request without an
 /// answer.
-fn came_instead(draft: &Draft, seen: &Observation<'_>) -> Option<DeploymentId> {
+fn came_instead<'a>(draft: &Draft, seen: &Observation<'a>) -> Option<&'a Deployment> {
     let Incident { requests, capabilities, accused, restart_lost, .. } = &draft.incident;
     let rollback = draft.incident.stage.rollback_made()?;
     let view = seen.app.value().filter(|_| capabilities.pin != PinKind::Hard)?;
@@ -196,7 +199,7 @@ fn came_instead(draft: &Draft, seen: &Observation<'_>) -> Option<DeploymentId> {
         && (requests.made(active).is_some()
             || !requests.picked([active].into_iter(), &accused.artifact).is_empty());
     let is_restarted = *restart_lost && restarting::can_be(&draft.incident, active);
-    (is_picked || is_restarted).then(|| active.id.clone())
+    (is_picked || is_restarted).then_some(active)
 }
 
 /// The other one, where two requests of ours were applied, the first one late. The one that is pinned counts; where the

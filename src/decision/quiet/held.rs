@@ -2,7 +2,7 @@
 
 use super::super::effect::Reason;
 use super::super::incident::caller;
-use super::super::observation::{AppView, Artifact, Observation, Request};
+use super::super::observation::{AppView, Artifact, Deployment, Observation, Request};
 use super::super::policy::Policy;
 use super::super::state::{Hold, Ledger, Live, Requests, Situation, State};
 use super::super::story::Event;
@@ -36,10 +36,7 @@ pub(in super::super) fn held(
         return decision;
     }
     if let Some(hold) = rollback_went_live(hold, seen) {
-        return Decision::become_state(State {
-            situation: Situation::Held(hold),
-            ledger: state.ledger.clone(),
-        });
+        return goes_live(state, hold, seen);
     }
     let settled = match (seen.app.since(hold.since), &hold.pin) {
         (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
@@ -57,12 +54,8 @@ pub(in super::super) fn held(
     let situation = match newly_live(policy, state, seen) {
         // Something else went live, such as a restart or the platform's upkeep, or what we asked for ourselves.
         Some(next) if goes_on && !resumed => {
-            let (Some(live), ledger) = (next.live().cloned(), state.ledger.clone()) else {
-                return Decision::wait(hold.why, None);
-            };
-            let runs = what_runs(seen);
-            let situation = Situation::Held(Hold { live, runs, ..hold.clone() });
-            return Decision::become_state(State { situation, ledger });
+            let Some(live) = next.live().cloned() else { return Decision::wait(hold.why, None) };
+            return goes_live(state, Hold { live, runs: what_runs(seen), ..hold.clone() }, seen);
         }
         Some(situation) => situation,
         None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
@@ -89,6 +82,29 @@ pub(in super::super) fn held(
         story: if resumed { vec![told] } else { Vec::new() },
         about: resumed.then(|| hold.incident.clone()),
     })
+}
+
+/// Something else is live, and the hold goes on. What may be what came of a lost request is told.
+fn goes_live(state: &State, hold: Hold, seen: &Observation<'_>) -> Decision {
+    let mut ledger = state.ledger.clone();
+    let is_new = |active: &&Deployment| state.ledger.made_for(&active.id).is_none();
+    let view = seen.app.value();
+    let active = view.and_then(|view| view.active.as_ref()).filter(is_new);
+    let about = match (view, active) {
+        // Its pin was told of.
+        (Some(view), Some(active)) if view.pinned.as_ref() == Some(&active.id) => {
+            let place = ledger.lost.iter().position(|lost| may_have_made(lost, &active.id, view, seen.at));
+            place.map(|place| late::note(&mut ledger, place, active));
+            None
+        }
+        (Some(view), Some(active)) => late::take(&mut ledger, view, active, seen.at),
+        _ => None,
+    };
+    let told = active.filter(|_| about.is_some());
+    let told = told.map(|active| Event::PerhapsOurs { deployments: vec![active.id.clone()] });
+    let state = State { situation: Situation::Held(hold), ledger };
+    let story = told.into_iter().collect();
+    Decision::change(Change { state, effect: None, ruling: None, closed: None, story, about })
 }
 
 /// The app is not there any more, so its pin is not either, and nothing of ours is left to be settled. That a person has
@@ -118,7 +134,7 @@ fn is_nobodys_answer(state: &State, hold: &Hold, seen: &Observation<'_>) -> bool
     let Some(active) = &view.active else { return false };
     active.repeats(&hold.runs)
         || state.ledger.made_for(&active.id).is_some()
-        || late::is_lost_one(&state.ledger, view, active, seen.at)
+        || late::made_by(&state.ledger, view, active, seen.at).is_some()
 }
 
 /// A pin of ours that no incident answers for, such as one whose rollback was applied long after it was given up
@@ -140,18 +156,14 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
         Some(incident) => (incident.clone(), Event::LeftOver { deployment: pin.clone() }),
         None => {
             let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view, seen.at))?;
-            let (closed_at, incident, requests) = &mut ledger.lost[place];
-            let (closed_at, incident) = (*closed_at, incident.clone());
-            let left = requests.left.take();
-            if view.active.as_ref().is_some_and(|active| active.id == *pin) {
-                requests.before.insert(pin.clone());
-                Ledger::note(&mut ledger.ours, (pin.clone(), incident.clone()));
-            }
-            left.into_iter().for_each(|left| Ledger::note(&mut ledger.condemned, left));
             // The pin may have been held, and counted, before.
             if !ledger.settled.iter().any(|(id, _)| id == pin) {
-                late::recount(&mut ledger, closed_at, seen.at);
+                late::recount(&mut ledger, place, seen.at);
             }
+            let incident = match view.active.as_ref().filter(|active| active.id == *pin) {
+                Some(active) => late::note(&mut ledger, place, active),
+                None => ledger.lost[place].1.clone(),
+            };
             (incident, Event::PerhapsOurs { deployments: vec![pin.clone()] })
         }
     };
@@ -215,7 +227,7 @@ mod tests {
     fn lost_requests_may_have_made_a_pin_that_is_new_and_not_known_to_be_another_s() {
         let closed_at = Moment::from_millis(0);
         let targets = vec![deployment("good", "none")];
-        let requests = Requests { before: ["old".into()].into(), targets, left: None };
+        let requests = Requests { before: ["old".into()].into(), targets, ..Requests::default() };
         let lost = (closed_at, IncidentId::of(&"shop".into(), &"bad".into()), requests);
         let may = |pin: &str, active: Deployment, now| {
             let view = AppView { active: Some(active), ..AppView::default() };

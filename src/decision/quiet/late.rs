@@ -30,16 +30,15 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
         Some(incident) => {
             // A restart of ours had its incident, and is what the app ran already.
             let is_rollback = !ledger.accused.contains(&active.id) && view.capabilities.pin != PinKind::Hard;
+            // Where nothing is dated an old read may show it once more.
+            let is_rollback = is_rollback && active.created_ms != 0;
             let is_settled = ledger.settled.iter().any(|(id, _)| *id == active.id);
             let incident = (is_rollback && !is_settled).then(|| incident.clone())?;
             (incident, Event::LeftOver { deployment: active.id.clone() })
         }
         None => {
-            let place = made_by(&ledger, view, active, seen.at)?;
-            (
-                consume(&mut ledger, place, active, seen.at),
-                Event::PerhapsOurs { deployments: vec![active.id.clone()] },
-            )
+            let incident = take(&mut ledger, view, active, seen.at)?;
+            (incident, Event::PerhapsOurs { deployments: vec![active.id.clone()] })
         }
     };
     let (live, runs) = (next.live()?.clone(), what_runs(seen));
@@ -48,16 +47,34 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
     Some(self::hold(hold, ledger, told))
 }
 
-/// What may be what came of a lost request is not waited for again: what a colleague does next is theirs.
-fn consume(ledger: &mut Ledger, place: usize, made: &Deployment, now: Moment) -> IncidentId {
-    let (closed_at, incident, requests) = &mut ledger.lost[place];
-    let (closed_at, incident) = (*closed_at, incident.clone());
-    let left = requests.take(made);
+/// Takes what is live for what came of a lost request, where one can have made it: that is not waited for again, and what a
+/// colleague does next is theirs. Gives the incident whose request it was.
+pub(super) fn take(
+    ledger: &mut Ledger,
+    view: &AppView,
+    active: &Deployment,
+    now: Moment,
+) -> Option<IncidentId> {
+    let place = made_by(ledger, view, active, now)?;
+    recount(ledger, place, now);
+    let incident = note(ledger, place, active);
+    let (_, _, requests) = &mut ledger.lost[place];
+    requests.take(active);
     if requests.targets.is_empty() {
         ledger.lost.remove(place);
     }
-    left.into_iter().for_each(|left| Ledger::note(&mut ledger.condemned, left));
-    recount(ledger, closed_at, now);
+    Some(incident)
+}
+
+/// Remembers what may be what came of the lost request at `place`: nobody else made it, and what a person ordered to be left
+/// is, if this one is surely something else.
+pub(super) fn note(ledger: &mut Ledger, place: usize, made: &Deployment) -> IncidentId {
+    let (_, incident, requests) = &mut ledger.lost[place];
+    let incident = incident.clone();
+    requests.before.insert(made.id.clone());
+    if let Some(left) = requests.left.take_if(|(_, ran)| made.artifact.differs_from(ran)) {
+        Ledger::note(&mut ledger.condemned, left);
+    }
     Ledger::note(&mut ledger.ours, (made.id.clone(), incident.clone()));
     incident
 }
@@ -69,22 +86,21 @@ pub(super) fn hold(hold: Hold, ledger: Ledger, told: Event) -> Decision {
     Decision::change(Change { state, effect: None, ruling: None, closed: None, story: vec![told], about })
 }
 
-/// Whether a lost request that may still be applied can have made what is live.
-pub(super) fn is_lost_one(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) -> bool {
-    made_by(ledger, view, active, now).is_some()
-}
-
-/// It counts from when it came to light, and once: it may have counted at the end of its incident.
-pub(super) fn recount(ledger: &mut Ledger, closed_at: Moment, now: Moment) {
+/// It counts from when it came to light, and once: it may have counted in its incident, for all that was known.
+pub(super) fn recount(ledger: &mut Ledger, place: usize, now: Moment) {
+    let (_, _, requests) = &mut ledger.lost[place];
+    let is_counted = requests.counted.len() >= requests.targets.len();
+    let before = is_counted.then(|| requests.counted.pop()).flatten();
+    requests.counted.push(now);
     // Of several that came to light at that moment it is one.
-    if let Some(place) = ledger.rollbacks.iter().position(|made| *made == closed_at) {
+    if let Some(place) = ledger.rollbacks.iter().position(|made| Some(*made) == before) {
         ledger.rollbacks.remove(place);
     }
     ledger.count_rollback(now);
 }
 
-/// Which of the lost requests can have made it.
-fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) -> Option<usize> {
+/// Which of the lost requests, if any, that may still be applied can have made what is live.
+pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) -> Option<usize> {
     let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
     let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
         // What was accused is condemned by then. Who names the deployment may not be heeded.
@@ -102,12 +118,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_rollbacks_that_were_counted_at_the_same_moment_one_counts_anew() {
+    fn each_request_counts_once_and_of_two_that_counted_at_the_same_moment_one_counts_anew() {
         let at = Moment::from_millis;
-        let mut ledger = Ledger { rollbacks: vec![at(1), at(2), at(2)], ..Ledger::default() };
-        recount(&mut ledger, at(2), at(9));
-        assert_eq!(ledger.rollbacks, [at(1), at(2), at(9)]);
-        recount(&mut ledger, at(3), at(9));
-        assert_eq!(ledger.rollbacks, [at(1), at(2), at(9), at(9)], "it had not counted yet");
+        let targets = vec![crate::journal::made::deployment("good"); 2];
+        let requests = Requests { targets, counted: vec![at(2)], ..Requests::default() };
+        let incident = IncidentId::of(&"shop".into(), &"bad".into());
+        let mut ledger = Ledger {
+            rollbacks: vec![at(1), at(2), at(2)],
+            lost: vec![(at(3), incident, requests)],
+            ..Ledger::default()
+        };
+        recount(&mut ledger, 0, at(8));
+        assert_eq!(ledger.rollbacks, [at(1), at(2), at(2), at(8)], "one of the two had not counted yet");
+        recount(&mut ledger, 0, at(9));
+        assert_eq!(ledger.rollbacks, [at(1), at(2), at(2), at(9)]);
+        ledger.lost[0].2.counted = vec![at(2), at(2)];
+        recount(&mut ledger, 0, at(9));
+        assert_eq!(ledger.rollbacks, [at(1), at(2), at(9), at(9)]);
     }
 }

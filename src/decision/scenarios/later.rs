@@ -4,10 +4,10 @@ use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::capability::{Capabilities, PinKind};
+use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Accepted, Request};
-use crate::decision::policy::Policy;
+use crate::decision::policy::{OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
 
@@ -64,27 +64,95 @@ fn what_the_platform_picks_late_is_held_although_a_colleague_s_rollback_was_foun
     world.run(minutes(2));
     assert!(runs_what(&world, &bad), "{}", world.transcript());
     assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks.len(), 1, "one was asked for");
 }
 
 #[test]
 fn what_a_person_ordered_to_be_left_is_left_once_something_is_seen_of_it() {
-    for (hard, comes) in [(true, true), (false, true), (true, false), (false, false)] {
+    // Something comes of it after the hold was ended, while it lasts, or never.
+    let cases = [(true, 1_200), (true, 600), (true, 0), (false, 1_200), (false, 600), (false, 0)];
+    for (hard, lateness) in cases {
+        let comes = lateness > 0;
         let mut world = World::steady(if hard { policy() } else { accepting() });
         if !hard {
             world.platform.capabilities = PICKS;
-            world.platform.pushes = Some(crate::decision::capability::Pushes::Deploy);
+            world.platform.pushes = Some(Pushes::Deploy);
         }
         let left = world.release();
         world.run(minutes(1));
-        (0..3).for_each(|_| world.reply("create_rollback", if comes { late(1_200) } else { LOST }));
+        (0..3).for_each(|_| world.reply("create_rollback", if comes { late(lateness) } else { LOST }));
         world.ask(Request::Rollback { to: None, accept: Accepted::default() });
         assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
         let is_left = |world: &World| world.state.ledger.condemned.iter().any(|(id, _)| *id == left);
         assert!(!is_left(&world), "it is live");
+        world.run(minutes(15));
         world.ask(Request::Resume);
-        world.run(minutes(30));
+        world.run(minutes(15));
         assert_eq!(is_left(&world), comes, "hard: {hard}: {}", world.transcript());
+        let count = usize::from(comes || !hard);
+        assert_eq!(world.state.ledger.rollbacks.len(), count, "hard: {hard}: {}", world.transcript());
     }
+}
+
+#[test]
+fn what_a_colleague_goes_back_to_themselves_is_not_left() {
+    let mut world = World::steady(accepting());
+    world.platform.capabilities = PICKS;
+    world.platform.pushes = Some(Pushes::Deploy);
+    world.platform.says_cloned_from = false;
+    let wanted = world.release();
+    world.run(minutes(40));
+    world.reply("create_rollback", LOST);
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.run(minutes(1));
+    world.release();
+    world.run(minutes(5));
+    let at = world.at;
+    world.platform.rollback(Who::Person, &wanted, at, at).expect("made");
+    world.run(minutes(5));
+    assert!(runs_what(&world, &wanted));
+    assert_eq!(world.state.word(), "held", "it may be ours: {}", world.transcript());
+    assert_eq!(world.state.ledger.condemned, [], "{}", world.transcript());
+}
+
+#[test]
+fn what_comes_of_a_lost_request_during_the_hold_is_told_and_not_waited_for_any_more() {
+    for capabilities in [PICKS, Capabilities { pin: PinKind::Absent, ..PICKS }] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        world.reply("create_rollback", late(600));
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        world.run(minutes(15));
+        let told = format!("deployment {} has begun since the rollback", world.platform.active);
+        assert_eq!(world.transcript().matches(&told).count(), 1, "{}", world.transcript());
+        assert_eq!((world.state.word(), world.state.ledger.rollbacks.len()), ("held", 1));
+        world.ask(Request::Resume);
+        world.run(minutes(1));
+        world.release();
+        world.run(minutes(5));
+        let (target, at) = (world.platform.deployments[1].id.clone(), world.at);
+        world.platform.rollback(Who::Person, &target, at, at).expect("made");
+        world.run(minutes(5));
+        assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+        assert_eq!(world.state.ledger.rollbacks.len(), 1);
+    }
+}
+
+#[test]
+fn a_hold_that_is_settled_waits_no_longer_for_a_lost_request_than_it_did() {
+    let mut policy = accepting();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = with_bad_release(policy, PICKS);
+    world.reply("create_rollback", APPLIED);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    let lost = world.state.ledger.lost.clone();
+    assert_eq!(lost.len(), 1);
+    world.run(minutes(20));
+    world.ask(Request::Commit);
+    world.run_until(|world| world.closed.len() == 2);
+    assert_eq!(world.ended(), (Outcome::Committed, Reason::Requested), "{}", world.transcript());
+    assert_eq!(world.state.ledger.lost, lost);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::decision::observation::{Artifact, Cause, Deployment};
 use crate::ids::DeploymentId;
 
@@ -17,6 +18,9 @@ pub struct Requests {
     /// What a person ordered to be left, and is as long as nothing is seen to have come of the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<(DeploymentId, Artifact)>,
+    /// When what came of them was counted as a rollback: each counts once, and from when it came to light last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Moment>,
 }
 
 impl Requests {
@@ -61,14 +65,14 @@ impl Requests {
         can_be && self.targets.iter().any(may_repeat)
     }
 
-    /// One of them may have made `entry`, so it is not waited for any more. Gives what was left by that.
-    pub fn take(&mut self, entry: &Deployment) -> Option<(DeploymentId, Artifact)> {
+    /// One of them may have made `entry`, so it is not waited for any more.
+    pub fn take(&mut self, entry: &Deployment) {
         let made = self.made(entry).map(|target| target.id.clone());
         let place =
             self.targets.iter().rposition(|target| made.as_ref().is_none_or(|made| target.id == *made));
         place.map(|place| self.targets.remove(place));
+        self.counted.pop();
         self.before.insert(entry.id.clone());
-        self.left.take()
     }
 
     /// The platform answered the last of them with `deployment`: what else is new is another one's.
@@ -103,7 +107,7 @@ mod tests {
         let requests = Requests {
             targets: vec![runs("good", Cause::Release)],
             before: ["good".into()].into(),
-            left: None,
+            ..Requests::default()
         };
         assert!(requests.made(&runs("new", Cause::Rollback)).is_some());
         assert!(requests.made(&runs("new", Cause::Release)).is_some(), "not every platform calls it so");
@@ -116,7 +120,7 @@ mod tests {
         let requests = Requests {
             targets: vec![runs("good", Cause::Release)],
             before: ["bad".into()].into(),
-            left: None,
+            ..Requests::default()
         };
         let ran = &runs("bad", Cause::Release).artifact;
         for (cause, may_be) in [(Cause::Release, true), (Cause::Push, false)] {

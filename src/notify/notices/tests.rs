@@ -4,7 +4,7 @@ use super::*;
 use crate::config;
 use crate::decision::capability::PinKind;
 use crate::decision::observation::Code;
-use crate::decision::state::{CallStatus, Hold, Outcome, State};
+use crate::decision::state::{CallStatus, Hold, Outcome, SoftPin, State};
 use crate::ids::AppName;
 use crate::journal::made::{creating, deployment, incident, moment, steady, wall};
 
@@ -137,10 +137,11 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
     let State { situation: Situation::Incident(last), .. } = open() else { panic!("no incident") };
     let closed =
         crate::decision::Closed { incident: *last, outcome: Outcome::Held, reason: Reason::SoakUnhealthy };
-    for (pin, is_kept, expected) in [
-        (Some("back"), true, "rearguard commit web"),
-        (Some("back"), false, "commit or revert rollback back at the platform"),
-        (None, false, "deploy a newer release"),
+    for (pin, is_kept, is_soft, expected) in [
+        (Some("back"), true, false, "rearguard commit web"),
+        (Some("back"), false, false, "commit or revert rollback back at the platform"),
+        (Some("back"), false, true, "deploy a newer release"),
+        (None, false, false, "deploy a newer release"),
     ] {
         let hold = Hold {
             why: Reason::SoakUnhealthy,
@@ -151,7 +152,10 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
             pin: pin.map(DeploymentId::from),
             kept: is_kept.then(|| Box::new(closed.incident.clone())),
         };
-        let state = State { situation: Situation::Held(hold), ..State::default() };
+        let mut state = State { situation: Situation::Held(hold), ..State::default() };
+        let pause =
+            || SoftPin { holds: pin.map(Into::into), ..SoftPin::of(closed.incident.id.clone(), moment(20)) };
+        state.ledger.soft_pin = is_soft.then(pause);
         let story = vec![Told::Closed { outcome: Outcome::Held, reason: Reason::SoakUnhealthy }];
         let found = events(&config, &Change { closed: Some(closed.clone()), ..change(state, story) });
         let [held] = found.as_slice() else { panic!("{found:?}") };
