@@ -212,7 +212,12 @@ impl Happened<'_> {
             Kind::Restored => "the soak goes on".to_owned(),
             Kind::WrongTarget => "a person has to see what runs there".to_owned(),
             Kind::Held => match &self.change.state.situation {
-                Situation::Held(hold) if hold.kept.is_some() => {
+                Situation::Held(hold)
+                    if hold
+                        .kept
+                        .as_ref()
+                        .is_some_and(|kept| kept.stage.rollback() == Some(&hold.live.id)) =>
+                {
                     format!("rearguard commit {app}, or rearguard revert {app}; or rearguard resume {app}")
                 }
                 Situation::Held(Hold { pin: Some(pin), .. })

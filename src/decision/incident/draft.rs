@@ -251,7 +251,7 @@ impl Draft {
         for made in rollback.filter(|_| is_settled).into_iter().chain(returned) {
             Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
-        self.remember_lost(seen.at);
+        self.remember_lost(outcome, seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
             // Nothing needs it any more.
             pin.holds = None;
@@ -276,7 +276,7 @@ impl Draft {
     }
 
     /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
-    pub(super) fn remember_lost(&mut self, now: Moment) {
+    pub(super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
         let incident = &self.incident;
         let mut requests = incident.requests.clone();
         // One that was found by reading may be somebody else's, who went back to the same: ours may still come, and its pin
@@ -290,8 +290,9 @@ impl Draft {
             false => self.ledger.ours.iter().filter(is_found).count(),
         };
         requests.before.extend(incident.stage.rollback().cloned());
-        // Left once the order is seen to have come about.
-        let is_order = |asked: &Asked| matches!(asked.order, Order::Rollback { .. });
+        // Left once the order is seen to have come about; not where it was undone.
+        let is_order =
+            |asked: &Asked| matches!(asked.order, Order::Rollback { .. }) && outcome != Outcome::Reverted;
         let accused = incident.asked.as_ref().filter(|asked| is_order(asked)).map(|_| &incident.accused);
         requests.left = accused.map(|accused| (accused.id.clone(), accused.artifact.clone()));
         if requests.targets.len() <= found {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::Reason;
-use super::super::observation::{AppView, Deployment, Observation, Phase};
+use super::super::observation::{AppView, Cause, Deployment, Observation, Phase};
 use super::super::policy::Policy;
 use super::super::state::{Incident, Live, Outcome, PinSight, Stage};
 use super::super::story::Event;
@@ -178,9 +178,11 @@ pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> 
     match came_instead(&draft, seen) {
         Some(other) => {
             draft.tell(Event::PerhapsOurs { deployments: vec![other.id.clone()] });
-            // One of the two is what came of the request, so that is not waited for.
-            draft.incident.requests.take(other);
-            draft.note_ours(other.id.clone());
+            // That it is live, or what it is, is no person's answer to the hold.
+            match other.cause {
+                Cause::Restart => restarting::note(&mut draft, other),
+                _ => draft.note_ours(other.id.clone()),
+            }
             draft.close(Outcome::Held, Reason::WrongTarget, seen)
         }
         None => draft.close(Outcome::Superseded, reason, seen),

@@ -47,8 +47,8 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
     Some(self::hold(hold, ledger, told))
 }
 
-/// Takes what is live for what came of a lost request, where one can have made it: that is not waited for again, and what a
-/// colleague does next is theirs. Gives the incident whose request it was.
+/// Takes what is live for what came of a lost request, where one can have made it. It may be a colleague's as well, so the
+/// request is waited for as before. Gives the incident whose request it was.
 pub(super) fn take(
     ledger: &mut Ledger,
     view: &AppView,
@@ -57,13 +57,7 @@ pub(super) fn take(
 ) -> Option<IncidentId> {
     let place = made_by(ledger, view, active, now)?;
     recount(ledger, place, now);
-    let incident = note(ledger, place, active);
-    let (_, _, requests) = &mut ledger.lost[place];
-    requests.take(active);
-    if requests.targets.is_empty() {
-        ledger.lost.remove(place);
-    }
-    Some(incident)
+    Some(note(ledger, place, active))
 }
 
 /// Remembers what may be what came of the lost request at `place`: nobody else made it, and what a person ordered to be left

@@ -65,16 +65,6 @@ impl Requests {
         can_be && self.targets.iter().any(may_repeat)
     }
 
-    /// One of them may have made `entry`, so it is not waited for any more.
-    pub fn take(&mut self, entry: &Deployment) {
-        let made = self.made(entry).map(|target| target.id.clone());
-        let place =
-            self.targets.iter().rposition(|target| made.as_ref().is_none_or(|made| target.id == *made));
-        place.map(|place| self.targets.remove(place));
-        self.counted.pop();
-        self.before.insert(entry.id.clone());
-    }
-
     /// The platform answered the last of them with `deployment`: what else is new is another one's.
     pub fn answered(&mut self, deployment: DeploymentId) {
         self.before.insert(deployment);

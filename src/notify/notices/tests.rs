@@ -4,7 +4,7 @@ use super::*;
 use crate::config;
 use crate::decision::capability::PinKind;
 use crate::decision::observation::Code;
-use crate::decision::state::{CallStatus, Hold, Outcome, SoftPin, State};
+use crate::decision::state::{CallStatus, Hold, Live, Outcome, SoftPin, State};
 use crate::ids::AppName;
 use crate::journal::made::{creating, deployment, incident, moment, steady, wall};
 
@@ -134,20 +134,32 @@ fn a_key_follows_from_what_happened_alone() {
 #[test]
 fn what_ends_in_a_hold_says_what_a_person_can_do() {
     let config = configured("enforce");
-    let State { situation: Situation::Incident(last), .. } = open() else { panic!("no incident") };
+    let State { situation: Situation::Incident(mut last), .. } = open() else { panic!("no incident") };
+    let live = steady().live().unwrap().clone();
+    last.stage = Stage::Soaking {
+        target: "good".into(),
+        rollback: Deployment { id: live.id.clone(), ..deployment("back") },
+        live: live.clone(),
+        pin: crate::decision::state::PinSight::Seen,
+        until: moment(15),
+        give_up: None,
+        restored_at: None,
+    };
     let closed =
         crate::decision::Closed { incident: *last, outcome: Outcome::Held, reason: Reason::SoakUnhealthy };
-    for (pin, is_kept, is_soft, expected) in [
-        (Some("back"), true, false, "rearguard commit web"),
-        (Some("back"), false, false, "commit or revert rollback back at the platform"),
-        (Some("back"), false, true, "deploy a newer release"),
-        (None, false, false, "deploy a newer release"),
+    let restarted = Live { id: "restarted".into(), ..live.clone() };
+    for (pin, is_kept, is_soft, live, expected) in [
+        (Some("back"), true, false, &live, "rearguard commit web"),
+        (Some("back"), true, false, &restarted, "commit or revert rollback back at the platform"),
+        (Some("back"), false, false, &live, "commit or revert rollback back at the platform"),
+        (Some("back"), false, true, &live, "deploy a newer release"),
+        (None, false, false, &live, "deploy a newer release"),
     ] {
         let hold = Hold {
             why: Reason::SoakUnhealthy,
             incident: closed.incident.id.clone(),
             since: moment(20),
-            live: steady().live().unwrap().clone(),
+            live: live.clone(),
             runs: crate::decision::observation::Artifact::default(),
             pin: pin.map(DeploymentId::from),
             kept: is_kept.then(|| Box::new(closed.incident.clone())),
