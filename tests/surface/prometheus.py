@@ -24,7 +24,7 @@ SECONDS = {"ms": "ms", "s": "ms", "m": "s", "h": "m", "d": "h"}
 def faster(text):
     """The same rules, each minute of them a second."""
     quick = lambda found: re.sub(r"(\d+)(ms|[smhd])", lambda one: one[1] + SECONDS[one[2]], found[0])
-    text = re.sub(r"\[\d+[smhd]\]", quick, text)
+    text = re.sub(r"\[\d+[smhd]\]|\boffset \d+[smhd]\b", quick, text)
     text = re.sub(r"^( +(?:for|interval): )\S+$", quick, text, flags=re.M)
     return text.replace("30h]", "30m]")
 
