@@ -62,6 +62,8 @@ def of_alerts(alerts):
         if rule["labels"]["severity"] not in SEVERITIES:
             yield f"{name} is {rule['labels']['severity']}"
     for rule in yaml.safe_load(ROUTES.read_text())["inhibit_rules"]:
+        if not {"job", "instance"} <= set(rule["equal"]):
+            yield f"{rule['source_matchers']} of one daemon keeps another's alerts back"
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
             pattern = re.fullmatch(r'alertname=~?"(.*)"', matcher).group(1)
             start, _, rest = pattern.partition("(")
