@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 
-UNIT = pathlib.Path(__file__).parent.parent.parent / "deploy/systemd/rearguard.service"
+DEPLOY = pathlib.Path(__file__).parent.parent.parent / "deploy"
+UNIT = DEPLOY / "systemd/rearguard.service"
+README = DEPLOY / "README.md"
 SERVICE = "rearguard.service"
 LAB = "127.0.0.1:8080"
 TOKEN = "a-token-for-the-tests"
@@ -31,8 +33,16 @@ listen: 127.0.0.1:9797
 admin_token_file: $CREDENTIALS_DIRECTORY/admin-token
 platforms:
   - {{ name: cloud, kind: digitalocean, token_file: $CREDENTIALS_DIRECTORY/do-token, api: "http://{lab}", poll: 1s }}
+  - {{ name: sevalla, kind: sevalla, token_file: sevalla-token, api: "http://{lab}/v3", poll: 5s }}
 control_probes: [{{ url: "http://{lab}/up" }}]
+notify: [{{ name: ops, kind: webhook, only: [held], url_file: hook-url, secret_file: hook-secret }}]
 apps:
+  - name: blog
+    platform: sevalla
+    id: {blog}
+    mode: observe
+    probes: [{{ name: home, url: "http://{lab}/sites/blog/" }}]
+    rules: [{{ name: down, probe: home, consecutive_failures: 3 }}]
   - name: shop
     platform: cloud
     id: {app}
@@ -171,15 +181,21 @@ class Container:
     def log(self):
         return self.run("journalctl", "-q", "-o", "cat", "-u", SERVICE)
 
-    def app(self):
-        return self.run("/usr/bin/rearguard", "status", "shop", "--json", "--server", "http://127.0.0.1:9797", may_fail=True)
+    def app(self, name="shop"):
+        return self.run("/usr/bin/rearguard", "status", name, "--json", "--server", "http://127.0.0.1:9797", may_fail=True)
 
     def is_guarding(self, restarts):
         return self.shows("ActiveState", "NRestarts", "StatusText") == ["active", str(restarts), f"guarding, listening on 127.0.0.1:9797"]
 
 
-def configure(machine, app, mode):
-    machine.write("etc/rearguard/rearguard.yaml", CONFIG.format(lab=LAB, app=app, mode=mode))
+def configure(machine, apps, mode):
+    machine.write("etc/rearguard/rearguard.yaml", CONFIG.format(lab=LAB, app=apps["shop"], blog=apps["blog"], mode=mode))
+
+
+def drop_ins():
+    """Those of deploy/README.md that name credentials: one more, and others than the unit's."""
+    blocks = re.findall(r"^```ini\n(.*?)^```", README.read_text(), re.M | re.S)
+    return [block for block in blocks if "LoadCredential=" in block]
 
 
 def prepare(machine):
@@ -188,13 +204,17 @@ def prepare(machine):
         "systemd-run", "--quiet", "--unit=lab", "-pStandardOutput=file:/run/lab", "/usr/bin/rearguard", "lab", "--listen", LAB
     )
     said = wait_for("the lab", lambda: "Stop with" in machine.read("run/lab") and machine.read("run/lab"))
-    app = re.search(r"app +shop, id (\S+)", said).group(1)
+    apps = dict(re.findall(r"app +(\w+), id (\S+)", said))
+    token = re.search(r"token +(\S+)", said).group(1)
     (machine.root / "etc/rearguard/credentials").mkdir(mode=0o700)
-    machine.write("etc/rearguard/credentials/do-token", re.search(r"token +(\S+)", said).group(1), 0o600)
-    machine.write("etc/rearguard/credentials/admin-token", TOKEN, 0o600)
+    secrets = {"do-token": token, "sevalla-token": token, "admin-token": TOKEN, "hook-secret": "a-secret"}
+    secrets["hook-url"] = f"http://{LAB}/nowhere"
+    for name, secret in secrets.items():
+        machine.write(f"etc/rearguard/credentials/{name}", secret, 0o600)
+    machine.write(f"etc/systemd/system/{SERVICE}.d/secrets.conf", drop_ins()[0])
     machine.write(f"etc/systemd/system/{SERVICE}.d/test.conf", f"[Service]\nWatchdogSec={WATCHDOG}s\n")
-    configure(machine, app, "enforce")
-    return app
+    configure(machine, apps, "enforce")
+    return apps
 
 
 def starts(machine):
@@ -209,6 +229,11 @@ def starts(machine):
     user = int(re.search(r"^Uid:\t(\d+)", status, re.M).group(1))
     assert 61184 <= user <= 65519, f"user {user} is not made up at start"
     wait_for("the live deployment", lambda: '"state": "watching"' in machine.app())
+    wait_for("the other platform's", lambda: re.search('"state": "(watching|steady)"', machine.app("blog")))
+    # What a channel needs is read when it is needed.
+    needed = set(re.findall(r"_file: ([\w-]+)", CONFIG))
+    given = set(machine.run("ls", f"/run/credentials/{SERVICE}").split())
+    assert needed <= given, f"the drop-in of {README} does not bring {needed - given}"
     modes = machine.run("stat", "-c", "%a %u", "/var/lib/rearguard/", "/var/lib/rearguard/rearguard.db").split()
     assert modes == ["700", str(user), "600", str(user)], modes
     machine.run(
@@ -217,18 +242,18 @@ def starts(machine):
     machine.run(
         "env", f"REARGUARD_ADMIN_TOKEN={TOKEN}", "/usr/bin/rearguard", "resume", "shop", "--server", "http://127.0.0.1:9797"
     )
-    print(f"made-up user {user}, no capabilities, system calls filtered, state of its own, both credentials read")
+    print(f"made-up user {user}, no capabilities, system calls filtered, state of its own, credentials read")
 
 
-def reloads(machine, app):
-    configure(machine, app, "observe")
+def reloads(machine, apps):
+    configure(machine, apps, "observe")
     machine.run("systemctl", "reload", SERVICE)
     wait_for("the reload", lambda: '"mode": "observe"' in machine.app(), 8)
-    configure(machine, app, "enforced")
+    configure(machine, apps, "enforced")
     machine.run("systemctl", "reload", SERVICE)
     refused = "guarding by the old configuration, the new one is refused; listening on 127.0.0.1:9797"
     wait_for("the refusal", lambda: machine.shows("ActiveState", "StatusText") == ["active", refused], 8)
-    configure(machine, app, "enforce")
+    configure(machine, apps, "enforce")
     machine.run("systemctl", "reload", SERVICE)
     wait_for("the way back", lambda: machine.is_guarding(0) and '"mode": "enforce"' in machine.app(), 8)
     print("reloaded; a wrong configuration is refused, and systemctl status says so")
@@ -299,8 +324,8 @@ def stops(machine):
     print(f"stopped in {took:.1f} s")
 
 
-def refuses_what_does_not_heal(machine, app):
-    configure(machine, app, "enforced")
+def refuses_what_does_not_heal(machine, apps):
+    configure(machine, apps, "enforced")
     machine.run("systemctl", "start", SERVICE, may_fail=True)
     wait_for("the end", lambda: machine.shows("ActiveState") == ["failed"], 10)
     # Longer than RestartSec.
@@ -310,18 +335,33 @@ def refuses_what_does_not_heal(machine, app):
     print("a wrong configuration at the start ends with 78 and is not tried again")
 
 
+def has_another_platform_alone(machine, apps):
+    """Who has no account at DigitalOcean has no token of it."""
+    configure(machine, apps, "observe")
+    written = machine.root / "etc/rearguard/rearguard.yaml"
+    text = re.sub(r"^  - .*kind: digitalocean.*\n", "", written.read_text(), flags=re.M)
+    machine.write("etc/rearguard/rearguard.yaml", re.sub(r"^  - name: shop\n.*", "", text, flags=re.M | re.S).replace("notify:", "#"))
+    (machine.root / "etc/rearguard/credentials/do-token").unlink()
+    machine.write(f"etc/systemd/system/{SERVICE}.d/secrets.conf", drop_ins()[1])
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", SERVICE)
+    wait_for("the guard of another platform", lambda: machine.is_guarding(0) and '"state"' in machine.app("blog"))
+    print("without a token of DigitalOcean it guards what is on Sevalla")
+
+
 def main():
     try:
         with Container(sys.argv[1]) as machine:
-            app = prepare(machine)
+            apps = prepare(machine)
             try:
                 starts(machine)
-                reloads(machine, app)
+                reloads(machine, apps)
                 is_killed_by_the_watchdog(machine)
                 is_killed(machine)
                 stands_still_in_part(machine)
                 stops(machine)
-                refuses_what_does_not_heal(machine, app)
+                refuses_what_does_not_heal(machine, apps)
+                has_another_platform_alone(machine, apps)
             except AssertionError:
                 print(machine.run("journalctl", "--no-pager", "--lines=80", may_fail=True))
                 raise
