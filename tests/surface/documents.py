@@ -12,6 +12,7 @@ import urllib.request
 import commands
 import configurations
 import pasted
+import started
 from commands import ROOT
 from ground import Ground, call
 
@@ -59,7 +60,7 @@ def main(binary):
         # One incident to be told of.
         ground.release("v2", is_bad=True)
         ground.until("a rollback that waits", lambda app: app["stage"] == "awaiting_approval")
-        wrong = [*commands.hold(ground), *configurations.hold(ground), *pasted.hold(ground), *of_surface(ground)]
+        wrong = [*commands.hold(ground), *configurations.hold(ground), *pasted.hold(ground), *started.hold(ground), *of_surface(ground)]
     if wrong:
         raise SystemExit("\n".join(wrong))
 
