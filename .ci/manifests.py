@@ -54,6 +54,15 @@ def of_pod(name, deployment):
         yield f"{name} is throttled"
 
 
+def of_journal(pod, deployments):
+    """What is wrong with the pod that looks after a journal: it is the daemon's user, and takes its volume."""
+    spec = pod["spec"]
+    for one in (deployment["spec"]["template"]["spec"] for deployment in deployments):
+        claims = [volume for volume in one["volumes"] if "persistentVolumeClaim" in volume]
+        if claims and (spec["volumes"] != claims or spec["securityContext"] != one["securityContext"]):
+            yield f"the pod {pod['metadata']['name']} has another volume or user than the daemon"
+
+
 def of_names(documents):
     """Ports are told by the one name."""
     for document in documents:
@@ -90,6 +99,8 @@ def main():
     deployments = [document for document in documents if document["kind"] == "Deployment"]
     for deployment in deployments:
         wrong += of_pod(deployment["metadata"]["name"], deployment)
+    for pod in [document for document in documents if document["kind"] == "Pod"]:
+        wrong += of_journal(pod, deployments)
     wrong += of_names(documents)
     if not deployments:
         wrong.append("there is no Deployment to look at")
