@@ -32,7 +32,7 @@ CONFIG = """
 listen: 127.0.0.1:9797
 admin_token_file: $CREDENTIALS_DIRECTORY/admin-token
 platforms:
-  - {{ name: cloud, kind: digitalocean, token_file: $CREDENTIALS_DIRECTORY/do-token, api: "http://{lab}", poll: 1s }}
+  - {{ name: cloud, kind: digitalocean, token_file: do-token, api: "http://{lab}", poll: 1s }}
   - {{ name: sevalla, kind: sevalla, token_file: sevalla-token, api: "http://{lab}/v3", poll: 5s }}
 control_probes: [{{ url: "http://{lab}/up" }}]
 notify: [{{ name: ops, kind: webhook, only: [held], url_file: hook-url, secret_file: hook-secret }}]
