@@ -26,6 +26,8 @@ ELSEWHERE = {
     "df": "looks at a machine", "dmesg": "looks at a machine", "ls": "looks at a machine", "ss": "looks at a machine",
     "timedatectl": "looks at a machine", "printf": "is a recipe; tried by cargo test notify",
 }  # fmt: skip
+# Words of the shell itself.
+SHELL = {"cd", "export", "true", "#"}
 READING = {"status", "incidents", "explain", "check", "schema", "completions", "man", "init"}
 NO_DAEMON = {"check", "schema", "completions", "man", "init", "run", "demo", "lab"}
 PROGRAMS = {"rearguard", "curl", "sqlite3", *ELSEWHERE}
@@ -41,19 +43,23 @@ def shells(text):
 
 
 def commands():
-    """Each simple command once, with the document it stands in first."""
-    seen = {}
+    """Each simple command once, with the document it stands in first, and what in a block for a shell is none that is known."""
+    seen, unknown = {}, {}
     for document in DOCUMENTS:
         text = document.read_text()
         spans = re.findall(r"`([^`]+)`", without_blocks(text))
         lines = [line for block in shells(text) for line in block.replace("\\\n", " ").splitlines()]
-        for line in lines + [" ".join(span.split()) for span in spans]:
+        # Only what stands in a block is surely meant to be typed.
+        for line, is_typed in [(line, True) for line in lines] + [(" ".join(span.split()), False) for span in spans]:
             for command in re.split(r" (?:\|\||&&|\||&) ?|; |\$\(|\)$", re.sub(r"\s#\s.*", "", line.strip())):
                 words = re.sub(r"^(?:[A-Z_]+=\S* |sudo )+", "", command.strip().rstrip("&").strip())
                 words = re.sub(r"^cargo run (?:--release )?-- ", "rearguard ", words)
-                if words.split()[:1] and words.split()[0] in PROGRAMS and re.match(r"\S+ [^<]", words):
+                first = words.split()[:1]
+                if first and first[0] in PROGRAMS and re.match(r"\S+ [^<]", words):
                     seen.setdefault(words, document.relative_to(ROOT))
-    return seen
+                elif is_typed and first and first[0] not in PROGRAMS | SHELL:
+                    unknown.setdefault(words, document.relative_to(ROOT))
+    return seen, unknown
 
 
 class Hold:
@@ -170,7 +176,8 @@ def missing(words):
 def hold(ground):
     """Gives what documents say that is not so."""
     holding = Hold(ground)
-    found = commands()
+    found, unknown = commands()
+    holding.wrong += [f"{place}: {command}: is no command that is known here" for command, place in unknown.items()]
     for command, place in found.items():
         if command.startswith("rearguard "):
             holding.rearguard(place, command)
