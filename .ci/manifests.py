@@ -12,17 +12,20 @@ PATHS = {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/
 
 
 def guard(spec):
-    """The container of rearguard, and whether it is a sidecar."""
+    """The container of rearguard, if there is just one, and whether it is a sidecar."""
     beside = [one for one in spec.get("initContainers", []) if one["name"] == "rearguard"]
     alone = [one for one in spec["containers"] if one["name"] == "rearguard"]
-    (found,) = beside + alone
-    return found, bool(beside)
+    found = beside + alone
+    return found[0] if len(found) == 1 else None, bool(beside)
 
 
 def of_pod(name, deployment):
     """What is wrong with a Deployment that has a rearguard in it."""
     spec = deployment["spec"]["template"]["spec"]
     container, is_beside = guard(spec)
+    if container is None:
+        yield f"{name} has not one container that is called rearguard"
+        return
     if deployment["spec"]["replicas"] != 1 or deployment["spec"]["strategy"] != {"type": "Recreate"}:
         yield f"{name} may run two daemons at once"
     if is_beside and container.get("restartPolicy") != "Always":
