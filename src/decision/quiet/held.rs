@@ -162,7 +162,11 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
             }
             let incident = match view.active.as_ref().filter(|active| active.id == *pin) {
                 Some(active) => late::note(&mut ledger, place, active),
-                None => ledger.lost[place].1.clone(),
+                None => {
+                    let mut listed = seen.history.value().into_iter().flatten();
+                    late::leave(&mut ledger, place, listed.find(|entry| entry.id == *pin));
+                    ledger.lost[place].1.clone()
+                }
             };
             (incident, Event::PerhapsOurs { deployments: vec![pin.clone()] })
         }

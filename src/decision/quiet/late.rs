@@ -60,17 +60,26 @@ pub(super) fn take(
     Some(note(ledger, place, active))
 }
 
-/// Remembers what may be what came of the lost request at `place`: nobody else made it, and what a person ordered to be left
-/// is, if this one is surely something else.
+/// Remembers what may be what came of the lost request at `place`: nobody else made it.
 pub(super) fn note(ledger: &mut Ledger, place: usize, made: &Deployment) -> IncidentId {
+    leave(ledger, place, Some(made));
     let (_, incident, requests) = &mut ledger.lost[place];
     let incident = incident.clone();
     requests.before.insert(made.id.clone());
-    if let Some(left) = requests.left.take_if(|(_, ran)| made.artifact.differs_from(ran)) {
-        Ledger::note(&mut ledger.condemned, left);
-    }
     Ledger::note(&mut ledger.ours, (made.id.clone(), incident.clone()));
     incident
+}
+
+/// What a person ordered to be left is, unless what may be what came of the order may be that release once more.
+pub(super) fn leave(ledger: &mut Ledger, place: usize, made: Option<&Deployment>) {
+    let (_, _, requests) = &mut ledger.lost[place];
+    let is_another =
+        |made: &Deployment, ran| requests.made(made).is_some() || made.artifact.differs_from(ran);
+    let is_left =
+        requests.left.as_ref().is_some_and(|(_, ran)| made.is_none_or(|made| is_another(made, ran)));
+    if let Some(left) = requests.left.take_if(|_| is_left) {
+        Ledger::note(&mut ledger.condemned, left);
+    }
 }
 
 /// Holds the app, and tells why in the incident whose request it is about.

@@ -95,6 +95,23 @@ fn what_a_person_ordered_to_be_left_is_left_once_something_is_seen_of_it() {
 }
 
 #[test]
+fn what_a_person_ordered_to_be_left_is_left_also_where_the_pin_is_gone_before_it_is_live() {
+    let mut world = World::steady(policy());
+    let left = world.platform.active.clone();
+    world.reply("create_rollback", late(120));
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    world.run_until(|world| world.count("create_rollback") == 1);
+    world.release();
+    assert_eq!(world.run_to_close().0, Outcome::Superseded, "{}", world.transcript());
+    world.run_until(|world| world.state.word() == "held");
+    assert!(world.platform.in_progress.is_some(), "{}", world.transcript());
+    let at = world.at;
+    world.platform.revert(Who::Person, at).expect("a pin");
+    world.run(minutes(5));
+    assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
+}
+
+#[test]
 fn what_a_colleague_goes_back_to_themselves_is_not_left() {
     let mut world = World::steady(accepting());
     world.platform.capabilities = PICKS;
