@@ -44,10 +44,10 @@ def prepare():
 
 
 def asked():
-    """What systemctl was asked since the last time, without the reading of units again."""
+    """What systemctl was asked to do since the last time, without the reading of units again."""
     words = ASKED.read_text().splitlines() if ASKED.exists() else []
     ASKED.unlink(missing_ok=True)
-    return [each for each in words if "daemon-reload" not in each]
+    return [each for each in words if "daemon-reload" not in each and "is-active" not in each]
 
 
 def expect(*wanted):
@@ -61,6 +61,7 @@ def dpkg(*words):
     command = ["dpkg", "--path-include=*", *words]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
 
 
 def rearguard(*words, expected=0, **more):
@@ -184,6 +185,16 @@ def upgrade(package, url, daemon):
     return daemon
 
 
+def keeps_what_runs(package):
+    """Where the new version does not take the configuration, the old one goes on."""
+    configured = CONFIG.read_text()
+    CONFIG.write_text(configured + "nonsense: true\n")
+    said = dpkg("--install", package)
+    expect()
+    assert "unknown key `nonsense`" in said and "systemctl restart rearguard" in said, said
+    CONFIG.write_text(configured)
+
+
 def main(before, new):
     prepare()
     clean = files()
@@ -194,6 +205,7 @@ def main(before, new):
     # A reinstallation is an upgrade to the same; a downgrade asks nothing either.
     dpkg("--install", new)
     expect("try-restart rearguard.service")
+    keeps_what_runs(new)
     dpkg("--remove", "rearguard")
     expect("stop rearguard.service")
     end(daemon)
