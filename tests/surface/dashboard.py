@@ -62,7 +62,9 @@ def main(binary, pictures):
         page = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light").new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}") if "/events" not in request.url else None)
+        # What was under way when another page was opened is given up.
+        given_up = lambda request: "/events" in request.url or request.failure == "net::ERR_ABORTED"  # noqa: E731
+        page.on("requestfailed", lambda request: None if given_up(request) else complaints.append(f"{request.url}: {request.failure}"))
         foreign = []
         page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(ground.url) else None)
 
