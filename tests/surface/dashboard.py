@@ -62,9 +62,13 @@ def main(binary, pictures):
         page = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light").new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        # What was under way when another page was opened is given up.
-        given_up = lambda request: "/events" in request.url or request.failure == "net::ERR_ABORTED"  # noqa: E731
-        page.on("requestfailed", lambda request: None if given_up(request) else complaints.append(f"{request.url}: {request.failure}"))
+
+        def is_given_up(request):
+            """The stream, and a page that is fetched anew just as another one is opened."""
+            is_page = (request.method, request.resource_type) == ("GET", "fetch") and "/api/" not in request.url
+            return "/events" in request.url or is_page and request.failure == "net::ERR_ABORTED"
+
+        page.on("requestfailed", lambda request: None if is_given_up(request) else complaints.append(f"{request.url}: {request.failure}"))
         foreign = []
         page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(ground.url) else None)
 
