@@ -30,7 +30,8 @@ key. `rearguard check --config FILE` says what is wrong in it, all at once, with
   `-` and `_`, at most 63.
 * What is left out means the default. A key that does not exist is an error, and so is one that is there twice.
 * No secret stands in the file. A key that ends in `_file` names a file with the secret alone in it, `_env` an environment
-  variable. A relative name of a file is looked for in `$CREDENTIALS_DIRECTORY` first, which is where systemd puts credentials.
+  variable. A relative name of a file is looked for in `$CREDENTIALS_DIRECTORY`, which is where systemd puts credentials, then in
+  the current folder, in the configuration's, and in `credentials` beside that; the first one that is there counts.
 * The file is read again when it changes, within ten seconds, and at SIGHUP. One that is wrong is refused whole, and what was
   in force stays so. `listen` and `state` are fixed while the daemon runs.
 

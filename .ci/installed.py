@@ -97,6 +97,8 @@ def configure(lab):
     answer = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], input=lab["token"], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     expect("enable --now rearguard")
+    # From wherever one is.
+    rearguard("check", "--config", str(CONFIG), "--online", cwd="/")
     assert [mode(CREDENTIALS / name) for name in ("do-token", "admin-token")] == ["0600", "0600"], "tokens that others can read"
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"127.0.0.1:{free.getsockname()[1]}"

@@ -56,7 +56,7 @@ pub struct Config {
     /// How long incidents and decisions are kept.
     pub retention: Duration,
     /// File with the bearer token for calls that change something.
-    pub admin_token_file: Option<PathBuf>,
+    pub admin_token_file: Option<TokenSource>,
     /// Platform accounts.
     pub platforms: Vec<PlatformConfig>,
     /// Places that are up whenever our own network is.
@@ -111,6 +111,13 @@ pub enum PlatformKind {
 pub enum TokenSource {
     /// A file, read again when the platform refuses the token.
     File(PathBuf),
+    /// A file with a relative name, which may stand in several places.
+    Named {
+        /// As it is written.
+        name: PathBuf,
+        /// The folder of the configuration that names it.
+        folder: PathBuf,
+    },
     /// An environment variable.
     Env(String),
 }

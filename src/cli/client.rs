@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{DEFAULT_CONFIG, Error, ServerArgs};
+use crate::config::secret;
 use crate::server::Done;
 use crate::telemetry::Chain;
 
@@ -152,7 +153,14 @@ fn read(path: &Path) -> Result<Whereabouts, Error> {
     let unreadable = |detail: String| Error::ConfigUnreadable { path: path.to_owned(), detail };
     let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     // The parser's message may quote the file, and with it what should not be shown.
-    serde_yaml::from_str(&text).map_err(|_| unreadable("it is no YAML, or listen is no address".to_owned()))
+    let mut whereabouts: Whereabouts = serde_yaml::from_str(&text)
+        .map_err(|_| unreadable("it is no YAML, or listen is no address".to_owned()))?;
+    if let Some(name) = &mut whereabouts.admin_token_file
+        && let Ok(found) = secret::find(name, path.parent(), &|variable| env::var_os(variable))
+    {
+        *name = found;
+    }
+    Ok(whereabouts)
 }
 
 fn parse(text: &str) -> Result<Url, Error> {

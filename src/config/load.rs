@@ -8,7 +8,7 @@ use std::path::Path;
 use super::position::{self, Position};
 use super::problem::{Findings, Problems};
 use super::validate::validate;
-use super::{Config, mirror};
+use super::{Config, TokenSource, mirror};
 
 /// The largest file that is read. Ten thousand apps need less; a file that is larger was not meant.
 pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -52,7 +52,8 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks a configuration. `file` is how the file is named in problems.
+/// Checks a configuration. `file` is how the file is named in problems, and in whose folder secrets with relative names
+/// are looked for.
 ///
 /// # Errors
 /// Every problem at once, each with its place.
@@ -62,7 +63,18 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     if text.len() as u64 > MAX_BYTES {
         return Err(Problems::whole(file, Position::START, "is larger than 16 MiB; allowed is up to 16 MiB"));
     }
-    right(file, text).map_or_else(|| step_by_step(file, text), Ok)
+    let mut config = right(file, text).map_or_else(|| step_by_step(file, text), Ok)?;
+    if let Some(folder) = Path::new(file).parent() {
+        secrets(&mut config).for_each(|source| source.look_in(folder));
+    }
+    Ok(config)
+}
+
+/// All secrets that a configuration names.
+fn secrets(config: &mut Config) -> impl Iterator<Item = &mut TokenSource> {
+    let of_platforms = config.platforms.iter_mut().map(|platform| &mut platform.token);
+    let of_channels = config.notify.iter_mut().flat_map(|channel| channel.carrier.secrets());
+    config.admin_token_file.iter_mut().chain(of_platforms).chain(of_channels)
 }
 
 /// The long way: the configuration too, but above all what is wrong with it.

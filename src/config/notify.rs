@@ -79,6 +79,17 @@ impl CarrierConfig {
             Self::Smtp(_) => "smtp",
         }
     }
+
+    /// Whatever secrets it needs.
+    pub(super) fn secrets(&mut self) -> Vec<&mut TokenSource> {
+        match self {
+            Self::Webhook { url, secret } => url.kept().into_iter().chain(secret).collect(),
+            Self::SlackHook { url } => Vec::from_iter(url.kept()),
+            Self::Slack { token, .. } => vec![token],
+            Self::Alertmanager { .. } => Vec::new(),
+            Self::Smtp(smtp) => smtp.login.iter_mut().map(|(_, password)| password).collect(),
+        }
+    }
 }
 
 /// A mail server, and who writes to whom.
@@ -146,4 +157,13 @@ pub enum UrlSource {
     Written(SecretUrl),
     /// Elsewhere, like a token.
     Kept(TokenSource),
+}
+
+impl UrlSource {
+    fn kept(&mut self) -> Option<&mut TokenSource> {
+        match self {
+            Self::Written(_) => None,
+            Self::Kept(source) => Some(source),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// Where systemd puts credentials, see systemd.exec(5), `LoadCredential=`.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// Where they are kept beside the configuration, see deploy/systemd: who checks by hand has not been given them.
+const BESIDE: &str = "credentials";
 
 /// Why there is no token. Names the place and the remedy, never the content.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,14 @@ pub enum TokenError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A relative name of which there is no file in any place that is looked at.
+    #[error("read token file {}: it has to exist and be readable for the user rearguard runs as, {}", .name.display(), or(.places))]
+    Nowhere {
+        /// As it is written.
+        name: PathBuf,
+        /// Where it was looked for, in this order.
+        places: Vec<PathBuf>,
     },
     /// A directory, pipe or device.
     #[error("read token file {0}: it is not a regular file")]
@@ -59,26 +69,72 @@ impl TokenSource {
                 let value = env(variable).ok_or_else(|| TokenError::NotSet(variable.clone()))?;
                 token(value.into_encoded_bytes(), format!("environment variable {variable}"))
             }
-            Self::File(path) => {
-                let path = credential(path, env).unwrap_or_else(|| path.clone());
-                let bytes = contents(&path)?;
-                token(bytes, format!("file {}", path.display()))
-            }
+            Self::File(path) => from_file(&find(path, None, env)?),
+            Self::Named { name, folder } => from_file(&find(name, Some(folder), env)?),
+        }
+    }
+
+    /// Where it is found, as the configuration writes it.
+    pub(super) fn place(&self) -> std::path::Display<'_> {
+        match self {
+            Self::File(name) | Self::Named { name, .. } => name.display(),
+            Self::Env(variable) => Path::new(variable).display(),
+        }
+    }
+
+    /// A file with a relative name is looked for beside the configuration, too, which is in `folder`.
+    pub(super) fn look_in(&mut self, folder: &Path) {
+        if let Self::File(name) = self
+            && name.is_relative()
+        {
+            *self = Self::Named { name: std::mem::take(name), folder: folder.into() };
         }
     }
 }
 
-/// The credential of systemd that a path stands for: `$CREDENTIALS_DIRECTORY/NAME` as it is written, or a
-/// relative path to something that is there.
-fn credential(path: &Path, env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let directory = PathBuf::from(env(CREDENTIALS).filter(|directory| !directory.is_empty())?);
-    for prefix in ["$CREDENTIALS_DIRECTORY", "${CREDENTIALS_DIRECTORY}"] {
-        if let Ok(name) = path.strip_prefix(prefix) {
-            return Some(directory.join(name));
+/// The file that a path stands for. `$CREDENTIALS_DIRECTORY/NAME` is a credential of systemd. A relative path is looked
+/// for among those, in the current folder, in the one of the configuration and in `credentials` beside that.
+///
+/// # Errors
+/// When it is in none of several places. What is there and cannot be read is found.
+pub(crate) fn find(
+    path: &Path,
+    folder: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<PathBuf, TokenError> {
+    let directory = env(CREDENTIALS).filter(|directory| !directory.is_empty()).map(PathBuf::from);
+    if let Some(directory) = &directory {
+        for prefix in ["$CREDENTIALS_DIRECTORY", "${CREDENTIALS_DIRECTORY}"] {
+            if let Ok(name) = path.strip_prefix(prefix) {
+                return Ok(directory.join(name));
+            }
         }
     }
-    let found = directory.join(path);
-    (path.is_relative() && found.exists()).then_some(found)
+    if path.is_absolute() {
+        return Ok(path.into());
+    }
+    let beside = folder.into_iter().flat_map(|folder| [folder.to_owned(), folder.join(BESIDE)]);
+    let mut places: Vec<PathBuf> = directory.into_iter().chain([PathBuf::new()]).chain(beside).collect();
+    // The configuration may stand in the current folder.
+    places.dedup();
+    let is_missing = |path: &Path| {
+        std::fs::metadata(path)
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+    };
+    let found = places.iter().map(|place| place.join(path)).find(|path| !is_missing(path));
+    found.ok_or_else(|| TokenError::Nowhere { name: path.into(), places })
+}
+
+/// Folders as a sentence names them.
+fn or(places: &[PathBuf]) -> String {
+    let name = |place: &PathBuf| place.display().to_string();
+    let named = |place| Some(name(place)).filter(|name| !name.is_empty());
+    let names = places.iter().map(|place| named(place).unwrap_or_else(|| "the current folder".to_owned()));
+    format!("in {}", names.collect::<Vec<_>>().join(" or "))
+}
+
+fn from_file(path: &Path) -> Result<SecretString, TokenError> {
+    token(contents(path)?, format!("file {}", path.display()))
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, TokenError> {
@@ -189,5 +245,47 @@ mod tests {
         std::fs::write(&elsewhere, "absolute").unwrap();
         assert_eq!(read(&TokenSource::File(elsewhere), &env).as_deref(), Ok("absolute"));
         assert!(read(&TokenSource::File("not-there".into()), &env).is_err());
+    }
+    #[test]
+    fn a_relative_name_is_looked_for_in_four_places_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let (given, etc) = (directory.path().join("given"), directory.path().join("etc"));
+        std::fs::create_dir_all(etc.join("credentials")).unwrap();
+        std::fs::create_dir(&given).unwrap();
+        let mut source = TokenSource::File("do-token".into());
+        source.look_in(&etc);
+        let env = [(CREDENTIALS, given.to_str().unwrap())];
+
+        let nowhere = read(&source, &env).unwrap_err();
+        let places = format!(
+            "in {} or the current folder or {} or {}/credentials",
+            given.display(),
+            etc.display(),
+            etc.display()
+        );
+        assert!(nowhere.starts_with("read token file do-token: it has to exist"), "{nowhere}");
+        assert!(nowhere.ends_with(&places), "{nowhere}");
+        // The last one first: each that comes before hides it.
+        for folder in [etc.join("credentials"), etc, given.clone()] {
+            std::fs::write(folder.join("do-token"), folder.to_str().unwrap().replace('/', "-")).unwrap();
+            assert_eq!(read(&source, &env), Ok(folder.to_str().unwrap().replace('/', "-")));
+        }
+    }
+
+    #[test]
+    fn the_current_folder_comes_before_the_configuration_s() {
+        let directory = tempfile::tempdir().unwrap();
+        // Tests run in the crate's folder, which has this file.
+        std::fs::write(directory.path().join("clippy.toml"), "beside").unwrap();
+        let found = find(Path::new("clippy.toml"), Some(directory.path()), &|_| None);
+        assert_eq!(found.unwrap(), Path::new("clippy.toml"));
+    }
+
+    #[test]
+    fn a_path_that_is_written_out_is_looked_for_nowhere_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut source = TokenSource::File(directory.path().join("none"));
+        source.look_in(Path::new("/etc/rearguard"));
+        assert_eq!(source, TokenSource::File(directory.path().join("none")));
     }
 }

@@ -61,7 +61,7 @@ pub fn summary(config: &Config) -> String {
 
 fn write(out: &mut String, config: &Config) -> fmt::Result {
     let admin = match &config.admin_token_file {
-        Some(path) => format!("API calls that change something need the token in {}", path.display()),
+        Some(source) => format!("API calls that change something need the token in {}", source.place()),
         None => "API calls that change something are refused: there is no admin_token_file".to_owned(),
     };
     writeln!(out, "listens on {}; {admin}", config.listen)?;
@@ -103,8 +103,8 @@ fn write_platform(out: &mut String, config: &Config, platform: &PlatformConfig) 
         PlatformKind::Sevalla => "Sevalla",
     };
     let token = match token {
-        TokenSource::File(path) => format!("file {}", path.display()),
         TokenSource::Env(variable) => format!("environment variable {variable}"),
+        file => format!("file {}", file.place()),
     };
     writeln!(out, "\nplatform {name}: {kind}")?;
     writeln!(out, "  api       {}, token from {token}", shown(api))?;

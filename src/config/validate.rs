@@ -22,7 +22,7 @@ use super::defaults::{self, Counts, Times};
 use super::leaf::{Count, List, Span, Text};
 use super::problem::{Findings, Spot, shown};
 use super::span::spoken;
-use super::{Config, ControlProbe, pace, raw};
+use super::{Config, ControlProbe, TokenSource, pace, raw};
 
 /// What a name looks like: it stands in metric labels, commands and paths of the API.
 pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9_-]{1,63}$";
@@ -37,8 +37,11 @@ pub(super) fn validate(file: &raw::File, findings: &RefCell<Findings>) -> Option
     let retention =
         duration(&spot.key("retention"), file.retention, defaults::RETENTION, &defaults::RETENTION_RANGE);
     let admin_token_file = spot.key("admin_token_file");
-    let admin_token_file =
-        file.admin_token_file.as_ref().map(|text| token_path(&admin_token_file, &text.0)).unwrap_or_default();
+    let admin_token_file = file
+        .admin_token_file
+        .as_ref()
+        .and_then(|text| token_path(&admin_token_file, &text.0))
+        .map(TokenSource::File);
     let platforms = platform::platforms(&spot.key("platforms"), file.platforms.as_ref());
     let control_probes = control_probes(&spot.key("control_probes"), file.control_probes.as_ref());
     let context = app::Context { platforms: &platforms, retention };

@@ -1,7 +1,6 @@
 //! The daemon as the HTTP surface sees it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -352,9 +351,9 @@ async fn say(handle: &AppHandle, request: Request, by: Caller, about: About) -> 
 }
 
 /// Reads the admin token afresh at each use, so that it can be replaced.
-pub(super) fn admin_token(file: watch::Receiver<Option<PathBuf>>) -> AdminToken {
+pub(super) fn admin_token(file: watch::Receiver<Option<TokenSource>>) -> AdminToken {
     Arc::new(move || {
         let file = file.borrow().clone();
-        file.map(|file| TokenSource::File(file).read().map_err(|error| Chain(&error).to_string())).transpose()
+        file.map(|file| file.read().map_err(|error| Chain(&error).to_string())).transpose()
     })
 }

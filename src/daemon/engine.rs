@@ -20,7 +20,7 @@ use super::pause::Paused;
 use super::poll::{Account, Poller, Slices};
 use super::{Shell, StartError, house};
 use crate::clock::Clock;
-use crate::config::{AppConfig, Config, PlatformConfig};
+use crate::config::{AppConfig, Config, PlatformConfig, TokenSource};
 use crate::ids::PlatformName;
 use crate::journal::{Journal, Restored};
 use crate::metrics::{Heartbeat, Metrics};
@@ -84,7 +84,7 @@ pub(crate) struct Engine {
     most_rollbacks: watch::Sender<usize>,
     retention: watch::Sender<Duration>,
     office: Office,
-    pub(super) admin_file: watch::Sender<Option<PathBuf>>,
+    pub(super) admin_file: watch::Sender<Option<TokenSource>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

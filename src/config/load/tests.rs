@@ -40,6 +40,18 @@ fn added(place: &str, keys: &str) -> String {
 }
 
 #[test]
+fn secrets_with_relative_names_are_looked_for_beside_the_file_and_others_are_not() {
+    let text = "admin_token_file: admin\nnotify:\n  - { name: ops, kind: webhook, url_file: hook-url, secret_file: /run/hook }\n";
+    let token = MINIMAL.replace("/etc/rearguard/do.token", "do-token");
+    let mut config = parse("/etc/rearguard/rearguard.yaml", &format!("{text}{token}")).unwrap();
+    let named = |name: &str| TokenSource::Named { name: name.into(), folder: "/etc/rearguard".into() };
+    assert_eq!(config.admin_token_file, Some(named("admin")));
+    assert_eq!(config.platforms[0].token, named("do-token"));
+    let of_channel: Vec<_> = config.notify[0].carrier.secrets().into_iter().map(|one| one.clone()).collect();
+    assert_eq!(of_channel, [named("hook-url"), TokenSource::File("/run/hook".into())]);
+}
+
+#[test]
 fn what_a_regression_leaves_out_depends_on_what_is_compared() {
     let of = |keys: &str| {
         let rule = format!("{{ name: r, probe: home, regression: {{ {keys} }} }}");

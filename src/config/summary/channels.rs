@@ -48,7 +48,7 @@ fn at(url: &UrlSource) -> String {
 
 fn place(source: &TokenSource) -> String {
     match source {
-        TokenSource::File(path) => format!("file {}", path.display()),
         TokenSource::Env(variable) => format!("environment variable {variable}"),
+        file => format!("file {}", file.place()),
     }
 }

@@ -123,7 +123,7 @@ fn channels_are_understood_and_their_urls_shown_by_host_only() {
         assert!(said.contains(line), "no {line} in\n{said}");
     }
     let [_, team, mail] = config.notify.as_slice() else { panic!("{:?}", config.notify) };
-    let kept = UrlSource::Kept(TokenSource::File("hook.url".into()));
+    let kept = UrlSource::Kept(TokenSource::Named { name: "hook.url".into(), folder: "".into() });
     assert_eq!(team.carrier, CarrierConfig::SlackHook { url: kept });
     let CarrierConfig::Smtp(mail) = &mail.carrier else { panic!("{mail:?}") };
     assert_eq!((mail.port, mail.tls), (465, SmtpTls::Implicit));
