@@ -78,8 +78,16 @@ def of_names(documents):
             named = [end["port"] for end in document["spec"]["podMetricsEndpoints"]]
         if set(named) - {"rearguard"}:
             yield f"{document['kind']} names the ports {named}"
-        if document["kind"] == "PodDisruptionBudget":
+
+
+def of_budgets(budgets, deployments):
+    """What is wrong with what whoever drains a node asks: they are to get a yes, and for the daemon only. A pod without a
+    controller that it covered would be a no for all."""
+    for budget in (budget["spec"] for budget in budgets):
+        if "minAvailable" in budget or budget["maxUnavailable"] != 1 or budget["unhealthyPodEvictionPolicy"] != "AlwaysAllow":
             yield "a PodDisruptionBudget keeps a node of one replica from being drained"
+        if [budget["selector"]] != [deployment["spec"]["selector"] for deployment in deployments if not guard(deployment["spec"]["template"]["spec"])[1]]:
+            yield f"a PodDisruptionBudget is for {budget['selector']}"
 
 
 def plain(document):
@@ -104,6 +112,7 @@ def main():
         wrong += of_pod(deployment["metadata"]["name"], deployment)
     for pod in [document for document in documents if document["kind"] == "Pod"]:
         wrong += of_journal(pod, deployments)
+    wrong += of_budgets([document for document in documents if document["kind"] == "PodDisruptionBudget"], deployments)
     wrong += of_names(documents)
     if not deployments:
         wrong.append("there is no Deployment to look at")

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::follow::{follow, is_done};
-use super::{ApproveArgs, ByArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, words};
+use super::{
+    ApproveArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words,
+};
 use crate::decision::state::Outcome;
 use crate::server::AppStatus;
 
@@ -20,8 +22,8 @@ struct Apps {
 }
 
 pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
-    let client = Client::open(&args.server)?;
-    let mut said = said(&args.by);
+    let client = Client::open(&args.word.server)?;
+    let mut said = said(&args.word);
     if let Some(lasts) = args.lasts {
         said.insert("for_seconds".to_owned(), json!(lasts.as_secs_f64()));
     }
@@ -40,23 +42,23 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
-    let client = Client::open(&args.server)?;
+    let client = Client::open(&args.word.server)?;
     let Some(app) = &args.app else {
-        client.post(&path(None, "resume"), said(&args.by)).await?;
+        client.post(&path(None, "resume"), said(&args.word)).await?;
         let answer = client.get(&["apps"], &[]).await?;
         let Apps { apps } = client.understand(answer)?;
         return Ok(resume::all_are(&apps, Timestamp::now()));
     };
     let before = client.get(&["apps", app], &[]).await?;
     let before: AppStatus = client.understand(before)?;
-    client.post(&path(Some(app), "resume"), said(&args.by)).await?;
+    client.post(&path(Some(app), "resume"), said(&args.word)).await?;
     let after = client.get(&["apps", app], &[]).await?;
     Ok(resume::one_is(&before, &client.understand(after)?, Timestamp::now()))
 }
 
 pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
-    let client = Client::open(&args.server)?;
-    let mut said = said(&args.by);
+    let client = Client::open(&args.word.server)?;
+    let mut said = said(&args.word);
     if let Some(target) = &args.target {
         said.insert("target_deployment".to_owned(), json!(target));
     }
@@ -69,8 +71,8 @@ pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn reject(args: &RejectArgs) -> Result<String, Error> {
-    let client = Client::open(&args.server)?;
-    client.post(&["incidents", &args.id, "reject"], said(&args.by)).await?;
+    let client = Client::open(&args.word.server)?;
+    client.post(&["incidents", &args.id, "reject"], said(&args.word)).await?;
     if args.wait {
         return follow(&client, &args.id, Outcome::Refused).await;
     }
@@ -78,7 +80,7 @@ pub(super) async fn reject(args: &RejectArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
-    let mut said = said(&args.by);
+    let mut said = said(&args.word);
     if let Some(to) = &args.to {
         said.insert("to".to_owned(), json!(to));
     }
@@ -90,17 +92,17 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
         }
     }
     let order = Order { app: &args.app, verb: "rollback", wanted: Outcome::Committed, wait: args.wait };
-    order.give(&Client::open(&args.server)?, said).await
+    order.give(&Client::open(&args.word.server)?, said).await
 }
 
 pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
     let order = Order { app: &args.app, verb: "commit", wanted: Outcome::Committed, wait: args.wait };
-    order.give(&Client::open(&args.server)?, said(&args.by)).await
+    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
 pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
     let order = Order { app: &args.app, verb: "revert", wanted: Outcome::Reverted, wait: args.wait };
-    order.give(&Client::open(&args.server)?, said(&args.by)).await
+    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
 /// What a person orders.
@@ -136,8 +138,8 @@ fn path<'a>(app: Option<&'a str>, verb: &'a str) -> Vec<&'a str> {
 }
 
 /// Who says it: a name in the journal, and no proof of anything.
-fn said(by: &ByArgs) -> Map<String, Value> {
+fn said(word: &WordArgs) -> Map<String, Value> {
     let named = |name: &str| env::var(name).ok().filter(|name| !name.trim().is_empty());
-    let by = by.by.clone().or_else(|| named("SUDO_USER")).or_else(|| named("USER"));
+    let by = word.by.clone().or_else(|| named("SUDO_USER")).or_else(|| named("USER"));
     by.map(|by| ("by".to_owned(), json!(by.trim()))).into_iter().collect()
 }

@@ -155,12 +155,15 @@ pub struct ManArgs {
     pub to: Option<PathBuf>,
 }
 
-/// Whose word it is.
+/// Whose word it is, and which daemon is told it.
 #[derive(Clone, Debug, Default, Args)]
-pub struct ByArgs {
+pub struct WordArgs {
     /// Who says so, for the journal [default: $SUDO_USER or $USER]
     #[arg(long, value_name = "NAME", env = "REARGUARD_BY")]
     pub by: Option<String>,
+    /// Which daemon.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// `rearguard pause`.
@@ -176,12 +179,9 @@ pub struct PauseArgs {
     /// End by itself after this long, as in 2h or 30m [default: not by itself]
     #[arg(long = "for", value_name = "DURATION", value_parser = pause_length)]
     pub lasts: Option<Duration>,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// `rearguard resume`.
@@ -194,12 +194,9 @@ pub struct ResumeArgs {
     /// Every app at once
     #[arg(long)]
     pub all: bool,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// `rearguard rollback`.
@@ -219,12 +216,9 @@ pub struct RollbackArgs {
     /// Follow it to its end
     #[arg(long)]
     pub wait: bool,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// `rearguard commit` and `revert`.
@@ -235,12 +229,9 @@ pub struct SettleArgs {
     /// Follow it to its end
     #[arg(long)]
     pub wait: bool,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// `rearguard approve`.
@@ -254,12 +245,9 @@ pub struct ApproveArgs {
     /// Follow it to its end
     #[arg(long)]
     pub wait: bool,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// `rearguard reject`.
@@ -270,12 +258,9 @@ pub struct RejectArgs {
     /// Follow it to its end
     #[arg(long)]
     pub wait: bool,
-    /// Whose word.
+    /// Whose word, and to which daemon.
     #[command(flatten)]
-    pub by: ByArgs,
-    /// Which daemon.
-    #[command(flatten)]
-    pub server: ServerArgs,
+    pub word: WordArgs,
 }
 
 /// How long a pause lasts: what the daemon takes.
