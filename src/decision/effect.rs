@@ -499,7 +499,7 @@ mod tests {
             Event::Unprotected,
             Event::LetGoByOthers,
             Event::PausedPerhapsByUs,
-            Event::PerhapsOurs { deployments: vec![id("d3")] },
+            Event::PerhapsOurs { deployments: vec![id("d3")], is_restart: false },
             Event::LeftOver { deployment: id("d3") },
             Event::WrongTarget {
                 deployment: id("d3"),

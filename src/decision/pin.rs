@@ -88,7 +88,17 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Pushes::Deploy if pin.doubted_at.is_some() => {
             // A read from before the pause says nothing of it.
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
-            is_over.then(|| become_pin(state, pin, None, Vec::new(), None))
+            // A pause that a person has ended was theirs: ours may come yet, and is told then.
+            let awaited = || SoftPin {
+                is_answered: false,
+                is_seen: false,
+                seen_absent: true,
+                until: pin.until.min(seen.at),
+                doubted_at: None,
+                ..pin.clone()
+            };
+            let left = may_come(pin, seen.at).then(awaited);
+            is_over.then(|| become_pin(state, pin, left, Vec::new(), None))
         }
         Pushes::Deploy if pin.release.is_some() => {
             let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };

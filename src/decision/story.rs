@@ -148,6 +148,9 @@ pub enum Event {
     PerhapsOurs {
         /// Each of them.
         deployments: Vec<DeploymentId>,
+        /// It was the restart that got no answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_restart: bool,
     },
     /// A rollback of ours is there although its incident is over.
     LeftOver {
@@ -330,7 +333,7 @@ impl Event {
                 };
                 format!("deployment {deployment} runs {what} instead of {}", code_in_words(expected))
             }
-            Self::PerhapsOurs { deployments } => perhaps_ours(deployments),
+            Self::PerhapsOurs { deployments, is_restart } => perhaps_ours(deployments, *is_restart),
             Self::LeftOver { deployment } => {
                 format!(
                     "deployment {deployment}, which rearguard asked for as far as anybody can tell, is there although \

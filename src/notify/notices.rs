@@ -110,7 +110,7 @@ impl Happened<'_> {
             // What comes about later opens a hold of its own.
             Told::LeftOver { deployment } => (Kind::Held, deployment.as_str()),
             // Told with its end where the incident is open.
-            Told::PerhapsOurs { deployments } if self.change.closed.is_none() => {
+            Told::PerhapsOurs { deployments, .. } if self.change.closed.is_none() => {
                 (Kind::Held, deployments.first().map_or("", DeploymentId::as_str))
             }
             Told::Closed { outcome, .. } => {

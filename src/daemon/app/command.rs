@@ -177,7 +177,7 @@ impl App {
                 "too many apps wanted a rollback at once (storm); allowed is to resume everything first";
             return Err(ActionError::Conflict(why.to_owned()));
         }
-        incident::fits(&self.config.policy, state, self.view.value(), self.is_paused(), request)
+        incident::fits(&self.config.policy, state, &self.view, self.is_paused(), request)
             .map_err(|misfit| ActionError::Conflict(format!("{}: {misfit}", self.config.name)))
     }
 

@@ -5,7 +5,8 @@
 use super::super::Decision;
 use super::super::capability::Support;
 use super::super::effect::{Reason, Verb};
-use super::super::observation::{AppView, Observation, Request};
+use super::super::observation::{AppView, Observation, Reading, Request};
+use super::super::pin;
 use super::super::policy::{Mode, Policy};
 use super::super::state::{
     Asked, Ending, Hold, Incident, Live, Order, PinSight, Requests, Settle, Situation, Stage, State,
@@ -62,10 +63,13 @@ pub enum Misfit {
 pub fn fits(
     policy: &Policy,
     state: &State,
-    view: Option<&AppView>,
+    app: &Reading<AppView>,
     is_paused: bool,
     request: &Request,
 ) -> Result<(), Misfit> {
+    // A pin that only the journal knows of is one to whoever asks, too.
+    let shown = pin::shown(state, app);
+    let view = shown.as_ref().unwrap_or(app).value();
     let open = |open: &Incident| Misfit::Open { id: open.id.clone(), stage: open.stage.word() };
     match request {
         Request::Approve | Request::Reject | Request::Resume => return Ok(()),
@@ -119,7 +123,7 @@ pub(in crate::decision) fn begin(policy: &Policy, state: &State, seen: &Observat
     if state.owed().is_some() {
         return None;
     }
-    fits(policy, state, seen.app.value(), seen.operator.paused, request).ok()?;
+    fits(policy, state, seen.app, seen.operator.paused, request).ok()?;
     match (request, &state.situation) {
         (Request::Rollback { .. }, Situation::Incident(_)) => None,
         (Request::Rollback { .. }, _) => roll_back(policy, state, request, seen),

@@ -159,7 +159,7 @@ fn more_than_asked_for(draft: &Draft, seen: &Observation<'_>) -> Option<Vec<Depl
 
 fn unsure(mut draft: Draft, deployments: Vec<DeploymentId>, seen: &Observation<'_>) -> Decision {
     draft.perhaps_created(seen.at);
-    draft.tell(Event::PerhapsOurs { deployments });
+    draft.tell(Event::PerhapsOurs { deployments, is_restart: false });
     draft.close(Outcome::Held, Reason::WrongTarget, seen)
 }
 

@@ -214,6 +214,32 @@ impl Draft {
         Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
     }
 
+    /// The rollback that was found by reading is what came of its request: from here on another one is awaited. Where
+    /// nobody could tell it from a colleague's the request is waited for as before.
+    pub(super) fn settle_found(&mut self, target: &DeploymentId, rollback: &DeploymentId) {
+        if self.is_new(rollback) && !self.may_come_late() {
+            let requests = &mut self.incident.requests;
+            if let Some(place) = requests.targets.iter().rposition(|wanted| wanted.id == *target) {
+                requests.targets.remove(place);
+                requests.counted.pop();
+            }
+        }
+    }
+
+    /// Whether what was found by reading may be somebody else's, who went back to the same, so that ours may still come. A pin
+    /// of it would block every deployment, and what a platform picks late may be the bad release; otherwise it is likelier
+    /// by far that it was ours.
+    fn may_come_late(&self) -> bool {
+        let capabilities = &self.incident.capabilities;
+        capabilities.pin == PinKind::Hard || capabilities.targeting == Targeting::PlatformPicks
+    }
+
+    /// One that may be ours for all that can be told: the request is waited for as before.
+    pub(super) fn note_perhaps_ours(&mut self, made: &DeploymentId) {
+        self.incident.requests.before.insert(made.clone());
+        self.note_ours(made.clone());
+    }
+
     /// The end of the soak is due and waits, which is told once for each thing that keeps it.
     pub(super) fn end_waits(mut self, reason: Reason) -> Decision {
         if self.incident.end_waits != Some(reason) {
@@ -241,7 +267,8 @@ impl Draft {
         let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == rollback);
         let is_settled = match outcome {
             Outcome::Committed | Outcome::Reverted => true,
-            Outcome::Superseded => !is_pinned,
+            // What is not live yet may become so, and where nothing pins it nobody would hear of that.
+            Outcome::Superseded => !is_pinned && !self.may_go_live(),
             _ => false,
         };
         let returned = match &self.incident.stage {
@@ -275,17 +302,18 @@ impl Draft {
         Decision::change(change)
     }
 
+    /// Whether the rollback may become live unnoticed.
+    fn may_go_live(&self) -> bool {
+        matches!(self.incident.stage, Stage::RollingBack { .. })
+            && self.incident.capabilities.pin != PinKind::Hard
+    }
+
     /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
     pub(super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
         let incident = &self.incident;
         let mut requests = incident.requests.clone();
-        // One that was found by reading may be somebody else's, who went back to the same: ours may still come, and its pin
-        // would block every deployment. Where nothing is blocked it is likelier by far that it was ours.
         let is_found = |(id, of): &&(DeploymentId, _)| *of == incident.id && self.is_new(id);
-        // Where the platform picks, what comes late may be the bad release.
-        let may_come = incident.capabilities.pin == PinKind::Hard
-            || incident.capabilities.targeting == Targeting::PlatformPicks;
-        let found = match may_come {
+        let found = match self.may_come_late() {
             true => 0,
             false => self.ledger.ours.iter().filter(is_found).count(),
         };
@@ -321,6 +349,9 @@ impl Draft {
         let cleared = outcome == Outcome::Reverted;
         if cleared {
             self.ledger.condemned.retain(|(id, _)| *id != accused.id);
+            for (_, _, requests) in &mut self.ledger.lost {
+                requests.left.take_if(|(id, _)| *id == accused.id);
+            }
         }
         // A person's order that came to nothing says nothing of what is live.
         let fair = fair || self.incident.asked.is_some();
@@ -368,6 +399,8 @@ impl Draft {
             },
             // A person's rollback, or ours that a person committed: to be learnt as well.
             Outcome::Superseded => Situation::Learning { live: Some(live) },
+            // A person was content with it, which says nothing of how it fares.
+            Outcome::Committed if reason == Reason::Requested => Situation::Learning { live: Some(live) },
             _ => match &self.incident.asked {
                 // Nothing came of the order.
                 Some(Asked { order: Order::Rollback { was, .. }, .. }) if outcome != Outcome::Committed => {

@@ -64,6 +64,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         }
     }
     if attempt == 1 {
+        draft.settle_found(&target, &rollback.id);
         draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
     }
     draft.incident.requests.targets.push(accused.clone());
@@ -145,8 +146,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Picked(made) => return begin(draft, *made, seen),
         New::Unsure(deployments) => {
             // That one of them goes live is no person's answer to the hold.
-            deployments.iter().for_each(|made| draft.note_ours(made.clone()));
-            draft.tell(Event::PerhapsOurs { deployments });
+            deployments.iter().for_each(|made| draft.note_perhaps_ours(made));
+            draft.tell(Event::PerhapsOurs { deployments, is_restart: false });
             return draft.close(Outcome::Held, Reason::WrongTarget, seen);
         }
         New::Perhaps(_) | New::Nothing => {}

@@ -176,12 +176,12 @@ pub(super) fn is_overtaken(rollback: &Deployment, draft: &Draft, view: &AppView)
 /// platform picked, or restarted, may be anything.
 pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> Decision {
     match came_instead(&draft, seen) {
-        Some(other) => {
-            draft.tell(Event::PerhapsOurs { deployments: vec![other.id.clone()] });
+        Some((other, is_restart)) => {
+            draft.tell(Event::PerhapsOurs { deployments: vec![other.id.clone()], is_restart });
             // That it is live, or what it is, is no person's answer to the hold.
             match other.cause {
                 Cause::Restart => restarting::note(&mut draft, other),
-                _ => draft.note_ours(other.id.clone()),
+                _ => draft.note_perhaps_ours(&other.id),
             }
             draft.close(Outcome::Held, Reason::WrongTarget, seen)
         }
@@ -190,8 +190,8 @@ pub(super) fn lost(mut draft: Draft, reason: Reason, seen: &Observation<'_>) -> 
 }
 
 /// What is live instead of our rollback, where it may be what the platform picked, or restarted, for a request without an
-/// answer.
-fn came_instead<'a>(draft: &Draft, seen: &Observation<'a>) -> Option<&'a Deployment> {
+/// answer, and whether that was the request for a restart.
+fn came_instead<'a>(draft: &Draft, seen: &Observation<'a>) -> Option<(&'a Deployment, bool)> {
     let Incident { requests, capabilities, accused, restart_lost, .. } = &draft.incident;
     let rollback = draft.incident.stage.rollback_made()?;
     let view = seen.app.value().filter(|_| capabilities.pin != PinKind::Hard)?;
@@ -201,7 +201,7 @@ fn came_instead<'a>(draft: &Draft, seen: &Observation<'a>) -> Option<&'a Deploym
         && (requests.made(active).is_some()
             || !requests.picked([active].into_iter(), &accused.artifact).is_empty());
     let is_restarted = *restart_lost && restarting::can_be(&draft.incident, active);
-    (is_picked || is_restarted).then_some(active)
+    (is_picked || is_restarted).then_some((active, !is_picked))
 }
 
 /// The other one, where two requests of ours were applied, the first one late. The one that is pinned counts; where the

@@ -62,6 +62,7 @@ pub(in super::super) fn held(
         None => return Decision::wait(hold.why, None),
     };
     let mut ledger = with_what_left(policy, state, &situation, seen);
+    leave_unseen(&mut ledger, hold, seen);
     if let Some(pin) = ledger.soft_pin.as_mut().filter(|_| is_soft) {
         // Nobody else can know that it is ours, so it is not handed over but let go.
         pin.holds = None;
@@ -101,7 +102,8 @@ fn goes_live(state: &State, hold: Hold, seen: &Observation<'_>) -> Decision {
         _ => None,
     };
     let told = active.filter(|_| about.is_some());
-    let told = told.map(|active| Event::PerhapsOurs { deployments: vec![active.id.clone()] });
+    let told =
+        told.map(|active| Event::PerhapsOurs { deployments: vec![active.id.clone()], is_restart: false });
     let state = State { situation: Situation::Held(hold), ledger };
     let story = told.into_iter().collect();
     Decision::change(Change { state, effect: None, ruling: None, closed: None, story, about })
@@ -152,6 +154,9 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
         return None;
     }
     let mut ledger = state.ledger.clone();
+    if let Situation::Held(hold) = &state.situation {
+        leave_unseen(&mut ledger, hold, seen);
+    }
     let (incident, told) = match ledger.made_for(pin) {
         Some(incident) => (incident.clone(), Event::LeftOver { deployment: pin.clone() }),
         None => {
@@ -162,18 +167,28 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
             }
             let incident = match view.active.as_ref().filter(|active| active.id == *pin) {
                 Some(active) => late::note(&mut ledger, place, active),
-                None => {
-                    let mut listed = seen.history.value().into_iter().flatten();
-                    late::leave(&mut ledger, place, listed.find(|entry| entry.id == *pin));
-                    ledger.lost[place].1.clone()
-                }
+                // What it is can be told once it is live.
+                None => ledger.lost[place].1.clone(),
             };
-            (incident, Event::PerhapsOurs { deployments: vec![pin.clone()] })
+            (incident, Event::PerhapsOurs { deployments: vec![pin.clone()], is_restart: false })
         }
     };
     let (why, runs) = (Reason::RollbackFailed, what_runs(seen));
     let hold = Hold { why, incident, since: seen.at, live, runs, pin: Some(pin.clone()), kept: None };
     Some(late::hold(hold, ledger, told))
+}
+
+/// A pin that may be ours, and is gone, or taken over, before its rollback was live, is not told from another's any more.
+/// What a person ordered to be left is left then.
+fn leave_unseen(ledger: &mut Ledger, hold: &Hold, seen: &Observation<'_>) {
+    let Some(pin) = hold.pin.as_ref().filter(|pin| **pin != hold.live.id) else { return };
+    let is_of_it = |(_, incident, requests): &(Moment, IncidentId, Requests)| {
+        *incident == hold.incident && !requests.before.contains(pin)
+    };
+    let Some(place) = ledger.lost.iter().position(is_of_it) else { return };
+    let active = seen.app.value().and_then(|view| view.active.as_ref());
+    let mut entries = seen.history.value().into_iter().flatten().chain(active);
+    late::leave(ledger, place, entries.find(|entry| entry.id == *pin));
 }
 
 /// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is

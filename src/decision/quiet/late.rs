@@ -38,7 +38,7 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
         }
         None => {
             let incident = take(&mut ledger, view, active, seen.at)?;
-            (incident, Event::PerhapsOurs { deployments: vec![active.id.clone()] })
+            (incident, Event::PerhapsOurs { deployments: vec![active.id.clone()], is_restart: false })
         }
     };
     let (live, runs) = (next.live()?.clone(), what_runs(seen));
@@ -106,10 +106,10 @@ pub(super) fn recount(ledger: &mut Ledger, place: usize, now: Moment) {
 pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) -> Option<usize> {
     let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
     let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
-        // What was accused is condemned by then. Who names the deployment may not be heeded.
+        // What was accused is condemned by then, or ordered to be left. Who names the deployment may not be heeded.
+        let mut left = ledger.condemned.iter().chain(&requests.left);
         let is_picked = view.capabilities.targeting != Targeting::ByCode
-            && (can_be(requests, &Artifact::default())
-                || ledger.condemned.iter().any(|(_, ran)| can_be(requests, ran)));
+            && (can_be(requests, &Artifact::default()) || left.any(|(_, ran)| can_be(requests, ran)));
         now.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
     };
     let mut lost = ledger.lost.iter();

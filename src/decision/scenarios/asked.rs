@@ -40,7 +40,7 @@ fn ends(world: &mut World, request: Request) -> (Outcome, Reason) {
 }
 
 fn misfit(world: &World, request: &Request) -> Option<Misfit> {
-    fits(&world.policy, &world.state, world.app.value(), world.operator.paused, request).err()
+    fits(&world.policy, &world.state, &world.app, world.operator.paused, request).err()
 }
 
 #[test]

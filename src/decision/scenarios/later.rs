@@ -311,7 +311,7 @@ fn a_restart_that_was_lost_and_comes_before_the_rollback_is_live_is_told_and_no_
         assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
         assert_eq!(world.closed[0].incident.stage.word(), "rolling_back");
         assert!(runs_what(&world, &bad), "{}", world.transcript());
-        let told = format!("deployment {} has begun since the rollback", world.platform.active);
+        let told = format!("deployment {} has begun since the restart", world.platform.active);
         assert!(world.transcript().contains(&told), "{}", world.transcript());
     }
 }

@@ -216,15 +216,19 @@ fn a_pause_that_comes_too_late_to_be_surely_ours_is_told_once_and_stays() {
         );
         assert_eq!(world.waiting, Some(Reason::ForeignPin));
         assert_eq!(changes(&world), ["pause", "rollback", "let go", "pause"], "{}", world.transcript());
-        // Somebody lets them go, and who pauses them later means it.
+        // Somebody lets them go: that pause was theirs, and ours may come yet. It is told again, and stays.
         let at = world.at;
         world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
         world.run(secs(10));
-        assert_eq!((&world.state.ledger.soft_pin, world.waiting), (&None, None), "{}", world.transcript());
+        assert_eq!(world.waiting, None, "{}", world.transcript());
         let at = world.at;
         world.platform.set_pushes(Who::Person, Pushes::Paused, at);
         world.run(minutes(5));
-        assert_eq!((told(&world), changes(&world).len()), (1, 4), "{}", world.transcript());
+        assert_eq!((told(&world), changes(&world).len()), (2, 4), "{}", world.transcript());
+        // After the hour nothing of ours comes any more.
+        world.platform.set_pushes(Who::Person, Pushes::Deploy, world.at);
+        world.run(minutes(60));
+        assert_eq!(world.state.ledger.soft_pin, None, "{}", world.transcript());
     }
 }
 

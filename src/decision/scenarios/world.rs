@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::platform::Platform;
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, DECISIONS, Effect, Guard, Reason, Rejection};
+use crate::decision::incident::fits;
 use crate::decision::measuring::{Measuring, Shown};
 use crate::decision::observation::{
     AppView, Cause, Deployment, Observation, Operator, Phase, ReadFault, Reading, RecordedObservation,
@@ -239,8 +240,13 @@ impl World {
         self.script.entry(call).or_default().push_back(reply);
     }
 
+    /// A person's word, which the shell refuses where it does not fit.
     pub(super) fn ask(&mut self, request: Request) {
-        self.operator.request = Some(request);
+        let fits = fits(&self.policy, &self.state, &self.app, self.operator.paused, &request);
+        self.operator.request = fits.is_ok().then_some(request);
+        if let Err(misfit) = fits {
+            self.lines.push(format!("         {misfit}"));
+        }
         self.step();
         self.operator.request = None;
     }

@@ -88,15 +88,16 @@ pub(super) fn answered(answer: &Answer) -> String {
     }
 }
 
-pub(super) fn perhaps_ours(deployments: &[DeploymentId]) -> String {
+pub(super) fn perhaps_ours(deployments: &[DeploymentId], is_restart: bool) -> String {
+    let asked = if is_restart { "restart" } else { "rollback" };
     let which = deployments.iter().map(DeploymentId::as_str).collect::<Vec<_>>().join(" and ");
     match deployments.len() {
         1 => format!(
-            "deployment {which} has begun since the rollback was asked for, without an answer: it may be what came of \
+            "deployment {which} has begun since the {asked} was asked for, without an answer: it may be what came of \
              that, or a colleague's, and nobody can tell"
         ),
         _ => format!(
-            "deployments {which} have begun since the rollback was asked for, without an answer: one of them may be what \
+            "deployments {which} have begun since the {asked} was asked for, without an answer: one of them may be what \
              came of that, the others are a colleague's, and nobody can tell which"
         ),
     }

@@ -78,7 +78,7 @@ fn each_step_that_people_wait_for_is_told_and_no_call_beside_it() {
         (Told::AppGone, Some("app_gone")),
         (Told::PausedPerhapsByUs, Some("pushes_paused")),
         (Told::LeftOver { deployment: id("back") }, Some("held")),
-        (Told::PerhapsOurs { deployments: vec![id("back")] }, Some("held")),
+        (Told::PerhapsOurs { deployments: vec![id("back")], is_restart: false }, Some("held")),
         (Told::Unprotected, None),
         (Told::Closed { outcome: Outcome::Committed, reason: Reason::SoakHealthy }, Some("closed")),
     ];
