@@ -262,6 +262,12 @@ impl Draft {
         }
         self.tell(Event::Closed { outcome, reason });
         self.judge(outcome, reason);
+        if let Some(rollback) = self.incident.stage.rollback_made()
+            && (outcome, reason) == (Outcome::Committed, Reason::SoakHealthy)
+        {
+            // It was live and healthy for a whole soak: a target for the next incident.
+            self.ledger.note_good(rollback.clone());
+        }
         let rollback = self.incident.stage.rollback();
         // Superseded by another deployment it may still be pinned: then it is not settled, and a person has to.
         let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == rollback);

@@ -249,12 +249,7 @@ fn still_pinned(
 }
 
 /// The pin is settled the way we asked.
-fn settled(mut draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
+fn settled(draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
     let why = kind.reason(&draft);
-    if let (Reason::SoakHealthy, Stage::Committing { rollback, .. }) = (why, &draft.incident.stage) {
-        // It was live and healthy for a whole soak: a target for the next incident.
-        let rollback = rollback.clone();
-        draft.ledger.note_good(rollback);
-    }
     draft.close(kind.outcome(), why, seen)
 }

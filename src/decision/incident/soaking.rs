@@ -262,11 +262,7 @@ fn tell_efficacy(policy: &Policy, draft: &mut Draft, which: Bad, seen: &Observat
     draft.tell(Event::PredictionJudged { prediction, value, efficacy, is_other });
 }
 
-/// The rollback is what the app runs from now on, and a target for the next incident.
-fn accepted(mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
-    if let Stage::Soaking { rollback, .. } = &draft.incident.stage {
-        let rollback = rollback.clone();
-        draft.ledger.note_good(rollback);
-    }
+/// The rollback is what the app runs from now on.
+fn accepted(draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
     draft.close(Outcome::Committed, why, seen)
 }

@@ -172,6 +172,25 @@ fn a_person_ends_a_soak_either_way() {
 }
 
 #[test]
+fn what_a_person_keeps_before_its_soak_is_over_is_not_good_by_that() {
+    for capabilities in [None, Some(PICKS)] {
+        let mut world = match capabilities {
+            Some(capabilities) => with_bad_release(accepting(), capabilities),
+            None => World::with_bad_release(policy()),
+        };
+        world.run_to_stage("soaking");
+        assert_eq!(ends(&mut world, Request::Commit), (Outcome::Committed, Reason::Requested));
+        let is_good =
+            |world: &World| world.state.ledger.good.iter().any(|good| good.id == world.platform.active);
+        assert!(!is_good(&world), "{}", world.transcript());
+        // It may become so as any other release does.
+        world.run(minutes(40));
+        assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+        assert!(is_good(&world), "{}", world.transcript());
+    }
+}
+
+#[test]
 fn what_is_held_is_settled_by_a_person_s_word() {
     let holding = |policy: Policy| {
         let mut policy = policy;

@@ -4,9 +4,9 @@ use super::calls::{APPLIED, LOST, late};
 use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::capability::{Capabilities, PinKind, Pushes};
+use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
 use crate::decision::effect::Reason;
-use crate::decision::observation::{Accepted, Request};
+use crate::decision::observation::{Accepted, Cause, Phase, Request};
 use crate::decision::policy::{OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
@@ -335,4 +335,116 @@ fn what_a_person_ordered_to_be_left_is_left_also_where_a_rollback_that_was_refus
     world.ask(Request::Rollback { to: None, accept: Accepted::default() });
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::ForeignPin), "{}", world.transcript());
     assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
+}
+
+#[test]
+fn a_rollback_that_goes_live_after_somebody_let_pushes_go_is_told() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.roll_out = Some(minutes(5));
+    world.run_to_stage("rolling_back");
+    world.run(secs(20));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    assert!(world.platform.in_progress.is_some());
+    world.run(minutes(6));
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    assert!(world.transcript().contains("is there although its incident is over"), "{}", world.transcript());
+    assert_eq!(world.state.ledger.rollbacks.len(), 1);
+}
+
+#[test]
+fn a_return_that_comes_after_a_colleague_deployed_the_same_once_more_is_no_answer_to_the_hold() {
+    let mut world = with_bad_release(policy(), Capabilities { targeting: Targeting::ById, ..BY_CODE });
+    world.platform.says_rollback = false;
+    let bad = world.platform.active.clone();
+    world.run_to_stage("soaking");
+    let target =
+        world.state.incident().and_then(|incident| incident.stage.target().cloned()).expect("a target");
+    world.reply("create_rollback", late(600));
+    world.bad.insert(world.platform.active.clone());
+    world.run_until(|world| world.count("create_rollback") == 2);
+    let at = world.at;
+    let again = world.platform.make(Cause::Release, Some(&target), at);
+    world.platform.finish(&again, Phase::Active, at);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    world.run(minutes(15));
+    assert!(runs_what(&world, &bad), "{}", world.transcript());
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    let told = format!("deployment {} has begun since the rollback", world.platform.active);
+    assert_eq!(world.transcript().matches(&told).count(), 1, "{}", world.transcript());
+}
+
+#[test]
+fn what_a_colleague_goes_back_to_themselves_is_not_left_where_rollbacks_are_pinned() {
+    let mut world = World::steady(policy());
+    let left = world.release();
+    world.run(minutes(1));
+    (0..3).for_each(|_| world.reply("create_rollback", LOST));
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.run(secs(20));
+    world.release();
+    world.run(minutes(5));
+    let at = world.at;
+    world.platform.rollback(Who::Person, &left, at, at).expect("made");
+    world.run(secs(20));
+    assert_eq!(world.state.word(), "held", "it may be ours until it is live: {}", world.transcript());
+    assert!(world.platform.in_progress.is_some());
+    world.run(minutes(5));
+    assert!(runs_what(&world, &left));
+    assert_eq!(world.state.ledger.condemned, [], "{}", world.transcript());
+}
+
+#[test]
+fn what_a_person_takes_back_is_not_left_by_what_comes_of_their_order_late() {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::steady(policy);
+    let left = world.release();
+    world.run(minutes(1));
+    world.reply("create_rollback", late(2_400));
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
+    world.ask(Request::Revert);
+    world.run_until(|world| world.closed.len() == 2);
+    assert_eq!(world.ended(), (Outcome::Reverted, Reason::Requested), "{}", world.transcript());
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "held", "the first request was applied: {}", world.transcript());
+    assert_eq!(world.state.ledger.condemned, [], "{}", world.transcript());
+}
+
+#[test]
+fn a_person_s_order_that_is_applied_late_is_known_whatever_the_platform_calls_it() {
+    for says_rollback in [true, false] {
+        let mut world = World::steady(accepting());
+        world.platform.capabilities = PICKS;
+        world.platform.pushes = Some(Pushes::Deploy);
+        world.platform.says_cloned_from = false;
+        world.platform.says_rollback = says_rollback;
+        let left = world.release();
+        world.run(minutes(1));
+        world.reply("create_rollback", late(900));
+        world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        world.run(secs(20));
+        world.release();
+        world.run(secs(20));
+        assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+        world.run(minutes(20));
+        assert!(runs_what(&world, &left), "{}", world.transcript());
+        assert_eq!(world.state.word(), "held", "{says_rollback}: {}", world.transcript());
+    }
+}
+
+#[test]
+fn a_request_that_was_found_by_reading_is_not_waited_for_after_it_was_undone_either() {
+    let mut world = with_bad_release(policy(), BY_CODE);
+    world.reply("create_rollback", APPLIED);
+    world.run_to_stage("soaking");
+    world.bad.insert(world.platform.active.clone());
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(world.state.ledger.lost, [], "{}", world.transcript());
 }
