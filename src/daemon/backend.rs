@@ -18,7 +18,7 @@ use crate::decision::measuring::Measuring;
 use crate::decision::observation::Request;
 use crate::decision::state::State;
 use crate::ids::{AppName, Caller, DeploymentId, IncidentId, PlatformAppId};
-use crate::journal::Pause;
+use crate::journal::{IncidentRecord, Pause};
 use crate::metrics::Heartbeat;
 use crate::power::Outlook;
 use crate::server::{ActionError, AdminToken, AppStatus, Backend, Reply};
@@ -252,11 +252,22 @@ impl ShellBackend {
         meant: Option<DeploymentId>,
         by: Caller,
     ) -> Result<Option<DeploymentId>, ActionError> {
-        let found = self.shell.journal.incident(incident).await.map_err(|_| ActionError::Unavailable)?;
-        let Some((record, _)) = found else { return Err(ActionError::Unknown("incident")) };
+        let found = async || match self.shell.journal.incident(incident).await {
+            Ok(found) => found.map(|(record, _)| record).ok_or(ActionError::Unknown("incident")),
+            Err(_) => Err(ActionError::Unavailable),
+        };
+        let app_id = found().await?.app_id;
         let handles = self.handles();
-        let Some(handle) = handles.tasks.get(&record.app_id) else { return Err(ActionError::Unknown("app")) };
-        Ok(say(handle, request, by, About::Incident(incident.clone(), meant)).await?.target)
+        let Some(handle) = handles.tasks.get(&app_id) else { return Err(ActionError::Unknown("app")) };
+        let led = say(handle, request, by, About::Incident(incident.clone(), meant)).await;
+        if let Err(ActionError::Conflict(_)) = led
+            && let IncidentRecord { outcome: Some(outcome), reason, .. } = found().await?
+        {
+            let (outcome, reason) = (outcome.word(), reason.word());
+            let why = format!("incident {incident} is closed: {outcome} ({reason})");
+            return Err(ActionError::Conflict(why));
+        }
+        Ok(led?.target)
     }
 }
 

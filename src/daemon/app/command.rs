@@ -32,6 +32,9 @@ use crate::server::{ActionError, AppStatus};
 /// How long it takes a person to see that another target is asked about than the one they decided on.
 const TO_SEE: Duration = Duration::from_secs(5);
 
+/// As long as the names of all who say no at once may be, in bytes.
+const MOST_NAMES: usize = 512;
+
 /// What others may ask of an app's task. Small, since every app keeps room for a few.
 pub(in super::super) enum Command {
     /// How the app is.
@@ -87,6 +90,16 @@ impl Word {
         }
     }
 
+    /// Somebody else says the same: both names are in the journal then.
+    fn join(&mut self, other: Self) {
+        self.replies.extend(other.replies);
+        let both = format!("{} and {}", self.by, other.by);
+        let is_named = self.by.as_str().split(" and ").any(|name| name == other.by.as_str());
+        if !is_named && both.len() <= MOST_NAMES {
+            self.by = both.into();
+        }
+    }
+
     /// Whether both are a no to the same incident.
     fn is_the_same_no(&self, other: &Self) -> bool {
         let no = |word: &Self| match &word.about {
@@ -105,11 +118,22 @@ impl App {
             // Looked for whenever the loop comes round.
             Command::Look => {}
             Command::Word(word) => match self.state.as_ref().map(|state| self.fits(state, &word)) {
-                None => word.answer(Err(ActionError::Unavailable)),
+                None => self.hear_unknowing(*word),
                 Some(Ok(true)) => self.hear(*word),
                 Some(Ok(false)) => word.answer(Ok(Led::default())),
                 Some(Err(error)) => word.answer(Err(error)),
             },
+        }
+    }
+
+    /// Where the app stands is not known until the journal answers again. A no that is in force is so for whoever says it too.
+    fn hear_unknowing(&mut self, mut word: Word) {
+        match &mut self.word {
+            Some(no) if no.is_the_same_no(&word) => {
+                word.tell(&Err(ActionError::NotDurable));
+                no.join(word);
+            }
+            _ => word.answer(Err(ActionError::Unavailable)),
         }
     }
 
@@ -119,7 +143,7 @@ impl App {
         let is_no = |word: &Word| word.request == Request::Reject;
         let (kept, left) = match self.word.take() {
             Some(mut no) if no.is_the_same_no(&word) => {
-                no.replies.extend(word.replies);
+                no.join(word);
                 (no, None)
             }
             Some(no) if is_no(&no) && !is_no(&word) => (no, Some(word)),

@@ -210,6 +210,8 @@ fn what_is_held_is_settled_by_a_person_s_word() {
         // There the same is a pause of pushes that ends, and a rollback from the rollback.
         let mut world = with_bad_release(holding(accepting()), PICKS);
         assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+        let held = world.platform.active.clone();
+        assert_eq!(misfit(&world, &back(None)), Some(Misfit::PushesPaused(held)));
         assert_eq!(ends(&mut world, request), (outcome, Reason::Requested), "{}", world.transcript());
         run_until_let_go(&mut world);
         assert_eq!(changes(&world).last(), Some(&"let go"), "{}", world.transcript());
