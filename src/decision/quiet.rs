@@ -44,6 +44,9 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     if let Some(decision) = forgotten_pin(policy, state, seen) {
         return decision;
     }
+    if let Some(decision) = late::forget(state, seen) {
+        return decision;
+    }
     match &state.situation {
         Situation::Watching(watch) => under_watch(policy, state, watch, seen),
         Situation::Learning { live: Some(live) } => learning(policy, state, live, seen),

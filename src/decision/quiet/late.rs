@@ -9,13 +9,13 @@ use super::super::observation::{AppView, Artifact, Deployment, Observation};
 use super::super::policy::Policy;
 use super::super::state::{Hold, Ledger, Requests, Situation, State};
 use super::super::story::Event;
-use super::super::{Change, Decision};
+use super::super::{Change, Decision, pin};
 use super::{newly_live, what_runs, with_what_left};
 use crate::clock::Moment;
 use crate::ids::IncidentId;
 
 /// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
-pub(super) const LATEST: Duration = Duration::from_secs(60 * 60);
+const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Holds the app where what went live may be what came of a lost request: once for each deployment. A platform that pins
 /// shows its rollbacks by that, and a pin is held wherever it comes from.
@@ -47,6 +47,18 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
     Some(self::hold(hold, ledger, told))
 }
 
+/// Forgets lost requests whose time is over, once a read shows that nothing came of them in it: for an hour nobody may have
+/// been able to look.
+pub(super) fn forget(state: &State, seen: &Observation<'_>) -> Option<Decision> {
+    let is_over = |(closed_at, ..): &(Moment, IncidentId, Requests)| {
+        seen.app.since(*closed_at + LATEST + pin::LAG).is_some()
+    };
+    let mut ledger = state.ledger.clone();
+    ledger.lost.retain(|lost| !is_over(lost));
+    let is_less = ledger.lost.len() < state.ledger.lost.len();
+    is_less.then(|| Decision::become_state(State { situation: state.situation.clone(), ledger }))
+}
+
 /// Takes what is live for what came of a lost request, where one can have made it. It may be a colleague's as well, so the
 /// request is waited for as before. Gives the incident whose request it was.
 pub(super) fn take(
@@ -55,7 +67,7 @@ pub(super) fn take(
     active: &Deployment,
     now: Moment,
 ) -> Option<IncidentId> {
-    let place = made_by(ledger, view, active, now)?;
+    let place = made_by(ledger, view, active)?;
     recount(ledger, place, now);
     Some(note(ledger, place, active))
 }
@@ -103,14 +115,14 @@ pub(super) fn recount(ledger: &mut Ledger, place: usize, now: Moment) {
 }
 
 /// Which of the lost requests, if any, that may still be applied can have made what is live.
-pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment, now: Moment) -> Option<usize> {
+pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment) -> Option<usize> {
     let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
-    let may_be_of = |(closed_at, _, requests): &(Moment, IncidentId, Requests)| {
+    let may_be_of = |(_, _, requests): &(Moment, IncidentId, Requests)| {
         // What was accused is condemned by then, or ordered to be left. Who names the deployment may not be heeded.
         let mut left = ledger.condemned.iter().chain(&requests.left);
         let is_picked = view.capabilities.targeting != Targeting::ByCode
             && (can_be(requests, &Artifact::default()) || left.any(|(_, ran)| can_be(requests, ran)));
-        now.since(*closed_at) <= LATEST && (is_picked || requests.made(active).is_some())
+        is_picked || requests.made(active).is_some()
     };
     let mut lost = ledger.lost.iter();
     (view.capabilities.pin != PinKind::Hard).then(|| lost.position(may_be_of))?

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::platform::{Who, Write};
 use super::world::World;
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::{Deployment, Phase};
@@ -41,7 +42,7 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
         world.effects.iter().any(|(_, effect)| *effect == Effect::Revert { rollback: made.clone() })
     };
     for (barred, sent, _) in &world.created {
-        if world.platform.was_reverted(*sent, is_asked_for) || wants_it_back(world, barred) {
+        if world.platform.was_reverted(*sent, is_asked_for) || is_wanted_back(world, barred) {
             continue;
         }
         let ran = &world.platform.get(barred).expect("an accused deployment that exists").artifact;
@@ -54,12 +55,19 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
     assert!(!matches!(entry.phase, Phase::Error | Phase::Canceled) && entry.complete, "to one that failed");
 }
 
-/// Whether a person asked for that release to come back: it is none that nobody wants, even where it did not come back since
-/// a colleague had accepted the rollback meanwhile, which cannot be told from a revert that was applied.
-fn wants_it_back(world: &World, barred: &DeploymentId) -> bool {
+/// Whether that release was to come back, at a person's word or since the rollback did not help: it is none that nobody
+/// wants, even where it did not come back since a colleague had accepted the rollback meanwhile, which cannot be told from a
+/// revert that was applied.
+fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
+    let is_accepted = |rollback: &DeploymentId| {
+        let is_it = |write: &Write| matches!(write, Write::Commit { pin } if pin == rollback);
+        world.platform.ledger.iter().any(|(_, who, write)| *who == Who::Person && is_it(write))
+    };
     world.closed.iter().any(|closed| {
         closed.incident.accused.id == *barred
-            && (closed.outcome, closed.reason) == (Outcome::Reverted, Reason::Requested)
+            && closed.outcome == Outcome::Reverted
+            && (closed.reason == Reason::Requested
+                || closed.incident.stage.rollback().is_some_and(is_accepted))
     })
 }
 

@@ -6,7 +6,7 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
 use crate::decision::effect::Reason;
-use crate::decision::observation::{Accepted, Cause, Phase, Request};
+use crate::decision::observation::{Accepted, Cause, Phase, ReadFault, Request};
 use crate::decision::policy::{OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
@@ -447,4 +447,29 @@ fn a_request_that_was_found_by_reading_is_not_waited_for_after_it_was_undone_eit
     world.bad.insert(world.platform.active.clone());
     assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
     assert_eq!(world.state.ledger.lost, [], "{}", world.transcript());
+}
+
+#[test]
+fn a_pin_that_comes_about_while_nobody_can_look_for_hours_is_held() {
+    // It came at once, or nothing came of it and a colleague pins the app after the time for it.
+    for (comes, word) in [(true, "held"), (false, "learning")] {
+        let mut world = World::steady(policy());
+        world.reply("create_rollback", if comes { late(120) } else { LOST });
+        world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+        world.run_until(|world| world.count("create_rollback") == 1);
+        world.release();
+        assert_eq!(world.run_to_close().0, Outcome::Superseded, "{}", world.transcript());
+        if comes {
+            world.fault = Some(ReadFault::Unreachable);
+        }
+        world.run(minutes(180));
+        world.fault = None;
+        if !comes {
+            let (target, at) = (world.platform.deployments[0].id.clone(), world.at);
+            world.platform.rollback(Who::Person, &target, at, at).expect("made");
+        }
+        world.run(minutes(5));
+        assert!(world.platform.pinned.is_some());
+        assert_eq!(world.state.word(), word, "{}", world.transcript());
+    }
 }
