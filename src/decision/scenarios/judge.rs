@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::platform::{Who, Write};
 use super::world::World;
+use crate::decision::Closed;
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::{Deployment, Phase};
 use crate::decision::state::{Incident, Outcome, Situation};
@@ -63,11 +64,14 @@ fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
         let is_it = |write: &Write| matches!(write, Write::Commit { pin } if pin == rollback);
         world.platform.ledger.iter().any(|(_, who, write)| *who == Who::Person && is_it(write))
     };
-    world.closed.iter().any(|closed| {
-        closed.incident.accused.id == *barred
-            && closed.outcome == Outcome::Reverted
-            && (closed.reason == Reason::Requested
-                || closed.incident.stage.rollback().is_some_and(is_accepted))
+    // Nor is one that a person ordered to be left, where the platform said no and showed nothing, although it did it.
+    let is_refused = |closed: &Closed| closed.outcome == Outcome::Refused && closed.incident.asked.is_some();
+    let mut of_it = world.closed.iter().filter(|closed| closed.incident.accused.id == *barred);
+    of_it.any(|closed| {
+        is_refused(closed)
+            || closed.outcome == Outcome::Reverted
+                && (closed.reason == Reason::Requested
+                    || closed.incident.stage.rollback().is_some_and(is_accepted))
     })
 }
 
