@@ -112,7 +112,8 @@ pub(super) async fn incident(
 
 /// What is not there, for who asked for a page: the same words in one. What programs ask for is theirs as it is.
 pub(super) async fn for_people(request: Request, next: Next) -> Response {
-    let is_for_a_person = request.method() == Method::GET
+    // Who asks for the headers alone gets those of what they would be given.
+    let is_for_a_person = matches!(*request.method(), Method::GET | Method::HEAD)
         && !request.uri().path().starts_with("/api/")
         && wants_a_page(request.headers());
     let mut response = next.run(request).await;
@@ -122,7 +123,10 @@ pub(super) async fn for_people(request: Request, next: Next) -> Response {
     let what = status.canonical_reason().unwrap_or("Error").to_lowercase();
     let page = render("error.html", move || {
         let title = format!("{what} · rearguard");
-        context! { title, subtitle => "guards deployments", code => status.as_u16(), what, message => error.message }
+        // Under a name that is not served, what it would lead to is not served either.
+        let is_elsewhere = status == StatusCode::MISDIRECTED_REQUEST;
+        let code = status.as_u16();
+        context! { title, subtitle => "guards deployments", code, what, message => error.message, is_elsewhere }
     });
     match page.await {
         Ok(page) => (status, page).into_response(),
@@ -133,7 +137,16 @@ pub(super) async fn for_people(request: Request, next: Next) -> Response {
 /// Browsers name what they would rather have; whatever takes anything gets what programs get.
 fn wants_a_page(headers: &HeaderMap) -> bool {
     let named = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    named.flat_map(|accept| accept.split(',')).any(|kind| kind.trim_start().starts_with("text/html"))
+    named.flat_map(|accept| accept.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_page = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+        // A weight of nothing says that it is not wanted.
+        let is_unwanted = parts.filter_map(|part| part.split_once('=')).any(|(name, weight)| {
+            name.trim().eq_ignore_ascii_case("q")
+                && weight.trim().parse::<f64>().is_ok_and(|weight| weight <= 0.0)
+        });
+        is_page && !is_unwanted
+    })
 }
 
 /// Whether anybody can change anything from here.
