@@ -1,5 +1,6 @@
 //! `rearguard completions` and `rearguard man`: what is made out of the command line's own description.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -41,14 +42,14 @@ pub(super) fn man(to: Option<&Path>) -> Result<String, Error> {
     Ok(written)
 }
 
-/// A page with the sections that manual pages have: clap_mangen puts what stands below the options under "EXTRA", and leaves
-/// the values of options out of the synopsis.
+/// A page with the sections that manual pages have, and without a date, so that it is the same whenever it is made.
+/// clap_mangen puts what stands below the options under "EXTRA", and leaves the values of options out of the synopsis.
 fn page(mut command: clap::Command) -> Result<String, Error> {
     let more = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     let usage = command.render_usage().to_string();
     let has_commands = command.has_subcommands();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
-    let man = Man::new(command.after_long_help(None::<&str>)).source(format!("{NAME} {VERSION}"));
+    let man = Man::new(command.clone().after_long_help(None::<&str>)).source(format!("{NAME} {VERSION}"));
     let man = man.manual("rearguard");
     let mut roff = Vec::new();
     let rendered = man
@@ -58,7 +59,8 @@ fn page(mut command: clap::Command) -> Result<String, Error> {
         .and_then(|()| man.render_description_section(&mut roff))
         .and_then(|()| man.render_options_section(&mut roff))
         .and_then(|()| if has_commands { man.render_subcommands_section(&mut roff) } else { Ok(()) })
-        .and_then(|()| roff.write_all(sections(&more).as_bytes()));
+        .and_then(|()| roff.write_all(sections(&more).as_bytes()))
+        .and_then(|()| roff.write_all(common(&command).as_bytes()));
     rendered.map_err(|error| Error::Internal(format!("failed to render a manual page: {error}")))?;
     Ok(String::from_utf8_lossy(&roff).into_owned())
 }
@@ -84,6 +86,32 @@ fn sections(more: &str) -> String {
         last = heading;
     }
     sections
+}
+
+/// Where the first page has all the numbers.
+const EXIT_STATUS: &str = ".SH \"EXIT STATUS\"\nAs said in\n.BR rearguard (1).\n";
+
+/// What the environment says, and, but for the first page, where the numbers are said that a command ends with.
+fn common(command: &clap::Command) -> String {
+    let mut read: BTreeMap<String, String> = BTreeMap::new();
+    for command in std::iter::once(command).chain(command.get_subcommands()) {
+        for option in command.get_arguments() {
+            let Some((name, long)) = option.get_env().zip(option.get_long()) else { continue };
+            read.insert(name.to_string_lossy().into_owned(), format!("The same as \\-\\-{long}."));
+            if long == "server" {
+                let token = "The admin token itself, before any file of it.";
+                read.insert("REARGUARD_ADMIN_TOKEN".to_owned(), token.to_owned());
+            }
+        }
+    }
+    let is_first = command.has_subcommands();
+    if is_first {
+        read.insert("NO_COLOR".to_owned(), "Nothing is coloured where it is set.".to_owned());
+        read.insert("RUST_LOG".to_owned(), "What is logged where \\-\\-log\\-level does not say.".to_owned());
+    }
+    let environment: String = read.iter().map(|(name, what)| format!(".TP\n.B {name}\n{what}\n")).collect();
+    let heading = if read.is_empty() { "" } else { ".SH ENVIRONMENT\n" };
+    format!("{heading}{environment}{}", if is_first { "" } else { EXIT_STATUS })
 }
 
 /// Text that roff prints as it stands.
@@ -144,6 +172,16 @@ mod tests {
             assert!(!page.contains("EXTRA") && !page.contains("SUBCOMMANDS"), "{name}");
             assert!(!page.contains("Examples:"), "{name}");
         }
+        let status = fs::read_to_string(folder.path().join("rearguard-status.1")).unwrap().replace('\\', "");
+        for name in ["REARGUARD_CONFIG", "REARGUARD_SERVER", "REARGUARD_ADMIN_TOKEN"] {
+            assert!(status.contains(&format!(".TP\n.B {name}\n")), "{status}");
+        }
+        assert!(!status.contains("REARGUARD_BY"), "nobody gives a word by it: {status}");
+        assert!(status.ends_with(".SH \"EXIT STATUS\"\nAs said in\n.BR rearguard (1).\n"), "{status}");
+        for name in ["REARGUARD_BY", "REARGUARD_CONFIG", "NO_COLOR", "RUST_LOG"] {
+            assert!(first.contains(&format!(".TP\n.B {name}\n")), "{first}");
+        }
+        assert_eq!(first.matches("EXIT STATUS").count(), 1, "{first}");
         let pause = fs::read_to_string(folder.path().join("rearguard-pause.1")).unwrap().replace('\\', "");
         assert!(pause.contains("\nrearguard pause [OPTIONS] <APP|--all>\n"), "{pause}");
         assert!(pause.contains(".SH \"NOTES\"\nWhat was sent already is still followed."), "{pause}");
