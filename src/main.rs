@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use rearguard::cli::{self, Cli, ExitCode, Page};
 use rearguard::telemetry;
 
@@ -19,7 +19,7 @@ fn main() -> std::process::ExitCode {
 fn go() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(problem) => return explain_usage(&problem),
+        Err(problem) => return explain_usage(without_false_tips(problem)),
     };
     if let Err(problem) = telemetry::init(cli.command.reader(), cli.log_format, cli.log_level.as_deref()) {
         return complain(&format!("failed to {problem}"), ExitCode::Usage);
@@ -71,7 +71,19 @@ fn printed(written: io::Result<()>) -> ExitCode {
     }
 }
 
-fn explain_usage(problem: &clap::Error) -> ExitCode {
+/// No command takes a value that begins with a dash: a tip of how to pass one helps nobody.
+fn without_false_tips(mut problem: clap::Error) -> clap::Error {
+    if let Some(ContextValue::StyledStrs(tips)) = problem.remove(ContextKind::Suggested) {
+        let true_ones: Vec<_> =
+            tips.into_iter().filter(|tip| !tip.to_string().contains(" as a value, use ")).collect();
+        if !true_ones.is_empty() {
+            problem.insert(ContextKind::Suggested, ContextValue::StyledStrs(true_ones));
+        }
+    }
+    problem
+}
+
+fn explain_usage(problem: clap::Error) -> ExitCode {
     match problem.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             printed(problem.print().and_then(|()| stdout().flush()))

@@ -104,7 +104,8 @@ pub struct ExplainArgs {
     /// Print Markdown, as GitHub reads it
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
-    /// Write a picture of the signal against its threshold there as well; the Markdown links it
+    /// Write a picture of the signal against its threshold there as well; the Markdown links it. With - the picture
+    /// alone is printed
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
     /// Which daemon.

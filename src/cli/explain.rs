@@ -12,13 +12,19 @@ use crate::server::IncidentDetail;
 use crate::telling::{Account, markdown, svg, text};
 
 pub(super) async fn run(args: &ExplainArgs, page: Page) -> Result<String, Error> {
+    if args.svg.as_deref().is_some_and(|path| path.as_os_str() == "-") && (args.json || args.markdown) {
+        let why = "--svg - prints the picture alone; give it a file to have --json or --markdown as well";
+        return Err(Error::Usage(why.to_owned()));
+    }
     let client = Client::open(&args.server)?;
     let answer = find(&client, args.id.as_deref()).await?;
     let raw = args.json.then(|| format!("{answer:#}\n"));
     let detail: IncidentDetail = client.understand(answer)?;
     let account = Account::of(detail.record, &detail.timeline, detail.told, Timestamp::now());
-    if let Some(path) = &args.svg {
-        draw(&account, path)?;
+    match &args.svg {
+        Some(path) if path.as_os_str() == "-" => return picture(&account),
+        Some(path) => draw(&account, path)?,
+        None => {}
     }
     if let Some(raw) = raw {
         return Ok(raw);
@@ -56,10 +62,14 @@ async fn newest(client: &Client, of: &[(&str, String)]) -> Result<Option<Value>,
     }
 }
 
-fn draw(account: &Account, path: &Path) -> Result<(), Error> {
-    let Some(picture) = svg::svg(account) else {
+fn picture(account: &Account) -> Result<String, Error> {
+    svg::svg(account).ok_or_else(|| {
         let id = &account.record.id;
-        return Err(Error::Failed(format!("draw the signal of {id}: no samples of it were recorded")));
-    };
-    fs::write(path, picture).map_err(|error| Error::Failed(format!("write {}: {error}", path.display())))
+        Error::Failed(format!("draw the signal of {id}: no samples of it were recorded"))
+    })
+}
+
+fn draw(account: &Account, path: &Path) -> Result<(), Error> {
+    fs::write(path, picture(account)?)
+        .map_err(|error| Error::Failed(format!("write {}: {error}", path.display())))
 }

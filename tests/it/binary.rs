@@ -244,9 +244,26 @@ async fn an_incident_is_explained_in_every_form_and_its_decisions_come_out_ident
     assert!(at("live") < at("fired") && at("fired") < at("live_again") && at("live_again") < at("commit"));
     let markdown = ask(&["explain", id, "--markdown", "--svg", picture.to_str().unwrap()]);
     assert!(markdown.contains(&format!("]({})", picture.display())), "{markdown}");
+    assert_eq!(ask(&["explain", id, "--svg", "-"]), std::fs::read_to_string(&picture).unwrap());
     let (status, served) = process.api.text(&format!("/api/v1/incidents/{id}/signal.svg")).await;
     assert_eq!((status, std::fs::read_to_string(picture).unwrap()), (200, served));
     assert!(ask(&["incidents", "--markdown"]).contains(&format!("| {id} | {APP} | committed | down |")));
+}
+
+#[test]
+fn two_things_are_never_printed_at_once_and_no_tip_leads_nowhere() {
+    for (words, said) in [
+        (&["explain", "a", "--svg", "-", "--json"][..], "--svg - prints the picture alone"),
+        (&["explain", "a", "--svg", "-", "--markdown"], "--svg - prints the picture alone"),
+        (&["pause", "shop", "--json"], "unexpected argument '--json'"),
+        (&["approve", "a", "--tarket", "b"], "a similar argument exists: '--target'"),
+    ] {
+        let ended = output(words);
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(64), "{words:?}: {told}");
+        assert!(told.contains(said) && !told.contains("as a value"), "{words:?}: {told}");
+        assert!(ended.stdout.is_empty(), "{words:?}");
+    }
 }
 
 #[test]
