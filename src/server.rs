@@ -180,6 +180,9 @@ pub struct AppStatus {
     /// While the open incident awaits approval: until when. Without an answer it is held then.
     #[serde(default)]
     pub approve_by: Option<Timestamp>,
+    /// What the open incident goes back to, or would, once that is chosen.
+    #[serde(default)]
+    pub target_deployment: Option<DeploymentId>,
     /// A person paused it.
     pub paused: bool,
     /// How, by whom and until when.

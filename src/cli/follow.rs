@@ -10,6 +10,7 @@ use crate::decision::state::Outcome;
 use crate::server::IncidentDetail;
 
 /// How often it is looked at.
+use crate::telling::Account;
 const GLANCE: Duration = Duration::from_secs(1);
 /// A daemon that does not answer for so long is not waited for.
 const PATIENCE: u32 = 60;
@@ -66,7 +67,7 @@ fn ended(detail: &IncidentDetail, wanted: Outcome) -> Option<Result<String, Erro
     let record = &detail.record;
     let outcome = record.outcome?;
     let took = record.closed_at.unwrap_or(record.opened_at).duration_since(record.opened_at);
-    let (id, why) = (&record.id, record.reason.meaning());
+    let (id, why) = (&record.id, Account::why(record, &detail.timeline));
     let end = format!("{} after {}: {why}", outcome.word(), words::span(took.as_secs_f64()));
     if outcome == wanted {
         return Some(Ok(format!("{} {end}\n", record.app)));

@@ -514,6 +514,11 @@ mod tests {
         // An earlier release did not write why a restart was skipped.
         let skipped: Event = serde_json::from_str(r#"{"event":"restart_skipped"}"#).unwrap();
         assert_eq!(skipped, Event::RestartSkipped { restart: Support::Native });
+        // Nor by whom a target was named.
+        let target = r#"{"event":"target","target":"d1","title":"","seen_good":true}"#;
+        let chosen: Event = serde_json::from_str(target).unwrap();
+        assert!(matches!(&chosen, Event::Target { named_by: None, was_bad: false, .. }), "{chosen:?}");
+        assert_eq!(serde_json::to_string(&chosen).unwrap(), target);
     }
 
     #[test]

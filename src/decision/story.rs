@@ -4,6 +4,7 @@ mod calls;
 mod compared;
 mod predicted;
 mod rules;
+mod targets;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::ids::{Caller, DeploymentId, RuleName};
 pub(crate) use compared::time;
 pub use rules::{condition_in_words, evidence_in_words};
 pub(crate) use rules::{one_in, percent, quantile_in_words};
+pub(crate) use targets::{misnamed, obstacle, what_is_known, why_not};
 
 /// Why an app is not rolled back where the platform picks what it goes back to.
 pub const UNARMED: &str = "the platform picks what it goes back to, and may pick the bad release when asked twice; \
@@ -65,6 +67,9 @@ pub enum Event {
         live: DeploymentId,
         /// The platform's words for it.
         title: String,
+        /// What would be gone back to, where that is what they answer about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<DeploymentId>,
     },
     /// While a person was asked, a rule fired that needs no asking.
     Escalated {
@@ -85,6 +90,12 @@ pub enum Event {
         title: String,
         /// rearguard itself saw it to be good; otherwise the platform's word is all there is.
         seen_good: bool,
+        /// The person who named it; nothing where rearguard chose it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named_by: Option<Caller>,
+        /// It is named although it, or what it runs, was found to be bad or rolled back from before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        was_bad: bool,
     },
     /// Nothing can be gone back to.
     NoTarget {
@@ -273,27 +284,15 @@ impl Event {
             Self::Noticed { rule, deployment, evidence } => {
                 format!("rule {rule}, which only tells, is bad on deployment {deployment}: {evidence}")
             }
-            Self::Asked { request, by, live, title } => asked(request, by, live, title),
+            Self::Asked { request, by, live, title, target } => asked(request, by, live, title, target.as_ref()),
             Self::Escalated { rule, evidence, .. } => {
                 format!("rule {rule} fired as well, which needs no asking: {evidence}")
             }
-            Self::Target { target, title, seen_good } => {
-                let title = in_brackets(title);
-                let why = if *seen_good {
-                    "the newest that rearguard saw to be good"
-                } else {
-                    "the newest one that was rolled out completely; rearguard has not judged it itself"
-                };
-                format!("the deployment to go back to is {target}{title}: {why}")
+            Self::Target { target, title, seen_good, named_by, was_bad } => {
+                targets::chosen(target, title, *seen_good, named_by.as_ref(), *was_bad)
             }
-            Self::NoTarget { code } => {
-                format!(
-                    "of the deployments before it none can be gone back to; of the newest one it is said: {code}"
-                )
-            }
-            Self::TargetRefused { target, reason, detail } => {
-                format!("not going back to {target}: {} ({}: {detail})", reason.meaning(), reason.word())
-            }
+            Self::NoTarget { code } => targets::none(code),
+            Self::TargetRefused { target, reason, detail } => targets::refused(target, *reason, detail),
             Self::Call { call, attempt, pin } => {
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 format!("{}{again}", intention(call, *pin))
@@ -379,10 +378,17 @@ impl Event {
     }
 }
 
-fn asked(request: &Request, by: &Caller, live: &DeploymentId, title: &str) -> String {
+fn asked(
+    request: &Request,
+    by: &Caller,
+    live: &DeploymentId,
+    title: &str,
+    target: Option<&DeploymentId>,
+) -> String {
+    let about = target.map(|target| format!(" to {target}")).unwrap_or_default();
     match request {
-        Request::Approve => format!("{by} approved the rollback"),
-        Request::Reject => format!("{by} said no to the rollback"),
+        Request::Approve => format!("{by} approved the rollback{about}"),
+        Request::Reject => format!("{by} said no to the rollback{about}"),
         Request::Resume => format!("{by} ended the hold"),
         Request::Rollback { to, accept } => {
             let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
@@ -523,8 +529,13 @@ mod tests {
 
     #[test]
     fn a_title_stands_in_brackets_and_a_second_try_is_named() {
-        let event =
-            |title: &str| Event::Target { target: "d1".into(), title: title.to_owned(), seen_good: true };
+        let event = |title: &str| Event::Target {
+            target: "d1".into(),
+            title: title.to_owned(),
+            seen_good: true,
+            named_by: None,
+            was_bad: false,
+        };
         assert_eq!(
             event("commit 1").text(),
             "the deployment to go back to is d1 (commit 1): the newest that rearguard saw to be good"

@@ -156,7 +156,8 @@ pub fn platforms_choice<'a>(live: &Deployment, history: &'a [Deployment]) -> Opt
     before.rev().max_by_key(|entry| entry.created_ms)
 }
 
-fn is_condemned(ledger: &Ledger, id: &DeploymentId, artifact: &Artifact) -> bool {
+/// Whether an incident found it, or what it runs, to be bad.
+pub(super) fn is_condemned(ledger: &Ledger, id: &DeploymentId, artifact: &Artifact) -> bool {
     ledger.condemned.iter().any(|(condemned, ran)| condemned == id || ran.same_as(artifact))
 }
 

@@ -137,6 +137,7 @@ fn status() -> AppStatus {
         stage: Some("rolling_back".to_owned()),
         waiting: None,
         approve_by: None,
+        target_deployment: None,
         paused: false,
         pause: None,
         pause_words: Vec::new(),

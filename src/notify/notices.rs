@@ -202,7 +202,10 @@ impl Happened<'_> {
                 let by = self.record.and_then(|record| record.approve_by);
                 let by =
                     by.map_or(String::new(), |by| format!("; until {}", words::approve_by(by, self.wall)));
-                format!("rearguard approve {id}, or rearguard reject {id}{by}")
+                // Whoever reads it later says yes to what it named, and to nothing that came after.
+                let target = self.record.and_then(|record| record.target_deployment.as_ref());
+                let [yes, no] = words::answers(id.as_str(), target.map(|target| target.as_str()));
+                format!("{yes}, or {no}{by}")
             }
             Kind::RollbackRequested => {
                 format!("the platform deploys it; rearguard pause {app} lets nothing follow")

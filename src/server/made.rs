@@ -17,6 +17,7 @@ pub(crate) fn app(name: &str) -> AppStatus {
         stage: None,
         waiting: None,
         approve_by: None,
+        target_deployment: None,
         paused: false,
         pause: None,
         pause_words: Vec::new(),

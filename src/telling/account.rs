@@ -1,13 +1,17 @@
 //! The account of an incident: everything there is to say, not yet said in any form.
 
+mod headline;
+
+use headline::headline;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::durations::event;
 use super::{Evidence, Signal, Told, words};
 use crate::decision::effect::{Answer, Reason};
+use crate::decision::observation::Request;
 use crate::decision::state::Outcome;
-use crate::decision::story::Event;
+use crate::decision::story::{Event, misnamed, what_is_known, why_not};
 use crate::ids::DeploymentId;
 use crate::journal::{IncidentRecord, TimelineEntry};
 
@@ -82,6 +86,11 @@ impl Account {
         }
     }
 
+    /// Why an incident ended as it did, or what it waits for: a part of a sentence.
+    pub fn why(record: &IncidentRecord, timeline: &[TimelineEntry]) -> &'static str {
+        Known::from(timeline).why(record)
+    }
+
     /// Whether it is still open.
     pub fn is_open(&self) -> bool {
         self.record.outcome.is_none()
@@ -113,7 +122,11 @@ impl CallMade {
 struct Known {
     evidence: Option<String>,
     titles: Vec<(DeploymentId, String)>,
-    target: Option<&'static str>,
+    target: Option<String>,
+    /// What a person ordered, of an incident that began so.
+    order: Option<Request>,
+    /// Why what they named is nothing to go back to.
+    misnamed: Option<&'static str>,
     refusals: Vec<String>,
 }
 
@@ -135,17 +148,24 @@ impl Known {
                 self.evidence = Some(format!("{evidence} ({condition})"));
                 self.titles.push((accused, title));
             }
-            Event::Target { target, title, seen_good } => {
+            Event::Asked { request, live, title, .. } => {
+                self.titles.push((live, title));
+                self.order.get_or_insert(request);
+            }
+            Event::Target { target, title, seen_good, named_by, was_bad } => {
                 self.titles.push((target, title));
-                self.target = Some(if seen_good {
-                    "rearguard saw it to be good"
-                } else {
-                    "rolled out completely, not judged by rearguard"
+                self.target = Some(match named_by {
+                    Some(by) => format!("named by {by}; {}", what_is_known(seen_good, was_bad)),
+                    None if seen_good => "rearguard saw it to be good".to_owned(),
+                    None => "rolled out completely, not judged by rearguard".to_owned(),
                 });
             }
             Event::TargetRefused { target, reason, detail } => {
-                self.refusals.push(format!("{target}: {} ({}: {detail})", reason.meaning(), reason.word()));
+                self.misnamed = misnamed(reason, &detail);
+                self.refusals.push(format!("{target}: {}", why_not(reason, &detail)));
             }
+            // What was said of the target is all there is to say.
+            Event::Closed { reason: Reason::NoTarget, .. } if self.misnamed.is_some() => {}
             Event::Closed { outcome: Outcome::Refused | Outcome::Observed | Outcome::Held, reason } => {
                 self.refusals.push(format!("the rollback: {} ({})", reason.meaning(), reason.word()));
             }
@@ -169,41 +189,17 @@ impl Known {
         title.map_or_else(|| id.to_string(), |(id, title)| format!("{id}: {title}"))
     }
 
+    /// Why it ended as it did, or what it waits for.
+    fn why(&self, record: &IncidentRecord) -> &'static str {
+        let misnamed = self.misnamed.filter(|_| record.reason == Reason::NoTarget);
+        misnamed.unwrap_or_else(|| record.reason.meaning())
+    }
+
     /// For a sentence: the beginning of the id, and the title.
     fn named(&self, id: &DeploymentId) -> String {
         let short: String = id.as_str().chars().take(8).collect();
         let title = self.titles.iter().rev().find(|(known, title)| known == id && !title.is_empty());
         title.map_or_else(|| id.to_string(), |(_, title)| format!("{short} ({title})"))
-    }
-}
-
-fn headline(record: &IncidentRecord, known: &Known) -> String {
-    let app = &record.app;
-    let accused = known.named(&record.bad_deployment);
-    let went_bad = match (&record.rule, &record.asked_by) {
-        (Some(rule), _) => format!("{app} went bad on deployment {accused} by rule {rule}"),
-        (None, by) => {
-            let by = by.as_ref().map_or("somebody", |by| by.as_str());
-            format!("{by} gave an order for {app} on deployment {accused}")
-        }
-    };
-    let target = record.target_deployment.as_ref();
-    let to = target.map_or(String::new(), |target| format!(" to {}", known.named(target)));
-    let why = record.reason.meaning();
-    match record.outcome {
-        None => format!("{went_bad}; it is open: {} ({why}).", record.state.replace('_', " ")),
-        Some(Outcome::Committed) => {
-            format!("{went_bad}, was rolled back{to}, and the rollback was kept: {why}.")
-        }
-        Some(Outcome::Reverted) => {
-            format!("{went_bad}, was rolled back{to}, and the rollback was undone: {why}.")
-        }
-        Some(Outcome::Refused) => format!("{went_bad}, and no rollback was made: {why}."),
-        Some(Outcome::Observed) => format!("{went_bad}; a rollback{to} would have been made, but {why}."),
-        Some(Outcome::Held) => format!("{went_bad}; automation stopped and waits for a person: {why}."),
-        Some(Outcome::Failed) => format!("{went_bad}, and the rollback{to} failed: {why}."),
-        Some(Outcome::Superseded) => format!("{went_bad}, then it was out of rearguard's hands: {why}."),
-        Some(Outcome::Restarted) => format!("{went_bad}, and a restart healed it."),
     }
 }
 
@@ -236,18 +232,20 @@ fn facts(record: &IncidentRecord, known: &Known, now: Timestamp) -> Vec<(&'stati
         (if record.rule.is_some() { "accused" } else { "ordered on" }, known.titled(&record.bad_deployment)),
     ];
     if let Some(target) = &record.target_deployment {
-        let why = known.target.map_or(String::new(), |why| format!(" ({why})"));
+        let why = known.target.as_ref().map_or(String::new(), |why| format!(" ({why})"));
         facts.push(("target", format!("{}{why}", known.titled(target))));
     }
     if let Some(rollback) = &record.rollback_deployment {
         facts.push(("rollback", known.titled(rollback)));
     }
-    facts.push(("reason", format!("{}: {}", record.reason.word(), record.reason.meaning())));
+    facts.push(("reason", format!("{}: {}", record.reason.word(), known.why(record))));
     facts.push(("opened", words::clock(record.opened_at)));
     facts.extend(record.closed_at.map(|at| ("closed", words::clock(at))));
     facts.extend(record.approve_by.map(|at| ("approve by", words::approve_by(at, now))));
     if record.reason == Reason::AwaitingApproval && record.outcome.is_none() {
-        facts.push(("next", format!("rearguard approve {0}, or rearguard reject {0}", record.id)));
+        let target = record.target_deployment.as_ref();
+        let [yes, no] = words::answers(record.id.as_str(), target.map(|target| target.as_str()));
+        facts.push(("next", format!("{yes}, or {no}")));
     }
     facts
 }
@@ -289,13 +287,5 @@ mod tests {
         };
         assert_eq!(labels(&ruled), ["rule", "accused"]);
         assert_eq!(labels(&ordered), ["asked by", "ordered on"]);
-    }
-
-    #[test]
-    fn every_outcome_has_a_headline() {
-        for outcome in Outcome::ALL {
-            let text = headline(&record(Some(outcome), Reason::RollbackFailed), &Known::default());
-            assert!(text.starts_with("checkout went bad on deployment ") && text.ends_with('.'), "{text}");
-        }
     }
 }

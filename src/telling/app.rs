@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::page::clean;
 use super::words;
 use crate::decision::policy::Mode;
-use crate::decision::story::UNARMED;
+use crate::decision::story::{self, UNARMED};
 use crate::journal::PauseWord;
 use crate::power::Outlook;
 use crate::server::{AppStatus, FreezeStatus, PauseStatus, RollbackStatus};
@@ -52,6 +52,7 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
     if let Some(word) = &app.waiting {
         facts.push((if app.state == "held" { "why" } else { "waits" }, words::reason(word)));
     }
+    facts.extend(app.target_deployment.as_ref().map(|target| ("target", target.to_string())));
     facts.extend(app.approve_by.map(|at| ("until", words::approve_by(at, now))));
     if let Some(cause) = &app.blind {
         let because = app.blind_because.as_deref().unwrap_or_else(|| blindness(cause));
@@ -92,7 +93,9 @@ pub(crate) fn next_steps(app: &AppStatus) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(id) = &app.incident {
         if app.stage.as_deref() == Some("awaiting_approval") {
-            steps.push(format!("rearguard approve {id}    or    rearguard reject {id}"));
+            let target = app.target_deployment.as_ref();
+            let [yes, no] = words::answers(id.as_str(), target.map(|target| target.as_str()));
+            steps.extend([yes, no]);
         }
         steps.push(format!("rearguard explain {id}"));
     }
@@ -155,7 +158,7 @@ fn obstacle(reason: &str, detail: Option<&str>) -> String {
         // The reason says what came of it, and this says why.
         (_, Some(UNARMED)) => UNARMED.to_owned(),
         (_, None) => words::reason(reason),
-        (_, Some(detail)) => match words::condition(detail) {
+        (_, Some(detail)) => match story::obstacle(detail) {
             Some(meaning) => format!("{}: {meaning} ({detail})", words::reason(reason)),
             None => format!("{} ({})", words::reason(reason), clean(detail)),
         },

@@ -110,7 +110,8 @@ fn an_open_incident_says_what_it_waits_for_and_what_to_type() {
       reason     awaiting_approval: a person is asked
       opened     2026-11-21 02:13:07 UTC
       approve by 2026-11-21 02:43:07 UTC, 27m 58s left; then it is held
-      next       rearguard approve checkout-1a2b3c4d, or rearguard reject checkout-1a2b3c4d
+      next       rearguard approve checkout-1a2b3c4d --target a1c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, or
+                 rearguard reject checkout-1a2b3c4d
 
     Durations
       detect     6.2s      first failing sample to decision

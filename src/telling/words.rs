@@ -15,25 +15,6 @@ pub(crate) fn reason(word: &str) -> String {
     Reason::deserialize(text).map_or_else(|_| word.to_owned(), |reason| reason.meaning().to_owned())
 }
 
-/// What the code of a condition means, of those that we give ourselves. What a platform calls its own stands for itself.
-pub(crate) fn condition(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "no_previous_success" => "no deployment before the live one succeeded",
-        "same_artifact" => "what it would go back to runs the same as what is live",
-        "known_bad_target" => {
-            "what it would go back to was found to be bad, or somebody ordered it to be left"
-        }
-        "platform_picks_other" => {
-            "the platform would go back to something else than what was seen to be good"
-        }
-        "artifact_unknown" => "the platform does not say what the deployment to go back to runs",
-        "app_suspended" => "the app is suspended",
-        "app_deleting" => "the app is being deleted",
-        "not_live" => "another deployment is live by now",
-        _ => return None,
-    })
-}
-
 /// A span in the two largest units that matter.
 pub(crate) fn span(seconds: f64) -> String {
     let whole = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();
@@ -58,6 +39,12 @@ pub(crate) fn approve_by(at: Timestamp, now: Timestamp) -> String {
         return format!("{}, which is over: it is being held", clock(at));
     }
     format!("{}, {} left; then it is held", clock(at), span(left))
+}
+
+/// How a person says yes and no to an incident: the yes to the target that is shown, and to no other.
+pub(crate) fn answers(id: &str, target: Option<&str>) -> [String; 2] {
+    let target = target.map_or(String::new(), |target| format!(" --target {target}"));
+    [format!("rearguard approve {id}{target}"), format!("rearguard reject {id}")]
 }
 
 /// `1 app`, `2 apps`.

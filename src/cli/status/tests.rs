@@ -71,6 +71,7 @@ fn awaiting() -> AppStatus {
         stage: Some("awaiting_approval".to_owned()),
         waiting: Some("awaiting_approval".to_owned()),
         approve_by: Some(now() + jiff::SignedDuration::from_secs(1_632)),
+        target_deployment: Some("e3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         live_deployment: Some("e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d".into()),
         ..app("billing", "incident")
     };
@@ -117,6 +118,7 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
     INCIDENT  billing  approve on ocean
       stage    awaiting approval
       waits    a person is asked
+      target   e3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       until    2026-11-21 02:42:21 UTC, 27m 12s left; then it is held
       live     e4bb2222-7d6a-4f3c-8b7e-0d1f2a3b4c5d
       good     b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d, the newest seen to be good
@@ -125,7 +127,8 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
                unknown slow  nothing measured
                        bad when p95 is above 800ms over 2m, from 20 samples on
       probes   status  home  503  31 ms  1.2s ago  https://checkout.example.com/healthz
-      next     rearguard approve billing-00ff00ff    or    rearguard reject billing-00ff00ff
+      next     rearguard approve billing-00ff00ff --target e3aa1111-7d6a-4f3c-8b7e-0d1f2a3b4c5d
+      next     rearguard reject billing-00ff00ff
       next     rearguard explain billing-00ff00ff
 
     INCIDENT  checkout  enforce on ocean

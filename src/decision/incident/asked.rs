@@ -226,7 +226,11 @@ impl Draft {
         if let Some(request) = seen.operator.request.clone() {
             let live = &self.incident.accused;
             let (live, title) = (live.id.clone(), live.title.clone());
-            self.tell(Event::Asked { request, by: caller(seen), live, title });
+            let target = match &self.incident.stage {
+                Stage::AwaitingApproval { target, .. } => Some(target.id.clone()),
+                _ => None,
+            };
+            self.tell(Event::Asked { request, by: caller(seen), live, title, target });
         }
     }
 }

@@ -11,6 +11,7 @@ use super::super::state::{
     Watch,
 };
 use super::super::story::Event;
+use super::super::target;
 use super::super::{Change, Closed, Decision, Ruling};
 use super::restarting;
 use crate::clock::Moment;
@@ -93,7 +94,17 @@ impl Draft {
 
     pub(super) fn tell_target(&mut self, target: &Deployment) {
         let seen_good = self.ledger.good.iter().any(|good| good.id == target.id);
-        self.tell(Event::Target { target: target.id.clone(), title: target.title.clone(), seen_good });
+        let asked = self.incident.asked.as_ref().filter(|_| self.incident.named() == Some(&target.id));
+        let named_by = asked.map(|asked| asked.by.clone());
+        // Nothing else than a person goes back to what was bad.
+        let was_bad = named_by.is_some() && target::is_condemned(&self.ledger, &target.id, &target.artifact);
+        self.tell(Event::Target {
+            target: target.id.clone(),
+            title: target.title.clone(),
+            seen_good,
+            named_by,
+            was_bad,
+        });
     }
 
     pub(super) fn rule(&mut self, verb: Verb, reason: Reason) {

@@ -74,7 +74,7 @@ pub(in super::super) fn held(
         Ledger::note(&mut ledger.settled, (pin.clone(), since));
     }
     let (live, by) = (hold.live.id.clone(), caller(seen));
-    let told = Event::Asked { request: Request::Resume, by, live, title: String::new() };
+    let told = Event::Asked { request: Request::Resume, by, live, title: String::new(), target: None };
     Decision::change(Change {
         state: State { situation, ledger },
         effect: None,

@@ -72,6 +72,8 @@ fn a_person_names_the_target_or_is_told_why_it_is_none() {
         world.transcript()
     );
     assert_eq!(world.closed[0].incident.stage.target().map(|id| id.as_str()), Some("d1"));
+    let said = world.transcript();
+    assert!(said.contains("the deployment to go back to is d1: named by ada; rearguard "), "{said}");
 
     let mut world = with_good_release(policy());
     assert_eq!(
@@ -80,13 +82,27 @@ fn a_person_names_the_target_or_is_told_why_it_is_none() {
         "{}",
         world.transcript()
     );
-    assert!(world.transcript().contains("unknown_deployment"), "{}", world.transcript());
+    let said = world.transcript();
+    assert!(said.contains("not going back to d9: the app has no such deployment among those"), "{said}");
+    assert!(said.contains("(unknown_deployment)"), "{said}");
     // Nothing came of it, so the watch goes on, and what then turns out bad is rolled back.
     assert_eq!(world.state.word(), "watching", "{}", world.transcript());
     world.bad.insert("d3".into());
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(world.closed[1].incident.rule, Some("down".into()));
     assert_ne!(world.closed[0].incident.id, world.closed[1].incident.id);
+}
+
+#[test]
+fn a_target_that_was_rolled_back_from_is_named_as_such() {
+    let mut world = World::with_bad_release(policy());
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(3));
+    says(&mut world, back(Some("d3")));
+    world.run(secs(20));
+    let said = world.transcript();
+    let named = "is d3: named by ada; what it runs was found to be bad, or was rolled back from before";
+    assert!(said.contains(named), "{said}");
 }
 
 #[test]

@@ -206,13 +206,16 @@ fn what_the_platform_would_pick_has_to_be_good_and_another_artifact() {
     world.platform.finish(&again, Phase::Active, world.at);
     world.bad.insert(again);
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget), "{}", world.transcript());
-    assert!(changes(&world).is_empty() && world.transcript().contains("it is said: same_artifact"));
+    assert!(
+        changes(&world).is_empty()
+            && world.transcript().contains("runs the same as what is live (same_artifact)")
+    );
     // Something that nobody judged came between the good one and the accused.
     let mut world = steady(accepting(), PICKS);
     world.release();
     world.release_bad();
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget), "{}", world.transcript());
-    assert!(changes(&world).is_empty() && world.transcript().contains("it is said: platform_picks_other"));
+    assert!(changes(&world).is_empty() && world.transcript().contains("(platform_picks_other)"));
 }
 
 #[test]

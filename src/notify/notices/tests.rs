@@ -54,7 +54,16 @@ fn each_step_that_people_wait_for_is_told_and_no_call_beside_it() {
     let validate = Effect::Validate { accused: id("bad"), target: id("good") };
     let cases = [
         (fired, Some("fired")),
-        (Told::Target { target: id("good"), title: String::new(), seen_good: true }, None),
+        (
+            Told::Target {
+                target: id("good"),
+                title: String::new(),
+                seen_good: true,
+                named_by: None,
+                was_bad: false,
+            },
+            None,
+        ),
         (asked(&validate, 1), None),
         (asked(&rollback, 1), Some("rollback_requested")),
         (asked(&rollback, 2), None),
@@ -197,7 +206,7 @@ fn a_person_who_is_asked_is_told_what_to_type() {
     assert_eq!(asked.kind, Kind::ApprovalNeeded);
     assert_eq!(asked.text, "web on ocean: may it be rolled back from bad to good (commit 9a4df0b pushed)?");
     let record = incident(&"web".into(), "bad", 10, None);
-    let words = format!("rearguard approve {0}, or rearguard reject {0}", record.id);
+    let words = format!("rearguard approve {0} --target good, or rearguard reject {0}", record.id);
     assert_eq!(asked.next.as_deref(), Some(words.as_str()));
     // And until when.
     let record = IncidentRecord { approve_by: Some(wall(1_830)), ..record };
@@ -228,6 +237,7 @@ fn the_same_word_of_the_same_person_later_is_another_event() {
             by: by.into(),
             live: "back".into(),
             title: String::new(),
+            target: None,
         };
         let change = change(open(), vec![told]);
         let happened = Happened {

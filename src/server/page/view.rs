@@ -90,7 +90,7 @@ fn actions(app: &AppStatus) -> Vec<Action> {
     if let Some(id) = &app.incident
         && app.stage.as_deref() == Some("awaiting_approval")
     {
-        actions.extend(answers(id.as_str(), name, None));
+        actions.extend(answers(id.as_str(), name, app.target_deployment.as_ref()));
     }
     if app::can_be_settled(app) {
         let commit = format!("Accept the rollback of {name} now?");
