@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::follow::{follow, is_done};
+use super::follow::{begin, follow};
 use super::{
     ApproveArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words,
 };
@@ -122,7 +122,7 @@ impl Order<'_> {
             return follow(client, id.as_str(), self.wanted).await;
         }
         // What could not even be begun is no success.
-        if let Some(told) = is_done(client, id.as_str(), self.wanted).await? {
+        if let Some(told) = begin(client, id.as_str(), self.wanted).await? {
             return Ok(told);
         }
         Ok(format!(

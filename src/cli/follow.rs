@@ -3,15 +3,21 @@
 use std::io::{Write, stderr};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::client::Client;
 use super::page::clean;
 use super::{Error, words};
 use crate::decision::state::Outcome;
 use crate::server::IncidentDetail;
+use crate::telling::Account;
 
 /// How often it is looked at.
-use crate::telling::Account;
 const GLANCE: Duration = Duration::from_secs(1);
+/// How often an order is looked at that was just given, and for how long at most before it is said to be under way: what can
+/// be refused at once is refused by then.
+const BLINK: Duration = Duration::from_millis(100);
+const BEGINS_WITHIN: Duration = Duration::from_secs(3);
 /// A daemon that does not answer for so long is not waited for.
 const PATIENCE: u32 = 60;
 
@@ -53,9 +59,19 @@ fn say(after: &str, what: &str) {
     let _ = writeln!(stderr(), "{after:>9}  {what}");
 }
 
-/// How an incident ended, if it did.
-pub(super) async fn is_done(client: &Client, id: &str, wanted: Outcome) -> Result<Option<String>, Error> {
-    ended(&look(client, id).await?, wanted).transpose()
+/// How an incident ended, if it did before it came to more than questions, or in a short while.
+pub(super) async fn begin(client: &Client, id: &str, wanted: Outcome) -> Result<Option<String>, Error> {
+    let given = Instant::now();
+    loop {
+        let detail = look(client, id).await?;
+        if let Some(end) = ended(&detail, wanted) {
+            return end.map(Some);
+        }
+        if detail.record.state != "validating" || given.elapsed() >= BEGINS_WITHIN {
+            return Ok(None);
+        }
+        tokio::time::sleep(BLINK).await;
+    }
 }
 
 async fn look(client: &Client, id: &str) -> Result<IncidentDetail, Error> {

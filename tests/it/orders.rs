@@ -251,8 +251,15 @@ async fn an_order_that_cannot_be_carried_out_says_why_and_fails() {
     drop(daemon);
     let daemon = Process::start(&world, &Settings::default()).await;
     daemon.api.until_state("steady").await;
-    let unknown = type_in(&world, &["rollback", APP, "--to", "no-such-deployment", "--wait"]).await;
-    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
-    assert_eq!(unknown.status.code(), Some(1), "{said}");
-    assert!(said.contains("refused"), "{said}");
+    // Whether it is waited for or not: what is refused at once is never said to be under way.
+    for words in [
+        &["rollback", APP, "--to", "no-such-deployment", "--wait"][..],
+        &["rollback", APP, "--to", "no-such"],
+    ] {
+        let unknown = type_in(&world, words).await;
+        let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+        assert_eq!(unknown.status.code(), Some(1), "{said}");
+        assert!(said.contains("refused") && said.contains("the app has no such deployment"), "{said}");
+        assert!(!said.contains("under way"), "{said}");
+    }
 }
