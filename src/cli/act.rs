@@ -47,7 +47,7 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
         client.post(&path(None, "resume"), said(&args.word)).await?;
         let answer = client.get(&["apps"], &[]).await?;
         let Apps { apps } = client.understand(answer)?;
-        return Ok(resume::all_are(&apps, Timestamp::now()));
+        return resume::all_are(&apps, Timestamp::now());
     };
     let before = client.get(&["apps", app], &[]).await?;
     let before: AppStatus = client.understand(before)?;

@@ -76,7 +76,12 @@ fn pause_word(word: &PauseWord, now: Timestamp) -> String {
     let by = word.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
     let lasts = word.lasts_seconds.map_or(String::new(), |seconds| format!(" for {}", words::span(seconds)));
     let done = if word.word == "pause" { "paused" } else { "resumed" };
-    let of = if word.scope == "everything" { ", with everything" } else { "" };
+    let of = match (word.scope.as_str(), done) {
+        ("everything", "paused") => ", with everything",
+        // No word ends what a file does.
+        ("everything", _) => ", with everything but what a file pauses",
+        _ => "",
+    };
     format!("{done}{lasts}{by} {}{of}", words::ago(word.at, now))
 }
 

@@ -215,8 +215,13 @@ async fn a_pause_ends_by_itself_and_a_file_pauses_as_long_as_it_is_there() {
     std::fs::write(world.path("paused"), "").unwrap();
     let shown = done(&world, &["status", APP]).await;
     assert!(shown.contains("PAUSED"), "{shown}");
-    let left = done(&world, &["resume", "--all"]).await;
-    assert!(left.contains("paused by a file beside the journal"), "{left}");
+    let left = type_in(&world, &["resume", "--all"]).await;
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert_eq!(left.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("every app is still paused") && said.contains("a file beside the journal"),
+        "{said}"
+    );
     std::fs::write(world.path("paused"), "").unwrap();
     let paused = daemon.api.until("a pause", |app| app["paused"] == true).await;
     assert_eq!(paused["pause"]["scope"], "file");

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::Error;
 use crate::server::AppStatus;
 use crate::telling::app::frozen_how;
 
@@ -28,18 +29,31 @@ pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> S
     format!("{app}: {over}, and it is not wholly guarded yet:\n{}", listed(&left))
 }
 
-/// Of all of them, after the word.
-pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> String {
+/// Of all of them, after the word. An app that is paused all the same was not resumed, which is a failure.
+pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Error> {
     let over = "the pause of everything is over and the storm breaker is closed";
+    let paused: Vec<String> = apps.iter().filter(|app| app.paused).map(|app| app.name.to_string()).collect();
     let mut left = Vec::new();
     for app in apps {
         let held = (app.state == "held").then(|| format!("held: `rearguard resume {}` ends that", app.name));
         left.extend(still(app, now).into_iter().chain(held).map(|why| format!("{}: {why}", app.name)));
     }
-    if left.is_empty() {
-        return format!("{over}\n");
+    if !paused.is_empty() {
+        let who = match (paused.len(), apps.len()) {
+            (some, all) if some == all => "every app is still paused".to_owned(),
+            (1, _) => format!("{} is still paused", paused[0]),
+            (some, all) => format!("{some} of {all} apps are still paused"),
+        };
+        let message = format!(
+            "the storm breaker is closed and nobody's word pauses everything, but {who}:\n{}",
+            listed(&left)
+        );
+        return Err(Error::Refused { code: "still_paused".to_owned(), message });
     }
-    format!("{over}; what still keeps hands off:\n{}", listed(&left))
+    if left.is_empty() {
+        return Ok(format!("{over}\n"));
+    }
+    Ok(format!("{over}; what still keeps hands off:\n{}", listed(&left)))
 }
 
 /// The pause and the freeze that are in force for an app.
@@ -114,14 +128,30 @@ mod tests {
     #[test]
     fn who_resumes_everything_is_told_what_is_left_and_of_whom() {
         let over = "the pause of everything is over and the storm breaker is closed";
-        assert_eq!(all_are(&[app("shop")], now()), format!("{over}\n"));
+        assert_eq!(all_are(&[app("shop")], now()).unwrap(), format!("{over}\n"));
         let held = AppStatus { state: "held".to_owned(), ..app("web") };
-        let said = all_are(&[frozen(), held, app("mail")], now());
+        let said = all_are(&[frozen(), held, app("mail")], now()).unwrap();
         assert!(
             said.starts_with(&format!("{over}; what still keeps hands off:\n  shop: frozen: ")),
             "{said}"
         );
         assert!(said.ends_with("  web: held: `rearguard resume web` ends that\n"), "{said}");
         assert!(!said.contains("mail"), "{said}");
+    }
+
+    #[test]
+    fn who_resumes_everything_while_files_pause_is_told_so_and_fails() {
+        let other = AppStatus { name: "mail".into(), ..paused("file") };
+        for (apps, who) in [
+            (vec![paused("file")], "every app is still paused"),
+            (vec![paused("file"), app("web")], "shop is still paused"),
+            (vec![paused("file"), app("web"), other], "2 of 3 apps are still paused"),
+        ] {
+            let failed = all_are(&apps, now()).unwrap_err();
+            assert_eq!(failed.exit_code(), crate::cli::ExitCode::Failed);
+            let said = failed.to_string();
+            assert!(said.contains(who) && said.contains("`paused` or `paused-shop`; remove it"), "{said}");
+            assert!(!said.contains("is over"), "{said}");
+        }
     }
 }
