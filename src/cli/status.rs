@@ -1,5 +1,7 @@
 //! `rearguard status`: every app, those that need somebody first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -7,6 +9,8 @@ use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
 use crate::decision::story::percent;
+use crate::ids::AppName;
+use crate::journal::IncidentRecord;
 use crate::server::{AppStatus, ProbeStatus, RuleStatus};
 use crate::telling::app::{self, is_calm, mode, next_steps, outlooks, urgency};
 
@@ -18,6 +22,14 @@ struct Apps {
     storm: bool,
 }
 
+#[derive(Deserialize)]
+struct Incidents {
+    incidents: Vec<IncidentRecord>,
+}
+
+/// The last incident of some apps.
+type Last = BTreeMap<AppName, IncidentRecord>;
+
 pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> {
     let client = Client::open(&args.server)?;
     let path: Vec<&str> = ["apps"].into_iter().chain(args.app.as_deref()).collect();
@@ -26,11 +38,32 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
         return Ok(format!("{answer:#}\n"));
     }
     if args.app.is_some() {
-        return Ok(block(&client.understand(answer)?, page, Timestamp::now()));
+        let app: AppStatus = client.understand(answer)?;
+        let last = last(&client, std::slice::from_ref(&app)).await;
+        return Ok(block(&app, last.get(&app.name), page, Timestamp::now()));
     }
     let Apps { apps, storm } = client.understand(answer)?;
+    let last = last(&client, &apps).await;
     let storm = if storm { storm_in_words(page) } else { String::new() };
-    Ok(format!("{storm}{}", render(&apps, page, Timestamp::now())))
+    Ok(format!("{storm}{}", render(&apps, &last, page, Timestamp::now())))
+}
+
+/// Of so many apps at most the last incident is asked for: each is a question of its own.
+const MOST_ASKED: usize = 8;
+
+/// The last incident of each app that is bad although none is open: it says why nothing is done. What cannot be had is left
+/// out.
+async fn last(client: &Client, apps: &[AppStatus]) -> Last {
+    let is_bad =
+        |app: &&AppStatus| app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad");
+    let mut last = Last::new();
+    for app in apps.iter().filter(is_bad).take(MOST_ASKED) {
+        let query = [("app", app.name.to_string()), ("limit", "1".to_owned())];
+        let Ok(answer) = client.get(&["incidents"], &query).await else { break };
+        let Ok(Incidents { incidents }) = client.understand(answer) else { break };
+        last.extend(incidents.into_iter().next().map(|incident| (app.name.clone(), incident)));
+    }
+    last
 }
 
 /// What keeps every app from being rolled back is said once, before them.
@@ -41,7 +74,7 @@ fn storm_in_words(page: Page) -> String {
 }
 
 /// The apps, the most urgent first: a block for each that needs to be looked at, then a line for each calm one.
-fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
+fn render(apps: &[AppStatus], last: &Last, page: Page, now: Timestamp) -> String {
     if apps.is_empty() {
         return "no app is guarded: the daemon's configuration names none\n".to_owned();
     }
@@ -51,7 +84,7 @@ fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
     let mut text = page.hang("", &app::summary(&apps));
     for app in loud {
         text.push('\n');
-        text.push_str(&block(app, page, now));
+        text.push_str(&block(app, last.get(&app.name), page, now));
     }
     if !calm.is_empty() {
         text.push('\n');
@@ -60,7 +93,7 @@ fn render(apps: &[AppStatus], page: Page, now: Timestamp) -> String {
     text
 }
 
-fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
+fn block(app: &AppStatus, last: Option<&IncidentRecord>, page: Page, now: Timestamp) -> String {
     let state = app.state.to_uppercase();
     let state = match app.state.as_str() {
         "incident" => page.red(&state),
@@ -75,7 +108,8 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         mode(app.mode),
         app.platform
     );
-    for (label, value) in app::facts(app, now) {
+    let facts = app::facts(app, now).into_iter();
+    for (label, value) in facts.chain(last.map(|last| ("last", app::how_it_ended(last, now)))) {
         text.push_str(&page.hang(&format!("  {label:<8} "), &value));
     }
     text.push_str(&rules(&app.rules, page));
@@ -84,7 +118,8 @@ fn block(app: &AppStatus, page: Page, now: Timestamp) -> String {
         text.push_str(&page.hang(&format!("  {label:<8} "), &outlook.in_words));
     }
     text.push_str(&probes(&app.probes, page, now));
-    for next in next_steps(app) {
+    let next = next_steps(app).into_iter();
+    for next in next.chain(last.map(|last| format!("rearguard explain {}", last.id))) {
         // Set apart where there is room.
         let line = format!("  {:<8} {next}", "next");
         text.push_str(&if page.fits(&line) {

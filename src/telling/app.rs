@@ -7,7 +7,7 @@ use super::page::clean;
 use super::words;
 use crate::decision::policy::Mode;
 use crate::decision::story::{self, UNARMED};
-use crate::journal::PauseWord;
+use crate::journal::{IncidentRecord, PauseWord};
 use crate::power::Outlook;
 use crate::server::{AppStatus, FreezeStatus, PauseStatus, RollbackStatus};
 
@@ -69,6 +69,13 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
     let words = app.pause_words.iter().enumerate();
     facts.extend(words.map(|(n, word)| (if n == 0 { "pauses" } else { "" }, pause_word(word, now))));
     facts
+}
+
+/// An incident that is over, in a line.
+pub(crate) fn how_it_ended(incident: &IncidentRecord, now: Timestamp) -> String {
+    let word = incident.outcome.map_or(incident.state.as_str(), |outcome| outcome.word()).replace('_', " ");
+    let at = words::ago(incident.closed_at.unwrap_or(incident.opened_at), now);
+    format!("{}: {word} {at}, {}", incident.id, incident.reason.meaning())
 }
 
 /// What was said of a pause.
@@ -189,8 +196,15 @@ pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
     if rollback.checked_by.as_deref() == Some("rearguard") {
         facts.push("checked by reading, the platform has no dry run".to_owned());
     }
-    facts.extend(rollback.asked_at.map(|at| format!("asked {}", words::ago(at, now))));
+    let asked = rollback.asked_at.filter(|_| is_of_the_answer(rollback));
+    facts.extend(asked.map(|at| format!("asked {}", words::ago(at, now))));
     facts.join(", ")
+}
+
+/// Whether what is said was true when the platform was asked; the rest is so now, whenever that was.
+fn is_of_the_answer(rollback: &RollbackStatus) -> bool {
+    let of_the_answer = ["blind", "no_target", "not_valid", "warnings", "migration"];
+    rollback.reason.as_deref().is_none_or(|reason| of_the_answer.contains(&reason))
 }
 
 /// By whom, and until when.
@@ -292,6 +306,9 @@ pub(crate) fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
     }
     match good {
         Some(good) if seen.is_empty() => lines.push(("good", format!("{good}, the newest seen to be good"))),
+        None if app.blind.as_deref() == Some("journal") => {
+            lines.push(("good", "not known while the journal does not work".to_owned()));
+        }
         None => lines.push(("good", "none seen yet".to_owned())),
         Some(_) => {}
     }

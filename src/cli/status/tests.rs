@@ -87,7 +87,7 @@ fn awaiting() -> AppStatus {
 fn a_pause_of_pushes_that_is_still_owed_its_end_is_no_calm_line() {
     let app =
         AppStatus { pushes_paused: true, waiting: Some("observe_mode".to_owned()), ..app("shop", "steady") };
-    let text = render(&[app], Page::plain(100), now());
+    let text = render(&[app], &Last::new(), Page::plain(100), now());
     assert!(text.contains("pushes   rearguard keeps pushes from being deployed"), "{text}");
     assert!(text.contains("waits    "), "{text}");
 }
@@ -112,7 +112,7 @@ fn an_app_in_trouble_gets_a_block_and_a_calm_one_a_line() {
     quiet.mode = Mode::Observe;
     quiet.rules[1].verdict = "unknown".to_owned();
     let apps = [app("catalog", "steady"), quiet, watching, held, awaiting(), soaking()];
-    insta::assert_snapshot!(render(&apps, Page::plain(100), now()), @r#"
+    insta::assert_snapshot!(render(&apps, &Last::new(), Page::plain(100), now()), @r#"
     6 apps: 2 in an incident, 1 held, 1 watching, 2 steady; 1 paused
 
     INCIDENT  billing  approve on ocean
@@ -204,7 +204,7 @@ fn an_app_that_was_just_added_shows_what_is_not_known() {
     fresh.rules[0].samples = 0;
     fresh.probes[0] =
         ProbeStatus { result: None, latency_seconds: None, at: None, ..fresh.probes[0].clone() };
-    insta::assert_snapshot!(render(&[fresh], Page::plain(100), now()), @r#"
+    insta::assert_snapshot!(render(&[fresh], &Last::new(), Page::plain(100), now()), @r#"
     1 app: 1 learning
 
     LEARNING  new  enforce on ocean
@@ -225,21 +225,21 @@ fn what_leaves_nobody_able_to_tell_is_named() {
     shop.probes[0].result = Some("unknown".to_owned());
     shop.probes[0].detail = Some("absent".to_owned());
     shop.probes[0].complaint = Some("no number, only NaN".to_owned());
-    let page = render(&[shop.clone()], Page::plain(200), now());
+    let page = render(&[shop.clone()], &Last::new(), Page::plain(200), now());
     let line = |label: &str| page.lines().find(|line| line.trim_start().starts_with(label)).map(str::trim);
     let blind = "blind    it depends on database, which fails (connect), so nothing is rolled back";
     assert_eq!(line("blind"), Some(blind), "{page}");
     let probes = line("probes").expect("a line");
     assert!(probes.starts_with("probes   unknown home  absent  no number, only NaN  31 ms"), "{page}");
     shop.blind_because = None;
-    let page = render(&[shop], Page::plain(200), now());
+    let page = render(&[shop], &Last::new(), Page::plain(200), now());
     assert!(page.contains("what the app depends on is not well either, so nothing is rolled back"), "{page}");
 }
 
 #[test]
 fn colours_are_there_only_when_asked_for() {
-    let plain = render(&[awaiting(), soaking()], Page::plain(100), now());
-    let coloured = render(&[awaiting(), soaking()], Page { width: 100, colour: true }, now());
+    let plain = render(&[awaiting(), soaking()], &Last::new(), Page::plain(100), now());
+    let coloured = render(&[awaiting(), soaking()], &Last::new(), Page { width: 100, colour: true }, now());
     assert!(plain.is_ascii() && !plain.contains('\x1b'));
     let mut stripped = coloured.clone();
     for code in ["1", "2", "1;31", "33", "32", "0"] {
@@ -251,7 +251,7 @@ fn colours_are_there_only_when_asked_for() {
 
 #[test]
 fn nothing_guarded_is_said_in_words() {
-    assert!(render(&[], Page::plain(100), now()).starts_with("no app is guarded"));
+    assert!(render(&[], &Last::new(), Page::plain(100), now()).starts_with("no app is guarded"));
 }
 
 fn unready(reason: &str, detail: Option<&str>) -> AppStatus {
@@ -298,9 +298,54 @@ fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
 }
 
 #[test]
+fn how_old_an_answer_is_is_said_of_what_was_answered_and_not_of_what_is_so_now() {
+    let said = |reason: Option<&str>| {
+        let status = unready("in_progress", None).rollback.expect("a status");
+        let asked_at = Some(now() - jiff::SignedDuration::from_secs(89));
+        readiness(&RollbackStatus { reason: reason.map(str::to_owned), asked_at, ..status }, now())
+    };
+    for reason in [None, Some("no_target"), Some("warnings"), Some("blind")] {
+        assert!(said(reason).ends_with(", asked 1m 29s ago"), "{reason:?}: {}", said(reason));
+    }
+    assert_eq!(said(Some("in_progress")), "NOT READY: another deployment is under way");
+}
+
+#[test]
+fn what_is_good_is_not_known_rather_than_not_there_while_the_journal_does_not_work() {
+    let unseen = AppStatus { last_good_deployment: None, ..app("shop", "steady") };
+    let line = |app: &AppStatus| render(std::slice::from_ref(app), &Last::new(), Page::plain(100), now());
+    let learning = AppStatus { state: "learning".to_owned(), ..unseen.clone() };
+    assert!(line(&learning).contains("good     none seen yet"), "{}", line(&learning));
+    let silent = AppStatus { blind: Some("journal".to_owned()), ..unseen };
+    assert!(
+        line(&silent).contains("good     not known while the journal does not work"),
+        "{}",
+        line(&silent)
+    );
+}
+
+#[test]
+fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
+    let mut bad = app("shop", "steady");
+    bad.rules[0] = rule("down", "bad at 3 failures in a row", "bad", "22 failures in a row, limit 3");
+    let incident: IncidentRecord = serde_json::from_value(serde_json::json!({
+        "id": "shop-1a2b3c4d", "app": "shop", "app_id": "1", "state": "closed", "outcome": "refused",
+        "reason": "cooldown", "rule": "down", "opened_at": "2026-11-21T02:00:00Z",
+        "closed_at": "2026-11-21T02:10:09Z", "bad_deployment": "d2", "target_deployment": null,
+        "rollback_deployment": null, "time_to_detect_seconds": 6.0, "time_to_restore_seconds": null,
+    }))
+    .expect("a record");
+    let text = block(&bad, Some(&incident), Page::plain(100), now());
+    let last = "  last     shop-1a2b3c4d: refused 5m 00s ago, too soon after the last rollback\n";
+    assert!(text.contains(last), "{text}");
+    assert!(text.ends_with("  next     rearguard explain shop-1a2b3c4d\n"), "{text}");
+}
+
+#[test]
 fn what_is_said_already_is_not_said_again_as_a_readiness() {
-    let is_said =
-        |app: &AppStatus| render(std::slice::from_ref(app), Page::plain(100), now()).contains("NOT READY");
+    let is_said = |app: &AppStatus| {
+        render(std::slice::from_ref(app), &Last::new(), Page::plain(100), now()).contains("NOT READY")
+    };
     for reason in ["observe_mode", "paused", "storm", "blind"] {
         assert!(!is_said(&unready(reason, None)), "{reason}");
     }
@@ -344,7 +389,7 @@ fn what_could_be_noticed_is_said_in_a_watch_and_in_short_of_a_calm_app() {
         notices(app("blunt", "steady"), 1.0),
         app("mail", "steady"),
     ];
-    insta::assert_snapshot!(render(&apps, Page::plain(100), now()), @r#"
+    insta::assert_snapshot!(render(&apps, &Last::new(), Page::plain(100), now()), @r#"
     4 apps: 1 watching, 3 steady
 
     WATCHING  search  enforce on ocean
@@ -363,14 +408,19 @@ fn what_could_be_noticed_is_said_in_a_watch_and_in_short_of_a_calm_app() {
     steady  mail     live b2c53f0e-7d6a-4f3c-8b7e-0d1f2a3b4c5d  2 rules good                              probed 1.2s ago  enforce
     "#);
     // What is done about a bad one is more urgent.
-    let urgent = render(&[notices(soaking(), 0.06)], Page::plain(100), now());
+    let urgent = render(&[notices(soaking(), 0.06)], &Last::new(), Page::plain(100), now());
     assert!(!urgent.contains("notices"), "{urgent}");
 }
 
 #[test]
 fn what_stands_in_status_fits_the_page_down_to_sixty_columns() {
     for width in [60, 80, 99] {
-        let text = render(&[app("catalog", "steady"), awaiting(), soaking()], Page::plain(width), now());
+        let text = render(
+            &[app("catalog", "steady"), awaiting(), soaking()],
+            &Last::new(),
+            Page::plain(width),
+            now(),
+        );
         let text = format!("{}{text}", storm_in_words(Page::plain(width)));
         let lines = text.lines().filter(|line| line.split_whitespace().count() > 1);
         let long: Vec<&str> = lines.filter(|line| line.chars().count() > width).collect();
