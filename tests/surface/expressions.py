@@ -10,8 +10,8 @@ import yaml
 DEPLOY = pathlib.Path(__file__).parent.parent.parent / "deploy"
 RULES = DEPLOY / "prometheus/rules.yaml"
 DASHBOARD = DEPLOY / "grafana/rearguard.json"
-# What Prometheus gives a target, and its operator a pod.
-TARGET = {"job", "instance", "namespace", "pod", "container", "endpoint", "le", "__name__"}
+# What Prometheus gives a target, its operator a pod, and the documents who has several environments.
+TARGET = {"job", "instance", "namespace", "pod", "container", "endpoint", "environment", "le", "__name__"}
 # What Grafana puts in.
 FILLED = {
     "$__rate_interval": "1m",
