@@ -1,4 +1,5 @@
-"""What belongs to the alerts besides their expressions: a runbook each, and the same rules for the Prometheus operator.
+"""What belongs to the alerts besides their expressions: a runbook each, a test in which it fires, and the same rules for the
+Prometheus operator.
 
     python alerts.py            compares
     python alerts.py --write    writes deploy/kubernetes/monitoring/rules.yaml anew from deploy/prometheus/rules.yaml
@@ -12,6 +13,7 @@ import yaml
 
 HERE = pathlib.Path(__file__).parent.parent
 RULES = HERE / "deploy/prometheus/rules.yaml"
+TESTS = HERE / "deploy/prometheus/rules_test.yaml"
 ROUTES = HERE / "deploy/prometheus/alertmanager.yaml"
 OPERATOR = HERE / "deploy/kubernetes/monitoring/rules.yaml"
 RUNBOOKS = HERE / "docs/runbooks.md"
@@ -51,6 +53,17 @@ def of_runbooks(alerts):
             yield f"{name} is {said.get(name)} in the rules and {told.get(name)} in the table"
 
 
+def of_tests(alerts):
+    """Alerts of which no test says that they fire."""
+    fire = set()
+    for test in yaml.safe_load(TESTS.read_text())["tests"]:
+        for asked in test.get("promql_expr_test", []):
+            for sample in asked["exp_samples"]:
+                fire |= set(re.findall(r'alertname="(\w+)"', sample["labels"]))
+        fire |= {asked["alertname"] for asked in test.get("alert_rule_test", []) if asked["exp_alerts"]}
+    yield from (f"{name} fires in no test" for name in sorted(alerts.keys() - fire))
+
+
 def of_alerts(alerts):
     """What is wrong with what the alerts say."""
     for name, rule in alerts.items():
@@ -86,12 +99,12 @@ def main():
     if "--write" in sys.argv:
         head = "# Written by `python .ci/alerts.py --write` from deploy/prometheus/rules.yaml.\n"
         OPERATOR.write_text(head + yaml.safe_dump(for_operator(), sort_keys=False, width=120))
-    wrong = [*of_runbooks(alerts()), *of_alerts(alerts())]
+    wrong = [*of_runbooks(alerts()), *of_tests(alerts()), *of_alerts(alerts())]
     if yaml.safe_load(OPERATOR.read_text()) != for_operator():
         wrong.append(f"{OPERATOR} is not what {RULES} says; write it with --write")
     if wrong:
         raise SystemExit("\n".join(wrong))
-    print(f"{len(alerts())} alerts, each with its runbook, and the same for the Prometheus operator")
+    print(f"{len(alerts())} alerts, each with its runbook and a test, and the same for the Prometheus operator")
 
 
 if __name__ == "__main__":
