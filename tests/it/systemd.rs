@@ -20,6 +20,38 @@ fn directive(name: &str) -> Vec<&'static str> {
     UNIT.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
 }
 
+/// What the unit says of starting, stopping and limits. A slip in one of these shows in no run that goes well.
+const WORKING: [(&str, &str); 19] = [
+    ("Wants", "network-online.target"),
+    ("After", "network-online.target"),
+    ("StartLimitIntervalSec", "300"),
+    ("StartLimitBurst", "5"),
+    ("Type", "notify"),
+    ("NotifyAccess", "main"),
+    ("ExecStart", "/usr/bin/rearguard run --config /etc/rearguard/rearguard.yaml"),
+    ("ExecReload", "/bin/kill -HUP $MAINPID"),
+    ("Restart", "on-failure"),
+    ("RestartSec", "2s"),
+    ("RestartPreventExitStatus", "64 78"),
+    ("WatchdogSec", "30s"),
+    ("TimeoutStartSec", "90s"),
+    ("TimeoutStopSec", "60s"),
+    ("KillMode", "mixed"),
+    ("OOMPolicy", "stop"),
+    ("LimitNOFILE", "65536"),
+    ("MemoryMax", "512M"),
+    ("TasksMax", "256"),
+];
+
+#[test]
+fn the_unit_says_how_it_is_started_stopped_and_limited() {
+    for (name, value) in WORKING {
+        assert_eq!(directive(name), [value], "{name}");
+    }
+    let (_, service) = UNIT.split_once("[Service]").unwrap();
+    assert!(!service.contains("StartLimit"), "these belong to [Unit], and are passed over elsewhere");
+}
+
 /// A manager that listens, and the daemon it started. Killed when dropped.
 struct Service {
     socket: UnixDatagram,
