@@ -3,9 +3,21 @@
     python manifests.py FILE... > PLAIN
 """
 
+import pathlib
+import re
 import sys
 
 import yaml
+
+README = pathlib.Path(__file__).parent.parent / "deploy/README.md"
+SECRETS = "/run/secrets/rearguard/"
+# What the restricted Pod Security Standard asks of a container. A sidecar comes into pods that say nothing of it.
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 # Where each probe has to ask. An app neither waits for its sidecar nor leaves its Service because of it.
 PATHS = {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/ready"}
@@ -51,6 +63,10 @@ def of_pod(name, deployment):
     user = {**spec["securityContext"], **container["securityContext"]}
     if user["runAsUser"] == 0 or not user["runAsNonRoot"]:
         yield f"{name} runs as root"
+    own = container["securityContext"] if is_beside else user
+    for word, value in RESTRICTED.items():
+        if own.get(word) != value:
+            yield f"{name} has the {word} {own.get(word)} by its guard's own word"
     if "fsGroup" not in user and user["runAsGroup"] != 0:
         yield f"{name} cannot read its secrets"
     if "limits" in container["resources"] and "cpu" in container["resources"]["limits"]:
@@ -64,6 +80,67 @@ def of_journal(pod, deployments):
         claims = [volume for volume in one["volumes"] if "persistentVolumeClaim" in volume]
         if claims and (spec["volumes"] != claims or spec["securityContext"] != one["securityContext"]):
             yield f"the pod {pod['metadata']['name']} has another volume or user than the daemon"
+
+
+def created():
+    """The Secret that deploy/README.md makes, and the files in it."""
+    made = set(re.findall(r"create secret generic (\S+) ((?:--from-file=\S+ ?)+)", README.read_text()))
+    ((name, words),) = {(name, words.strip()) for name, words in made}
+    return name, set(re.findall(r"--from-file=(\S+)", words))
+
+
+def of_references(documents):
+    """What a pod names and nobody makes. The Secret is made by hand, with the tokens that the configuration names."""
+    there = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in documents}
+    secret, files = created()
+    for one in documents:
+        if one["kind"] not in ("Deployment", "Pod"):
+            continue
+        spec = one["spec"]["template"]["spec"] if one["kind"] == "Deployment" else one["spec"]
+        named = [("ConfigMap", volume["configMap"]["name"]) for volume in spec["volumes"] if "configMap" in volume]
+        named += [("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+        named += [("ServiceAccount", spec["serviceAccountName"])] if "serviceAccountName" in spec else []
+        for kind, name in named:
+            if (kind, one["metadata"].get("namespace"), name) not in there:
+                yield f"{one['kind']} {one['metadata']['name']} names a {kind} {name} that is not there"
+        for volume in spec["volumes"]:
+            if "secret" in volume and volume["secret"]["secretName"] != secret:
+                yield f"{one['metadata']['name']} takes the Secret {volume['secret']['secretName']}, and {README.name} makes {secret}"
+        volumes = {volume["name"] for volume in spec["volumes"]}
+        for container in spec["containers"] + spec.get("initContainers", []):
+            yield from (f"{mount['name']} is mounted and is no volume" for mount in container.get("volumeMounts", []) if mount["name"] not in volumes)
+    for one in (one for one in documents if one["kind"] == "ConfigMap"):
+        tokens = re.findall(r"_file: (\S+)", one["data"].get("rearguard.yaml", ""))
+        if not tokens or {token.removeprefix(SECRETS) for token in tokens} - files:
+            yield f"the ConfigMap of {one['metadata']['namespace']} names the tokens {tokens}, and the Secret has {sorted(files)}"
+
+
+def of_selectors(documents):
+    """Selectors that do not find the pods they are meant for, and rules that let nothing or everything through."""
+    pods = [one["spec"]["template"]["metadata"] | {"namespace": one["metadata"]["namespace"]} for one in documents if one["kind"] == "Deployment"]
+    for one in documents:
+        kind, spec, where = one["kind"], one.get("spec", {}), one["metadata"].get("namespace")
+        near = [pod["labels"] for pod in pods if pod["namespace"] == where]
+        if kind == "Deployment" and not spec["selector"].get("matchLabels", {}).items() <= spec["template"]["metadata"]["labels"].items():
+            yield f"the Deployment {one['metadata']['name']} does not select its own pods"
+        if kind == "Service" and not (spec["selector"] and all(spec["selector"].items() <= labels.items() for labels in near)):
+            yield f"the Service selects {spec['selector']}"
+        if kind == "NetworkPolicy":
+            if "matchExpressions" in spec["podSelector"] or not all(spec["podSelector"].get("matchLabels", {}).items() <= labels.items() for labels in near):
+                yield f"the NetworkPolicy is for {spec['podSelector']}"
+            blocks = [to["ipBlock"]["cidr"] for rule in spec.get("egress", []) for to in rule["to"] if "ipBlock" in to]
+            if sorted(spec["policyTypes"]) != ["Egress", "Ingress"] or blocks != ["0.0.0.0/0", "::/0"]:
+                yield f"the NetworkPolicy lets {blocks} out, of {spec['policyTypes']}"
+            if not all(rule.get("from") and rule.get("ports") for rule in spec["ingress"]):
+                yield "the NetworkPolicy lets everybody in"
+        if kind == "PodMonitor":
+            keys = [each["key"] for each in spec["selector"].get("matchExpressions", []) if each["operator"] == "Exists"]
+            if spec["namespaceSelector"] != {"any": True} or len(keys) != 1 or not all(keys[0] in pod["labels"] for pod in pods):
+                yield f"the PodMonitor finds {spec['selector']} in {spec['namespaceSelector']}"
+        if kind == "Namespace" and one["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield f"the namespace {one['metadata']['name']} enforces {one['metadata'].get('labels')}"
+        if where and where not in {each["metadata"]["name"] for each in documents if each["kind"] == "Namespace"}:
+            yield f"nobody makes the namespace {where}"
 
 
 def of_names(documents):
@@ -113,7 +190,7 @@ def main():
     for pod in [document for document in documents if document["kind"] == "Pod"]:
         wrong += of_journal(pod, deployments)
     wrong += of_budgets([document for document in documents if document["kind"] == "PodDisruptionBudget"], deployments)
-    wrong += of_names(documents)
+    wrong += [*of_names(documents), *of_references(documents), *of_selectors(documents)]
     if not deployments:
         wrong.append("there is no Deployment to look at")
     if wrong:
