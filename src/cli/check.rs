@@ -19,11 +19,14 @@ pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
     let config = config::load(&args.config.config).map_err(|problems| Error::Config(problems.to_string()))?;
     let mut understood = config::summary(&config);
     understood.push_str(&power::what_would_be_noticed(&config));
+    for why in out_of_reach(&config) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(understood, "\nWARNING: {why}");
+    }
     let unreadable = unreadable_secrets(&config);
     if !args.online {
         // They may be elsewhere than where a configuration is checked.
         for why in unreadable {
-            // Writing to a string cannot fail.
             let _ = writeln!(understood, "\nWARNING: {why}");
         }
         return Ok(understood);
@@ -36,6 +39,36 @@ pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
         }
     }
     if wrong.is_empty() { Ok(understood) } else { Err(Error::Config(wrong.join("\n"))) }
+}
+
+/// Which secrets stand where whoever checks may read them, and the user of the shipped unit may not.
+fn out_of_reach(config: &Config) -> Vec<String> {
+    let of_platforms = config.platforms.iter().map(|platform| &platform.token);
+    let of_channels = config.notify.iter().flat_map(|channel| secrets_of(&channel.carrier));
+    let all = config.admin_token_file.iter().chain(of_platforms).chain(of_channels);
+    let paths = all.filter_map(|source| if let TokenSource::File(path) = source { Some(path) } else { None });
+    let unreachable = paths.filter(|path| path.starts_with("/etc/rearguard"));
+    let remedy = "put it into /etc/rearguard/credentials, name it here without a folder, and, but for do-token and \
+                  admin-token, name it in the unit with LoadCredential=";
+    unreachable
+        .map(|path| {
+            format!("{}: a service of systemd has a user that cannot read it there; {remedy}", path.display())
+        })
+        .collect()
+}
+
+/// The secrets of a channel that stand in a file or the environment.
+fn secrets_of(carrier: &CarrierConfig) -> Vec<&TokenSource> {
+    fn kept(url: &UrlSource) -> Option<&TokenSource> {
+        if let UrlSource::Kept(source) = url { Some(source) } else { None }
+    }
+    match carrier {
+        CarrierConfig::Webhook { url, secret } => kept(url).into_iter().chain(secret).collect(),
+        CarrierConfig::SlackHook { url } => Vec::from_iter(kept(url)),
+        CarrierConfig::Slack { token, .. } => vec![token],
+        CarrierConfig::Alertmanager { .. } => Vec::new(),
+        CarrierConfig::Smtp(smtp) => smtp.login.iter().map(|(_, word)| word).collect(),
+    }
 }
 
 /// Which secrets of the channels cannot be read here, and why; never what is in them.
@@ -103,6 +136,27 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_only_whoever_checks_can_read_is_warned_of_with_the_remedy() {
+        let text = include_str!("../../config/full.yaml");
+        let config = config::parse("/etc/rearguard/rearguard.yaml", text).unwrap();
+        assert_eq!(out_of_reach(&config), [""; 0], "names without a folder are found");
+        let mut text = text.to_owned();
+        let names = ["admin-token", "do-token", "hook-secret", "slack-token", "smtp-password"];
+        for name in names {
+            text =
+                text.replace(&format!("_file: {name}"), &format!("_file: /etc/rearguard/credentials/{name}"));
+        }
+        let said = out_of_reach(&config::parse("f.yaml", &text).unwrap());
+        assert_eq!(said.len(), names.len(), "{said:#?}");
+        for (why, name) in said.iter().zip(names) {
+            let begin = format!("/etc/rearguard/credentials/{name}: a service of systemd");
+            assert!(why.starts_with(&begin) && why.contains("LoadCredential="), "{why}");
+        }
+        let elsewhere = text.replace("/etc/rearguard/credentials/", "/run/secrets/rearguard/");
+        assert_eq!(out_of_reach(&config::parse("f.yaml", &elsewhere).unwrap()), [""; 0]);
+    }
 
     #[test]
     fn what_channels_cannot_be_let_in_with_is_named_by_its_place_and_never_shown() {

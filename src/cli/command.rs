@@ -174,7 +174,7 @@ Examples:
   rearguard init --platform digitalocean \\
       --token-env DIGITALOCEAN_TOKEN > rearguard.yaml
   rearguard init --platform sevalla \\
-      --token-file /etc/rearguard/sevalla.token > rearguard.yaml
+      --token-file sevalla-token > rearguard.yaml
   rearguard check --config rearguard.yaml --online")]
     Init(InitArgs),
     /// Print the JSON Schema of the configuration

@@ -53,7 +53,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Checks a configuration. `file` is how the file is named in problems, and in whose folder secrets with relative names
-/// are looked for.
+/// are looked for. A journal with a relative name is in the current folder.
 ///
 /// # Errors
 /// Every problem at once, each with its place.
@@ -66,6 +66,10 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     let mut config = right(file, text).map_or_else(|| step_by_step(file, text), Ok)?;
     if let Some(folder) = Path::new(file).parent() {
         secrets(&mut config).for_each(|source| source.look_in(folder));
+    }
+    // Whoever reads of it may be elsewhere than the daemon, whose folder is / under systemd.
+    if let Ok(state) = std::path::absolute(&config.state) {
+        config.state = state;
     }
     Ok(config)
 }

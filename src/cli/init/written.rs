@@ -18,7 +18,7 @@ const NAME: usize = 63;
 const HEAD: &str = "
 listen: 127.0.0.1:9797                  # /metrics, /live, /ready and the API
 # state: /var/lib/rearguard/rearguard.db  # the journal; this is the default
-# admin_token_file: /etc/rearguard/admin  # a token of your own, for pause, approve and whatever else changes something
+# admin_token_file: admin-token           # a token of your own, for pause, approve and whatever else changes something
 
 # Places that are up whenever this machine's own network is, so that our own trouble is told from an app's. Name one or two:
 # control_probes:

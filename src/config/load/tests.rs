@@ -40,10 +40,17 @@ fn added(place: &str, keys: &str) -> String {
 }
 
 #[test]
+fn a_journal_with_a_relative_name_is_in_the_current_folder_and_named_in_full() {
+    let config = parse("/etc/rearguard/rearguard.yaml", &format!("state: rearguard.db\n{MINIMAL}")).unwrap();
+    assert_eq!(config.state, std::env::current_dir().unwrap().join("rearguard.db"));
+    let said = format!("keeps its journal in {} for 90d\n", config.state.display());
+    assert!(summary(&config).contains(&said), "{}", summary(&config));
+}
+
+#[test]
 fn secrets_with_relative_names_are_looked_for_beside_the_file_and_others_are_not() {
     let text = "admin_token_file: admin\nnotify:\n  - { name: ops, kind: webhook, url_file: hook-url, secret_file: /run/hook }\n";
-    let token = MINIMAL.replace("/etc/rearguard/do.token", "do-token");
-    let mut config = parse("/etc/rearguard/rearguard.yaml", &format!("{text}{token}")).unwrap();
+    let mut config = parse("/etc/rearguard/rearguard.yaml", &format!("{text}{MINIMAL}")).unwrap();
     let named = |name: &str| TokenSource::Named { name: name.into(), folder: "/etc/rearguard".into() };
     assert_eq!(config.admin_token_file, Some(named("admin")));
     assert_eq!(config.platforms[0].token, named("do-token"));
@@ -104,7 +111,7 @@ fn what_a_minimal_file_leaves_out_has_its_default() {
     assert_eq!((config.admin_token_file, config.control_probes), (None, vec![]));
     let platform = &config.platforms[0];
     assert_eq!(platform.kind, PlatformKind::DigitalOcean);
-    assert_eq!(platform.token, TokenSource::File("/etc/rearguard/do.token".into()));
+    assert_eq!(platform.token, TokenSource::Named { name: "do-token".into(), folder: "".into() });
     assert_eq!(platform.api.as_str(), "https://api.digitalocean.com/");
     assert_eq!(
         (platform.poll, platform.timeout, platform.reconcile),
@@ -339,12 +346,12 @@ fn the_summary_reads_well() {
         .replace("https://checkout", "https://user:hunter2@checkout")
         .replace("application/json", "hunter2");
     let summary = summary(&parse("f.yaml", &text).unwrap());
-    let expected = r#"listens on 127.0.0.1:9797; API calls that change something need the token in /etc/rearguard/admin
+    let expected = r#"listens on 127.0.0.1:9797; API calls that change something need the token in admin-token
 keeps its journal in /var/lib/rearguard/rearguard.db for 90d
 stops everything when more than 3 apps want a rollback within a minute
 
 platform ocean: DigitalOcean App Platform
-  api       https://api.digitalocean.com/, token from file /etc/rearguard/do.token
+  api       https://api.digitalocean.com/, token from file do-token
   paces     poll every 15s, request timeout 10s, unanswered writes looked for 30s
   readiness to roll back asked for every 10m in quiet times
   bandwidth read from the platform every 6h
@@ -396,11 +403,11 @@ app checkout: 4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf on ocean
   soak      10m and 30 samples of each probe; when healthy commit, when unhealthy revert
   limits    at most 2 rollbacks in 24h, at least 30m between two
 
-channel ops: webhook at https://hooks.example.com, signed with the secret in file /etc/rearguard/hook.secret
+channel ops: webhook at https://hooks.example.com, signed with the secret in file hook-secret
   told      of fired, approval_needed, held, closed, as far as it is about checkout
             given up after 3d, in its own words
 
-channel team: slack in C024BE91L, with the token in file /etc/rearguard/slack.token; one thread an incident
+channel team: slack in C024BE91L, with the token in file slack-token; one thread an incident
   told      of everything
             given up after 3d
 

@@ -377,10 +377,7 @@ fn single_mistakes_are_named_with_what_is_allowed() {
             "\"Enforce\" is not a mode; allowed are observe, approve and enforce",
         ),
         (added("platform", "token_env: A"), "token_env: stands beside token_file"),
-        (
-            with("token_file: /etc/rearguard/do.token", "x: y"),
-            "platforms[0].token_file: is missing; allowed is either",
-        ),
+        (with("token_file: do-token", "x: y"), "platforms[0].token_file: is missing; allowed is either"),
         (added("platform", "api: 'http://10.0.0.1:80'"), "would send the token in clear"),
         (added("platform", "poll: 0s"), "poll: 0s is out of range; allowed is 100ms to 1h"),
         (added("probe", "period: 1d"), "period: 24h is out of range"),
@@ -433,12 +430,12 @@ fn are_named(cases: &[(String, &str)]) {
 /// The whole surface of the first release.
 const PLANNED: &str = r#"listen: 127.0.0.1:9797
 state: /var/lib/rearguard/rearguard.db
-admin_token_file: /etc/rearguard/admin
+admin_token_file: admin-token
 
 platforms:
   - name: ocean
     kind: digitalocean
-    token_file: /etc/rearguard/do.token
+    token_file: do-token
     api: https://api.digitalocean.com
     poll: 15s
     timeout: 10s
