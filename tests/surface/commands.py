@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tomllib
 
+import clients
 from ground import TOKEN
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -17,11 +18,12 @@ JOURNAL = "/var/lib/rearguard/rearguard.db"
 ELSEWHERE = {
     "promtool": "run by .ci/prometheus", "amtool": "run by .ci/prometheus",
     "cargo": "run by .ci/run, or too long for it; here only that what it names is there",
-    "kubectl": "needs a cluster; rendered by .ci/kubernetes", "systemctl": "needs systemd as the first process",
+    "kubectl": "needs a cluster; here its words and options, the manifests by .ci/kubernetes", "systemctl": "needs systemd as the first process",
     "journalctl": "needs systemd as the first process", "systemd-analyze": "run by .ci/shipped",
     "install": "changes this machine", "apt-get": "done by dpkg in .ci/package", "rustup": "done by .ci/supply",
-    "docker": "needs an engine; .ci/image builds by buildah and runs by runc",
+    "docker": "needs an engine; here its words and options, and .ci/image builds by buildah and runs by runc",
     "deploy/release": "takes too long; its parts are run by .ci/supply, .ci/package and .ci/image", "sed": "changes files",
+    "mv": "changes files", "useradd": "changes this machine",
     "rm": "changes files", "cat": "changes files", "echo": "changes files", "touch": "changes files; tried by cargo test", "openssl": "is no command of ours",
     "df": "looks at a machine", "dmesg": "looks at a machine", "ls": "looks at a machine", "ss": "looks at a machine",
     "timedatectl": "looks at a machine", "printf": "is a recipe; tried by cargo test notify",
@@ -69,6 +71,7 @@ class Hold:
         self.ground = ground
         self.wrong = []
         self.told = {}
+        self.without = set()
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("REARGUARD")}
         self.environment |= {"REARGUARD_CONFIG": str(ground.config), "REARGUARD_ADMIN_TOKEN": TOKEN}
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -138,16 +141,39 @@ class Hold:
             self.note("run against a lab", command)
             command = re.sub(r"http://(HOST|127\.0\.0\.1):9797", self.ground.url, command)
             return self.run(place, command, ["bash", "-c", command.replace("curl", "curl -fsS", 1)])
-        if program == "sqlite3" and shutil.which("sqlite3"):
+        if program == "sqlite3" and not shutil.which("sqlite3"):
+            self.without.add("there is no sqlite3 to back up with as the documents say; install the package sqlite3")
+        elif program == "sqlite3":
             self.note("run against a lab", command)
             mine = command.replace(JOURNAL, str(self.ground.path / "rearguard.db")).replace("/var/backups", str(self.ground.path))
             answer = self.run(place, command, ["bash", "-c", mine])
             if "PRAGMA" in command and answer.stdout.strip() != "ok":
                 self.wrong.append(f"{place}: {command}: says {answer.stdout}")
             return
+        if program in ("kubectl", "docker"):
+            return self.of_client(place, program, command)
         self.note(ELSEWHERE.get(program, "there is no such program here"), command)
         if program == "cargo":
             self.wrong += [f"{place}: {command}: there is no {what}" for what in missing(words)]
+        self.files(place, program, command)
+
+    def of_client(self, place, program, command):
+        """Its words and options, and the files; what needs no cluster is run."""
+        if not clients.client(program):
+            self.note(f"there is no {program} here that would say whether it knows its words and options", command)
+        elif "--dry-run=client" in command:
+            self.note("run against a lab", command)
+            for name in re.findall(r"--from-file=(\S+)", command):
+                (self.ground.path / name).write_text("a token")
+            self.run(place, command, ["bash", "-c", command.replace("kubectl", clients.client(program), 1)])
+        else:
+            self.wrong += [f"{place}: {command}: {what}" for what in clients.wrong(program, command)]
+            self.note(ELSEWHERE[program], command)
+        self.files(place, program, command)
+
+    def files(self, place, program, command):
+        """That what a command names in the checkout is there."""
+        words = command.split()[1:]
         folder = ROOT / "deploy" if str(place).startswith("deploy") else ROOT
         for before, word in zip(["", *words], words):
             # `deploy/rearguard` is also what kubectl calls a Deployment.
@@ -188,6 +214,8 @@ def hold(ground):
             answer = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
             if answer.returncode:
                 holding.wrong.append(f"{document.relative_to(ROOT)}: {answer.stderr}")
+    for why in sorted(holding.without):
+        print(f"SKIPPED: {why}")
     print(f"{len(found)} commands in {len(DOCUMENTS)} documents:")
     for what, each in holding.told.items():
         ran = what.startswith("run against")

@@ -12,6 +12,7 @@ import urllib.request
 import commands
 import configurations
 import pasted
+import restored
 import started
 from commands import ROOT
 from ground import Ground, call
@@ -61,6 +62,7 @@ def main(binary):
         ground.release("v2", is_bad=True)
         ground.until("a rollback that waits", lambda app: app["stage"] == "awaiting_approval")
         wrong = [*commands.hold(ground), *configurations.hold(ground), *pasted.hold(ground), *started.hold(ground), *of_surface(ground)]
+        wrong += restored.hold(ground)
     if wrong:
         raise SystemExit("\n".join(wrong))
 

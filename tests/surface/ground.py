@@ -81,15 +81,20 @@ apps:
 {self.more}
 """
         self.config = self.mount(self.yaml)
+        self.guard()
+        return self
+
+    def guard(self):
+        """Starts the daemon, with a log of its own. The process."""
         self.log = open(self.path / "log", "w+")
-        self.start("run", "--config", str(self.config), "--log-format", "json", stderr=self.log)
+        daemon = self.start("run", "--config", str(self.config), "--log-format", "json", stderr=self.log)
 
         def address():
             found = re.search(r'"address":"([^"]+)"', (self.path / "log").read_text())
             return found and f"http://{found.group(1)}"
 
         self.url = wait_for("the daemon", address)
-        return self
+        return daemon
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
