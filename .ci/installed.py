@@ -24,6 +24,8 @@ ETC = pathlib.Path("/etc/rearguard")
 CONFIG = ETC / "rearguard.yaml"
 CREDENTIALS = ETC / "credentials"
 PRIVATE = pathlib.Path("/var/lib/private/rearguard")
+DEFAULTS = pathlib.Path("/etc/default/rearguard")
+DROP_IN = pathlib.Path("/etc/systemd/system/rearguard.service.d/own.conf")
 UNIT = pathlib.Path("/usr/lib/systemd/system/rearguard.service")
 USER = 61234  # one of those that DynamicUser gives
 EVERYWHERE = ("/etc", "/usr", "/var", "/lib", "/opt", "/srv", "/root")
@@ -36,7 +38,7 @@ def prepare():
     pathlib.Path("/run/systemd/system").mkdir(parents=True)
     systemctl = pathlib.Path(shutil.which("systemctl") or "/usr/bin/systemctl")
     systemctl.unlink(missing_ok=True)
-    systemctl.write_text(f'#!/bin/sh\necho "$*" >> {ASKED}\n')
+    systemctl.write_text(f'#!/bin/sh\n[ "$1" != cat ] || exec cat {UNIT} $(ls {DROP_IN} 2>/dev/null)\necho "$*" >> {ASKED}\n')
     systemctl.chmod(0o755)
     pathlib.Path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)
     for name in ETC, PRIVATE, PRIVATE.parent.parent / "rearguard":
@@ -165,6 +167,9 @@ def install(package):
         assert pathlib.Path("/usr/share", path).stat().st_size > 100, path
     said = rearguard("run", "--config", str(CONFIG), expected=78)
     assert "platforms: is missing" in said and "apps: is missing" in said, said
+    said = subprocess.run(["dpkg-query", "--show", "--showformat=${Conffiles}", "rearguard"], capture_output=True, text=True).stdout
+    assert [line.split()[0] for line in said.splitlines() if line.strip()] == [str(DEFAULTS)], f"conffiles: {said}"
+    assert f"EnvironmentFile=-{DEFAULTS}" in UNIT.read_text() and mode(DEFAULTS) == "0644"
     # What the sums are good for.
     dpkg("--verify", "rearguard")
 
@@ -175,11 +180,13 @@ def upgrade(package, url, daemon):
     wants = pathlib.Path("/etc/systemd/system/multi-user.target.wants")
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "rearguard.service").symlink_to(UNIT)
+    DEFAULTS.write_text(DEFAULTS.read_text() + "RUST_LOG=debug\n")
     before = json.loads(rearguard("status", "--json", "--server", url))
     dpkg("--install", package)
     expect("try-restart rearguard.service")  # which does nothing to one that does not run
     assert is_enabled() and CONFIG.read_text() == configured and rearguard("--version") == version
     assert not list(ETC.glob("*.dpkg-*")), "a question about the configuration"
+    assert DEFAULTS.read_text().endswith("RUST_LOG=debug\n") and not list(DEFAULTS.parent.glob("rearguard.*")), "what was set is kept"
     end(daemon)
     daemon = start(url)
     after = json.loads(rearguard("status", "--json", "--server", url))
@@ -188,12 +195,36 @@ def upgrade(package, url, daemon):
 
 
 def keeps_what_runs(package):
-    """Where the new version does not take the configuration, the old one goes on."""
+    """Where the new version does not take the configuration, or a start would lack a token, the old one goes on."""
     configured = CONFIG.read_text()
     CONFIG.write_text(configured + "nonsense: true\n")
     said = dpkg("--install", package)
     expect()
     assert "unknown key `nonsense`" in said and "systemctl restart rearguard" in said, said
+    # It is the unit's own that counts.
+    own = ETC / "own.yaml"
+    own.write_text(configured)
+    DROP_IN.parent.mkdir(parents=True)
+    DROP_IN.write_text(f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard run --config {own}\n")
+    dpkg("--install", package)
+    expect("try-restart rearguard.service")
+    CONFIG.write_text(configured)
+    own.write_text(configured + "nonsense: true\n")
+    assert f"does not take {own}" in dpkg("--install", package)
+    expect()
+    own.unlink()
+    shutil.rmtree(DROP_IN.parent)
+    token = CREDENTIALS / "do-token"
+    token.rename(token.with_suffix(".away"))
+    assert f"there is no {token}" in dpkg("--install", package)
+    expect()
+    # Who takes it out of the unit does without.
+    DROP_IN.parent.mkdir()
+    DROP_IN.write_text(f"[Service]\nLoadCredential=\nLoadCredential=admin-token:{CREDENTIALS}/admin-token\n")
+    dpkg("--install", package)
+    expect("try-restart rearguard.service")
+    shutil.rmtree(DROP_IN.parent)
+    token.with_suffix(".away").rename(token)
     CONFIG.write_text(configured)
 
 
@@ -211,7 +242,7 @@ def main(before, new):
     dpkg("--remove", "rearguard")
     expect("stop rearguard.service")
     end(daemon)
-    kept = [CONFIG, CREDENTIALS / "do-token", PRIVATE / "rearguard.db"]
+    kept = [DEFAULTS, CONFIG, CREDENTIALS / "do-token", PRIVATE / "rearguard.db"]
     assert all(path.exists() for path in kept) and not shutil.which("rearguard"), "a removal keeps what is the user's"
     dpkg("--purge", "rearguard")
     left = {name for name in files() - clean if name != "/var/lib/private"}

@@ -21,13 +21,14 @@ fn directive(name: &str) -> Vec<&'static str> {
 }
 
 /// What the unit says of starting, stopping and limits. A slip in one of these shows in no run that goes well.
-const WORKING: [(&str, &str); 19] = [
+const WORKING: [(&str, &str); 20] = [
     ("Wants", "network-online.target"),
     ("After", "network-online.target"),
     ("StartLimitIntervalSec", "300"),
     ("StartLimitBurst", "5"),
     ("Type", "notify"),
     ("NotifyAccess", "main"),
+    ("EnvironmentFile", "-/etc/default/rearguard"),
     ("ExecStart", "/usr/bin/rearguard run --config /etc/rearguard/rearguard.yaml"),
     ("ExecReload", "/bin/kill -HUP $MAINPID"),
     ("Restart", "on-failure"),

@@ -20,6 +20,7 @@ import time
 DEPLOY = pathlib.Path(__file__).parent.parent.parent / "deploy"
 UNIT = DEPLOY / "systemd/rearguard.service"
 README = DEPLOY / "README.md"
+OPERATIONS = DEPLOY.parent / "docs/operations.md"
 SERVICE = "rearguard.service"
 LAB = "127.0.0.1:8080"
 TOKEN = "a-token-for-the-tests"
@@ -335,6 +336,68 @@ def refuses_what_does_not_heal(machine, apps):
     print("a wrong configuration at the start ends with 78 and is not tried again")
 
 
+def block(document, kind, part):
+    """The one block of a document that has a part."""
+    (found,) = [text for text in re.findall(rf"^```{kind}\n(.*?)^```", document.read_text(), re.M | re.S) if part in text]
+    return found
+
+
+def is_lost(machine, apps):
+    """Its state is gone, but for a copy of the journal: another machine begins with that as it is documented."""
+    begin_anew(machine)
+    configure(machine, apps, "enforce")
+    machine.run("mkdir", "/root/copied")
+    machine.run("cp", "/var/lib/rearguard/rearguard.db", "/etc/rearguard/rearguard.yaml", "/root/copied")
+    machine.run("rm", "-rf", "/var/lib/private/rearguard", "/var/lib/rearguard", "/etc/rearguard/rearguard.yaml")
+    moving = block(OPERATIONS, "sh", "install -d -m 0700 /var/lib/rearguard")
+    machine.run("bash", "-euo", "pipefail", "-c", f"cd /root/copied\n{moving}")
+    assert machine.is_guarding(0)
+    said = machine.run("/usr/bin/rearguard", "incidents", "--json")
+    assert '"outcome": "committed"' in said, said
+    print("another machine goes on with a copy of the journal")
+
+
+def keeps_its_journal_elsewhere(machine):
+    begin_anew(machine)
+    machine.write(f"etc/systemd/system/{SERVICE}.d/state.conf", block(README, "ini", "ReadWritePaths="))
+    state = "/srv/rearguard/rearguard.db"
+    written = machine.root / "etc/rearguard/rearguard.yaml"
+    machine.write("etc/rearguard/rearguard.yaml", f"state: {state}\n{written.read_text()}")
+    machine.run("bash", "-euo", "pipefail", "-c", block(README, "sh", "useradd"))
+    wait_for("the guard with its journal elsewhere", lambda: machine.is_guarding(0))
+    found = machine.run("stat", "-c", "%a %U", state).split()
+    assert found == ["600", "rearguard"], found
+    machine.run("systemctl", "stop", SERVICE)
+    # Without a folder it is one in /, which the service may not write to, and says so by its whole name.
+    machine.write("etc/rearguard/rearguard.yaml", written.read_text().replace(f"state: {state}", "state: rearguard.db"))
+    machine.run("systemctl", "start", "--no-block", SERVICE)
+    wait_for("what it says", lambda: "failed to use the journal /rearguard.db: " in machine.log())
+    assert machine.shows("ActiveState") == ["activating"]
+    machine.run("systemctl", "stop", SERVICE)
+    machine.write("etc/rearguard/rearguard.yaml", written.read_text().replace("state: rearguard.db\n", ""))
+    (machine.root / f"etc/systemd/system/{SERVICE}.d/state.conf").unlink()
+    machine.run("systemctl", "daemon-reload")
+    begin_anew(machine)
+    print("a journal elsewhere takes the drop-in of the documents; one with a relative name is named in full")
+
+
+def begin_anew(machine):
+    """Starts that a person asked for count against StartLimitBurst as well."""
+    machine.run("systemctl", "reset-failed", SERVICE, may_fail=True)  # one that is stopped may be none to systemd
+
+
+def has_an_environment(machine):
+    """What stands in /etc/default is the service's, and need not."""
+    begin_anew(machine)
+    machine.write("etc/default/rearguard", "# HTTPS_PROXY=x\nRUST_LOG=warn\n")
+    machine.run("systemctl", "restart", SERVICE)
+    environment = pathlib.Path(f"/proc/{machine.pid()}/environ").read_text().split("\0")
+    assert "RUST_LOG=warn" in environment and not [each for each in environment if each.startswith("HTTPS_PROXY")]
+    (machine.root / "etc/default/rearguard").unlink()
+    machine.run("systemctl", "restart", SERVICE)
+    print("its environment is that of /etc/default/rearguard")
+
+
 def has_another_platform_alone(machine, apps):
     """Who has no account at DigitalOcean has no token of it."""
     configure(machine, apps, "observe")
@@ -359,7 +422,10 @@ def main():
                 is_killed_by_the_watchdog(machine)
                 is_killed(machine)
                 stands_still_in_part(machine)
+                has_an_environment(machine)
                 stops(machine)
+                is_lost(machine, apps)
+                keeps_its_journal_elsewhere(machine)
                 refuses_what_does_not_heal(machine, apps)
                 has_another_platform_alone(machine, apps)
             except AssertionError:
