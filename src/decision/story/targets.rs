@@ -49,7 +49,9 @@ pub(crate) fn obstacle(code: &str) -> Option<&'static str> {
     Some(match code {
         "no_previous_success" => "no deployment before the live one succeeded",
         "same_artifact" => "what it would go back to runs the same as what is live",
-        "known_bad_target" => "what it would go back to was found to be bad, or somebody ordered it to be left",
+        "known_bad_target" => {
+            "what it would go back to was found to be bad, or somebody ordered it to be left"
+        }
         "platform_picks_other" => {
             "the platform would go back to something else than what was seen to be good"
         }
