@@ -57,12 +57,17 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
 }
 
 /// Whether that release was to come back, at a person's word or since the rollback did not help: it is none that nobody
-/// wants, even where it did not come back since a colleague had accepted the rollback meanwhile, which cannot be told from a
-/// revert that was applied.
+/// wants, even where another request for the same was applied as well, or where it did not come back since a colleague had
+/// accepted the rollback meanwhile, which cannot be told from a revert that was applied.
 fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
-    let is_accepted = |rollback: &DeploymentId| {
-        let is_it = |write: &Write| matches!(write, Write::Commit { pin } if pin == rollback);
-        world.platform.ledger.iter().any(|(_, who, write)| *who == Who::Person && is_it(write))
+    let is_over = |rollback: &DeploymentId| {
+        let is_it = |who: Who, write: &Write| match write {
+            Write::Commit { pin } => pin == rollback && who == Who::Person,
+            Write::Revert { pin } => pin == rollback,
+            _ => false,
+        };
+        world.platform.returned.contains(rollback)
+            || world.platform.ledger.iter().any(|(_, who, write)| is_it(*who, write))
     };
     // Nor is one that a person ordered to be left, where the platform said no and showed nothing, although it did it.
     let is_refused = |closed: &Closed| closed.outcome == Outcome::Refused && closed.incident.asked.is_some();
@@ -71,7 +76,7 @@ fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
         is_refused(closed)
             || closed.outcome == Outcome::Reverted
                 && (closed.reason == Reason::Requested
-                    || closed.incident.stage.rollback().is_some_and(is_accepted))
+                    || closed.incident.stage.rollback().is_some_and(is_over))
     })
 }
 
