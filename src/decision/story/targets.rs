@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(
             none("known_bad_target"),
             "of the deployments before it none can be gone back to; of the newest one it is said: what it would go \
-             back to was found to be bad (known_bad_target)"
+             back to was found to be bad, or somebody ordered it to be left (known_bad_target)"
         );
         assert!(none("odd_code").ends_with("of the newest one it is said: odd_code"));
         assert_eq!(
