@@ -127,6 +127,11 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
         },
         ..decision
     };
+    let forget = || quiet::forget(state, seen).filter(|_| state.owed().is_none());
+    let decision = match decision.change {
+        None => Decision { change: forget().map(|state| Box::new(Change::to(state))), ..decision },
+        Some(_) => decision,
+    };
     // What changes nothing would be told again at each look.
     let is_vain =
         |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;
@@ -146,6 +151,13 @@ fn is_trouble(situation: &Situation) -> bool {
     matches!(situation, Situation::Incident(_) | Situation::Held(_))
 }
 
+impl Change {
+    /// The state and nothing else.
+    fn to(state: State) -> Self {
+        Self { state, effect: None, ruling: None, closed: None, story: Vec::new(), about: None }
+    }
+}
+
 impl Decision {
     /// Nothing changes.
     fn stay(wake_at: Option<Moment>) -> Self {
@@ -159,14 +171,7 @@ impl Decision {
 
     /// The state changes and nothing else.
     fn become_state(state: State) -> Self {
-        Self::change(Change {
-            state,
-            effect: None,
-            ruling: None,
-            closed: None,
-            story: Vec::new(),
-            about: None,
-        })
+        Self::change(Change::to(state))
     }
 
     fn change(change: Change) -> Self {

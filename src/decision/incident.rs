@@ -32,6 +32,7 @@ use crate::ids::IncidentId;
 pub use asked::{Misfit, fits};
 pub(super) use asked::{begin, caller};
 use draft::Draft;
+pub(super) use rolling_back::ROLL_BACK_WITHIN;
 pub(super) use validating::accept;
 
 /// How long a target is looked for, validated and waited for before the incident ends in a refusal. A colleague's

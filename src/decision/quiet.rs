@@ -20,6 +20,7 @@ mod watching;
 
 use held::forgotten_pin;
 pub(super) use held::{held, what_runs};
+pub(super) use late::forget;
 pub(super) use watching::confirmed;
 use watching::under_watch;
 
@@ -42,9 +43,6 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         return Decision::become_state(State { situation, ledger });
     }
     if let Some(decision) = forgotten_pin(policy, state, seen) {
-        return decision;
-    }
-    if let Some(decision) = late::forget(state, seen) {
         return decision;
     }
     match &state.situation {
@@ -156,7 +154,20 @@ fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Obser
     {
         Ledger::note(&mut ledger.condemned, (old.id.clone(), Artifact::default()));
     }
+    leave_what_was_ordered(&mut ledger, seen);
     ledger
+}
+
+/// What a person ordered to be left is left where what may have come of the order is live and pinned, whoever has taken that
+/// pin over.
+fn leave_what_was_ordered(ledger: &mut Ledger, seen: &Observation<'_>) {
+    let Some(view) = seen.app.value() else { return };
+    let is_pinned = |active: &&Deployment| view.pinned.as_ref() == Some(&active.id);
+    let Some(active) = view.active.as_ref().filter(is_pinned) else { return };
+    let mut lost = ledger.lost.iter();
+    if let Some(place) = lost.position(|(_, _, requests)| requests.may_have_made(active)) {
+        late::leave(ledger, place, Some(active));
+    }
 }
 
 fn failed_until_replaced(policy: &Policy, old: &Live, replaced_at: Moment, seen: &Observation<'_>) -> bool {

@@ -95,7 +95,10 @@ impl Word {
         self.replies.extend(other.replies);
         let both = format!("{} and {}", self.by, other.by);
         let is_named = self.by.as_str().split(" and ").any(|name| name == other.by.as_str());
-        if !is_named && both.len() <= MOST_NAMES {
+        if both.len() > MOST_NAMES {
+            let others = format!("{} and others", self.by.as_str().trim_end_matches(" and others"));
+            self.by = others.into();
+        } else if !is_named {
             self.by = both.into();
         }
     }

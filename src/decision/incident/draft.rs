@@ -7,15 +7,15 @@ use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{AppView, Deployment, Observation};
 use super::super::quiet::what_runs;
 use super::super::state::{
-    Asked, Call, CallStatus, Hold, Incident, Ledger, Live, Order, Outcome, Situation, SoftPin, Stage, State,
-    Watch,
+    Asked, Call, CallStatus, Hold, Incident, Ledger, Live, Order, Outcome, Requests, Situation, SoftPin,
+    Stage, State, Watch,
 };
 use super::super::story::Event;
 use super::super::target;
 use super::super::{Change, Closed, Decision, Ruling};
 use super::restarting;
 use crate::clock::Moment;
-use crate::ids::DeploymentId;
+use crate::ids::{DeploymentId, IncidentId};
 
 /// The longest wait a platform may ask for. One that names years keeps a pin for ten minutes, not for ever.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10 * 60);
@@ -225,16 +225,18 @@ impl Draft {
         Ledger::note(&mut self.ledger.ours, (made, self.incident.id.clone()));
     }
 
-    /// The rollback that was found by reading is what came of its request: from here on another one is awaited. Where
-    /// nobody could tell it from a colleague's the request is waited for as before.
-    pub(super) fn settle_found(&mut self, target: &DeploymentId, rollback: &DeploymentId) {
-        if self.is_new(rollback) && !self.may_come_late() {
-            let requests = &mut self.incident.requests;
-            if let Some(place) = requests.targets.iter().rposition(|wanted| wanted.id == *target) {
-                requests.targets.remove(place);
-                requests.counted.pop();
-            }
-        }
+    /// What was found by reading is what came of as many requests: from here on another one is awaited.
+    pub(super) fn settle_found(&mut self) {
+        let found = self.found_by_reading();
+        let Requests { targets, counted, .. } = &mut self.incident.requests;
+        targets.drain(..found.min(targets.len()));
+        counted.drain(..found.min(counted.len()));
+    }
+
+    /// Of how many requests without an answer it is known what came of them.
+    fn found_by_reading(&self) -> usize {
+        let is_found = |(id, of): &&(DeploymentId, IncidentId)| *of == self.incident.id && self.is_new(id);
+        if self.may_come_late() { 0 } else { self.ledger.ours.iter().filter(is_found).count() }
     }
 
     /// Whether what was found by reading may be somebody else's, who went back to the same, so that ours may still come. A pin
@@ -329,11 +331,7 @@ impl Draft {
     pub(super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
         let incident = &self.incident;
         let mut requests = incident.requests.clone();
-        let is_found = |(id, of): &&(DeploymentId, _)| *of == incident.id && self.is_new(id);
-        let found = match self.may_come_late() {
-            true => 0,
-            false => self.ledger.ours.iter().filter(is_found).count(),
-        };
+        let found = self.found_by_reading();
         requests.before.extend(incident.stage.rollback().cloned());
         // Left once the order is seen to have come about; not where it was undone.
         let is_order =

@@ -15,7 +15,7 @@ use crate::ids::DeploymentId;
 
 /// A rollback that is not live after this long needs a person. The longest one reported took two minutes;
 /// a static site that has to be rebuilt takes longer.
-pub(super) const ROLL_BACK_WITHIN: Duration = Duration::from_secs(30 * 60);
+pub(in super::super) const ROLL_BACK_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How long a pin may stay unseen after the platform accepted the rollback: reads may lag behind writes.
 const PIN_WITHIN: Duration = Duration::from_secs(90);
 /// A pin that was seen has to be missing in two reads this far apart before a person is believed to have acted.

@@ -59,7 +59,7 @@ pub(in super::super) fn held(
         }
         Some(situation) => situation,
         None if resumed || settled => Situation::Learning { live: Some(hold.live.clone()) },
-        None => return late::forget(state, seen).unwrap_or_else(|| Decision::wait(hold.why, None)),
+        None => return Decision::wait(hold.why, None),
     };
     let mut ledger = with_what_left(policy, state, &situation, seen);
     leave_unseen(&mut ledger, hold, seen);
@@ -178,17 +178,23 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
     Some(late::hold(hold, ledger, told))
 }
 
-/// A pin that may be ours, and is gone, or taken over, before its rollback was live, is not told from another's any more.
-/// What a person ordered to be left is left then.
+/// A pin that may be ours, and is gone before its rollback was live, is not told from another's any more. What a person
+/// ordered to be left is left then.
 fn leave_unseen(ledger: &mut Ledger, hold: &Hold, seen: &Observation<'_>) {
-    let Some(pin) = hold.pin.as_ref().filter(|pin| **pin != hold.live.id) else { return };
+    let view = seen.app.value();
+    let Some(pin) = hold.pin.as_ref().filter(|_| late::awaits_its_pin(hold)) else { return };
+    if view.is_none_or(|view| view.pinned.as_ref() == Some(pin)) {
+        return;
+    }
+    let mut entries =
+        seen.history.value().into_iter().flatten().chain(view.and_then(|view| view.active.as_ref()));
+    let made = entries.find(|entry| entry.id == *pin);
     let is_of_it = |(_, incident, requests): &(Moment, IncidentId, Requests)| {
-        *incident == hold.incident && !requests.before.contains(pin)
+        *incident == hold.incident && made.is_none_or(|made| requests.may_have_made(made))
     };
-    let Some(place) = ledger.lost.iter().position(is_of_it) else { return };
-    let active = seen.app.value().and_then(|view| view.active.as_ref());
-    let mut entries = seen.history.value().into_iter().flatten().chain(active);
-    late::leave(ledger, place, entries.find(|entry| entry.id == *pin));
+    if let Some(place) = ledger.lost.iter().position(is_of_it) {
+        late::leave(ledger, place, made);
+    }
 }
 
 /// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::Reason;
+use super::super::incident::ROLL_BACK_WITHIN;
 use super::super::observation::{AppView, Artifact, Deployment, Observation};
 use super::super::policy::Policy;
 use super::super::state::{Hold, Ledger, Requests, Situation, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
-use super::{newly_live, what_runs, with_what_left};
+use super::{is_stale, newly_live, what_runs, with_what_left};
 use crate::clock::Moment;
-use crate::ids::IncidentId;
+use crate::ids::{DeploymentId, IncidentId};
 
 /// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
 const LATEST: Duration = Duration::from_secs(60 * 60);
@@ -49,14 +50,38 @@ pub(super) fn held(policy: &Policy, state: &State, seen: &Observation<'_>) -> Op
 
 /// Forgets lost requests whose time is over, once a read shows that nothing came of them in it: for an hour nobody may have
 /// been able to look.
-pub(super) fn forget(state: &State, seen: &Observation<'_>) -> Option<Decision> {
-    let is_over = |(closed_at, ..): &(Moment, IncidentId, Requests)| {
-        seen.app.since(*closed_at + LATEST + pin::LAG).is_some()
+pub(in super::super) fn forget(state: &State, seen: &Observation<'_>) -> Option<State> {
+    let view = seen.app.value().filter(|view| shows_nothing_new(state, view))?;
+    // What is under way may be it, for as long as a rollback takes.
+    let takes = if view.in_progress.is_some() { ROLL_BACK_WITHIN } else { pin::LAG };
+    let awaits = |hold: &Hold, of: &IncidentId| hold.incident == *of && awaits_its_pin(hold);
+    let is_over = |(closed_at, of, _): &(Moment, IncidentId, Requests)| {
+        let is_needed = matches!(&state.situation, Situation::Held(hold) if awaits(hold, of));
+        !is_needed && seen.app.since(*closed_at + LATEST + takes).is_some()
     };
     let mut ledger = state.ledger.clone();
     ledger.lost.retain(|lost| !is_over(lost));
     let is_less = ledger.lost.len() < state.ledger.lost.len();
-    is_less.then(|| Decision::become_state(State { situation: state.situation.clone(), ledger }))
+    is_less.then(|| State { situation: state.situation.clone(), ledger })
+}
+
+/// Whether a held pin is of a rollback that is not live yet: what it is is not known until then.
+pub(super) fn awaits_its_pin(hold: &Hold) -> bool {
+    hold.pin.as_ref().is_some_and(|pin| *pin != hold.live.id)
+}
+
+/// Whether what is live is what was so before, and what is pinned is known.
+fn shows_nothing_new(state: &State, view: &AppView) -> bool {
+    let Ledger { settled, .. } = &state.ledger;
+    let is_held = |pin: &DeploymentId| matches!(&state.situation, Situation::Held(hold) if hold.pin.as_ref() == Some(pin));
+    let is_known = |id: &DeploymentId| {
+        state.ledger.made_for(id).is_some() || settled.iter().any(|(known, _)| known == id) || is_held(id)
+    };
+    let is_live = |active: &Deployment| {
+        state.live().is_some_and(|live| live.id == active.id || is_stale(active, live))
+            || is_known(&active.id)
+    };
+    view.active.as_ref().is_some_and(is_live) && view.pinned.as_ref().is_none_or(is_known)
 }
 
 /// Takes what is live for what came of a lost request, where one can have made it. It may be a colleague's as well, so the
