@@ -6,7 +6,7 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
 use crate::decision::effect::Reason;
-use crate::decision::observation::{Accepted, Cause, Phase, ReadFault, Request};
+use crate::decision::observation::{Accepted, Cause, Phase, ReadFault, Reading, Request};
 use crate::decision::policy::{Mode, OnHealthy, Policy};
 use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
@@ -387,6 +387,9 @@ fn what_a_colleague_goes_back_to_themselves_is_not_left_where_rollbacks_are_pinn
         world.run(secs(20));
         assert_eq!(world.state.word(), "held", "it may be ours until it is live: {}", world.transcript());
         assert!(world.platform.in_progress.is_some());
+        // At rest nobody lists.
+        world.is_listless = true;
+        world.history = Reading::never();
         if is_taken_over {
             world.ask(Request::Resume);
         }
@@ -413,6 +416,8 @@ fn what_a_person_ordered_to_be_left_is_left_although_its_pin_was_taken_over_befo
     let (mut world, left) = with_lost_order(policy(), 120);
     world.run_until(|world| world.state.word() == "held");
     assert!(world.platform.in_progress.is_some(), "{}", world.transcript());
+    world.is_listless = true;
+    world.history = Reading::never();
     world.ask(Request::Resume);
     world.run(minutes(5));
     assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
@@ -421,8 +426,8 @@ fn what_a_person_ordered_to_be_left_is_left_although_its_pin_was_taken_over_befo
 #[test]
 fn what_a_person_ordered_to_be_left_is_left_however_long_its_rollback_takes() {
     let (mut world, left) = with_lost_order(policy(), 3_500);
-    world.roll_out = Some(minutes(15));
-    world.run(minutes(100));
+    world.roll_out = Some(minutes(45));
+    world.run(minutes(130));
     assert_eq!(world.state.word(), "held", "{}", world.transcript());
     assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
 }
