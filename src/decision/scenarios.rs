@@ -3,6 +3,7 @@
 
 mod judge;
 mod later;
+mod left;
 mod pins;
 mod platform;
 mod world;

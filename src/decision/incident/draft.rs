@@ -1,18 +1,18 @@
-//! A decision about an incident in the making: what every step adds to, and how an incident ends.
+//! A decision about an incident in the making: what every step adds to. How an incident ends is in `ending`.
+
+mod ending;
 
 use std::time::Duration;
 
 use super::super::capability::{PinKind, Pushes, Targeting};
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
-use super::super::observation::{AppView, Deployment, Observation};
-use super::super::quiet::what_runs;
+use super::super::observation::{Deployment, Observation};
 use super::super::state::{
-    Asked, Call, CallStatus, Hold, Incident, Ledger, Live, Order, Outcome, Requests, Situation, SoftPin,
-    Stage, State, Watch,
+    Call, CallStatus, Incident, Ledger, Live, Requests, Situation, SoftPin, Stage, State,
 };
 use super::super::story::Event;
 use super::super::target;
-use super::super::{Change, Closed, Decision, Ruling};
+use super::super::{Change, Decision, Ruling};
 use super::restarting;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId};
@@ -260,218 +260,6 @@ impl Draft {
             self.tell(Event::EndWaits { reason });
         }
         self.done(None, Some(reason))
-    }
-
-    /// Ends the incident where the operator does not accept what the platform would pick.
-    pub(super) fn close_unarmed(mut self, seen: &Observation<'_>) -> Decision {
-        self.tell(Event::Unarmed);
-        self.close(Outcome::Refused, Reason::NotValid, seen)
-    }
-
-    /// Ends the incident.
-    pub(super) fn close(mut self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Decision {
-        if reason == Reason::Rejected {
-            self.tell_word(seen);
-        }
-        self.tell(Event::Closed { outcome, reason });
-        self.judge(outcome, reason);
-        if let Some(rollback) = self.incident.stage.rollback_made()
-            && (outcome, reason) == (Outcome::Committed, Reason::SoakHealthy)
-        {
-            // It was live and healthy for a whole soak: a target for the next incident.
-            self.ledger.note_good(rollback.clone());
-        }
-        let rollback = self.incident.stage.rollback();
-        // Superseded by another deployment it may still be pinned: then it is not settled, and a person has to.
-        let is_pinned = seen.app.value().is_some_and(|view| view.pinned.as_ref() == rollback);
-        let is_settled = match outcome {
-            Outcome::Committed | Outcome::Reverted => true,
-            // What is not live yet may become so, and where nothing pins it nobody would hear of that.
-            Outcome::Superseded => !is_pinned && !self.may_go_live(),
-            _ => false,
-        };
-        let returned = match &self.incident.stage {
-            Stage::Returning { made, .. } if outcome == Outcome::Reverted => Some(&made.id),
-            _ => None,
-        };
-        for made in rollback.filter(|_| is_settled).into_iter().chain(returned) {
-            Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
-        }
-        self.remember_lost(outcome, seen.at);
-        if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
-            // Nothing needs it any more.
-            pin.holds = None;
-        }
-        match outcome {
-            // Decided, and counted, when the call was asked for.
-            Outcome::Committed | Outcome::Reverted => self.ruling = None,
-            Outcome::Observed if self.ruling.is_some() => {}
-            _ => self.rule(verb_of(outcome), reason),
-        }
-        let state = State { situation: self.after(outcome, reason, seen), ledger: self.ledger };
-        let closed = Closed { incident: self.incident, outcome, reason };
-        let change = Change {
-            state,
-            effect: None,
-            ruling: self.ruling,
-            closed: Some(closed),
-            story: self.story,
-            about: None,
-        };
-        Decision::change(change)
-    }
-
-    /// Whether the rollback may become live unnoticed.
-    fn may_go_live(&self) -> bool {
-        matches!(self.incident.stage, Stage::RollingBack { .. })
-            && self.incident.capabilities.pin != PinKind::Hard
-    }
-
-    /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
-    pub(super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
-        let incident = &self.incident;
-        let mut requests = incident.requests.clone();
-        let found = self.found_by_reading();
-        requests.before.extend(incident.stage.rollback().cloned());
-        // Left once the order is seen to have come about; not where it was undone.
-        let is_order =
-            |asked: &Asked| matches!(asked.order, Order::Rollback { .. }) && outcome != Outcome::Reverted;
-        let accused = incident.asked.as_ref().filter(|asked| is_order(asked)).map(|_| &incident.accused);
-        requests.left = accused.map(|accused| (accused.id.clone(), accused.artifact.clone()));
-        if requests.targets.len() <= found {
-            return;
-        }
-        let lost = &mut self.ledger.lost;
-        lost.push((now, incident.id.clone(), requests));
-        if lost.len() > Ledger::KEEP_LOST {
-            lost.remove(0);
-        }
-    }
-
-    /// What the outcome says about the accused deployment: condemned, unless something speaks for it. That another
-    /// release came before it was dealt with does not: it was Bad when it was last seen.
-    pub(super) fn judge(&mut self, outcome: Outcome, reason: Reason) {
-        let accused = &self.incident.accused;
-        let fair = matches!(
-            reason,
-            Reason::BadBeforeDeployment
-                | Reason::Recovered
-                | Reason::Blind
-                | Reason::Rejected
-                | Reason::Restarted
-        );
-        // Going back did not help: the release was not the cause. Or a person, who asked for it, knows better.
-        let cleared = outcome == Outcome::Reverted;
-        if cleared {
-            self.ledger.condemned.retain(|(id, _)| *id != accused.id);
-            for (_, _, requests) in &mut self.ledger.lost {
-                requests.left.take_if(|(id, _)| *id == accused.id);
-            }
-        }
-        // A person's order that came to nothing says nothing of what is live.
-        let fair = fair || self.incident.asked.is_some();
-        if !cleared && (!fair || self.came_about()) {
-            self.condemn();
-        }
-    }
-
-    /// Whether there is a rollback of this incident: a person who ordered one left that release then, even where another one
-    /// was live, or somebody else had acted, before it was found. One that comes to light later is dealt with then.
-    fn came_about(&self) -> bool {
-        let is_of_it = |(_, of): &(DeploymentId, _)| *of == self.incident.id;
-        self.incident.stage.rollback().is_some()
-            || self.incident.asked.is_some() && self.ledger.ours.iter().any(is_of_it)
-    }
-
-    /// The situation after the outcome.
-    pub(super) fn after(&self, outcome: Outcome, reason: Reason, seen: &Observation<'_>) -> Situation {
-        let live = self.live();
-        match outcome {
-            Outcome::Held | Outcome::Failed => Situation::Held(Hold {
-                why: reason,
-                incident: self.incident.id.clone(),
-                since: seen.at,
-                live: live_now(live, seen),
-                runs: what_runs(seen),
-                pin: seen.app.value().and_then(|view| self.own_pin(view)),
-                kept: self.kept(),
-            }),
-            // The revert's deployment is on its way; whatever comes is to be learnt.
-            Outcome::Reverted => Situation::Learning { live: Some(live) },
-            // The release stays under watch.
-            Outcome::Restarted => match &self.incident.restartable {
-                Some(watch) => {
-                    let (candidate, former) = (self.incident.accused.clone(), self.incident.former.clone());
-                    Situation::Watching(Watch {
-                        live,
-                        candidate,
-                        former,
-                        was_restarted: true,
-                        ..(**watch).clone()
-                    })
-                }
-                None => Situation::Learning { live: Some(live) },
-            },
-            // A person's rollback, or ours that a person committed: to be learnt as well.
-            Outcome::Superseded => Situation::Learning { live: Some(live) },
-            // A person was content with it, which says nothing of how it fares.
-            Outcome::Committed if reason == Reason::Requested => Situation::Learning { live: Some(live) },
-            _ => match &self.incident.asked {
-                // Nothing came of the order.
-                Some(Asked { order: Order::Rollback { was, .. }, .. }) if outcome != Outcome::Committed => {
-                    (**was).clone()
-                }
-                _ => Situation::Steady { live },
-            },
-        }
-    }
-
-    /// The incident without what it need not be kept for, where its rollback is live.
-    fn kept(&self) -> Option<Box<Incident>> {
-        let is_live = matches!(
-            self.incident.stage,
-            Stage::Soaking { .. } | Stage::Committing { .. } | Stage::Reverting { .. }
-        );
-        let kept = || Incident { asked: None, ending: None, restartable: None, ..self.incident.clone() };
-        is_live.then(|| Box::new(kept()))
-    }
-
-    pub(super) fn live(&self) -> Live {
-        match &self.incident.stage {
-            Stage::Soaking { live, .. }
-            | Stage::Committing { live, .. }
-            | Stage::Reverting { live, .. }
-            | Stage::Returning { live, .. } => live.clone(),
-            _ => self.incident.live.clone(),
-        }
-    }
-
-    pub(super) fn own_pin(&self, view: &AppView) -> Option<DeploymentId> {
-        match &self.ledger.soft_pin {
-            Some(pin) => pin.holds.clone(),
-            None => view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some()),
-        }
-    }
-}
-
-/// What is live at the end of an incident, which may be newer than what was accused.
-fn live_now(live: Live, seen: &Observation<'_>) -> Live {
-    let active = seen.app.value().and_then(|view| view.active.as_ref());
-    match active.filter(|active| active.came_after((live.created_ms, &live.id))) {
-        Some(active) => Live { id: active.id.clone(), created_ms: active.created_ms, since: seen.at },
-        None => live,
-    }
-}
-
-fn verb_of(outcome: Outcome) -> Verb {
-    match outcome {
-        Outcome::Committed => Verb::Commit,
-        Outcome::Reverted => Verb::Revert,
-        Outcome::Refused => Verb::Refuse,
-        Outcome::Held | Outcome::Failed => Verb::Hold,
-        Outcome::Superseded => Verb::Yield,
-        Outcome::Observed => Verb::Observe,
-        Outcome::Restarted => Verb::Wait,
     }
 }
 
