@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::follow::{begin, follow};
+use super::follow::{Begun, begin, follow};
 use super::{
     ApproveArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words,
 };
@@ -122,13 +122,17 @@ impl Order<'_> {
             return follow(client, id.as_str(), self.wanted).await;
         }
         // What could not even be begun is no success.
-        if let Some(told) = begin(client, id.as_str(), self.wanted).await? {
-            return Ok(told);
-        }
-        Ok(format!(
-            "{} of {} is under way; `rearguard explain {id}` shows how it goes on\n",
-            self.verb, self.app
-        ))
+        let (verb, app) = (self.verb, self.app);
+        Ok(match begin(client, id.as_str(), self.wanted).await? {
+            Begun::Over(told) => told,
+            Begun::UnderWay => {
+                format!("{verb} of {app} is under way; `rearguard explain {id}` shows how it goes on\n")
+            }
+            Begun::NotYet => format!(
+                "{verb} of {app} is taken, and nothing is sent yet as far as is known; `rearguard explain {id}` shows \
+                 how it goes on\n"
+            ),
+        })
     }
 }
 

@@ -59,16 +59,30 @@ fn say(after: &str, what: &str) {
     let _ = writeln!(stderr(), "{after:>9}  {what}");
 }
 
-/// How an incident ended, if it did before it came to more than questions, or in a short while.
-pub(super) async fn begin(client: &Client, id: &str, wanted: Outcome) -> Result<Option<String>, Error> {
+/// What came of an order in a short while.
+pub(super) enum Begun {
+    /// It is over, as was wanted.
+    Over(String),
+    /// It is past the questions whether it can be done.
+    UnderWay,
+    /// Nothing is sent yet, or the daemon does not answer just now.
+    NotYet,
+}
+
+/// What comes of an order that is in the journal.
+pub(super) async fn begin(client: &Client, id: &str, wanted: Outcome) -> Result<Begun, Error> {
     let given = Instant::now();
     loop {
-        let detail = look(client, id).await?;
-        if let Some(end) = ended(&detail, wanted) {
-            return end.map(Some);
+        if let Ok(detail) = look(client, id).await {
+            if let Some(end) = ended(&detail, wanted) {
+                return end.map(Begun::Over);
+            }
+            if detail.record.state != "validating" {
+                return Ok(Begun::UnderWay);
+            }
         }
-        if detail.record.state != "validating" || given.elapsed() >= BEGINS_WITHIN {
-            return Ok(None);
+        if given.elapsed() >= BEGINS_WITHIN {
+            return Ok(Begun::NotYet);
         }
         tokio::time::sleep(BLINK).await;
     }

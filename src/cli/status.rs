@@ -51,8 +51,8 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
 /// Of so many apps at most the last incident is asked for: each is a question of its own.
 const MOST_ASKED: usize = 8;
 
-/// The last incident of each app that is bad although none is open: it says why nothing is done. What cannot be had is left
-/// out.
+/// The last incident of each app that is bad although none is open, if it was about what is live: it says why nothing is done.
+/// What cannot be had is left out.
 async fn last(client: &Client, apps: &[AppStatus]) -> Last {
     let is_bad =
         |app: &&AppStatus| app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad");
@@ -61,7 +61,12 @@ async fn last(client: &Client, apps: &[AppStatus]) -> Last {
         let query = [("app", app.name.to_string()), ("limit", "1".to_owned())];
         let Ok(answer) = client.get(&["incidents"], &query).await else { break };
         let Ok(Incidents { incidents }) = client.understand(answer) else { break };
-        last.extend(incidents.into_iter().next().map(|incident| (app.name.clone(), incident)));
+        let is_of_it = |incident: &IncidentRecord| {
+            let of = [Some(&incident.bad_deployment), incident.rollback_deployment.as_ref()];
+            app.live_deployment.is_some() && of.contains(&app.live_deployment.as_ref())
+        };
+        let newest = incidents.into_iter().next().filter(is_of_it);
+        last.extend(newest.map(|incident| (app.name.clone(), incident)));
     }
     last
 }

@@ -242,6 +242,7 @@ impl ShellBackend {
         by: Caller,
     ) -> Result<IncidentId, ActionError> {
         let handle = self.chosen(Some(name))?.ok_or(ActionError::Unknown("app"))?;
+        self.shell.paused.look_at_files();
         say(&handle, request, by, About::App).await?.incident.ok_or(ActionError::Unsure)
     }
 

@@ -53,7 +53,7 @@ pub(super) fn of(app: &App) -> AppStatus {
         }),
         pushes_paused: state
             .is_some_and(|state| state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)),
-        last_good_deployment: state.and_then(|state| Some(state.ledger.good.last()?.id.clone())),
+        last_good_deployment: state.and_then(|state| state.ledger.last_good()).cloned(),
         rollback: Some(rollback(app)),
         watch_remaining_seconds: match situation {
             Some(Situation::Watching(watch)) => Some(watch.until.since(now).as_secs_f64()),

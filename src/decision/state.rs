@@ -195,6 +195,12 @@ impl Ledger {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
     }
 
+    /// The newest deployment that was seen to be good and not condemned since.
+    pub fn last_good(&self) -> Option<&DeploymentId> {
+        let is_condemned = |good: &&Deployment| self.condemned.iter().any(|(id, _)| *id == good.id);
+        self.good.iter().rfind(|good| !is_condemned(good)).map(|good| &good.id)
+    }
+
     /// Adds a deployment that was seen to be good.
     pub fn note_good(&mut self, good: Deployment) {
         Self::note(&mut self.good, good);

@@ -115,7 +115,12 @@ impl Happened<'_> {
             }
             Told::Closed { outcome, .. } => {
                 let is_held = matches!(self.change.state.situation, Situation::Held(_));
-                (if is_held { Kind::Held } else { Kind::Closed }, outcome.word())
+                let kind = if is_held { Kind::Held } else { Kind::Closed };
+                // That there is nothing to go back to is not so where a person named what there is not.
+                let is_misnamed = |told: &&Told| matches!(told, Told::TargetRefused { detail, .. } if detail == "unknown_deployment");
+                let misnamed = self.change.story.iter().find(is_misnamed).map(Told::text);
+                let text = misnamed.map_or_else(|| told.text(), |why| format!("{why}; {}", told.text()));
+                return Some(self.make(kind, outcome.word(), text));
             }
             _ => return None,
         };

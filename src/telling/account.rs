@@ -228,8 +228,15 @@ fn facts(record: &IncidentRecord, known: &Known, now: Timestamp) -> Vec<(&'stati
             (Some(rule), _) => ("rule", format!("{rule}{evidence}")),
             (None, by) => ("asked by", by.as_ref().map_or("somebody".to_owned(), ToString::to_string)),
         },
-        // Whoever gives an order accuses nobody.
-        (if record.rule.is_some() { "accused" } else { "ordered on" }, known.titled(&record.bad_deployment)),
+        // Whoever gives an order accuses nobody; what settles a rollback is about that, and tells what was left by it.
+        (
+            match known.order {
+                _ if record.rule.is_some() => "accused",
+                Some(Request::Commit | Request::Revert) => "left before",
+                _ => "ordered on",
+            },
+            known.titled(&record.bad_deployment),
+        ),
     ];
     if let Some(target) = &record.target_deployment {
         let why = known.target.as_ref().map_or(String::new(), |why| format!(" ({why})"));

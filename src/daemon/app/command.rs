@@ -95,12 +95,14 @@ impl Word {
         self.replies.extend(other.replies);
         let both = format!("{} and {}", self.by, other.by);
         let is_named = self.by.as_str().split(" and ").any(|name| name == other.by.as_str());
-        if both.len() > MOST_NAMES {
-            let others = format!("{} and others", self.by.as_str().trim_end_matches(" and others"));
-            self.by = others.into();
-        } else if !is_named {
-            self.by = both.into();
+        if is_named {
+            return;
         }
+        self.by = if both.len() <= MOST_NAMES {
+            both.into()
+        } else {
+            format!("{} and others", self.by.as_str().trim_end_matches(" and others")).into()
+        };
     }
 
     /// Whether both are a no to the same incident.

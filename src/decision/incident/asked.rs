@@ -23,7 +23,7 @@ pub enum Misfit {
     #[error("the app is only observed (mode: observe); in mode approve a person's word counts")]
     Observed,
     /// A pause is for everybody.
-    #[error("the app is paused; resume it first")]
+    #[error("the app is paused, by a word or a file that its status names; end that first")]
     Paused,
     /// The platform has not shown the app yet.
     #[error("the platform has not shown yet what is live")]

@@ -226,17 +226,30 @@ impl Draft {
     }
 
     /// What was found by reading is what came of as many requests: from here on another one is awaited.
-    pub(super) fn settle_found(&mut self) {
+    pub(super) fn settle_found(&mut self, seen: &Observation<'_>) {
         let found = self.found_by_reading();
+        let active = seen.app.value().and_then(|view| view.active.as_ref());
+        let listed = seen.history.value().into_iter().flatten().chain(active);
+        let known: Vec<&Deployment> = listed.chain(self.incident.stage.rollback_made()).collect();
+        let requests = &self.incident.requests;
+        let target_of = |id| requests.made(known.iter().find(|entry| entry.id == id)?);
+        let wanted: Vec<_> =
+            found.iter().map(|id| target_of(id.clone()).map(|target| target.id.clone())).collect();
         let Requests { targets, counted, .. } = &mut self.incident.requests;
-        targets.drain(..found.min(targets.len()));
-        counted.drain(..found.min(counted.len()));
+        counted.drain(..found.len().min(counted.len()));
+        for wanted in wanted {
+            let place = targets.iter().rposition(|target| Some(&target.id) == wanted.as_ref()).unwrap_or(0);
+            if place < targets.len() {
+                targets.remove(place);
+            }
+        }
     }
 
-    /// Of how many requests without an answer it is known what came of them.
-    fn found_by_reading(&self) -> usize {
+    /// What is known to have come of requests without an answer.
+    fn found_by_reading(&self) -> Vec<DeploymentId> {
         let is_found = |(id, of): &&(DeploymentId, IncidentId)| *of == self.incident.id && self.is_new(id);
-        if self.may_come_late() { 0 } else { self.ledger.ours.iter().filter(is_found).count() }
+        let found = self.ledger.ours.iter().filter(|entry| !self.may_come_late() && is_found(entry));
+        found.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether what was found by reading may be somebody else's, who went back to the same, so that ours may still come. A pin

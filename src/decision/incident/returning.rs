@@ -64,7 +64,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         }
     }
     if attempt == 1 {
-        draft.settle_found();
+        draft.settle_found(seen);
         draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
     }
     draft.incident.requests.targets.push(accused.clone());

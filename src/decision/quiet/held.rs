@@ -199,7 +199,7 @@ fn leave_unseen(ledger: &mut Ledger, hold: &Hold, seen: &Observation<'_>) {
 
 /// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is
 /// live; until then, which may be for ever, it may be ours.
-fn may_have_made(
+pub(super) fn may_have_made(
     (_, _, requests): &(Moment, IncidentId, Requests),
     pin: &DeploymentId,
     view: &AppView,

@@ -11,6 +11,7 @@ use super::super::policy::Policy;
 use super::super::state::{Hold, Ledger, Requests, Situation, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
+use super::held::may_have_made;
 use super::{is_stale, newly_live, what_runs, with_what_left};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId};
@@ -54,7 +55,10 @@ pub(in super::super) fn forget(state: &State, seen: &Observation<'_>) -> Option<
     let view = seen.app.value().filter(|view| shows_nothing_new(state, view))?;
     // What is under way may be it, for as long as a rollback takes.
     let takes = if view.in_progress.is_some() { ROLL_BACK_WITHIN } else { pin::LAG };
-    let awaits = |hold: &Hold, of: &IncidentId| hold.incident == *of && awaits_its_pin(hold);
+    let awaits = |hold: &Hold, of: &IncidentId| {
+        let is_ours = |pin| state.ledger.made_for(pin).is_some();
+        hold.incident == *of && awaits_its_pin(hold) && !hold.pin.as_ref().is_some_and(is_ours)
+    };
     let is_over = |(closed_at, of, _): &(Moment, IncidentId, Requests)| {
         let is_needed = matches!(&state.situation, Situation::Held(hold) if awaits(hold, of));
         !is_needed && seen.app.since(*closed_at + LATEST + takes).is_some()
@@ -81,7 +85,11 @@ fn shows_nothing_new(state: &State, view: &AppView) -> bool {
         state.live().is_some_and(|live| live.id == active.id || is_stale(active, live))
             || is_known(&active.id)
     };
-    view.active.as_ref().is_some_and(is_live) && view.pinned.as_ref().is_none_or(is_known)
+    // One that is not live yet may be anything.
+    let is_another_s =
+        |pin: &DeploymentId| !state.ledger.lost.iter().any(|lost| may_have_made(lost, pin, view));
+    view.active.as_ref().is_some_and(is_live)
+        && view.pinned.as_ref().is_none_or(|pin| is_known(pin) || is_another_s(pin))
 }
 
 /// Takes what is live for what came of a lost request, where one can have made it. It may be a colleague's as well, so the

@@ -189,3 +189,23 @@ fn a_person_s_order_that_is_applied_late_is_known_whatever_the_platform_calls_it
         assert_eq!(world.state.word(), "held", "{says_rollback}: {}", world.transcript());
     }
 }
+
+#[test]
+fn what_a_lost_order_was_to_leave_is_not_left_by_another_incident_s_rollback() {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::steady(policy);
+    let left = world.release();
+    world.run(minutes(1));
+    (0..3).for_each(|_| world.reply("create_rollback", LOST));
+    world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.run(secs(20));
+    let bad = world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.run(minutes(2));
+    let condemned: Vec<_> = world.state.ledger.condemned.iter().map(|(id, _)| id).collect();
+    assert_eq!(condemned, [&bad], "and not {left}: {}", world.transcript());
+}

@@ -88,7 +88,7 @@ impl Draft {
     pub(in super::super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
         let incident = &self.incident;
         let mut requests = incident.requests.clone();
-        let found = self.found_by_reading();
+        let found = self.found_by_reading().len();
         requests.before.extend(incident.stage.rollback().cloned());
         // Left once the order is seen to have come about; not where it was undone.
         let is_order =
