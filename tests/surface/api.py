@@ -29,10 +29,14 @@ def main(binary):
         ground.until("an incident", lambda app: app["incident"])
         ground.until("its end", lambda app: app["state"] != "incident")
         fuzz(ground, "--max-examples", "40", "--header", f"Authorization: Bearer {TOKEN}")
-        # Whoever has no token changes nothing: what is paused by now stays so, and what is not does not come to be.
-        before = ground.app()["paused"]
+        # Whoever has no token changes nothing: what is paused stays so, by the same word, and nothing else comes to be. A pause
+        # of those so far may end by itself.
+        call(f"{ground.url}/api/v1/resume", "POST", {}, TOKEN)
+        call(f"{ground.url}/api/v1/apps/shop/pause", "POST", {}, TOKEN)
+        before = ground.app()["pause"]
+        assert before["scope"] == "app" and before["until"] is None, before
         fuzz(ground, "--max-examples", "10", "--include-method", "POST")
-        assert ground.app()["paused"] == before
+        assert ground.app()["pause"] == before
         call(f"{ground.url}/api/v1/resume", "POST", {}, TOKEN)
         status, _ = call(f"{ground.url}/api/v1/apps")
         assert status == 200
