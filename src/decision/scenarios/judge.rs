@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::platform::{Who, Write};
 use super::world::World;
+use crate::clock::Moment;
 use crate::decision::Closed;
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::{Deployment, Phase};
@@ -42,8 +43,14 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
     let is_asked_for = |made: &DeploymentId| {
         world.effects.iter().any(|(_, effect)| *effect == Effect::Revert { rollback: made.clone() })
     };
-    for (barred, sent, _) in &world.created {
-        if world.platform.was_reverted(*sent, is_asked_for) || is_wanted_back(world, barred) {
+    // What was applied since the last read, or since what that read lagged behind, nobody knows of.
+    let read_at = world.app.read_at().unwrap_or_default();
+    let is_known = |applied: Moment| applied + world.worst_lag <= read_at;
+    for (barred, sent, applied) in &world.created {
+        if !is_known(*applied)
+            || world.platform.was_reverted(*sent, is_asked_for)
+            || is_wanted_back(world, barred)
+        {
             continue;
         }
         let ran = &world.platform.get(barred).expect("an accused deployment that exists").artifact;
