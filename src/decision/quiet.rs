@@ -10,7 +10,7 @@ use super::pin;
 use super::policy::{self, Policy};
 use super::rule::regression::Before;
 use super::rule::{self, Pace, Verdict};
-use super::state::{Ledger, Live, Requests, Situation, State, Watch};
+use super::state::{Ledger, Live, Situation, State, Watch};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, RuleName};
 
@@ -158,8 +158,7 @@ fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Obser
     ledger
 }
 
-/// What a person ordered to be left is left where what may have come of the order, and of no other one, is live and pinned,
-/// or was pinned until whoever took that pin over settled it.
+/// What a person ordered to be left is left where what may have come of the order is live and pinned, or was pinned until whoever took that pin over settled it.
 fn leave_what_was_ordered(ledger: &mut Ledger, seen: &Observation<'_>) {
     let Some(view) = seen.app.value() else { return };
     let is_pinned = |active: &&Deployment| {
@@ -169,9 +168,7 @@ fn leave_what_was_ordered(ledger: &mut Ledger, seen: &Observation<'_>) {
     if ledger.made_for(&active.id).is_some() {
         return;
     }
-    let mut lost = ledger.lost.iter();
-    let may_be_of = |requests: &Requests| requests.left.is_some() && requests.may_have_made(active);
-    if let Some(place) = lost.position(|(_, _, requests)| may_be_of(requests)) {
+    if let Some(place) = late::whose(ledger, |(_, _, requests)| requests.may_have_made(active)) {
         late::leave(ledger, place, Some(active));
     }
 }

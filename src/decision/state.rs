@@ -135,6 +135,9 @@ pub struct Hold {
     pub kept: Option<Box<Incident>>,
 }
 
+/// Requests whose incident is over: when it ended, which it was, and what was asked for.
+pub type Lost = (Moment, IncidentId, Requests);
+
 /// What outlives situations. Bounded: each list keeps its newest entries, [`Ledger::KEEP`] where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -151,7 +154,7 @@ pub struct Ledger {
     /// Since when it should be gone; for ever where a person took it over with the word to go on.
     pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
-    pub lost: Vec<(Moment, IncidentId, Requests)>,
+    pub lost: Vec<Lost>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
     /// The pause of pushes that we owe the app the end of.

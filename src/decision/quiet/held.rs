@@ -4,7 +4,7 @@ use super::super::effect::Reason;
 use super::super::incident::caller;
 use super::super::observation::{AppView, Artifact, Deployment, Observation, Request};
 use super::super::policy::Policy;
-use super::super::state::{Hold, Ledger, Live, Requests, Situation, State};
+use super::super::state::{Hold, Ledger, Live, Lost, Situation, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
 use super::late;
@@ -94,7 +94,7 @@ fn goes_live(state: &State, hold: Hold, seen: &Observation<'_>) -> Decision {
     let about = match (view, active) {
         // Its pin was told of.
         (Some(view), Some(active)) if view.pinned.as_ref() == Some(&active.id) => {
-            let place = ledger.lost.iter().position(|lost| may_have_made(lost, &active.id, view));
+            let place = late::whose(&ledger, |lost| may_have_made(lost, &active.id, view));
             place.map(|place| late::note(&mut ledger, place, active));
             None
         }
@@ -160,7 +160,7 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
     let (incident, told) = match ledger.made_for(pin) {
         Some(incident) => (incident.clone(), Event::LeftOver { deployment: pin.clone() }),
         None => {
-            let place = ledger.lost.iter().position(|lost| may_have_made(lost, pin, view))?;
+            let place = late::whose(&ledger, |lost| may_have_made(lost, pin, view))?;
             // The pin may have been held, and counted, before.
             if !ledger.settled.iter().any(|(id, _)| id == pin) {
                 late::recount(&mut ledger, place, seen.at);
@@ -189,7 +189,7 @@ fn leave_unseen(ledger: &mut Ledger, hold: &Hold, seen: &Observation<'_>) {
     let mut entries =
         seen.history.value().into_iter().flatten().chain(view.and_then(|view| view.active.as_ref()));
     let made = entries.find(|entry| entry.id == *pin);
-    let is_of_it = |(_, incident, requests): &(Moment, IncidentId, Requests)| {
+    let is_of_it = |(_, incident, requests): &Lost| {
         *incident == hold.incident && made.is_none_or(|made| requests.may_have_made(made))
     };
     if let Some(place) = ledger.lost.iter().position(is_of_it) {
@@ -199,11 +199,7 @@ fn leave_unseen(ledger: &mut Ledger, hold: &Hold, seen: &Observation<'_>) {
 
 /// Whether lost requests may have made the deployment that the app is pinned to. What it is can be told once it is
 /// live; until then, which may be for ever, it may be ours.
-pub(super) fn may_have_made(
-    (_, _, requests): &(Moment, IncidentId, Requests),
-    pin: &DeploymentId,
-    view: &AppView,
-) -> bool {
+pub(super) fn may_have_made((_, _, requests): &Lost, pin: &DeploymentId, view: &AppView) -> bool {
     if requests.before.contains(pin) {
         return false;
     }
@@ -230,6 +226,7 @@ fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
 mod tests {
     use super::*;
     use crate::decision::observation::{Cause, Deployment, Phase};
+    use crate::decision::state::Requests;
 
     fn deployment(id: &str, cloned_from: &str) -> Deployment {
         Deployment {

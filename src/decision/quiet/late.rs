@@ -8,7 +8,7 @@ use super::super::effect::Reason;
 use super::super::incident::ROLL_BACK_WITHIN;
 use super::super::observation::{AppView, Artifact, Deployment, Observation};
 use super::super::policy::Policy;
-use super::super::state::{Hold, Ledger, Requests, Situation, State};
+use super::super::state::{Hold, Ledger, Lost, Requests, Situation, State};
 use super::super::story::Event;
 use super::super::{Change, Decision, pin};
 use super::held::may_have_made;
@@ -59,7 +59,7 @@ pub(in super::super) fn forget(state: &State, seen: &Observation<'_>) -> Option<
         let is_ours = |pin| state.ledger.made_for(pin).is_some();
         hold.incident == *of && awaits_its_pin(hold) && !hold.pin.as_ref().is_some_and(is_ours)
     };
-    let is_over = |(closed_at, of, _): &(Moment, IncidentId, Requests)| {
+    let is_over = |(closed_at, of, _): &Lost| {
         let is_needed = matches!(&state.situation, Situation::Held(hold) if awaits(hold, of));
         !is_needed && seen.app.since(*closed_at + LATEST + takes).is_some()
     };
@@ -150,15 +150,24 @@ pub(super) fn recount(ledger: &mut Ledger, place: usize, now: Moment) {
 /// Which of the lost requests, if any, that may still be applied can have made what is live.
 pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment) -> Option<usize> {
     let can_be = |requests: &Requests, ran: &Artifact| !requests.picked([active].into_iter(), ran).is_empty();
-    let may_be_of = |(_, _, requests): &(Moment, IncidentId, Requests)| {
+    let may_be_of = |(_, _, requests): &Lost| {
         // What was accused is condemned by then, or ordered to be left. Who names the deployment may not be heeded.
         let mut left = ledger.condemned.iter().chain(&requests.left);
         let is_picked = view.capabilities.targeting != Targeting::ByCode
             && (can_be(requests, &Artifact::default()) || left.any(|(_, ran)| can_be(requests, ran)));
         is_picked || requests.made(active).is_some()
     };
-    let mut lost = ledger.lost.iter();
-    (view.capabilities.pin != PinKind::Hard).then(|| lost.position(may_be_of))?
+    (view.capabilities.pin != PinKind::Hard).then(|| whose(ledger, may_be_of))?
+}
+
+/// Which of the lost requests is taken to have made what they may be of. Of several it is one whose order leaves a release:
+/// so nothing goes back to that, and all that is told of it is told in one incident.
+pub(super) fn whose(ledger: &Ledger, may_be_of: impl Fn(&Lost) -> bool) -> Option<usize> {
+    let first = |is_order: bool| {
+        let is_it = |lost: &Lost| lost.2.left.is_some() == is_order && may_be_of(lost);
+        ledger.lost.iter().position(is_it)
+    };
+    first(true).or_else(|| first(false))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
         if !is_known(*applied)
             || world.platform.was_reverted(*sent, is_asked_for)
             || is_wanted_back(world, barred)
+            || world.refused.contains(sent) && is_ordered_in_vain(world, barred)
         {
             continue;
         }
@@ -76,28 +77,34 @@ fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
         world.platform.returned.contains(rollback)
             || world.platform.ledger.iter().any(|(_, who, write)| is_it(*who, write))
     };
-    // Nor is one that a person ordered to be left, where the platform said no and showed nothing, although it did it.
-    let is_refused = |closed: &Closed| closed.outcome == Outcome::Refused && closed.incident.asked.is_some();
-    let mut of_it = world.closed.iter().filter(|closed| closed.incident.accused.id == *barred);
-    of_it.any(|closed| {
-        is_refused(closed)
-            || closed.outcome == Outcome::Reverted
-                && (closed.reason == Reason::Requested
-                    || closed.incident.stage.rollback().is_some_and(is_over))
+    closed_about(world, barred).any(|closed| {
+        closed.outcome == Outcome::Reverted
+            && (closed.reason == Reason::Requested || closed.incident.stage.rollback().is_some_and(is_over))
     })
+}
+
+/// Whether a person's order to leave that release was refused, as far as anybody was told.
+fn is_ordered_in_vain(world: &World, barred: &DeploymentId) -> bool {
+    closed_about(world, barred)
+        .any(|closed| closed.outcome == Outcome::Refused && closed.incident.asked.is_some())
+}
+
+fn closed_about<'a>(world: &'a World, accused: &'a DeploymentId) -> impl Iterator<Item = &'a Closed> {
+    world.closed.iter().filter(|closed| closed.incident.accused.id == *accused)
 }
 
 fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
     if world.platform.our_rollbacks().contains(rollback) {
         return;
     }
-    // A person who rolls back to our own target while our request is lost cannot be told from us.
     let incident = world.state.incident().expect("an open incident");
+    // A person who rolls back to our own target while our request is lost cannot be told from us, nor can what they order then.
+    let is_found = |of: &Incident| of.stage.rollback() == Some(rollback) && !of.requests.targets.is_empty();
     let target = incident.stage.target().expect("a target");
     let target: &Deployment = world.platform.get(target).expect("a target that exists");
     let pin = world.platform.get(rollback).expect("a rollback that exists");
     assert!(
-        !incident.requests.targets.is_empty() && pin.artifact == target.artifact,
+        incidents(world).any(is_found) && pin.artifact == target.artifact,
         "settles a pin that is not ours: {rollback}\n{}",
         world.transcript()
     );

@@ -10,7 +10,7 @@ use crate::decision::capability::Pushes;
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Accepted, Reading, Request};
 use crate::decision::policy::{OnHealthy, Policy};
-use crate::decision::state::Outcome;
+use crate::decision::state::{Outcome, Situation};
 use crate::ids::DeploymentId;
 
 #[test]
@@ -208,4 +208,34 @@ fn what_a_lost_order_was_to_leave_is_not_left_by_another_incident_s_rollback() {
     world.run(minutes(2));
     let condemned: Vec<_> = world.state.ledger.condemned.iter().map(|(id, _)| id).collect();
     assert_eq!(condemned, [&bad], "and not {left}: {}", world.transcript());
+}
+
+#[test]
+fn of_two_lost_requests_that_may_have_made_a_pin_it_is_the_order_to_leave_a_release_in_all_that_is_told() {
+    for is_resumed in [false, true] {
+        let mut world = World::steady(policy());
+        world.release_bad();
+        (0..3).for_each(|_| world.reply("create_rollback", LOST));
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        world.ask(Request::Resume);
+        world.run(secs(20));
+        let left = world.release();
+        world.run(minutes(1));
+        [late(600), LOST, LOST].into_iter().for_each(|reply| world.reply("create_rollback", reply));
+        world.ask(Request::Rollback { to: None, accept: Accepted::default() });
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        let ordered = world.closed[1].incident.id.clone();
+        world.ask(Request::Resume);
+        world.run_until(|world| world.state.word() == "held");
+        let Situation::Held(hold) = &world.state.situation else { panic!("{}", world.transcript()) };
+        assert_eq!(hold.incident, ordered, "{}", world.transcript());
+        assert!(world.platform.in_progress.is_some(), "what it is cannot be told yet");
+        if is_resumed {
+            world.ask(Request::Resume);
+        }
+        world.run(minutes(5));
+        let of = world.state.ledger.made_for(&world.platform.active);
+        assert!(is_resumed || of == Some(&ordered), "{}", world.transcript());
+        assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
+    }
 }

@@ -107,6 +107,8 @@ pub(in crate::decision) struct World {
     pub(super) wake_at: Option<Moment>,
     /// Every rollback that was applied: the accused deployment, when it was sent, when it was applied.
     pub(super) created: Vec<(DeploymentId, Moment, Moment)>,
+    /// When those of them were sent that the platform refused, and applied.
+    pub(super) refused: Vec<Moment>,
     /// The longest that reads lagged behind.
     pub(super) worst_lag: Duration,
     /// Keep every decision that changed something, with what it was given.
@@ -198,6 +200,7 @@ impl World {
             waiting: None,
             wake_at: None,
             created: Vec::new(),
+            refused: Vec::new(),
             worst_lag: Duration::ZERO,
             records: false,
             recorded: Vec::new(),

@@ -94,6 +94,7 @@ impl World {
             Reply::Not(why, retry_after) => Answer::NotApplied { why, retry_after },
             Reply::Refused { status, applied } => {
                 if applied {
+                    self.refused.push(self.at);
                     drop(self.apply(effect, self.at));
                 }
                 Answer::Refused { status, message: "no".to_owned() }
