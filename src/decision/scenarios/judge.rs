@@ -50,7 +50,7 @@ fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &Depl
         if !is_known(*applied)
             || world.platform.was_reverted(*sent, is_asked_for)
             || is_wanted_back(world, barred)
-            || world.refused.contains(sent) && is_ordered_in_vain(world, barred)
+            || world.refused.contains(sent) && is_ordered(world, barred)
         {
             continue;
         }
@@ -83,10 +83,10 @@ fn is_wanted_back(world: &World, barred: &DeploymentId) -> bool {
     })
 }
 
-/// Whether a person's order to leave that release was refused, as far as anybody was told.
-fn is_ordered_in_vain(world: &World, barred: &DeploymentId) -> bool {
-    closed_about(world, barred)
-        .any(|closed| closed.outcome == Outcome::Refused && closed.incident.asked.is_some())
+/// Whether a person ordered that release to be left. Where the platform said no to that although it did it, the person was
+/// told so, and nothing was left as far as anybody knows.
+fn is_ordered(world: &World, barred: &DeploymentId) -> bool {
+    closed_about(world, barred).any(|closed| closed.incident.asked.is_some())
 }
 
 fn closed_about<'a>(world: &'a World, accused: &'a DeploymentId) -> impl Iterator<Item = &'a Closed> {
