@@ -168,7 +168,8 @@ fn leave_what_was_ordered(ledger: &mut Ledger, seen: &Observation<'_>) {
     if ledger.made_for(&active.id).is_some() {
         return;
     }
-    if let Some(place) = late::whose(ledger, |(_, _, requests)| requests.may_have_made(active)) {
+    if let Some(place) = late::whose(ledger, Some(active), |(_, _, requests)| requests.may_have_made(active))
+    {
         late::leave(ledger, place, Some(active));
     }
 }

@@ -209,6 +209,11 @@ fn a_rollback_that_does_not_help_is_undone() {
 }
 
 #[test]
+fn a_person_who_lets_pushes_go_during_a_soak_ends_it() {
+    conform(every(), &[soaks::that_a_person_ends]);
+}
+
+#[test]
 fn what_is_only_read_is_not_changed() {
     conform(every(), &[reads::write_nothing]);
 }

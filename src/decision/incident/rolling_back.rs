@@ -110,6 +110,9 @@ pub(super) enum Sight {
 /// Takes the read of `view`, sent at `read_at`, into account.
 pub(super) fn sight(pin: &mut PinSight, rollback: &DeploymentId, view: &AppView, read_at: Moment) -> Sight {
     match (&view.pinned, *pin) {
+        // What the journal alone says, where a read does not, takes nothing back that another read said.
+        (Some(pinned), PinSight::Missing { .. })
+            if pinned == rollback && view.capabilities.pin == PinKind::Soft && view.pushes.is_none() => {}
         (Some(pinned), _) if pinned == rollback => *pin = PinSight::Seen,
         (None, PinSight::Absent) => {}
         (Some(_), _) => return Sight::Lost(Reason::ForeignPin),

@@ -94,7 +94,10 @@ fn goes_live(state: &State, hold: Hold, seen: &Observation<'_>) -> Decision {
     let about = match (view, active) {
         // Its pin was told of.
         (Some(view), Some(active)) if view.pinned.as_ref() == Some(&active.id) => {
-            let place = late::whose(&ledger, |lost| may_have_made(lost, &active.id, view));
+            let may_be_of = |lost: &Lost| may_have_made(lost, &active.id, view);
+            let is_told = |lost: &Lost| lost.1 == hold.incident && may_be_of(lost);
+            let place = ledger.lost.iter().position(is_told);
+            let place = place.or_else(|| late::whose(&ledger, Some(active), may_be_of));
             place.map(|place| late::note(&mut ledger, place, active));
             None
         }
@@ -160,12 +163,13 @@ pub(super) fn forgotten_pin(policy: &Policy, state: &State, seen: &Observation<'
     let (incident, told) = match ledger.made_for(pin) {
         Some(incident) => (incident.clone(), Event::LeftOver { deployment: pin.clone() }),
         None => {
-            let place = late::whose(&ledger, |lost| may_have_made(lost, pin, view))?;
+            let live = view.active.as_ref().filter(|active| active.id == *pin);
+            let place = late::whose(&ledger, live, |lost| may_have_made(lost, pin, view))?;
             // The pin may have been held, and counted, before.
             if !ledger.settled.iter().any(|(id, _)| id == pin) {
                 late::recount(&mut ledger, place, seen.at);
             }
-            let incident = match view.active.as_ref().filter(|active| active.id == *pin) {
+            let incident = match live {
                 Some(active) => late::note(&mut ledger, place, active),
                 // What it is can be told once it is live.
                 None => ledger.lost[place].1.clone(),

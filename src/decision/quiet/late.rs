@@ -157,27 +157,91 @@ pub(super) fn made_by(ledger: &Ledger, view: &AppView, active: &Deployment) -> O
             && (can_be(requests, &Artifact::default()) || left.any(|(_, ran)| can_be(requests, ran)));
         is_picked || requests.made(active).is_some()
     };
-    (view.capabilities.pin != PinKind::Hard).then(|| whose(ledger, may_be_of))?
+    (view.capabilities.pin != PinKind::Hard).then(|| whose(ledger, Some(active), may_be_of))?
 }
 
-/// Which of the lost requests is taken to have made what they may be of. Of several it is one whose order leaves a release:
-/// so nothing goes back to that, and all that is told of it is told in one incident.
-pub(super) fn whose(ledger: &Ledger, may_be_of: impl Fn(&Lost) -> bool) -> Option<usize> {
-    let first = |is_order: bool| {
-        let is_it = |lost: &Lost| lost.2.left.is_some() == is_order && may_be_of(lost);
-        ledger.lost.iter().position(is_it)
-    };
-    first(true).or_else(|| first(false))
+/// Which of the lost requests is taken to have made `made`, as far as that is known, of those that may have. Of several it is
+/// one whose target that repeats for certain, then one whose order leaves a release: so nothing goes back to that.
+pub(super) fn whose(
+    ledger: &Ledger,
+    made: Option<&Deployment>,
+    may_be_of: impl Fn(&Lost) -> bool,
+) -> Option<usize> {
+    let is_certain = |requests: &Requests| made.is_some_and(|made| requests.made(made).is_some());
+    let rank = |(_, _, requests): &Lost| (!is_certain(requests), requests.left.is_none());
+    let fitting = ledger.lost.iter().enumerate().filter(|(_, lost)| may_be_of(lost));
+    fitting.min_by_key(|(_, lost)| rank(lost)).map(|(place, _)| place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::observation::{Cause, Operator, Reading};
+    use crate::decision::state::Live;
+    use crate::journal::made::deployment;
+
+    /// Whether a request that got lost two hours ago is forgotten by a read of what is live and pinned.
+    fn is_forgotten(
+        situation: impl FnOnce(Live) -> Situation,
+        ledger: Ledger,
+        live: &str,
+        pinned: Option<&str>,
+    ) -> bool {
+        let now = Moment::from_millis(2 * 60 * 60 * 1_000);
+        let incident = IncidentId::of(&"shop".into(), &"bad".into());
+        let before = ["good".into(), "bad".into(), "earlier".into()].into();
+        let requests = Requests { before, targets: vec![deployment("good")], ..Requests::default() };
+        let known = Live { id: "bad".into(), created_ms: 7, since: Moment::from_millis(0) };
+        let ledger = Ledger { lost: vec![(Moment::from_millis(0), incident, requests)], ..ledger };
+        let state = State { situation: situation(known), ledger };
+        let pinned = pinned.map(DeploymentId::from);
+        let active = Deployment { cause: Cause::Rollback, created_ms: 8, ..deployment(live) };
+        let view = AppView { active: Some(active), pinned, ..AppView::default() };
+        let (app, history, operator) = (Reading::known(now, view), Reading::never(), Operator::default());
+        let seen = Observation {
+            at: now,
+            app: &app,
+            other_was_live_at: None,
+            history: &history,
+            windows: &[],
+            answer: None,
+            operator: &operator,
+        };
+        forget(&state, &seen).is_some()
+    }
+
+    #[test]
+    fn a_request_is_forgotten_by_a_read_that_shows_nothing_new_and_by_no_other() {
+        let at_rest = |live| Situation::Steady { live };
+        assert!(is_forgotten(at_rest, Ledger::default(), "bad", None));
+        assert!(!is_forgotten(at_rest, Ledger::default(), "new", None), "it may be it");
+        assert!(!is_forgotten(at_rest, Ledger::default(), "bad", Some("new")), "it may be its pin");
+        assert!(is_forgotten(at_rest, Ledger::default(), "bad", Some("earlier")), "it was there before");
+        let known = || Ledger { settled: vec![("new".into(), Moment::default())], ..Ledger::default() };
+        assert!(is_forgotten(at_rest, known(), "new", None));
+        assert!(is_forgotten(at_rest, known(), "bad", Some("new")));
+    }
+
+    #[test]
+    fn a_hold_of_a_pin_that_may_be_of_a_request_needs_it_until_the_pin_is_live_or_known_to_be_ours() {
+        let incident = IncidentId::of(&"shop".into(), &"bad".into());
+        let hold = |pin: &str| {
+            let (incident, pin) = (incident.clone(), Some(pin.into()));
+            move |live| {
+                let (why, since, runs) = (Reason::RollbackFailed, Moment::default(), Artifact::default());
+                Situation::Held(Hold { why, incident, since, live, runs, pin, kept: None })
+            }
+        };
+        assert!(!is_forgotten(hold("new"), Ledger::default(), "bad", Some("new")));
+        assert!(is_forgotten(hold("bad"), Ledger::default(), "bad", Some("bad")));
+        let ours = Ledger { ours: vec![("new".into(), incident.clone())], ..Ledger::default() };
+        assert!(is_forgotten(hold("new"), ours, "bad", Some("new")));
+    }
 
     #[test]
     fn each_request_counts_once_and_of_two_that_counted_at_the_same_moment_one_counts_anew() {
         let at = Moment::from_millis;
-        let targets = vec![crate::journal::made::deployment("good"); 2];
+        let targets = vec![deployment("good"); 2];
         let requests = Requests { targets, counted: vec![at(2)], ..Requests::default() };
         let incident = IncidentId::of(&"shop".into(), &"bad".into());
         let mut ledger = Ledger {

@@ -2,7 +2,7 @@
 
 use super::calls::{APPLIED, LOST, late};
 use super::left::with_lost_order;
-use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
+use super::picks::{BY_CODE, PICKS, accepting, steady, with_bad_release};
 use super::platform::Who;
 use super::world::{World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
@@ -322,6 +322,36 @@ fn a_request_that_was_found_by_reading_is_not_waited_for_after_it_was_undone_eit
     world.bad.insert(world.platform.active.clone());
     assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
     assert_eq!(world.state.ledger.lost, [], "{}", world.transcript());
+}
+
+#[test]
+fn of_two_requests_for_different_targets_the_one_that_nothing_was_seen_of_is_waited_for_after_the_other_was_undone()
+ {
+    let mut world = steady(policy(), BY_CODE);
+    world.release();
+    world.run(minutes(60));
+    world.release_bad();
+    let first = world.platform.deployments[2].id.clone();
+    world.reply("create_rollback", late(1_500));
+    world.run_until(|world| world.count("create_rollback") == 1);
+    // The platform does not take that target any more.
+    world.platform.not_valid.push(first.clone());
+    world.reply("create_rollback", APPLIED);
+    world.run_to_stage("soaking");
+    assert_eq!(world.count("create_rollback"), 2, "{}", world.transcript());
+    assert!(runs_what(&world, &world.platform.deployments[1].id), "{}", world.transcript());
+    world.bad.insert(world.platform.active.clone());
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    let waited_for: Vec<_> = world.state.ledger.lost.iter().flat_map(|lost| &lost.2.targets).collect();
+    assert_eq!(
+        waited_for.iter().map(|target| &target.id).collect::<Vec<_>>(),
+        [&first],
+        "{}",
+        world.transcript()
+    );
+    world.run(minutes(30));
+    assert!(runs_what(&world, &first), "{}", world.transcript());
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
 }
 
 #[test]

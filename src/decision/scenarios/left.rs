@@ -129,14 +129,22 @@ pub(super) fn with_lost_order(policy: Policy, lateness: u64) -> (World, Deployme
 
 #[test]
 fn what_a_person_ordered_to_be_left_is_left_although_its_pin_was_taken_over_before_it_was_live() {
-    let (mut world, left) = with_lost_order(policy(), 120);
-    world.run_until(|world| world.state.word() == "held");
-    assert!(world.platform.in_progress.is_some(), "{}", world.transcript());
-    world.is_listless = true;
-    world.history = Reading::never();
-    world.ask(Request::Resume);
-    world.run(minutes(5));
-    assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == left), "{}", world.transcript());
+    for is_settled in [false, true] {
+        let (mut world, left) = with_lost_order(policy(), 120);
+        world.run_until(|world| world.state.word() == "held");
+        assert!(world.platform.in_progress.is_some(), "{}", world.transcript());
+        world.is_listless = true;
+        world.history = Reading::never();
+        world.ask(Request::Resume);
+        world.run(secs(4));
+        if is_settled {
+            let at = world.at;
+            assert!(world.platform.commit(Who::Person, at));
+        }
+        world.run(minutes(5));
+        let is_left = world.state.ledger.condemned.iter().any(|(id, _)| *id == left);
+        assert!(is_left, "settled: {is_settled}: {}", world.transcript());
+    }
 }
 
 #[test]

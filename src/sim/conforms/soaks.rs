@@ -1,9 +1,9 @@
 //! The rolled-back app is not healthy either, and the rollback is to be undone.
 
 use super::trial::Trial;
-use super::{GOOD, story};
+use super::{GOOD, SWITCHED, story};
 use crate::decision::state::Outcome;
-use crate::lab::{Cause, Health};
+use crate::lab::{Action, Cause, Health};
 use crate::sim::course::{Course, Event};
 use crate::sim::machine::{EPOCH_MS, Passage, Point};
 
@@ -42,5 +42,21 @@ pub(super) fn that_are_unhealthy(trial: &mut Trial<'_>) {
         trial.holds(&what, tale.outcome() == Some(Outcome::Reverted) || is_held, &tale.end());
         let version = tale.last().1.version.as_deref();
         trial.holds(&what, version == Some("v2") || is_held, "what ran before is not back");
+    }
+}
+
+/// A person lets pushes go in the middle of a soak, while most reads say nothing of them: the rollback is theirs from then on.
+pub(super) fn that_a_person_ends(trial: &mut Trial<'_>) {
+    if trial.platform.end != GOOD || trial.platform.writes != SWITCHED {
+        return;
+    }
+    let Some(live) = live_ms(trial) else { return trial.holds("a soak", false, "there is none") };
+    let what = "a person who lets pushes go during the soak";
+    for poll in ["1s", "2s", "10s"] {
+        let lets_go = (live + 8_000, Event::Person(0, Action::SetAutoDeploy { on: true }));
+        let story = Course { poll, ..story(trial.platform, vec![lets_go]) };
+        let Some(tale) = trial.tell(what, story) else { continue };
+        let is_theirs = tale.outcome() == Some(Outcome::Superseded);
+        trial.holds(what, is_theirs, &format!("polled each {poll}: {}", tale.end()));
     }
 }
