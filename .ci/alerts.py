@@ -78,7 +78,9 @@ def of_alerts(alerts):
         if not {"job", "instance"} <= set(rule["equal"]):
             yield f"{rule['source_matchers']} of one daemon keeps another's alerts back"
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
-            pattern = re.fullmatch(r'alertname=~?"(.*)"', matcher).group(1)
+            label, pattern = re.fullmatch(r'(\w+)=~?"(.*)"', matcher).groups()
+            if label != "alertname":
+                continue
             start, _, rest = pattern.partition("(")
             for word in rest.rstrip(")").split("|"):
                 if start + word not in alerts:
