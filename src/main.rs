@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write, stderr, stdout};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use rearguard::cli::{self, Cli, ExitCode, Page};
-use rearguard::telemetry;
+use rearguard::telemetry::{self, GivenBy, TelemetryError};
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -22,7 +22,11 @@ fn go() -> ExitCode {
         Err(problem) => return explain_usage(without_false_tips(problem)),
     };
     if let Err(problem) = telemetry::init(cli.command.reader(), cli.log_format, cli.log_level.as_deref()) {
-        return complain(&format!("failed to {problem}"), ExitCode::Usage);
+        let code = match problem {
+            TelemetryError::Filter { given_by: GivenBy::Variable, .. } => ExitCode::Config,
+            _ => ExitCode::Usage,
+        };
+        return complain(&format!("failed to {problem}"), code);
     }
     end_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

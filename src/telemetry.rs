@@ -18,6 +18,9 @@ const SERVICE_FILTER: &str = "rearguard=info,warn";
 /// What stands between the lines of a command that a person reads: trouble.
 const COMMAND_FILTER: &str = "warn";
 
+/// What says it where no option does.
+const VARIABLE: &str = "RUST_LOG";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -40,16 +43,36 @@ pub enum Reader {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter makes no sense.
-    #[error("read the log filter {filter}: {detail}")]
+    #[error("read the log filter {filter} of {given_by}: {detail}")]
     Filter {
         /// What was given.
         filter: String,
+        /// Where.
+        given_by: GivenBy,
         /// What is wrong.
         detail: String,
     },
     /// Somebody set up logs before.
     #[error("set up logs, which are set up already")]
     Twice,
+}
+
+/// Where a log filter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBy {
+    /// On the command line.
+    Option,
+    /// In the environment.
+    Variable,
+}
+
+impl fmt::Display for GivenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Option => "--log-level",
+            Self::Variable => VARIABLE,
+        })
+    }
 }
 
 /// Where log lines go, which decides how they look when nobody says.
@@ -63,12 +86,19 @@ enum Destination {
 /// Sets up logs for the whole process. `filter` is a level (`debug`) or tracing's directives
 /// (`rearguard::platform=debug,info`); without it `$RUST_LOG` counts.
 pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> Result<(), TelemetryError> {
-    let given = filter.map(str::to_owned).or_else(|| env::var("RUST_LOG").ok());
+    let (given, given_by) = match filter {
+        Some(filter) => (Some(filter.to_owned()), GivenBy::Option),
+        None => (env::var(VARIABLE).ok(), GivenBy::Variable),
+    };
     let (default, format) = match reader {
         Reader::Collector => (SERVICE_FILTER, format),
         Reader::Person => (COMMAND_FILTER, format.or(Some(LogFormat::Text))),
     };
-    let filter = parse(given.as_deref(), default)?;
+    let filter = parse(given.as_deref(), default).map_err(|(filter, detail)| TelemetryError::Filter {
+        filter,
+        given_by,
+        detail,
+    })?;
     let destination = destination();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let colour =
@@ -99,16 +129,31 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-fn parse(given: Option<&str>, default: &str) -> Result<EnvFilter, TelemetryError> {
+/// The error is the filter and what is wrong with it.
+fn parse(given: Option<&str>, default: &str) -> Result<EnvFilter, (String, String)> {
     let filter = match given.map(str::trim).filter(|given| !given.is_empty()) {
         None => default.to_owned(),
         // A bare level means ours: at `debug` the HTTP libraries drown everything.
         Some(level) if level.parse::<Level>().is_ok() => format!("rearguard={level},warn"),
-        Some(directives) => directives.to_owned(),
+        // A space behind a comma would be part of a name.
+        Some(directives) => directives.split(',').map(str::trim).collect::<Vec<_>>().join(","),
     };
-    EnvFilter::builder()
-        .parse(&filter)
-        .map_err(|problem| TelemetryError::Filter { detail: problem.to_string(), filter })
+    if let Some(target) = filter.split(',').map(target).find(|target| !may_be_a_target(target)) {
+        // Nothing of ours has such a name: it would switch all logs off, without a word.
+        let remedy = "a target is as rearguard::platform; a comment stands on a line of its own";
+        let detail = format!("`{target}` is neither a level nor a target: {remedy}");
+        return Err((filter, detail));
+    }
+    EnvFilter::builder().parse(&filter).map_err(|problem| (filter, problem.to_string()))
+}
+
+/// What a directive (`target[span{field=value}]=level`) is about; a level where it stands alone.
+fn target(directive: &str) -> &str {
+    directive.split(['[', '=']).next().unwrap_or_default()
+}
+
+fn may_be_a_target(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && !text.contains('#') && !text.replace("::", "").contains(':')
 }
 
 fn destination() -> Destination {
@@ -207,8 +252,30 @@ mod tests {
         assert_eq!(parse(Some(" ")).unwrap().to_string(), COMMAND_FILTER);
         assert!(parse(Some("debug")).unwrap().to_string().contains("rearguard=debug"));
         assert_eq!(parse(Some("hyper=trace")).unwrap().to_string(), "hyper=trace");
-        let refused = parse(Some("rearguard=loud")).unwrap_err().to_string();
-        assert!(refused.starts_with("read the log filter rearguard=loud: "), "{refused}");
+        assert_eq!(parse(Some("rearguard=loud")).unwrap_err().0, "rearguard=loud");
+    }
+
+    #[test]
+    fn a_filter_with_a_comment_behind_it_is_refused_and_does_not_switch_logs_off() {
+        let parse = |given| parse(Some(given), SERVICE_FILTER);
+        for wrong in [
+            "info # more",
+            "info #more",
+            "rearguard: debug",
+            "warn,info#",
+            "rearguard:platform=debug",
+            "a b=info",
+        ] {
+            let (filter, detail) = parse(wrong).unwrap_err();
+            assert_eq!(filter, wrong);
+            assert!(detail.contains("a comment stands on a line of its own"), "{detail}");
+        }
+        for right in
+            ["info, rearguard::platform=debug", "off", "rearguard[app{name=a b}]=debug", "my-crate=warn"]
+        {
+            assert!(parse(right).is_ok(), "{right}");
+        }
+        assert!(parse("info, hyper=trace").unwrap().to_string().contains("hyper=trace,"), "trimmed");
     }
 
     #[test]
@@ -221,8 +288,12 @@ mod tests {
     #[test]
     fn an_error_is_shown_with_its_causes() {
         let cause = io::Error::other("disk full");
-        let error = TelemetryError::Filter { filter: "x".to_owned(), detail: "y".to_owned() };
-        assert_eq!(Chain(&error).to_string(), "read the log filter x: y");
+        let error = TelemetryError::Filter {
+            filter: "x".to_owned(),
+            given_by: GivenBy::Variable,
+            detail: "y".to_owned(),
+        };
+        assert_eq!(Chain(&error).to_string(), "read the log filter x of RUST_LOG: y");
         assert_eq!(Chain(&io::Error::other(cause)).to_string(), "disk full");
     }
 }
