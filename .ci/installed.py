@@ -2,9 +2,10 @@
 
     python installed.py BEFORE.deb NEW.deb
 
-In the place of systemctl stands a script that writes down what it is asked, since systemd is not the first process.
+In the place of systemctl stands systemctl.py, which writes down what it is asked, since systemd is not the first process.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,16 +19,13 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE / "tests/surface"))
 from ground import call, wait_for  # noqa: E402
+from systemctl import ASKED, DROP_IN, UNIT, UNREADABLE, USER, as_user, give  # noqa: E402
 
-ASKED = pathlib.Path("/run/asked")
 ETC = pathlib.Path("/etc/rearguard")
 CONFIG = ETC / "rearguard.yaml"
 CREDENTIALS = ETC / "credentials"
 PRIVATE = pathlib.Path("/var/lib/private/rearguard")
 DEFAULTS = pathlib.Path("/etc/default/rearguard")
-DROP_IN = pathlib.Path("/etc/systemd/system/rearguard.service.d/own.conf")
-UNIT = pathlib.Path("/usr/lib/systemd/system/rearguard.service")
-USER = 61234  # one of those that DynamicUser gives
 EVERYWHERE = ("/etc", "/usr", "/var", "/lib", "/opt", "/srv", "/root")
 # What dpkg and its triggers keep for themselves.
 NOT_OURS = r"/var/(lib/dpkg|log|cache|lib/systemd/catalog)/|.*__pycache__"
@@ -38,7 +36,7 @@ def prepare():
     pathlib.Path("/run/systemd/system").mkdir(parents=True)
     systemctl = pathlib.Path(shutil.which("systemctl") or "/usr/bin/systemctl")
     systemctl.unlink(missing_ok=True)
-    systemctl.write_text(f'#!/bin/sh\n[ "$1" != cat ] || exec cat {UNIT} $(ls {DROP_IN} 2>/dev/null)\necho "$*" >> {ASKED}\n')
+    systemctl.write_text(f'#!/bin/sh\nexec python3 {HERE}/.ci/systemctl.py "$@"\n')
     systemctl.chmod(0o755)
     pathlib.Path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)
     for name in ETC, PRIVATE, PRIVATE.parent.parent / "rearguard":
@@ -46,10 +44,10 @@ def prepare():
 
 
 def asked():
-    """What systemctl was asked to do since the last time, without the reading of units again."""
+    """What systemctl was asked to do since the last time."""
     words = ASKED.read_text().splitlines() if ASKED.exists() else []
     ASKED.unlink(missing_ok=True)
-    return [each for each in words if "daemon-reload" not in each and "is-active" not in each]
+    return words
 
 
 def expect(*wanted):
@@ -96,12 +94,16 @@ def documented():
 def configure(lab):
     """As it is documented, but for the address of the platform; the port is one that is free here."""
     commands = documented().replace("rearguard init", f"rearguard init --api {lab['api']}")
-    answer = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], input=lab["token"], capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    expect("enable --now rearguard")
-    # From wherever one is.
-    rearguard("check", "--config", str(CONFIG), "--online", cwd="/")
-    assert [mode(CREDENTIALS / name) for name in ("do-token", "admin-token")] == ["0600", "0600"], "tokens that others can read"
+    # A person's umask may be stricter than the usual one.
+    for umask in "077", "022":
+        words = ["bash", "-euo", "pipefail", "-c", f"umask {umask}\n{commands}"]
+        answer = subprocess.run(words, input=lab["token"], capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        expect("enable --now rearguard")
+        # From wherever one is.
+        rearguard("check", "--config", str(CONFIG), "--online", cwd="/")
+        assert mode(CONFIG) == "0644", f"under the umask {umask} the service's user cannot read it"
+        assert [mode(CREDENTIALS / name) for name in ("do-token", "admin-token")] == ["0600", "0600"], "tokens that others can read"
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"127.0.0.1:{free.getsockname()[1]}"
     CONFIG.write_text(re.sub(r"^listen: .*$", f"listen: {url}", CONFIG.read_text(), flags=re.M))
@@ -121,12 +123,7 @@ def serve():
 
 def start(url):
     """What the unit starts, as systemd would: another user, its state, its credentials, and no more rights than that."""
-    given = pathlib.Path("/run/credentials/rearguard.service")
-    shutil.rmtree(given, ignore_errors=True)
-    shutil.copytree(CREDENTIALS, given)
-    for path in given, *given.iterdir():
-        os.chown(path, USER, USER)
-        path.chmod(0o500 if path.is_dir() else 0o400)
+    given = give("rearguard.service", {path.name: path for path in CREDENTIALS.iterdir()})
     PRIVATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chown(PRIVATE, USER, USER)
     PRIVATE.parent.chmod(0o755)  # systemd mounts what is in it; here one has to get there
@@ -134,9 +131,8 @@ def start(url):
     if not link.is_symlink():
         link.symlink_to(PRIVATE)
     (words,) = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), re.M)
-    as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
     environment = {"CREDENTIALS_DIRECTORY": str(given), "PATH": "/usr/bin:/bin"}
-    daemon = subprocess.Popen([*as_user, *words.split()], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    daemon = subprocess.Popen(as_user(words.split()), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def apps():
         assert daemon.poll() is None, f"the daemon ended with {daemon.returncode}"
@@ -183,7 +179,7 @@ def upgrade(package, url, daemon):
     DEFAULTS.write_text(DEFAULTS.read_text() + "RUST_LOG=debug\n")
     before = json.loads(rearguard("status", "--json", "--server", url))
     dpkg("--install", package)
-    expect("try-restart rearguard.service")  # which does nothing to one that does not run
+    expect("start rearguard-look.service", "try-restart rearguard.service")  # which does nothing to one that does not run
     assert is_enabled() and CONFIG.read_text() == configured and rearguard("--version") == version
     assert not list(ETC.glob("*.dpkg-*")), "a question about the configuration"
     assert DEFAULTS.read_text().endswith("RUST_LOG=debug\n") and not list(DEFAULTS.parent.glob("rearguard.*")), "what was set is kept"
@@ -194,38 +190,89 @@ def upgrade(package, url, daemon):
     return daemon
 
 
-def keeps_what_runs(package):
-    """Where the new version does not take the configuration, or a start would lack a token, the old one goes on."""
-    configured = CONFIG.read_text()
-    CONFIG.write_text(configured + "nonsense: true\n")
-    said = dpkg("--install", package)
-    expect()
-    assert "unknown key `nonsense`" in said and "systemctl restart rearguard" in said, said
-    # It is the unit's own that counts.
-    own = ETC / "own.yaml"
-    own.write_text(configured)
-    DROP_IN.parent.mkdir(parents=True)
-    DROP_IN.write_text(f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard run --config {own}\n")
-    dpkg("--install", package)
-    expect("try-restart rearguard.service")
-    CONFIG.write_text(configured)
-    own.write_text(configured + "nonsense: true\n")
-    assert f"does not take {own}" in dpkg("--install", package)
-    expect()
-    own.unlink()
-    shutil.rmtree(DROP_IN.parent)
-    token = CREDENTIALS / "do-token"
-    token.rename(token.with_suffix(".away"))
-    assert f"there is no {token}" in dpkg("--install", package)
-    expect()
-    # Who takes it out of the unit does without.
-    DROP_IN.parent.mkdir()
-    DROP_IN.write_text(f"[Service]\nLoadCredential=\nLoadCredential=admin-token:{CREDENTIALS}/admin-token\n")
-    dpkg("--install", package)
-    expect("try-restart rearguard.service")
-    shutil.rmtree(DROP_IN.parent)
-    token.with_suffix(".away").rename(token)
-    CONFIG.write_text(configured)
+@contextlib.contextmanager
+def written(path, text):
+    """A file with a text, for as long as the `with` lasts."""
+    former = path.read_text() if path.exists() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    yield path
+    path.unlink() if former is None else path.write_text(former)
+
+
+def keeps_what_runs():
+    """An upgrade restarts what would start as the unit is now, and else leaves the old process and says why."""
+
+    def upgraded():
+        """What the script says that dpkg runs at last; all of it would take seconds each time."""
+        environment = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": "rearguard", "DPKG_MAINTSCRIPT_NAME": "postinst"}
+        words = ["/var/lib/dpkg/info/rearguard.postinst", "configure", "0.0.1-1"]
+        answer = subprocess.run(words, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout + answer.stderr
+
+    def restarts():
+        said = upgraded()
+        words = asked()
+        assert words == ["start rearguard-look.service", "try-restart rearguard.service"], (words, said)
+
+    def stays(*why, without=("start rearguard-look.service",)):
+        said = upgraded()
+        expect(*without)
+        assert all(word in said for word in [*why, "Mend that, and then: systemctl restart rearguard"]), (why, said)
+        assert not list(pathlib.Path("/run/systemd/system").iterdir()), "a unit for the look is left"
+        return said
+
+    def named(place):
+        """The configuration with another place of the token."""
+        text, count = re.subn(r'\btoken_file: "?do-token"?(?=[ ,}\n])', place, configured)
+        assert count == 1, configured
+        return text
+
+    configured, own, token = CONFIG.read_text(), ETC / "own.yaml", CREDENTIALS / "do-token"
+    away = token.with_suffix(".away")
+    with written(CONFIG, configured + "nonsense: true\n"):
+        stays("unknown key `nonsense`")
+        # It is the unit's own that counts, in whatever way it is written.
+        with written(own, configured):
+            for words in f"run --config {own}", f"--log-level info \\\n  run \\\n  --config={own}":
+                with written(DROP_IN, f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard {words}\n"):
+                    restarts()
+            # Without the words its environment has them.
+            with written(DROP_IN, f"[Service]\nEnvironment=REARGUARD_CONFIG={own}\nExecStart=\nExecStart=/usr/bin/rearguard run\n"):
+                restarts()
+    with written(own, configured + "nonsense: true\n"):
+        with written(DROP_IN, f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard run --config {own}\n"):
+            stays(f"{own}:", "unknown key `nonsense`")
+    token.rename(away)
+    stays(f"there is no {token}")
+    # Who takes it out of the unit does not have it, and needs none.
+    without = f"[Service]\nLoadCredential=\nLoadCredential=admin-token:{CREDENTIALS}/admin-token\n"
+    with written(DROP_IN, without):
+        assert "there is no" not in stays("failed to set up platform", "do-token"), "it names what the unit does not ask for"
+    with written(DROP_IN, f"{without}Environment=TOKEN=abc\n"), written(CONFIG, named("token_env: TOKEN")):
+        restarts()
+    away.rename(token)
+    # What the process that runs still has in its memory.
+    with written(CONFIG, named("token_env: TOKEN")):
+        stays("environment variable TOKEN is not set")
+    with written(CONFIG, named(f"token_file: {token}")):
+        stays(f"{token}", "Permission denied")
+    with written(CONFIG, named("token_file: sevalla-token")):
+        stays("sevalla-token")
+        with written(DROP_IN, f"[Service]\nLoadCredential=sevalla-token:{token}\n"):
+            restarts()
+        with written(DROP_IN, f"[Service]\nLoadCredential=sevalla-token:{away}\n"):
+            stays(f"there is no {away}")
+    for line, why in ("SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt", "SSL_CERT_FILE"), ("RUST_LOG=info # more", "of RUST_LOG"):
+        with written(DEFAULTS, f"{line}\n"):
+            stays(why)
+    CONFIG.chmod(0o600)
+    stays(f"{CONFIG}", "Permission denied")
+    CONFIG.chmod(0o644)
+    with written(UNREADABLE, ""):
+        stays("how rearguard.service starts cannot be read", without=())
+    restarts()
 
 
 def main(before, new):
@@ -237,8 +284,8 @@ def main(before, new):
     daemon = upgrade(new, url, start(url))
     # A reinstallation is an upgrade to the same; a downgrade asks nothing either.
     dpkg("--install", new)
-    expect("try-restart rearguard.service")
-    keeps_what_runs(new)
+    expect("start rearguard-look.service", "try-restart rearguard.service")
+    keeps_what_runs()
     dpkg("--remove", "rearguard")
     expect("stop rearguard.service")
     end(daemon)

@@ -166,6 +166,20 @@ impl Daemon {
     }
 }
 
+/// Reads what a start reads besides its configuration: each platform's token, and the authorities that are trusted. Journal
+/// and address are left alone, since a daemon that runs has them.
+///
+/// # Errors
+/// The one that a start would end with.
+pub fn read_needs(config: &Config) -> Result<(), StartError> {
+    Network::new(Arc::new(SteadyClock::resume(None))).map_err(StartError::Probe)?;
+    for platform in &config.platforms {
+        open_account(platform, Arc::new(|_, _| {}))
+            .map_err(|source| StartError::Platform { name: platform.name.clone(), source })?;
+    }
+    Ok(())
+}
+
 /// The host of `external_url`, as it is in force.
 fn own_name(engine: &Engine) -> server::OwnName {
     let post = engine.shell.post.clone();

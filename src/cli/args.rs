@@ -30,6 +30,9 @@ pub struct CheckArgs {
     /// Also ask each platform whether the token works and the apps are there
     #[arg(long)]
     pub online: bool,
+    /// Also read what a start needs: platforms' tokens and the authorities that are trusted
+    #[arg(long)]
+    pub start: bool,
 }
 
 /// `rearguard demo`.

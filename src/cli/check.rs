@@ -1,22 +1,26 @@
 //! `rearguard check`: the validation of the start, what was understood, and what the rules could notice; with `--online`
-//! each platform is asked.
+//! each platform is asked, with `--start` all is read that a start reads.
 
 mod power;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::run::not_started;
 use super::words::count;
 use super::{CheckArgs, Error};
 use crate::config::notify::{CarrierConfig, UrlSource};
 use crate::config::{self, Config, PlatformConfig, TokenSource};
-use crate::daemon::open_account;
+use crate::daemon::{open_account, read_needs};
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
 use crate::telemetry::Chain;
 
 pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
     let config = config::load(&args.config.config).map_err(|problems| Error::Config(problems.to_string()))?;
+    if args.start {
+        read_needs(&config).map_err(|error| not_started(&error))?;
+    }
     let mut understood = config::summary(&config);
     understood.push_str(&power::what_would_be_noticed(&config));
     for why in out_of_reach(&config) {

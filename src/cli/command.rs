@@ -56,7 +56,7 @@ Examples:
     Run(ConfigArgs),
     /// Say whether a configuration is right, and what was understood
     #[command(after_long_help = "\
-Nothing is written anywhere: --online sends nothing but reads.
+Nothing is written anywhere: --online sends nothing but reads, --start sends nothing.
 
 Examples:
   rearguard check --config rearguard.yaml

@@ -179,7 +179,7 @@ fn refused(problems: Problems) -> Error {
 }
 
 /// What a person has to mend is a configuration fault: a restart would not help.
-fn not_started(error: &StartError) -> Error {
+pub(super) fn not_started(error: &StartError) -> Error {
     let text = format!("failed to {}", Chain(error));
     match error {
         StartError::Journal(_) | StartError::Platform { .. } => Error::Config(text),

@@ -390,6 +390,49 @@ async fn a_system_without_certificates_is_named_as_such_and_plain_http_needs_non
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
+    let world = World::new().await;
+    let whole = world.yaml(&Settings::default());
+    let token = format!(" token_file: {}", world.path("token").display());
+    let (away, unset) =
+        (whole.replace(&token, &format!("{token}.away")), whole.replace(&token, " token_env: NOT_THERE"));
+    let wrong = world.path("mistyped.pem");
+    let ask = |words: &[&str], text: &str, authorities: Option<&std::path::Path>| {
+        std::fs::write(world.path("rearguard.yaml"), text).unwrap();
+        let mut command = rearguard();
+        command.args(words).arg("--config").arg(world.path("rearguard.yaml"));
+        if let Some(file) = authorities {
+            command.env("SSL_CERT_FILE", file).env_remove("SSL_CERT_DIR");
+        }
+        let ended = command.args(["--log-level", "error"]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (ended.status.code(), said)
+    };
+    assert_eq!(ask(&["check", "--start"], &whole, None), (Some(0), String::new()));
+    for (text, authorities, code) in
+        [(away, None, 78), (unset, None, 78), (whole.clone(), Some(wrong.as_path()), 70)]
+    {
+        assert_eq!(ask(&["check"], &text, authorities), (Some(0), String::new()), "they may be elsewhere");
+        let said = ask(&["check", "--start"], &text, authorities);
+        assert_eq!(said.0, Some(code), "{}", said.1);
+        assert_eq!(said, ask(&["run"], &text, authorities));
+    }
+}
+
+#[test]
+fn a_log_filter_of_the_environment_that_would_switch_logs_off_is_a_wrong_configuration() {
+    for (words, variable, code) in
+        [(&["schema"][..], "info  # more", 78), (&["schema", "--log-level", "info # more"], "info", 64)]
+    {
+        let ended = rearguard().args(words).env("RUST_LOG", variable).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let name = if code == 78 { "RUST_LOG" } else { "--log-level" };
+        assert_eq!(ended.status.code(), Some(code), "{said}");
+        assert!(said.contains(name) && said.contains("on a line of its own"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_at_the_start_and_when_it_becomes_so() {
     let world = World::of(AppKind::Sevalla { source: Source::PrivateGit, auto_deploy: None }).await;
     let text = world.yaml(&Settings::default()).replace("    accept_platform_choice: true\n", "");

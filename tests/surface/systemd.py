@@ -19,6 +19,7 @@ import time
 
 DEPLOY = pathlib.Path(__file__).parent.parent.parent / "deploy"
 UNIT = DEPLOY / "systemd/rearguard.service"
+POSTINST = DEPLOY / "debian/postinst"
 README = DEPLOY / "README.md"
 OPERATIONS = DEPLOY.parent / "docs/operations.md"
 SERVICE = "rearguard.service"
@@ -143,6 +144,9 @@ class Container:
         shutil.copy(UNIT, self.root / "etc/systemd/system")
         (self.usr / "bin").mkdir(parents=True)
         shutil.copy(self.binary, self.usr / "bin/rearguard")
+        # What debhelper puts in the place of its mark.
+        invoked = f'[ -z "$2" ] || systemctl try-restart {SERVICE}'
+        self.write("root/postinst", POSTINST.read_text().replace("#DEBHELPER#", invoked), 0o755)
 
     def write(self, name, text, mode=0o644):
         file = self.root / name
@@ -316,6 +320,42 @@ def stands_still_in_part(machine):
     print("and rolls the release back that came meanwhile")
 
 
+def is_upgraded(machine):
+    """The package's last script looks as a start would, and restarts only what would start."""
+
+    def upgrade():
+        before = machine.pid()
+        said = machine.run("/root/postinst", "configure", "0.0.1-1")
+        assert machine.shows("ActiveState") == ["active"] and "rearguard-look" not in machine.run("systemctl", "--all"), said
+        return machine.pid() != before, said
+
+    begin_anew(machine)
+    is_new, said = upgrade()
+    assert is_new and not said, said
+    modes = machine.run("stat", "-c", "%a", "/var/lib/rearguard/", "/var/lib/rearguard/rearguard.db").split()
+    assert modes == ["700", "600"] and machine.is_guarding(0), "the look has no state"
+    credential = machine.root / "etc/rearguard/credentials/hook-url"
+    credential.rename(credential.with_suffix(".away"))
+    is_new, said = upgrade()
+    assert not is_new and "there is no /etc/rearguard/credentials/hook-url, a credential of" in said, said
+    credential.with_suffix(".away").rename(credential)
+    machine.write("etc/default/rearguard", "SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt\n")
+    is_new, said = upgrade()
+    assert not is_new and "SSL_CERT_FILE" in said, said
+    (machine.root / "etc/default/rearguard").unlink()
+    # Readable for root, and not for the service.
+    token = machine.root / "etc/rearguard/credentials/sevalla-token"
+    written = machine.root / "etc/rearguard/rearguard.yaml"
+    text = written.read_text()
+    written.write_text(text.replace("token_file: sevalla-token", "token_file: /etc/rearguard/credentials/sevalla-token"))
+    is_new, said = upgrade()
+    assert token.exists() and not is_new and "Permission denied" in said, said
+    written.write_text(text)
+    begin_anew(machine)
+    assert upgrade()[0]
+    print("an upgrade restarts what would start, and else leaves what runs and says why")
+
+
 def stops(machine):
     before = time.monotonic()
     machine.run("systemctl", "stop", SERVICE)
@@ -393,9 +433,21 @@ def has_an_environment(machine):
     machine.run("systemctl", "restart", SERVICE)
     environment = pathlib.Path(f"/proc/{machine.pid()}/environ").read_text().split("\0")
     assert "RUST_LOG=warn" in environment and not [each for each in environment if each.startswith("HTTPS_PROXY")]
-    (machine.root / "etc/default/rearguard").unlink()
+    # A proxy with a password, as documented.
+    drop_in = machine.root / f"etc/systemd/system/{SERVICE}.d/proxy.conf"
+    drop_in.write_text(block(README, "ini", "EnvironmentFile="))
+    (secret,) = re.findall(r"^install .* (/\S+/proxy)  ", block(README, "sh", "credentials/proxy"), re.M)
+    machine.write(secret.lstrip("/"), "HTTPS_PROXY=http://user:a-word@127.0.0.1:9\n", 0o600)
+    machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", SERVICE)
-    print("its environment is that of /etc/default/rearguard")
+    environment = pathlib.Path(f"/proc/{machine.pid()}/environ").read_text().split("\0")
+    assert "RUST_LOG=warn" in environment and "HTTPS_PROXY=http://user:a-word@127.0.0.1:9" in environment
+    assert "a-word" not in machine.log() + machine.run("systemctl", "show", SERVICE)
+    drop_in.unlink()
+    (machine.root / "etc/default/rearguard").unlink()
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", SERVICE)
+    print("its environment is that of /etc/default/rearguard, and of a file that only root can read")
 
 
 def has_another_platform_alone(machine, apps):
@@ -423,6 +475,7 @@ def main():
                 is_killed(machine)
                 stands_still_in_part(machine)
                 has_an_environment(machine)
+                is_upgraded(machine)
                 stops(machine)
                 is_lost(machine, apps)
                 keeps_its_journal_elsewhere(machine)
