@@ -43,6 +43,13 @@ fn print(out: &Printed, base: &str, shop: &str, blog: &str) {
     out.line(format_args!(
         "                   -d '{{\"version\": \"v2\", \"health\": {{\"bad\": {{\"status\": 500}}}}}}'"
     ));
+    out.line(format_args!("Deploy by hand:  curl -X POST {base}/lab/apps/shop/person \\"));
+    out.line(format_args!(
+        "                   -H 'content-type: application/json' -d '{{\"action\": \"deploy\"}}'"
+    ));
+    out.line(format_args!(
+        "                 Of an image or a public repository nobody hears a push, so this deploys it."
+    ));
     out.line(format_args!("Make an app:     curl -X POST {base}/lab/apps \\"));
     out.line(format_args!("                   -H 'content-type: application/json' \\"));
     out.line(format_args!(

@@ -19,6 +19,7 @@ use crate::decision::state::Outcome;
 use crate::lab::{AppKind, Hint, Operation, RollbackRule, Source, Unknowns};
 use trial::Trial;
 
+#[derive(Clone, Copy)]
 struct Platform {
     name: &'static str,
     kind: AppKind,
@@ -184,7 +185,10 @@ fn sevalla_where_they_are_not() {
 
 #[test]
 fn sevalla_where_the_target_can_be_named() {
-    conform(SEVALLA_TARGETED, STORIES);
+    for rule in [RollbackRule::PreviousRow, RollbackRule::PreviousDistinct, RollbackRule::LatestSuccess] {
+        let under: Vec<_> = SEVALLA_TARGETED.iter().map(|platform| Platform { rule, ..*platform }).collect();
+        conform(&under, STORIES);
+    }
 }
 
 #[test]
