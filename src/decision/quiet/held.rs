@@ -95,9 +95,7 @@ fn goes_live(state: &State, hold: Hold, seen: &Observation<'_>) -> Decision {
         // Its pin was told of.
         (Some(view), Some(active)) if view.pinned.as_ref() == Some(&active.id) => {
             let may_be_of = |lost: &Lost| may_have_made(lost, &active.id, view);
-            let is_told = |lost: &Lost| lost.1 == hold.incident && may_be_of(lost);
-            let place = ledger.lost.iter().position(is_told);
-            let place = place.or_else(|| late::whose(&ledger, Some(active), may_be_of));
+            let place = late::whose(&ledger, Some(active), may_be_of);
             place.map(|place| late::note(&mut ledger, place, active));
             None
         }

@@ -180,24 +180,34 @@ mod tests {
     use crate::decision::state::Live;
     use crate::journal::made::deployment;
 
-    /// Whether a request that got lost two hours ago is forgotten by a read of what is live and pinned.
+    fn lost(incident: &IncidentId, target: &str, left: Option<&str>) -> Lost {
+        let before = ["good".into(), "bad".into(), "earlier".into()].into();
+        let left = left.map(|left| (left.into(), Artifact::default()));
+        let requests = Requests { before, targets: vec![deployment(target)], left, ..Requests::default() };
+        (Moment::from_millis(0), incident.clone(), requests)
+    }
+
+    fn of(accused: &str) -> IncidentId {
+        IncidentId::of(&"shop".into(), &accused.into())
+    }
+
+    fn view(live: &str, pinned: Option<&str>) -> AppView {
+        let active = Deployment { cause: Cause::Rollback, created_ms: 8, ..deployment(live) };
+        AppView { active: Some(active), pinned: pinned.map(DeploymentId::from), ..AppView::default() }
+    }
+
+    /// Whether a read that shows this, so long after a request got lost, makes it forgotten.
     fn is_forgotten(
+        minutes: i64,
         situation: impl FnOnce(Live) -> Situation,
         ledger: Ledger,
-        live: &str,
-        pinned: Option<&str>,
+        shown: AppView,
     ) -> bool {
-        let now = Moment::from_millis(2 * 60 * 60 * 1_000);
-        let incident = IncidentId::of(&"shop".into(), &"bad".into());
-        let before = ["good".into(), "bad".into(), "earlier".into()].into();
-        let requests = Requests { before, targets: vec![deployment("good")], ..Requests::default() };
+        let now = Moment::from_millis(minutes * 60_000);
         let known = Live { id: "bad".into(), created_ms: 7, since: Moment::from_millis(0) };
-        let ledger = Ledger { lost: vec![(Moment::from_millis(0), incident, requests)], ..ledger };
+        let ledger = Ledger { lost: vec![lost(&of("bad"), "good", None)], ..ledger };
         let state = State { situation: situation(known), ledger };
-        let pinned = pinned.map(DeploymentId::from);
-        let active = Deployment { cause: Cause::Rollback, created_ms: 8, ..deployment(live) };
-        let view = AppView { active: Some(active), pinned, ..AppView::default() };
-        let (app, history, operator) = (Reading::known(now, view), Reading::never(), Operator::default());
+        let (app, history, operator) = (Reading::known(now, shown), Reading::never(), Operator::default());
         let seen = Observation {
             at: now,
             app: &app,
@@ -212,30 +222,56 @@ mod tests {
 
     #[test]
     fn a_request_is_forgotten_by_a_read_that_shows_nothing_new_and_by_no_other() {
-        let at_rest = |live| Situation::Steady { live };
-        assert!(is_forgotten(at_rest, Ledger::default(), "bad", None));
-        assert!(!is_forgotten(at_rest, Ledger::default(), "new", None), "it may be it");
-        assert!(!is_forgotten(at_rest, Ledger::default(), "bad", Some("new")), "it may be its pin");
-        assert!(is_forgotten(at_rest, Ledger::default(), "bad", Some("earlier")), "it was there before");
+        let is_forgotten =
+            |ledger, shown| is_forgotten(120, |live| Situation::Steady { live }, ledger, shown);
+        let none = Ledger::default;
+        assert!(is_forgotten(none(), view("bad", None)));
+        assert!(!is_forgotten(none(), view("new", None)), "it may be it");
+        assert!(!is_forgotten(none(), view("bad", Some("new"))), "it may be its pin");
+        assert!(is_forgotten(none(), view("bad", Some("earlier"))), "it was there before");
         let known = || Ledger { settled: vec![("new".into(), Moment::default())], ..Ledger::default() };
-        assert!(is_forgotten(at_rest, known(), "new", None));
-        assert!(is_forgotten(at_rest, known(), "bad", Some("new")));
+        assert!(is_forgotten(known(), view("new", None)));
+        assert!(is_forgotten(known(), view("bad", Some("new"))));
+    }
+
+    #[test]
+    fn what_is_under_way_may_be_what_came_of_a_request_for_as_long_as_a_rollback_takes() {
+        let under_way = || AppView { in_progress: Some("new".into()), ..view("bad", None) };
+        let is_forgotten = |minutes, shown| {
+            is_forgotten(minutes, |live| Situation::Steady { live }, Ledger::default(), shown)
+        };
+        for (minutes, quiet, busy) in [(60, false, false), (80, true, false), (91, true, true)] {
+            assert_eq!(is_forgotten(minutes, view("bad", None)), quiet, "after {minutes} minutes");
+            assert_eq!(is_forgotten(minutes, under_way()), busy, "after {minutes} minutes");
+        }
     }
 
     #[test]
     fn a_hold_of_a_pin_that_may_be_of_a_request_needs_it_until_the_pin_is_live_or_known_to_be_ours() {
-        let incident = IncidentId::of(&"shop".into(), &"bad".into());
         let hold = |pin: &str| {
-            let (incident, pin) = (incident.clone(), Some(pin.into()));
+            let (incident, pin) = (of("bad"), Some(pin.into()));
             move |live| {
                 let (why, since, runs) = (Reason::RollbackFailed, Moment::default(), Artifact::default());
                 Situation::Held(Hold { why, incident, since, live, runs, pin, kept: None })
             }
         };
-        assert!(!is_forgotten(hold("new"), Ledger::default(), "bad", Some("new")));
-        assert!(is_forgotten(hold("bad"), Ledger::default(), "bad", Some("bad")));
-        let ours = Ledger { ours: vec![("new".into(), incident.clone())], ..Ledger::default() };
-        assert!(is_forgotten(hold("new"), ours, "bad", Some("new")));
+        assert!(!is_forgotten(120, hold("new"), Ledger::default(), view("bad", Some("new"))));
+        assert!(is_forgotten(120, hold("bad"), Ledger::default(), view("bad", Some("bad"))));
+        let ours = Ledger { ours: vec![("new".into(), of("bad"))], ..Ledger::default() };
+        assert!(is_forgotten(120, hold("new"), ours, view("bad", Some("new"))));
+    }
+
+    #[test]
+    fn of_requests_that_may_have_made_something_the_one_is_taken_that_it_fits_for_certain() {
+        let whose = |lost: Vec<Lost>, made: Option<&Deployment>| {
+            whose(&Ledger { lost, ..Ledger::default() }, made, |_| true)
+        };
+        let made = Deployment { cloned_from: Some("good".into()), ..deployment("new") };
+        let (fits, other) = (|left| lost(&of("a"), "good", left), |left| lost(&of("b"), "earlier", left));
+        assert_eq!(whose(vec![other(Some("x")), fits(None)], Some(&made)), Some(1));
+        assert_eq!(whose(vec![fits(None), fits(Some("x"))], Some(&made)), Some(1));
+        assert_eq!(whose(vec![fits(None), other(Some("x"))], None), Some(1), "nothing is certain yet");
+        assert_eq!(whose(vec![fits(None), fits(None)], Some(&made)), Some(0));
     }
 
     #[test]

@@ -344,25 +344,18 @@ fn pushes_that_somebody_paused_before_are_left_as_they_are() {
 
 #[test]
 fn pushes_that_somebody_lets_go_meanwhile_are_left_alone() {
-    for is_terse in [false, true] {
-        let mut world = with_bad_release(accepting(), PICKS);
-        world.is_terse = is_terse;
-        world.run_to_stage("soaking");
-        world.run(secs(20));
-        let at = world.at;
-        world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
-        assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
-        assert!(world.at.since(at) < secs(20), "{}", world.transcript());
-        run_until_let_go(&mut world);
-        // Whatever they do with them from now on is their affair.
-        let at = world.at;
-        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
-        world.run(minutes(90));
-        assert_eq!(
-            (changes(&world), world.platform.pushes),
-            (vec!["pause", "rollback"], Some(Pushes::Paused))
-        );
-    }
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("soaking");
+    world.run(secs(20));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    run_until_let_go(&mut world);
+    // Whatever they do with them from now on is their affair.
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    world.run(minutes(90));
+    assert_eq!((changes(&world), world.platform.pushes), (vec!["pause", "rollback"], Some(Pushes::Paused)));
 }
 
 #[test]

@@ -90,8 +90,6 @@ pub(in crate::decision) struct World {
     pub(super) fault: Option<ReadFault>,
     /// The list of deployments is not read.
     pub(super) is_listless: bool,
-    /// Every second read does not say what a push does.
-    pub(super) is_terse: bool,
     /// Reads show the platform as it was this long ago.
     pub(super) lag: Duration,
     /// Replies to the next calls, by the call's word; then normal ones.
@@ -191,7 +189,6 @@ impl World {
             sight: Sight::Clear,
             fault: None,
             is_listless: false,
-            is_terse: false,
             lag: Duration::ZERO,
             script: BTreeMap::new(),
             latency: Duration::ZERO,
@@ -360,10 +357,7 @@ impl World {
             self.app.fail(self.at, fault);
             return;
         }
-        let (mut view, _) = self.shown();
-        if self.is_terse && self.at.since(self.start).as_secs() % (2 * TICK.as_secs()) == 0 {
-            view.pushes = None;
-        }
+        let (view, _) = self.shown();
         let live = |view: &AppView| view.active.as_ref().map(|active| active.id.clone());
         if let Some((at, before)) = &self.app.last
             && live(before) != live(&view)
