@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::follow::{Begun, begin, follow};
+use super::follow::{BEGINS_WITHIN, Begun, Given, begin, follow};
 use super::{
     ApproveArgs, Error, PauseArgs, RejectArgs, ResumeArgs, RollbackArgs, SettleArgs, WordArgs, words,
 };
@@ -91,17 +91,30 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
             said.insert(word.to_owned(), json!(true));
         }
     }
-    let order = Order { app: &args.app, verb: "rollback", wanted: Outcome::Committed, wait: args.wait };
+    let order = Order {
+        app: &args.app,
+        verb: "rollback",
+        from: "validating",
+        wanted: Outcome::Committed,
+        wait: args.wait,
+    };
     order.give(&Client::open(&args.word.server)?, said).await
 }
 
 pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
-    let order = Order { app: &args.app, verb: "commit", wanted: Outcome::Committed, wait: args.wait };
+    let order = Order {
+        app: &args.app,
+        verb: "commit",
+        from: "soaking",
+        wanted: Outcome::Committed,
+        wait: args.wait,
+    };
     order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
 pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
-    let order = Order { app: &args.app, verb: "revert", wanted: Outcome::Reverted, wait: args.wait };
+    let order =
+        Order { app: &args.app, verb: "revert", from: "soaking", wanted: Outcome::Reverted, wait: args.wait };
     order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
@@ -109,6 +122,8 @@ pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
 struct Order<'a> {
     app: &'a str,
     verb: &'a str,
+    /// The incident's state for as long as nothing of it is done.
+    from: &'static str,
     /// How it ends when all goes well.
     wanted: Outcome,
     wait: bool,
@@ -122,17 +137,19 @@ impl Order<'_> {
             return follow(client, id.as_str(), self.wanted).await;
         }
         // What could not even be begun is no success.
-        let (verb, app) = (self.verb, self.app);
-        Ok(match begin(client, id.as_str(), self.wanted).await? {
-            Begun::Over(told) => told,
-            Begun::UnderWay => {
-                format!("{verb} of {app} is under way; `rearguard explain {id}` shows how it goes on\n")
-            }
-            Begun::NotYet => format!(
-                "{verb} of {app} is taken, and nothing is sent yet as far as is known; `rearguard explain {id}` shows \
-                 how it goes on\n"
-            ),
-        })
+        let given = Given { id: id.as_str(), from: self.from, wanted: self.wanted };
+        Ok(self.told(begin(client, given, BEGINS_WITHIN).await?, id.as_str()))
+    }
+
+    /// What came of it so far.
+    fn told(&self, begun: Begun, id: &str) -> String {
+        let far = match begun {
+            Begun::Over(told) => return told,
+            Begun::UnderWay => "is under way",
+            Begun::NotYet => "is taken, and nothing is sent yet as far as is known",
+            Begun::Silent => "is taken; the daemon does not answer just now",
+        };
+        format!("{} of {} {far}; `rearguard explain {id}` shows how it goes on\n", self.verb, self.app)
     }
 }
 

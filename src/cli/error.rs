@@ -78,6 +78,14 @@ pub enum Error {
         /// The daemon's sentence.
         message: String,
     },
+    /// An order was taken, and what came of it cannot be told.
+    #[error("it is taken as part of incident {id}, and what comes of it is not known: {why}")]
+    NotTold {
+        /// The incident.
+        id: String,
+        /// Why.
+        why: Box<Error>,
+    },
     /// There is a token, but it cannot be read.
     #[error("failed to read the admin token from {}: {detail}; $REARGUARD_ADMIN_TOKEN may hold it", path.display())]
     Token {

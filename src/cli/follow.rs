@@ -3,7 +3,7 @@
 use std::io::{Write, stderr};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::client::Client;
 use super::page::clean;
@@ -17,7 +17,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// How often an order is looked at that was just given, and for how long at most before it is said to be under way: what can
 /// be refused at once is refused by then.
 const BLINK: Duration = Duration::from_millis(100);
-const BEGINS_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const BEGINS_WITHIN: Duration = Duration::from_secs(3);
 /// A daemon that does not answer for so long is not waited for.
 const PATIENCE: u32 = 60;
 
@@ -59,30 +59,51 @@ fn say(after: &str, what: &str) {
     let _ = writeln!(stderr(), "{after:>9}  {what}");
 }
 
+/// An order that was just given.
+pub(super) struct Given<'a> {
+    /// The incident it is part of.
+    pub(super) id: &'a str,
+    /// The incident's state for as long as nothing of the order is done.
+    pub(super) from: &'static str,
+    /// How it ends when all goes well.
+    pub(super) wanted: Outcome,
+}
+
 /// What came of an order in a short while.
+#[derive(Debug)]
 pub(super) enum Begun {
     /// It is over, as was wanted.
     Over(String),
     /// It is past the questions whether it can be done.
     UnderWay,
-    /// Nothing is sent yet, or the daemon does not answer just now.
+    /// Nothing is sent yet.
     NotYet,
+    /// The daemon, which took it, cannot be reached any more.
+    Silent,
 }
 
-/// What comes of an order that is in the journal.
-pub(super) async fn begin(client: &Client, id: &str, wanted: Outcome) -> Result<Begun, Error> {
-    let given = Instant::now();
+/// What comes of an order that is in the journal, looked at for as long as `within`. Whatever but silence keeps it from being
+/// known is an error.
+pub(super) async fn begin(client: &Client, given: Given<'_>, within: Duration) -> Result<Begun, Error> {
+    let Given { id, from, wanted } = given;
+    let until = Instant::now() + within;
     loop {
-        if let Ok(detail) = look(client, id).await {
-            if let Some(end) = ended(&detail, wanted) {
-                return end.map(Begun::Over);
+        // A daemon that takes its time is as good as away.
+        let far = match timeout_at(until.max(Instant::now() + BLINK), look(client, id)).await {
+            Ok(Ok(detail)) => {
+                if let Some(end) = ended(&detail, wanted) {
+                    return end.map(Begun::Over);
+                }
+                if detail.record.state != from {
+                    return Ok(Begun::UnderWay);
+                }
+                Begun::NotYet
             }
-            if detail.record.state != "validating" {
-                return Ok(Begun::UnderWay);
-            }
-        }
-        if given.elapsed() >= BEGINS_WITHIN {
-            return Ok(Begun::NotYet);
+            Err(_) | Ok(Err(Error::Unreachable { .. })) => Begun::Silent,
+            Ok(Err(error)) => return Err(Error::NotTold { id: id.to_owned(), why: Box::new(error) }),
+        };
+        if Instant::now() >= until {
+            return Ok(far);
         }
         tokio::time::sleep(BLINK).await;
     }
@@ -107,3 +128,6 @@ fn ended(detail: &IncidentDetail, wanted: Outcome) -> Option<Result<String, Erro
         message: format!("{} {end}; `rearguard explain {id}` says more", record.app),
     }))
 }
+
+#[cfg(test)]
+mod tests;
