@@ -85,6 +85,16 @@ pub struct Change {
     pub about: Option<IncidentId>,
 }
 
+impl Change {
+    /// A code that says more of why an incident is closed, where one does.
+    pub fn closing_detail(&self) -> Option<String> {
+        self.story.iter().find_map(|event| match event {
+            Event::Closed { detail, .. } if !detail.is_empty() => Some(detail.clone()),
+            _ => None,
+        })
+    }
+}
+
 /// A decision in two words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {

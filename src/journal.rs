@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Mark, Moment};
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::state::{Outcome, State};
+use crate::decision::story::misnamed;
 use crate::ids::{AppName, Caller, ChannelName, DeploymentId, IncidentId, PlatformAppId, RuleName};
 
 pub use self::outbox::{Notice, Outbox, Pending, Settled};
@@ -92,6 +93,9 @@ pub struct IncidentRecord {
     pub outcome: Option<Outcome>,
     /// The last reason.
     pub reason: Reason,
+    /// A code that says more of it, where there is one: why the target that a person named is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The rule that fired; none where a person asked.
     pub rule: Option<RuleName>,
     /// Who asked, where no rule fired.
@@ -114,6 +118,21 @@ pub struct IncidentRecord {
     pub time_to_detect_seconds: Option<f64>,
     /// From the first failing sample to the first Good verdict after the rollback was live.
     pub time_to_restore_seconds: Option<f64>,
+}
+
+impl IncidentRecord {
+    /// Why it ended as it did, or what it waits for: a part of a sentence. Where a person named what is nothing to go back
+    /// to, that there is nothing is not what it ended for.
+    pub fn why(&self) -> &'static str {
+        let misnamed = self.detail.as_deref().and_then(|code| misnamed(self.reason, code));
+        misnamed.unwrap_or_else(|| self.reason.meaning())
+    }
+
+    /// The same as its fixed words.
+    pub fn why_in_codes(&self) -> String {
+        let code = self.detail.as_ref().map_or_else(String::new, |code| format!(": {code}"));
+        format!("{}{code}", self.reason.word())
+    }
 }
 
 /// One line of an incident's timeline.

@@ -45,7 +45,7 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
         "{:<id$}  {:<17}  {:<rule$}  {:<19}  {:<7}  {:<7}  WHY",
         "INCIDENT", "STATE", "RULE", "OPENED (UTC)", "DETECT", "RESTORE"
     );
-    let why = incidents.iter().map(|incident| incident.reason.word().len()).max().unwrap_or(0);
+    let why = incidents.iter().map(|incident| incident.why_in_codes().len()).max().unwrap_or(0);
     let is_wide = head.len() - "WHY".len() + why <= page.width;
     let mut text = if is_wide { format!("{}\n", page.dim(&head)) } else { String::new() };
     for incident in incidents {
@@ -70,7 +70,7 @@ fn render(incidents: &[IncidentRecord], page: Page, now: Timestamp) -> String {
             rule_of(incident),
             time(incident.time_to_detect_seconds),
             time(incident.time_to_restore_seconds),
-            incident.reason.word(),
+            incident.why_in_codes(),
         ));
     }
     let open = incidents.iter().filter(|incident| incident.outcome.is_none()).count();
@@ -91,7 +91,7 @@ fn in_words(incident: &IncidentRecord, opened: &str) -> String {
         |what: &str, seconds: Option<f64>| seconds.map(|seconds| format!("{what} {}", words::span(seconds)));
     facts.extend(time("detected after", incident.time_to_detect_seconds));
     facts.extend(time("restored after", incident.time_to_restore_seconds));
-    facts.push(incident.reason.word().to_owned());
+    facts.push(incident.why_in_codes());
     facts.join(", ")
 }
 
@@ -118,7 +118,7 @@ fn markdown(incidents: &[IncidentRecord]) -> String {
             incident.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             time(incident.time_to_detect_seconds),
             time(incident.time_to_restore_seconds),
-            format!("{}: {}", incident.reason.word(), incident.reason.meaning()),
+            format!("{}: {}", incident.why_in_codes(), incident.why()),
         ];
         text.push_str(&format!("| {} |\n", cells.map(|cell| escape(&cell)).join(" | ")));
     }
@@ -138,6 +138,7 @@ mod tests {
             state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
             outcome,
             reason,
+            detail: None,
             rule: Some("down".into()),
             asked_by: None,
             opened_at: "2026-11-21T02:13:07Z".parse().unwrap(),

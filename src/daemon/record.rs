@@ -111,6 +111,7 @@ impl Recorder {
                 .or(ruled)
                 .or(last.map(|record| record.reason))
                 .unwrap_or(Reason::RuleFired),
+            detail: change.closing_detail(),
             rule: incident.rule.clone(),
             asked_by: incident.asked.as_ref().map(|asked| asked.by.clone()),
             opened_at: last.map_or(wall, |record| record.opened_at),

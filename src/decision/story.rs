@@ -237,6 +237,9 @@ pub enum Event {
         outcome: Outcome,
         /// Why.
         reason: Reason,
+        /// A code that says more of it, where there is one: why what a person named is nothing to go back to.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
     },
 }
 
@@ -371,8 +374,8 @@ impl Event {
             Self::PredictionJudged { prediction, value, efficacy, is_other } => {
                 predicted::judged(prediction, *value, *efficacy, *is_other)
             }
-            Self::Closed { outcome, reason } => {
-                format!("closed as {}: {} ({})", outcome.word(), reason.meaning(), reason.word())
+            Self::Closed { outcome, reason, detail } => {
+                format!("closed as {}: {}", outcome.word(), targets::why_closed(*reason, detail))
             }
         }
     }

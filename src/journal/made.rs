@@ -160,6 +160,7 @@ pub(crate) fn incident(app: &AppName, accused: &str, opened: i64, closed: Option
         state: if closed.is_some() { "closed" } else { "rolling_back" }.to_owned(),
         outcome: closed.map(|_| Outcome::Committed),
         reason: Reason::RuleFired,
+        detail: None,
         rule: Some("errors".into()),
         asked_by: None,
         opened_at: wall(opened),

@@ -13,8 +13,8 @@ use crate::decision::Change;
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
 use crate::decision::observation::Deployment;
 use crate::decision::policy::Mode;
-use crate::decision::state::{Hold, Incident, Situation, Stage};
-use crate::decision::story::{Event as Told, evidence_in_words};
+use crate::decision::state::{Hold, Incident, Outcome, Situation, Stage};
+use crate::decision::story::{Event as Told, evidence_in_words, misnamed};
 use crate::ids::{DeploymentId, RuleName};
 use crate::journal::IncidentRecord;
 use crate::telling::words;
@@ -116,15 +116,23 @@ impl Happened<'_> {
             Told::Closed { outcome, .. } => {
                 let is_held = matches!(self.change.state.situation, Situation::Held(_));
                 let kind = if is_held { Kind::Held } else { Kind::Closed };
-                // That there is nothing to go back to is not so where a person named what there is not.
-                let is_misnamed = |told: &&Told| matches!(told, Told::TargetRefused { detail, .. } if detail == "unknown_deployment");
-                let misnamed = self.change.story.iter().find(is_misnamed).map(Told::text);
-                let text = misnamed.map_or_else(|| told.text(), |why| format!("{why}; {}", told.text()));
-                return Some(self.make(kind, outcome.word(), text));
+                return Some(self.make(kind, outcome.word(), self.closed(*outcome, told)));
             }
             _ => return None,
         };
         Some(self.make(kind, what, told.text()))
+    }
+
+    /// How an incident ended, with what a person named where that is nothing to go back to.
+    fn closed(&self, outcome: Outcome, told: &Told) -> String {
+        let is_misnamed = |told: &&Told| match told {
+            Told::TargetRefused { reason, detail, .. } => misnamed(*reason, detail).is_some(),
+            _ => false,
+        };
+        match self.change.story.iter().find(is_misnamed) {
+            Some(why) => format!("closed as {}: {}", outcome.word(), why.text()),
+            None => told.text(),
+        }
     }
 
     /// A question to a person that this change puts: the target it is about, and the question.

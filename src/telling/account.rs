@@ -166,7 +166,9 @@ impl Known {
             }
             // What was said of the target is all there is to say.
             Event::Closed { reason: Reason::NoTarget, .. } if self.misnamed.is_some() => {}
-            Event::Closed { outcome: Outcome::Refused | Outcome::Observed | Outcome::Held, reason } => {
+            Event::Closed {
+                outcome: Outcome::Refused | Outcome::Observed | Outcome::Held, reason, ..
+            } => {
                 self.refusals.push(format!("the rollback: {} ({})", reason.meaning(), reason.word()));
             }
             Event::Unarmed
@@ -191,8 +193,9 @@ impl Known {
 
     /// Why it ended as it did, or what it waits for.
     fn why(&self, record: &IncidentRecord) -> &'static str {
+        // Of an earlier release the record does not say it.
         let misnamed = self.misnamed.filter(|_| record.reason == Reason::NoTarget);
-        misnamed.unwrap_or_else(|| record.reason.meaning())
+        misnamed.unwrap_or_else(|| record.why())
     }
 
     /// For a sentence: the beginning of the id, and the title.
@@ -245,7 +248,7 @@ fn facts(record: &IncidentRecord, known: &Known, now: Timestamp) -> Vec<(&'stati
     if let Some(rollback) = &record.rollback_deployment {
         facts.push(("rollback", known.titled(rollback)));
     }
-    facts.push(("reason", format!("{}: {}", record.reason.word(), known.why(record))));
+    facts.push(("reason", format!("{}: {}", record.why_in_codes(), known.why(record))));
     facts.push(("opened", words::clock(record.opened_at)));
     facts.extend(record.closed_at.map(|at| ("closed", words::clock(at))));
     facts.extend(record.approve_by.map(|at| ("approve by", words::approve_by(at, now))));

@@ -75,7 +75,7 @@ pub(crate) fn facts(app: &AppStatus, now: Timestamp) -> Vec<(&'static str, Strin
 pub(crate) fn how_it_ended(incident: &IncidentRecord, now: Timestamp) -> String {
     let word = incident.outcome.map_or(incident.state.as_str(), |outcome| outcome.word()).replace('_', " ");
     let at = words::ago(incident.closed_at.unwrap_or(incident.opened_at), now);
-    format!("{}: {word} {at}, {}", incident.id, incident.reason.meaning())
+    format!("{}: {word} {at}, {}", incident.id, incident.why())
 }
 
 /// What was said of a pause.

@@ -31,6 +31,7 @@ pub(super) fn record(outcome: Option<Outcome>, reason: Reason) -> IncidentRecord
         state: outcome.map_or("awaiting_approval", |_| "closed").to_owned(),
         outcome,
         reason,
+        detail: None,
         rule: Some("down".into()),
         asked_by: None,
         opened_at: opened(),

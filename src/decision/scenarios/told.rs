@@ -129,6 +129,7 @@ fn shown(
         state: closed.map_or(incident.stage.word(), |_| "closed").to_owned(),
         outcome: closed.map(|closed| closed.outcome),
         reason,
+        detail: change.closing_detail(),
         asked_by: None,
         rule: incident.rule.clone(),
         opened_at: last.as_ref().map_or(at, |last| last.opened_at),

@@ -76,6 +76,15 @@ pub(crate) fn why_not(reason: Reason, detail: &str) -> String {
     }
 }
 
+/// Why an incident is closed, with its codes. Where a person named what is nothing to go back to, that there is nothing is not
+/// the reason.
+pub(super) fn why_closed(reason: Reason, detail: &str) -> String {
+    match misnamed(reason, detail) {
+        Some(why) => format!("{why} ({}: {detail})", reason.word()),
+        None => format!("{} ({})", reason.meaning(), reason.word()),
+    }
+}
+
 /// Why what a person named is nothing to go back to, which is not to say that there is nothing.
 pub(crate) fn misnamed(reason: Reason, detail: &str) -> Option<&'static str> {
     if reason != Reason::NoTarget {
@@ -118,6 +127,20 @@ mod tests {
             ),
         ] {
             assert_eq!(said(named_by, seen_good, was_bad), format!("{begin}{why}"));
+        }
+    }
+
+    #[test]
+    fn an_incident_that_is_closed_over_a_wrong_name_does_not_say_that_there_is_nothing_to_go_back_to() {
+        for code in
+            ["unknown_deployment", "same_artifact", "never_live", "artifact_unknown", "platform_picks_other"]
+        {
+            let said = why_closed(Reason::NoTarget, code);
+            assert!(!said.contains(Reason::NoTarget.meaning()), "{said}");
+            assert!(said.ends_with(&format!("(no_target: {code})")), "{said}");
+        }
+        for (reason, code) in [(Reason::NoTarget, ""), (Reason::Cooldown, "same_artifact")] {
+            assert_eq!(why_closed(reason, code), format!("{} ({})", reason.meaning(), reason.word()));
         }
     }
 

@@ -89,7 +89,10 @@ fn each_step_that_people_wait_for_is_told_and_no_call_beside_it() {
         (Told::LeftOver { deployment: id("back") }, Some("held")),
         (Told::PerhapsOurs { deployments: vec![id("back")], is_restart: false }, Some("held")),
         (Told::Unprotected, None),
-        (Told::Closed { outcome: Outcome::Committed, reason: Reason::SoakHealthy }, Some("closed")),
+        (
+            Told::Closed { outcome: Outcome::Committed, reason: Reason::SoakHealthy, detail: String::new() },
+            Some("closed"),
+        ),
     ];
     for (told, expected) in cases {
         let found = events(&config, &change(open(), vec![told.clone()]));
@@ -177,7 +180,11 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
         let pause =
             || SoftPin { holds: pin.map(Into::into), ..SoftPin::of(closed.incident.id.clone(), moment(20)) };
         state.ledger.soft_pin = is_soft.then(pause);
-        let story = vec![Told::Closed { outcome: Outcome::Held, reason: Reason::SoakUnhealthy }];
+        let story = vec![Told::Closed {
+            outcome: Outcome::Held,
+            reason: Reason::SoakUnhealthy,
+            detail: String::new(),
+        }];
         let found = events(&config, &Change { closed: Some(closed.clone()), ..change(state, story) });
         let [held] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(held.kind, Kind::Held);
@@ -187,6 +194,28 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
             ("closed", Some("commit 9a4df0b pushed"))
         );
         assert!(held.next.as_ref().unwrap().contains(expected), "{held:?}");
+    }
+}
+
+#[test]
+fn who_named_what_is_nothing_to_go_back_to_is_told_of_that_and_not_that_there_is_nothing() {
+    let State { situation: Situation::Incident(incident), .. } = open() else { panic!("no incident") };
+    let closed =
+        crate::decision::Closed { incident: *incident, outcome: Outcome::Refused, reason: Reason::NoTarget };
+    for code in
+        ["unknown_deployment", "same_artifact", "never_live", "artifact_unknown", "platform_picks_other"]
+    {
+        let detail = code.to_owned();
+        let story = vec![
+            Told::TargetRefused { target: "d9".into(), reason: Reason::NoTarget, detail: detail.clone() },
+            Told::Closed { outcome: Outcome::Refused, reason: Reason::NoTarget, detail },
+        ];
+        let change = Change { closed: Some(closed.clone()), ..change(steady(), story) };
+        let found = events(&configured("enforce"), &change);
+        let [told] = found.as_slice() else { panic!("{found:?}") };
+        assert!(told.text.contains("closed as refused: not going back to d9: "), "{}", told.text);
+        assert!(told.text.ends_with(&format!("({code})")), "{}", told.text);
+        assert!(!told.text.contains(Reason::NoTarget.meaning()), "{}", told.text);
     }
 }
 

@@ -177,7 +177,7 @@ pub(super) fn incident_row(record: &IncidentRecord) -> Value {
         opened => record.opened_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         detect => time(record.time_to_detect_seconds),
         restore => time(record.time_to_restore_seconds),
-        why => record.reason.meaning(),
+        why => record.why(),
     }
 }
 

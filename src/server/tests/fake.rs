@@ -186,6 +186,7 @@ fn incident() -> IncidentRecord {
         state: "closed".to_owned(),
         outcome: Some(Outcome::Committed),
         reason: Reason::SoakHealthy,
+        detail: None,
         rule: Some("down".into()),
         asked_by: None,
         opened_at: Timestamp::UNIX_EPOCH,

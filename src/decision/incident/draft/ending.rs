@@ -30,7 +30,8 @@ impl Draft {
         if reason == Reason::Rejected {
             self.tell_word(seen);
         }
-        self.tell(Event::Closed { outcome, reason });
+        let detail = self.misnamed(reason);
+        self.tell(Event::Closed { outcome, reason, detail });
         self.judge(outcome, reason);
         if let Some(rollback) = self.incident.stage.rollback_made()
             && (outcome, reason) == (Outcome::Committed, Reason::SoakHealthy)
@@ -103,6 +104,16 @@ impl Draft {
         if lost.len() > Ledger::KEEP_LOST {
             lost.remove(0);
         }
+    }
+
+    /// The code of why what a person named is nothing to go back to, where that is what it ends for.
+    fn misnamed(&self, reason: Reason) -> String {
+        let of_it = self.story.iter().rev().find_map(|event| match event {
+            Event::TargetRefused { reason: refused, detail, .. } => Some((*refused, detail)),
+            _ => None,
+        });
+        let code = of_it.filter(|(refused, _)| *refused == reason && reason == Reason::NoTarget);
+        code.map_or_else(String::new, |(_, code)| code.clone())
     }
 
     /// What the outcome says about the accused deployment: condemned, unless something speaks for it. That another
