@@ -245,6 +245,9 @@ pub struct PauseStatus {
     pub since: Option<Timestamp>,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
+    /// The name of the file beside the journal, where one does it.
+    #[serde(default)]
+    pub file: Option<String>,
 }
 
 /// What is not done unasked for now.

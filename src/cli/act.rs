@@ -53,7 +53,7 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
     let before: AppStatus = client.understand(before)?;
     client.post(&path(Some(app), "resume"), said(&args.word)).await?;
     let after = client.get(&["apps", app], &[]).await?;
-    Ok(resume::one_is(&before, &client.understand(after)?, Timestamp::now()))
+    resume::one_is(&before, &client.understand(after)?, Timestamp::now())
 }
 
 pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {

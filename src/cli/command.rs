@@ -118,7 +118,8 @@ Without a daemon that answers: `touch paused` in the folder of the journal pause
     /// End a pause; without one, end a hold
     #[command(after_long_help = "\
 Who ends a hold takes its pin over: it is theirs to commit or revert. --all ends every pause and closes the storm \
-breaker; what is held stays held. Needs the admin token.
+breaker; what is held stays held. An app that stays paused all the same, by a file or with everything, is a failure: what \
+pauses it is said. Needs the admin token.
 
 Examples:
   rearguard resume checkout

@@ -118,6 +118,7 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
 /// Why the app is paused, and until when.
 fn pause_of(app: &App) -> Option<PauseStatus> {
     let why = app.shell.paused.why(&app.config, app.shell.clock.now())?;
+    let file = matches!(why, Why::File).then(|| app.shell.paused.file_that_pauses(&app.config)).flatten();
     let (what, pause) = match why {
         Why::Word { pause, all: true } => ("everything", Some(pause)),
         Why::Word { pause, all: false } => ("app", Some(pause)),
@@ -130,6 +131,7 @@ fn pause_of(app: &App) -> Option<PauseStatus> {
         by: pause.as_ref().and_then(|pause| pause.by.clone()),
         since: pause.as_ref().and_then(|pause| pause.since),
         until: until.map(|until| app.shell.ahead(until)),
+        file: file.and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned())),
     })
 }
 

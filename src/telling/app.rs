@@ -209,16 +209,21 @@ fn is_of_the_answer(rollback: &RollbackStatus) -> bool {
 
 /// By whom, and until when.
 fn paused_how(pause: &PauseStatus, now: Timestamp) -> String {
-    let what = match pause.scope.as_str() {
-        "everything" => "with everything else",
-        "file" => "by a file beside the journal, `paused` or `paused-APP`, until that is removed",
-        "unknown" => "until the journal can be read",
-        _ => "",
+    let what = match (pause.scope.as_str(), &pause.file) {
+        ("everything", _) => "with everything else".to_owned(),
+        ("file", Some(file)) => {
+            format!("by the file `{}` beside the journal, until that is removed", clean(file))
+        }
+        ("file", None) => {
+            "by a file beside the journal, `paused` or `paused-APP`, until that is removed".to_owned()
+        }
+        ("unknown", _) => "until the journal can be read".to_owned(),
+        _ => String::new(),
     };
     let by = pause.by.as_ref().map(|by| format!("by {}", clean(by.as_str())));
     let since = pause.since.map(|since| format!("since {}", words::ago(since, now)));
     let until = pause.until.map(|until| format!("for another {}", words::span(seconds_to(until, now))));
-    let what = (!what.is_empty()).then(|| what.to_owned());
+    let what = (!what.is_empty()).then_some(what);
     [what, by, since, until].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

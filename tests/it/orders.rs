@@ -23,6 +23,14 @@ async fn done(world: &World, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What it said, where it could not be done.
+async fn failed(world: &World, words: &[&str]) -> String {
+    let output = type_in(world, words).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+    said
+}
+
 /// A text without what differs from run to run: ids by what they are of, numbers as `#`.
 fn plain(world: &World, incident: &str, text: &str) -> String {
     let mut text = text.replace(incident, "INCIDENT");
@@ -142,13 +150,28 @@ async fn who_resumes_an_app_is_told_what_still_keeps_hands_off_it() {
     daemon.api.until_state("steady").await;
     done(&world, &["pause", APP]).await;
     done(&world, &["pause", "--all"]).await;
-    let said = done(&world, &["resume", APP]).await;
-    assert!(said.starts_with("shop: its pause is over, and it is not wholly guarded yet:\n"), "{said}");
+    let said = failed(&world, &["resume", APP]).await;
+    assert!(said.contains("shop: its pause is over, and it is still paused:\n"), "{said}");
     assert!(said.contains("everything is paused: `rearguard resume --all` ends that"), "{said}");
     let said = done(&world, &["resume", "--all"]).await;
     assert_eq!(said, "the pause of everything is over and the storm breaker is closed\n");
     done(&world, &["pause", APP]).await;
     assert_eq!(done(&world, &["resume", APP]).await, "shop is guarded again: its pause is over\n");
+    // A file goes on pausing it, and which one is said.
+    for file in ["paused-shop", "paused"] {
+        done(&world, &["pause", APP]).await;
+        std::fs::write(world.path(file), "").unwrap();
+        for (words, begin) in [
+            (["resume", APP], "shop: its pause is over, and it is still paused:\n"),
+            (["resume", "--all"], "every app is still paused:\n"),
+        ] {
+            let said = failed(&world, &words).await;
+            let why = format!("paused by the file `{file}` beside the journal; remove it");
+            assert!(said.contains(begin) && said.contains(&why), "{said}");
+        }
+        std::fs::remove_file(world.path(file)).unwrap();
+        daemon.api.until("no pause", |app| app["paused"] == false).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +242,7 @@ async fn a_pause_ends_by_itself_and_a_file_pauses_as_long_as_it_is_there() {
     let said = String::from_utf8_lossy(&left.stderr).into_owned();
     assert_eq!(left.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("every app is still paused") && said.contains("a file beside the journal"),
+        said.contains("every app is still paused") && said.contains("the file `paused` beside the journal"),
         "{said}"
     );
     std::fs::write(world.path("paused"), "").unwrap();

@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use super::Error;
 use crate::server::AppStatus;
 use crate::telling::app::frozen_how;
+use crate::telling::page::clean;
 
-/// Of one app, as it was before the word and as it is after it.
-pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> String {
+/// Of one app, as it was before the word and as it is after it. One that is paused all the same was not resumed, which is a
+/// failure.
+pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> Result<String, Error> {
     let app = &before.name;
     let (was_paused, was_held) = (before.paused, before.state == "held");
     let over = match (was_paused, was_held) {
@@ -16,17 +18,21 @@ pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> S
             "its hold is over, and pushes that rearguard kept from being deployed are let go"
         }
         (false, true) => "its hold is over, and what is pinned is yours to settle",
-        (false, false) => return format!("{app} was neither paused nor held\n"),
+        (false, false) => return Ok(format!("{app} was neither paused nor held\n")),
     };
     let mut left = still(after, now);
     // A word ends one of them, and the pause comes first.
     if was_paused && was_held {
         left.push(format!("it is still held: `rearguard resume {app}` once more ends that"));
     }
-    if left.is_empty() {
-        return format!("{app} is guarded again: {over}\n");
+    if after.paused {
+        let message = format!("{app}: {over}, and it is still paused:\n{}", listed(&left));
+        return Err(still_paused(&message));
     }
-    format!("{app}: {over}, and it is not wholly guarded yet:\n{}", listed(&left))
+    if left.is_empty() {
+        return Ok(format!("{app} is guarded again: {over}\n"));
+    }
+    Ok(format!("{app}: {over}, and it is not wholly guarded yet:\n{}", listed(&left)))
 }
 
 /// Of all of them, after the word. An app that is paused all the same was not resumed, which is a failure.
@@ -48,7 +54,7 @@ pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Erro
             "the storm breaker is closed and nobody's word pauses everything, but {who}:\n{}",
             listed(&left)
         );
-        return Err(Error::Refused { code: "still_paused".to_owned(), message });
+        return Err(still_paused(&message));
     }
     if left.is_empty() {
         return Ok(format!("{over}\n"));
@@ -56,15 +62,28 @@ pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Erro
     Ok(format!("{over}; what still keeps hands off:\n{}", listed(&left)))
 }
 
+fn still_paused(message: &str) -> Error {
+    Error::Refused { code: "still_paused".to_owned(), message: message.trim_end().to_owned() }
+}
+
 /// The pause and the freeze that are in force for an app.
 fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
     let mut left = Vec::new();
     if app.paused {
-        left.push(match app.pause.as_ref().map(|pause| pause.scope.as_str()) {
+        let pause = app.pause.as_ref();
+        let file = pause.and_then(|pause| pause.file.as_deref());
+        left.push(match pause.map(|pause| pause.scope.as_str()) {
             Some("everything") => "everything is paused: `rearguard resume --all` ends that".to_owned(),
-            Some("file") => {
-                format!("paused by a file beside the journal, `paused` or `paused-{}`; remove it", app.name)
-            }
+            Some("file") => match file {
+                Some(file) => format!("paused by the file `{}` beside the journal; remove it", clean(file)),
+                // A daemon of an earlier release does not say which.
+                None => {
+                    format!(
+                        "paused by a file beside the journal, `paused` or `paused-{}`; remove it",
+                        app.name
+                    )
+                }
+            },
             Some("unknown") => "paused until the journal can be read".to_owned(),
             _ => format!("paused: `rearguard resume {}` ends that", app.name),
         });
@@ -88,7 +107,7 @@ mod tests {
     }
 
     fn paused(scope: &str) -> AppStatus {
-        let pause = PauseStatus { scope: scope.to_owned(), by: None, since: None, until: None };
+        let pause = PauseStatus { scope: scope.to_owned(), by: None, since: None, until: None, file: None };
         AppStatus { paused: true, pause: Some(pause), ..app("shop") }
     }
 
@@ -101,27 +120,47 @@ mod tests {
     #[test]
     fn an_app_is_said_to_be_guarded_again_only_where_nothing_else_keeps_hands_off() {
         let held = AppStatus { state: "held".to_owned(), ..app("shop") };
-        let both = AppStatus { state: "held".to_owned(), ..paused("app") };
-        assert_eq!(one_is(&app("shop"), &app("shop"), now()), "shop was neither paused nor held\n");
-        let said = one_is(&paused("app"), &app("shop"), now());
+        let was_both = AppStatus { state: "held".to_owned(), ..paused("app") };
+        let told = |before: &AppStatus, after: &AppStatus| one_is(before, after, now()).unwrap();
+        assert_eq!(told(&app("shop"), &app("shop")), "shop was neither paused nor held\n");
+        let said = told(&paused("app"), &app("shop"));
         assert_eq!(said, "shop is guarded again: its pause is over\n");
-        let said = one_is(&held, &app("shop"), now());
+        let said = told(&held, &app("shop"));
         assert_eq!(said, "shop is guarded again: its hold is over, and what is pinned is yours to settle\n");
         for (before, after, why) in [
-            (paused("app"), paused("everything"), "rearguard resume --all"),
-            (paused("app"), paused("file"), "`paused` or `paused-shop`; remove it"),
-            (paused("app"), paused("unknown"), "until the journal can be read"),
             (
                 paused("app"),
                 frozen(),
                 "no restart, rollback or revert unless you order it; night ends in 4h 00m",
             ),
-            (held, frozen(), "night ends in 4h 00m"),
-            (both.clone(), both, "`rearguard resume shop` once more"),
+            (held.clone(), frozen(), "night ends in 4h 00m"),
+            (was_both, held, "`rearguard resume shop` once more"),
         ] {
-            let said = one_is(&before, &after, now());
+            let said = told(&before, &after);
             assert!(said.contains("not wholly guarded yet") && said.contains(why), "{why}: {said}");
             assert!(!said.contains("guarded again"), "{said}");
+        }
+    }
+
+    #[test]
+    fn who_resumes_an_app_that_goes_on_being_paused_is_told_by_what_and_fails() {
+        let by_file = |name: &str| {
+            let mut app = paused("file");
+            app.pause.as_mut().unwrap().file = Some(name.to_owned());
+            app
+        };
+        for (after, why) in [
+            (paused("everything"), "rearguard resume --all"),
+            (by_file("paused"), "paused by the file `paused` beside the journal; remove it"),
+            (by_file("paused-shop"), "paused by the file `paused-shop` beside the journal; remove it"),
+            (paused("file"), "`paused` or `paused-shop`; remove it"),
+            (paused("unknown"), "until the journal can be read"),
+        ] {
+            let failed = one_is(&paused("app"), &after, now()).unwrap_err();
+            assert_eq!(failed.exit_code(), crate::cli::ExitCode::Failed);
+            let said = failed.to_string();
+            assert!(said.starts_with("shop: its pause is over, and it is still paused:\n  "), "{said}");
+            assert!(said.contains(why), "{why}: {said}");
         }
     }
 
