@@ -169,6 +169,10 @@ fn obstacle(reason: &str, detail: Option<&str>) -> String {
         ("blind", _) => "not known any more, the answer is too old".to_owned(),
         // The reason says what came of it, and this says why.
         (_, Some(UNARMED)) => UNARMED.to_owned(),
+        // Limits keep automation from acting, and nobody else.
+        ("cooldown" | "budget", None) => {
+            format!("{}; who orders a rollback does not have to wait for that", words::reason(reason))
+        }
         (_, None) => words::reason(reason),
         (_, Some(detail)) => match story::obstacle(detail) {
             Some(meaning) => format!("{}: {meaning} ({detail})", words::reason(reason)),

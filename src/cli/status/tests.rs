@@ -287,7 +287,16 @@ fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
             "the platform would not accept the rollback (database_config_conflict)",
         ),
         ("not_valid", Some(UNARMED), UNARMED),
-        ("cooldown", None, "too soon after the last rollback"),
+        (
+            "cooldown",
+            None,
+            "too soon after the last rollback; who orders a rollback does not have to wait for that",
+        ),
+        (
+            "budget",
+            None,
+            "too many rollbacks in the period; who orders a rollback does not have to wait for that",
+        ),
     ];
     for (reason, detail, words) in cases {
         let app = unready(reason, detail);
