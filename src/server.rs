@@ -208,6 +208,13 @@ pub struct AppStatus {
     pub pushes_paused: bool,
     /// The newest deployment that was seen to be good: where a rollback would go first.
     pub last_good_deployment: Option<DeploymentId>,
+    /// Where there is none: the newest that was seen to be good, and since was found to be bad, or ordered to be left.
+    #[serde(default)]
+    pub left_good_deployment: Option<DeploymentId>,
+    /// What is live came after the last incident: neither that one's release or rollback, nor the same code under another id,
+    /// as far as can be told.
+    #[serde(default)]
+    pub newer_release: bool,
     /// What a rollback would meet.
     #[serde(default)]
     pub rollback: Option<RollbackStatus>,

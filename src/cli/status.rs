@@ -51,7 +51,7 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
 /// Of so many apps at most the last incident is asked for: each is a question of its own.
 const MOST_ASKED: usize = 8;
 
-/// The last incident of each app that is bad although none is open, if it was about what is live: it says why nothing is done.
+/// The last incident of each app that is bad although none is open, unless a newer release is live: it says why nothing is done.
 /// What cannot be had is left out.
 async fn last(client: &Client, apps: &[AppStatus]) -> Last {
     let is_bad =
@@ -61,14 +61,17 @@ async fn last(client: &Client, apps: &[AppStatus]) -> Last {
         let query = [("app", app.name.to_string()), ("limit", "1".to_owned())];
         let Ok(answer) = client.get(&["incidents"], &query).await else { break };
         let Ok(Incidents { incidents }) = client.understand(answer) else { break };
-        let is_of_it = |incident: &IncidentRecord| {
-            let of = [Some(&incident.bad_deployment), incident.rollback_deployment.as_ref()];
-            app.live_deployment.is_some() && of.contains(&app.live_deployment.as_ref())
-        };
-        let newest = incidents.into_iter().next().filter(is_of_it);
+        let newest = incidents.into_iter().next().filter(|incident| is_about_what_is_live(app, incident));
         last.extend(newest.map(|incident| (app.name.clone(), incident)));
     }
     last
+}
+
+/// Whether an app's last incident says why nothing is done about what is live: also where that is the accused release, or the
+/// rollback, under another id.
+fn is_about_what_is_live(app: &AppStatus, incident: &IncidentRecord) -> bool {
+    let of = [Some(&incident.bad_deployment), incident.rollback_deployment.as_ref()];
+    !app.newer_release || app.live_deployment.is_some() && of.contains(&app.live_deployment.as_ref())
 }
 
 /// What keeps every app from being rolled back is said once, before them.

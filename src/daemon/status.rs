@@ -54,6 +54,8 @@ pub(super) fn of(app: &App) -> AppStatus {
         pushes_paused: state
             .is_some_and(|state| state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)),
         last_good_deployment: state.and_then(|state| state.ledger.last_good()).cloned(),
+        left_good_deployment: state.and_then(|state| state.ledger.left_good()).cloned(),
+        newer_release: app.is_newer_release(),
         rollback: Some(rollback(app)),
         watch_remaining_seconds: match situation {
             Some(Situation::Watching(watch)) => Some(watch.until.since(now).as_secs_f64()),
@@ -102,6 +104,8 @@ pub(super) fn silent(config: &AppConfig, state: &str, is_paused: bool) -> AppSta
         pinned_deployment: None,
         pushes_paused: false,
         last_good_deployment: None,
+        left_good_deployment: None,
+        newer_release: false,
         rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: None,

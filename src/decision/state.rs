@@ -1,6 +1,7 @@
 //! What rearguard remembers of an app: the journal stores exactly this.
 
 mod asked;
+mod newer;
 mod outcome;
 mod requests;
 mod soft_pin;
@@ -13,6 +14,7 @@ use super::effect::{Effect, Reason};
 use super::observation::{Artifact, Deployment};
 use super::rule::Pace;
 use super::rule::regression::Before;
+use super::target;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId, RuleName};
 
@@ -198,10 +200,18 @@ impl Ledger {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
     }
 
-    /// The newest deployment that was seen to be good and not condemned since.
+    /// The newest deployment that was seen to be good, and neither it nor what it runs condemned since.
     pub fn last_good(&self) -> Option<&DeploymentId> {
-        let is_condemned = |good: &&Deployment| self.condemned.iter().any(|(id, _)| *id == good.id);
-        self.good.iter().rfind(|good| !is_condemned(good)).map(|good| &good.id)
+        self.good.iter().rfind(|good| !self.is_left(good)).map(|good| &good.id)
+    }
+
+    /// Where nothing else was seen to be good: the newest that was, and is nothing to go back to any more.
+    pub fn left_good(&self) -> Option<&DeploymentId> {
+        self.good.last().filter(|_| self.good.iter().all(|good| self.is_left(good))).map(|good| &good.id)
+    }
+
+    fn is_left(&self, good: &Deployment) -> bool {
+        target::is_condemned(self, &good.id, &good.artifact)
     }
 
     /// Adds a deployment that was seen to be good.
@@ -326,6 +336,25 @@ mod tests {
         assert_eq!((list.len(), list[0], list.last()), (Ledger::KEEP, 1, Some(&Ledger::KEEP)));
         Ledger::note(&mut list, Ledger::KEEP + 1);
         assert_eq!((list.len(), list[0]), (Ledger::KEEP, 2));
+    }
+
+    #[test]
+    fn what_was_good_is_left_by_what_it_runs_too_and_where_nothing_else_was_good_it_is_named() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_close();
+        let good = world.state.ledger.good.clone();
+        let (first, last) = (&good[0], &good[good.len() - 1]);
+        assert!(
+            first.id != last.id && first.artifact.same_as(&last.artifact),
+            "the rollback runs what it went back to"
+        );
+        let mut ledger = world.state.ledger.clone();
+        assert_eq!((ledger.last_good(), ledger.left_good()), (Some(&last.id), None));
+        // Somebody ordered the older one to be left: the newer one is nothing else.
+        ledger.condemned.push((first.id.clone(), first.artifact.clone()));
+        assert_eq!((ledger.last_good(), ledger.left_good()), (None, Some(&last.id)));
+        let nothing = Ledger::default();
+        assert_eq!((nothing.last_good(), nothing.left_good()), (None, None));
     }
 
     #[test]

@@ -148,6 +148,8 @@ fn status() -> AppStatus {
         pinned_deployment: None,
         pushes_paused: false,
         last_good_deployment: Some("good".into()),
+        left_good_deployment: None,
+        newer_release: false,
         rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: Some(f64::INFINITY),

@@ -28,6 +28,8 @@ pub(crate) fn app(name: &str) -> AppStatus {
         pinned_deployment: None,
         pushes_paused: false,
         last_good_deployment: Some("d1".into()),
+        left_good_deployment: None,
+        newer_release: false,
         rollback: None,
         watch_remaining_seconds: None,
         soak_remaining_seconds: None,

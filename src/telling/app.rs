@@ -318,7 +318,17 @@ pub(crate) fn deployments(app: &AppStatus) -> Vec<(&'static str, String)> {
         None if app.blind.as_deref() == Some("journal") => {
             lines.push(("good", "not known while the journal does not work".to_owned()));
         }
-        None => lines.push(("good", "none seen yet".to_owned())),
+        None => lines.push((
+            "good",
+            match &app.left_good_deployment {
+                Some(left) => {
+                    format!(
+                        "none to go back to: {left} was, until it was found to be bad or ordered to be left"
+                    )
+                }
+                None => "none seen yet".to_owned(),
+            },
+        )),
         Some(_) => {}
     }
     lines

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use rearguard::lab::Release;
+use rearguard::lab::{Action, Release};
 
 use crate::binary::{Process, rearguard};
 use crate::world::{APP, Settings, World};
@@ -290,4 +290,43 @@ async fn an_order_that_cannot_be_carried_out_says_why_and_fails() {
         assert!(said.contains("refused") && said.contains("the app has no such deployment"), "{said}");
         assert!(!said.contains("under way"), "{said}");
     }
+    // Nor is it said anywhere that there is nothing to go back to.
+    let page = daemon.api.text("/").await.1;
+    let (list, table) =
+        (done(&world, &["incidents"]).await, done(&world, &["incidents", "--markdown"]).await);
+    let told = done(&world, &["explain"]).await;
+    assert!(list.contains("no_target: unknown_deployment"), "{list}");
+    for said in [&page, &table, &told] {
+        assert!(said.contains("the app has no such deployment"), "{said}");
+    }
+    for said in [page, list, table, told] {
+        assert!(!said.contains("there is no deployment to go back to"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_incident_stays_in_status_over_a_revert_and_an_upkeep_until_a_newer_release() {
+    let world = World::new().await;
+    let settings = Settings { soak: "{ period: 1h, min_samples: 5 }", ..Settings::default() };
+    let daemon = Process::start(&world, &settings).await;
+    daemon.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    let soaking = daemon.api.until("a soak", |app| app["stage"] == "soaking").await;
+    let id = soaking["incident"].as_str().unwrap().to_owned();
+    done(&world, &["revert", APP, "--wait"]).await;
+    let is_bad = |app: &serde_json::Value| {
+        app["rules"].as_array().is_some_and(|rules| rules.iter().any(|rule| rule["verdict"] == "bad"))
+    };
+    let mut live = soaking["live_deployment"].clone();
+    for what in ["the revert", "the upkeep"] {
+        let app = daemon.api.until(what, |app| app["live_deployment"] != live && is_bad(app)).await;
+        assert_eq!(app["newer_release"], false, "{what}");
+        let shown = done(&world, &["status", APP]).await;
+        assert!(shown.contains(&format!("last     {id}: reverted ")), "{what}: {shown}");
+        live = app["live_deployment"].clone();
+        world.lab.person(APP, Action::Maintenance).unwrap();
+    }
+    daemon.api.until("one upkeep more", |app| app["live_deployment"] != live).await;
+    world.lab.push(APP, Release::good("v3")).unwrap();
+    daemon.api.until("a newer release", |app| app["newer_release"] == true).await;
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::decision::effect::Reason;
 use crate::decision::policy::Action;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
@@ -334,6 +335,18 @@ fn what_is_good_is_not_known_rather_than_not_there_while_the_journal_does_not_wo
 }
 
 #[test]
+fn what_was_good_and_was_left_by_an_order_is_not_said_never_to_have_been_seen() {
+    let left = AppStatus {
+        last_good_deployment: None,
+        left_good_deployment: Some("d1".into()),
+        ..app("shop", "steady")
+    };
+    let lines = deployments(&left);
+    let (_, good) = lines.iter().find(|(label, _)| *label == "good").unwrap();
+    assert_eq!(good, "none to go back to: d1 was, until it was found to be bad or ordered to be left");
+}
+
+#[test]
 fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
     let mut bad = app("shop", "steady");
     bad.rules[0] = rule("down", "bad at 3 failures in a row", "bad", "22 failures in a row, limit 3");
@@ -348,6 +361,51 @@ fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
     let last = "  last     shop-1a2b3c4d: refused 5m 00s ago, too soon after the last rollback\n";
     assert!(text.contains(last), "{text}");
     assert!(text.ends_with("  next     rearguard explain shop-1a2b3c4d\n"), "{text}");
+    let detail = Some("unknown_deployment".to_owned());
+    let misnamed = IncidentRecord { reason: Reason::NoTarget, detail, ..incident };
+    let text = block(&bad, Some(&misnamed), Page::plain(200), now());
+    assert!(text.contains("refused 5m 00s ago, the app has no such deployment among those"), "{text}");
+}
+
+#[tokio::test]
+async fn the_last_incident_stays_unless_a_newer_release_is_live() {
+    // Whatever is asked: the incident of d2, which was gone back from by d3.
+    let last = r#"{"incidents":[{"id":"shop-1a2b3c4d","app":"shop","app_id":"1","state":"closed","outcome":"reverted",
+        "reason":"requested","rule":"down","opened_at":"2026-11-21T02:00:00Z","closed_at":"2026-11-21T02:10:09Z",
+        "bad_deployment":"d2","target_deployment":"d1","rollback_deployment":"d3","time_to_detect_seconds":6.0,
+        "time_to_restore_seconds":null}]}"#;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Some(format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut vec![0; 4096]).await.unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", last.len());
+            stream.write_all(format!("{head}{last}").as_bytes()).await.unwrap();
+        }
+    });
+    let client = Client::open(&crate::cli::ServerArgs { server, config: None }).unwrap();
+    let live = |id: Option<&str>, newer_release: bool| {
+        let mut app =
+            AppStatus { newer_release, live_deployment: id.map(Into::into), ..app("shop", "steady") };
+        app.rules[0].verdict = "bad".to_owned();
+        app
+    };
+    for (what, app, is_told) in [
+        ("the accused one", live(Some("d2"), false), true),
+        ("the rollback", live(Some("d3"), false), true),
+        ("what a revert made, a restart, an upkeep", live(Some("d4"), false), true),
+        ("not known", live(None, false), true),
+        ("of which the ledger has forgotten the incident", live(Some("d2"), true), true),
+        ("a newer release", live(Some("d5"), true), false),
+    ] {
+        let last = super::last(&client, std::slice::from_ref(&app)).await;
+        assert_eq!(last.contains_key(&app.name), is_told, "{what}");
+    }
+    let fine = app("shop", "steady");
+    assert!(super::last(&client, &[fine]).await.is_empty(), "nothing to explain");
 }
 
 #[test]

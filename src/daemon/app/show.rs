@@ -38,6 +38,13 @@ impl App {
         self.shell.paused.is_paused(&self.config, self.shell.clock.now())
     }
 
+    /// Whether what is live came after the last incident, as far as can be told.
+    pub(in super::super) fn is_newer_release(&self) -> bool {
+        let live = self.view.value().and_then(|view| view.active.as_ref());
+        let listed = self.history.value().map(Vec::as_slice).unwrap_or_default();
+        live.zip(self.state.as_ref()).is_some_and(|(live, state)| state.ledger.is_newer_release(live, listed))
+    }
+
     pub(super) fn show(&self) {
         self.metrics.show_unready(self.unreadiness().map(|(reason, _)| reason));
         let Some(state) = &self.state else { return };
