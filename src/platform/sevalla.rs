@@ -6,6 +6,7 @@
 //! for one holds what came back against what was wanted.
 
 mod figures;
+mod image;
 mod inventory;
 mod listing;
 mod nature;
@@ -29,6 +30,7 @@ use super::{
     Answered, Budget, Call, Goal, Listed, Measured, Platform, PlatformError, Signal, operation, unsupported,
 };
 use crate::config::PlatformConfig;
+use crate::decision::capability::Capabilities;
 use crate::decision::effect::Validation;
 use crate::decision::observation::{AppView, Deployment};
 use crate::ids::PlatformAppId;
@@ -107,8 +109,9 @@ impl Sevalla {
         let Answered { value: detail, status, request_id } = detail?;
         let newest = newest.map_err(without_deployments)?.value;
         let nature = self.learn(app, kind, &detail);
-        let (pushes, capabilities) = detail.pushes(nature);
-        let value = AppView { pushes, capabilities, ..newest.view(nature) };
+        let (pushes, pin) = detail.pushes(nature);
+        let view = newest.view(nature);
+        let value = AppView { pushes, capabilities: Capabilities { pin, ..view.capabilities }, ..view };
         Ok(Answered { value, status, request_id })
     }
 

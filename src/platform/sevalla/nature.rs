@@ -101,8 +101,9 @@ impl Nature {
             validate: Support::Emulated,
             commit: Support::Emulated,
             revert: Support::Emulated,
-            // Whether a static site is built anew is not documented, and what the platform picks is seen afterwards.
-            revert_is_exact: targeting == Targeting::ByCode,
+            // Whether a static site is built anew is not documented, what the platform picks is seen afterwards, and an
+            // image is known by its address alone: that of what is live decides.
+            revert_is_exact: false,
             restart: if kind == Kind::StaticSite { Support::Absent } else { Support::Native },
             resend_is_safe: is_picked_by_us,
             signals: match kind {
@@ -145,7 +146,7 @@ mod tests {
                 (can.validate, can.commit, can.revert),
                 (Support::Emulated, Support::Emulated, Support::Emulated)
             );
-            assert_eq!(can.revert_is_exact, word == "dockerImage");
+            assert!(!can.revert_is_exact, "not by what an app is made from alone");
             assert_eq!(can.restart == Support::Native, kind == Application);
             assert_eq!(can.signals.has(Signal::Cpu), kind == Application);
             assert!(!can.pin_is_readable && can.signals.has(Signal::Requests));

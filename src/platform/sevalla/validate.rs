@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::http::{ANSWER_LIMIT, Ask, Method, Want};
 use super::super::json::{lenient, millis, parse};
 use super::super::{Answered, Goal, PlatformError, operation};
+use super::image::Address;
 use super::nature::{Kind, Sleep};
 use super::wire::{self, History};
 use super::{Sevalla, without_deployments};
@@ -48,7 +49,8 @@ impl Sevalla {
         );
         let Answered { value: detail, status, request_id } = detail?;
         let history = &history.map_err(without_deployments)?.value;
-        let (_, can) = detail.pushes(self.learn(app, kind, &detail));
+        let nature = self.learn(app, kind, &detail);
+        let can = Capabilities { pin: detail.pushes(nature).1, ..nature.capabilities() };
         let facts = Facts { app: &detail, can, history, has_hook, key_expires_ms };
         Ok(Answered { value: facts.validation(goal), status, request_id })
     }
@@ -96,7 +98,12 @@ impl Facts<'_> {
         Validation {
             valid: error.is_none(),
             error,
-            warnings: self.unknown(goal).into_iter().chain(self.advice(goal)).collect(),
+            warnings: self
+                .unknown(goal)
+                .into_iter()
+                .chain(self.moved(goal))
+                .chain(self.advice(goal))
+                .collect(),
             by: Support::Emulated,
         }
     }
@@ -159,6 +166,28 @@ impl Facts<'_> {
         let message = "the platform does not say what the live deployment and the target run, so nobody can tell \
                        afterwards whether it went back to the right one";
         (self.can.targeting.is_checked() && !can_be_told).then(|| condition("artifact_unknown", message))
+    }
+
+    /// An image without a digest is what its tag means when it is deployed, and no answer shows that it is another one. A
+    /// tag is advice and refuses nothing: most are made for one build and never moved, and to leave a bad release live
+    /// for all of them would leave them unguarded. `latest` is moved by every build, so there it is a warning.
+    fn moved(&self, goal: Goal<'_>) -> Option<Condition> {
+        let listed = self.entry(goal).map_or(goal.code, |target| &target.artifact.code);
+        let image = wire::image_of(listed).filter(|_| self.can.targeting == Targeting::ByCode)?;
+        let (message, is_advice) = match Address::of(image) {
+            Address::Digest => return None,
+            Address::Tag => {
+                let message = "the target's image is named by a tag and not by a digest: if the tag was moved since, \
+                               another image comes back, and nobody can tell";
+                (message, true)
+            }
+            Address::Newest => {
+                let message = "the target's image has the tag latest, or none: what comes back is the newest build and \
+                               not what ran then";
+                (message, false)
+            }
+        };
+        Some(Condition { is_advice, ..condition("image_source_missing_digest", message) })
     }
 
     fn advice(&self, goal: Goal<'_>) -> Vec<Condition> {

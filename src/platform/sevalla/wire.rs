@@ -14,8 +14,9 @@ use serde_json::value::RawValue;
 
 use super::super::http::{Reply, Unreadable, one_line};
 use super::super::json::{lenient, millis, missing, object, parse, text};
+use super::image::Address;
 use super::nature::{Nature, Sleep, Source};
-use crate::decision::capability::{Capabilities, PinKind, Pushes};
+use crate::decision::capability::{Capabilities, PinKind, Pushes, Targeting};
 use crate::decision::observation::{AppView, Artifact, Cause, Deployment, Phase};
 use crate::ids::DeploymentId;
 
@@ -25,6 +26,11 @@ pub(super) const IMAGE: &str = "image";
 const COMMIT: &str = "commit";
 /// The most of a deployment's title that is kept.
 const TITLE: usize = 120;
+
+/// The image among what a deployment runs.
+pub(super) fn image_of(code: &[(String, String)]) -> Option<&str> {
+    code.iter().find(|(name, _)| name == IMAGE).map(|(_, image)| image.as_str())
+}
 
 /// A page of anything.
 #[derive(Deserialize)]
@@ -74,13 +80,12 @@ impl App {
         self.hibernation_enabled.map(|sleeps| if sleeps { Sleep::AfterIdle(after_ms) } else { Sleep::Never })
     }
 
-    /// What a push does, where that can be changed and is said, and what can be done for the app: what cannot be seen to
-    /// be paused is not paused either.
-    pub(super) fn pushes(&self, nature: Nature) -> (Option<Pushes>, Capabilities) {
+    /// What a push does, where that can be changed and is said, and what keeps pushes away: what cannot be seen to be
+    /// paused is not paused either.
+    pub(super) fn pushes(&self, nature: Nature) -> (Option<Pushes>, PinKind) {
         let deploys = self.auto_deploy.filter(|_| nature.source.can_pause());
         let pushes = deploys.map(|deploys| if deploys { Pushes::Deploy } else { Pushes::Paused });
-        let pin = if pushes.is_some() { PinKind::Soft } else { PinKind::Absent };
-        (pushes, Capabilities { pin, ..nature.capabilities() })
+        (pushes, if pushes.is_some() { PinKind::Soft } else { PinKind::Absent })
     }
 }
 
@@ -211,13 +216,17 @@ pub(super) struct Newest {
 impl Newest {
     /// The app as far as its deployments tell.
     pub(super) fn view(self, nature: Nature) -> AppView {
+        let can = nature.capabilities();
+        // Going back to what is live now is exact where its address cannot come to mean another image.
+        let image = self.live.as_ref().and_then(|live| image_of(&live.artifact.code));
+        let is_exact = can.targeting == Targeting::ByCode && image.map(Address::of) == Some(Address::Digest);
         AppView {
             active: self.live,
             active_age_ms: self.live_age_ms,
             in_progress: self.in_progress,
             pinned: None,
             pushes: None,
-            capabilities: nature.capabilities(),
+            capabilities: Capabilities { revert_is_exact: is_exact, ..can },
             sleeps_after_ms: nature.sleeps_after_ms(),
         }
     }

@@ -176,6 +176,22 @@ async fn pushes_are_told_only_where_they_can_be_paused() {
 }
 
 #[tokio::test]
+async fn what_is_live_can_come_back_exactly_where_its_address_has_a_digest() {
+    let table = [
+        ("dockerImage", "shop@sha256:9f86d081884c7d65", true),
+        ("dockerImage", "shop:v2", false),
+        ("dockerImage", "shop", false),
+        ("privateGit", "shop@sha256:9f86d081884c7d65", false),
+    ];
+    for (source, image, is_exact) in table {
+        let rows = [row("d", "success", 20, json!({ "docker_image_url": image }))];
+        let server = serving(vec![], &application(source, json!({})), &rows).await;
+        let view = at(&server).app(&app()).await.unwrap().value;
+        assert_eq!(view.capabilities.revert_is_exact, is_exact, "{source} {image}");
+    }
+}
+
+#[tokio::test]
 async fn no_field_that_is_missing_or_strange_hides_the_app_but_an_id() {
     let strange = || [json!(null), json!(7), json!("\u{7}"), json!([]), json!({}), json!(true)];
     let full = row("d", "success", 1, json!({"is_preview": false}));

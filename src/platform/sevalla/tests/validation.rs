@@ -144,6 +144,35 @@ async fn that_nobody_can_tell_what_runs_is_a_warning_and_what_is_always_so_is_ad
 }
 
 #[tokio::test]
+async fn a_tag_may_have_been_moved_which_is_advice_and_latest_surely_was_which_is_a_warning() {
+    let digest = "registry.example.com:5000/shop:v1@sha256:9f86d081884c7d659a2feaa0c55ad015";
+    let table = [
+        ("dockerImage", digest, None),
+        ("dockerImage", "registry.example.com:5000/shop:v1", Some("(image_source_missing_digest)")),
+        ("dockerImage", "shop:stable", Some("(image_source_missing_digest)")),
+        ("dockerImage", "shop:latest", Some("image_source_missing_digest")),
+        ("dockerImage", "registry.example.com:5000/shop", Some("image_source_missing_digest")),
+        // An image that the platform built itself is its own affair.
+        ("privateGit", "shop:latest", None),
+    ];
+    for (source, image, expected) in table {
+        let app_json = application(source, json!({}));
+        let good = row("good", "success", 19, json!({ "docker_image_url": image }));
+        let rows = [row("bad", "success", 20, json!({})), good];
+        let about = |warnings: Vec<String>| {
+            let about = warnings.into_iter().find(|code| code.contains("digest"));
+            assert_eq!(about.as_deref(), expected, "{source} {image}");
+        };
+        about(said(&app_json, &rows).await.1);
+        // It is so of a target that is no longer listed as well.
+        let server = serving(vec![], &app_json, &rows[..1]).await;
+        let code = [("image".to_owned(), image.to_owned())];
+        let goal = Goal { accused: &accused(), target: &target(), code: &code };
+        about(codes(&at(&server).validate_rollback(&app(), goal).await.unwrap().value).1);
+    }
+}
+
+#[tokio::test]
 async fn the_hook_and_the_key_are_said_where_they_can_be_read_and_missed_where_not() {
     let hook = || ok(r#"{"url":"https://hook.sevalla.com/apps/app-1/deploy/secret"}"#);
     let key = |expires: &str| ok(&format!(r#"{{"name":"k","expires_at":{expires},"status":"active"}}"#));
