@@ -1,5 +1,7 @@
 //! Prunes the journal, tries it again after it failed, and shows the slowest loop.
 
+mod left_behind;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,9 +13,6 @@ use super::Shell;
 use super::backend::ShellBackend;
 use super::pause::FILE;
 use crate::clock::Moment;
-use crate::decision::state::{Situation, State};
-use crate::ids::IncidentId;
-use crate::journal::JournalError;
 
 /// How often the journal's health is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -35,7 +34,7 @@ pub(super) async fn keep(
     loop {
         backend.show_slowest();
         // Once the journal can be read.
-        are_named = are_named || name_orphans(&backend).await;
+        are_named = are_named || left_behind::name(&backend).await;
         let kept = shell.paused.keep(&*shell.journal, (shell.clock.now(), shell.clock.wall())).await;
         if kept.is_err() {
             shell.journal_works(false);
@@ -97,68 +96,9 @@ fn name_strangers(backend: &ShellBackend, known: &mut BTreeSet<String>) {
     *known = found;
 }
 
-/// Names what nobody follows any more, since its app left the configuration while rearguard was down: what was pinned
-/// or paused stays so until a person settles it, or the app is configured again.
-async fn name_orphans(backend: &ShellBackend) -> bool {
-    let journal = &backend.shell.journal;
-    // A journal that cannot be read now says so in every app's own words.
-    let Ok(known) = journal.apps().await else { return false };
-    let apps = backend.apps.borrow().clone();
-    for id in known.iter().filter(|id| !apps.tasks.contains_key(*id)) {
-        let state = match journal.load(id).await {
-            Ok((state, _)) => state,
-            Err(JournalError::Unavailable { .. }) => return false,
-            Err(error) => {
-                tracing::error!(%id, "failed to {error}; whether it left something behind is not known");
-                continue;
-            }
-        };
-        let Some((what, incident)) = state.as_ref().and_then(left_behind) else { continue };
-        // It may be forgotten by now.
-        let Ok(record) = journal.incident(incident).await else { return false };
-        let (app, rollback) =
-            record.map_or((None, None), |(record, _)| (Some(record.app), record.rollback_deployment));
-        let app = app.as_ref().map_or("", |app| app.as_str());
-        let rollback = rollback.as_ref();
-        let rollback = rollback.map_or("none", |rollback| rollback.as_str());
-        tracing::error!(%app, %id, %incident, rollback, "{what} of an app that is not configured");
-    }
-    true
-}
-
-/// What somebody has to see to, and the incident that it is of.
-fn left_behind(state: &State) -> Option<(&'static str, &IncidentId)> {
-    match &state.situation {
-        Situation::Incident(incident) => return Some(("an open incident", &incident.id)),
-        Situation::Held(hold) if hold.pin.is_some() && !state.is_gone() => {
-            return Some(("a held pin", &hold.incident));
-        }
-        _ => {}
-    }
-    let paused = state.ledger.soft_pin.as_ref().filter(|pin| pin.is_there() && !state.is_gone());
-    paused.map(|pin| ("a pause of pushes", &pin.incident))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::state::SoftPin;
-
-    #[test]
-    fn a_pause_of_pushes_is_left_behind_as_long_as_it_may_be_there() {
-        let (id, now) = (IncidentId::of(&"shop".into(), &"bad".into()), Moment::from_millis(0));
-        for (is_answered, is_seen, what) in [
-            (true, false, Some("a pause of pushes")),
-            (false, true, Some("a pause of pushes")),
-            (false, false, None),
-        ] {
-            let pin = SoftPin { is_answered, is_seen, ..SoftPin::of(id.clone(), now) };
-            let mut state = State::default();
-            state.ledger.soft_pin = Some(pin);
-            assert_eq!(left_behind(&state), what.map(|what| (what, &id)));
-        }
-        assert_eq!(left_behind(&State::default()), None);
-    }
 
     #[test]
     fn a_short_retention_is_kept_to_and_a_long_one_is_looked_after_every_hour() {

@@ -74,6 +74,21 @@ pub(crate) fn storm(since: Moment, wall: Timestamp) -> Event {
     }
 }
 
+/// That an incident left something at the platform, and its app is not configured any more. Told once an incident, however
+/// often rearguard starts. Which platform it was is not in the journal.
+pub(crate) fn left_behind(record: &IncidentRecord, text: &str, next: &str, wall: Timestamp) -> Event {
+    let (what, case) = (hash("left behind"), case(record, None, &[]));
+    Event {
+        key: format!("{}:{}:{}:{what}", record.id, record.opened_at.as_millisecond(), Kind::Held.word()),
+        app: Some(record.app.clone()),
+        text: format!("{}: {text}", record.app),
+        deployment: Some(case.bad_deployment.clone()),
+        incident: Some(case),
+        next: Some(next.to_owned()),
+        ..blank(Kind::Held, None, wall)
+    }
+}
+
 impl Happened<'_> {
     /// What is told of one thing that happened, if anything.
     fn event(&self, told: &Told) -> Option<Event> {

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use rearguard::lab::{Fate, Operation, Release};
+use rearguard::lab::{AppKind, Fate, Operation, Release, Source};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -178,6 +178,44 @@ async fn a_webhook_that_fails_five_times_across_a_kill_has_each_event_in_order_a
         assert!(Instant::now() < deadline, "something waits for ever");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_that_stay_paused_for_an_app_that_left_the_configuration_while_rearguard_was_down_are_told_once()
+ {
+    let world = World::of(AppKind::Sevalla { source: Source::PrivateGit, auto_deploy: None }).await;
+    let hook = Hook::start(Mood::Fine).await;
+    let settings =
+        Settings { soak: "{ period: 1s, min_samples: 2, on_healthy: hold }", ..Settings::default() };
+    let text = telling(&world, &settings, &ops(&hook, ""));
+    let mut first = Process::start_with(&world, &text).await;
+    first.api.until_state("steady").await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    hook.until_told("held").await;
+    first.signal("-KILL");
+    first.end().await;
+    let another = text.replace("name: shop\n", "name: other\n").replace(&world.id, "no-such-app");
+    let is_left = |event: &&Value| event["text"].as_str().unwrap().contains("is not configured");
+    let mut second = Process::start_with(&world, &another).await;
+    hook.until("the word", |hook| hook.taken().iter().any(|event| is_left(&event))).await;
+    second.signal("-KILL");
+    second.end().await;
+    let said = "a held pin of an app that is not configured: pushes are paused, so none is deployed";
+    let log = || std::fs::read_to_string(world.path("log")).unwrap();
+    assert_eq!(log().matches(said).count(), 1, "{}", log());
+    // Each start says it in the log, and people are woken once.
+    let _third = Process::start_with(&world, &another).await;
+    let deadline = Instant::now() + PATIENCE;
+    while log().matches(said).count() < 2 {
+        assert!(Instant::now() < deadline, "{}", log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let taken = hook.taken();
+    let left: Vec<_> = taken.iter().filter(is_left).collect();
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!((&left[0]["kind"], &left[0]["app"]), (&json!("held"), &json!(APP)));
+    let next = left[0]["next"].as_str().unwrap();
+    assert!(next.contains("rearguard resume") && next.contains("switch automatic deployments on"), "{next}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

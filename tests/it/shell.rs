@@ -387,7 +387,9 @@ async fn what_is_left_behind_by_apps_that_are_not_configured_any_more_is_told_on
     tokio::time::sleep(Duration::from_secs(7)).await;
     let log = std::fs::read_to_string(world.path("log")).unwrap();
     let told = |what: &str| log.lines().filter(|line| line.contains(what)).count();
-    assert_eq!(told("a held pin of an app that is not configured"), 1, "{log}");
+    let pinned = "a held pin of an app that is not configured: a pin blocks every other deployment; configure the app \
+                  again: rearguard commit or rearguard revert; or settle it at the platform: commit or revert";
+    assert_eq!(told(pinned), 1, "{log}");
     assert_eq!(told("whether it left something behind is not known"), 1, "{log}");
 }
 
