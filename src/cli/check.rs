@@ -13,7 +13,7 @@ use crate::config::notify::{CarrierConfig, UrlSource};
 use crate::config::{self, Config, PlatformConfig, TokenSource};
 use crate::daemon::{open_account, read_needs};
 use crate::decision::policy::Mode;
-use crate::decision::story::UNARMED;
+use crate::decision::story::{Event, UNARMED};
 use crate::telemetry::Chain;
 
 pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
@@ -132,6 +132,10 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
         let _ = writeln!(text, "  app {}: live deployment {live}{pin}", app.name);
         if app.policy.mode != Mode::Observe && !app.policy.arms(view.capabilities) {
             let _ = writeln!(text, "    WARNING: it is watched and not rolled back: {UNARMED}");
+        }
+        if app.policy.restart_first.is_some() && !view.capabilities.may_restart_first() {
+            let why = Event::RestartSkipped { restart: view.capabilities.restart }.text();
+            let _ = writeln!(text, "    WARNING: restart_first does nothing here: {why}");
         }
     }
     if missing.is_empty() { Ok(text) } else { Err(missing.join("\n")) }

@@ -31,6 +31,14 @@ pub struct Capabilities {
     pub signals: Signals,
 }
 
+impl Capabilities {
+    /// Whether a restart may be tried before a rollback: where the platform picks, it would go back to the very release
+    /// that was restarted.
+    pub fn may_restart_first(self) -> bool {
+        self.restart != Support::Absent && self.targeting != Targeting::PlatformPicks
+    }
+}
+
 impl Default for Capabilities {
     fn default() -> Self {
         Self {

@@ -18,7 +18,7 @@ mod validating;
 use std::time::Duration;
 
 use super::Decision;
-use super::capability::{Capabilities, Support, Targeting};
+use super::capability::{Capabilities, Support};
 use super::effect::{Answer, Reason, Verb};
 use super::limits;
 use super::observation::{Freeze, Observation, Operator, Request};
@@ -111,22 +111,15 @@ pub(super) fn open(
         return draft.close(Outcome::Refused, Reason::ForeignPin, seen);
     }
     draft.rule(Verb::Rollback, Reason::RuleFired);
-    let restart = capabilities.restart;
-    if policy.restart_first.is_some()
-        && (restart == Support::Absent || capabilities.targeting == Targeting::PlatformPicks)
-    {
-        draft.tell(Event::RestartSkipped { restart });
+    if policy.restart_first.is_some() && !capabilities.may_restart_first() {
+        draft.tell(Event::RestartSkipped { restart: capabilities.restart });
     }
     validating::look(policy, draft, seen)
 }
 
-/// Whether a restart may be tried: one that was restarted by us has had its chance, and where the platform picks, it
-/// would go back to the very release that was restarted.
+/// Whether a restart may be tried: one that was restarted by us has had its chance.
 fn is_restartable(policy: &Policy, watch: &Watch, capabilities: Capabilities) -> bool {
-    policy.restart_first.is_some()
-        && capabilities.restart != Support::Absent
-        && capabilities.targeting != Targeting::PlatformPicks
-        && !watch.was_restarted
+    policy.restart_first.is_some() && capabilities.may_restart_first() && !watch.was_restarted
 }
 
 /// What observe mode would have done: the same choice of a target, and no call.

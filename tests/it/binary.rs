@@ -433,6 +433,30 @@ fn a_log_filter_of_the_environment_that_would_switch_logs_off_is_a_wrong_configu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_would_never_be_tried_is_told_of_where_the_app_is_asked_for() {
+    for (kind, why) in [
+        (AppKind::sevalla(Source::PrivateGit), Some("the platform would take what was restarted")),
+        (AppKind::sevalla(Source::PublicGit), Some("the platform would take what was restarted")),
+        (AppKind::sevalla(Source::StaticSite), Some("the platform has none for this app")),
+        (AppKind::sevalla(Source::DockerImage), None),
+        (AppKind::DigitalOcean, None),
+    ] {
+        let world = World::of(kind).await;
+        let text = world.yaml(&Settings::default());
+        let text = text.replace("    mode: enforce\n", "    mode: enforce\n    restart_first: 90s\n");
+        std::fs::write(world.path("rearguard.yaml"), text).unwrap();
+        let mut command = rearguard();
+        command.args(["check", "--online", "--config"]).arg(world.path("rearguard.yaml"));
+        let found = command.output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let said = String::from_utf8(found.stdout).unwrap();
+        let warning = said.lines().find(|line| line.contains("WARNING: restart_first does nothing here"));
+        assert_eq!(warning.is_some(), why.is_some(), "{said}");
+        assert!(warning.is_none_or(|warning| warning.contains(why.unwrap())), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_at_the_start_and_when_it_becomes_so() {
     let world = World::of(AppKind::Sevalla { source: Source::PrivateGit, auto_deploy: None }).await;
     let text = world.yaml(&Settings::default()).replace("    accept_platform_choice: true\n", "");
@@ -447,6 +471,7 @@ async fn an_app_that_is_watched_and_not_rolled_back_is_told_of_before_at_the_sta
     let (offline, online) = (check(&[]), check(&["--online"]));
     assert!(offline.contains("is watched and not rolled back") && !offline.contains("WARNING"), "{offline}");
     assert!(online.contains("WARNING: it is watched and not rolled back"), "{online}");
+    assert!(!online.contains("restart_first"), "{online}");
 
     let guard = Process::start_with(&world, &text).await;
     guard.api.until("the word", |app| app["rollback"]["reason"] == "not_valid").await;
