@@ -12,8 +12,6 @@ pub struct Capabilities {
     pub targeting: Targeting,
     /// What keeps other deployments away from a rollback.
     pub pin: PinKind,
-    /// Whether a pin can be told from the platform alone, without the journal.
-    pub pin_is_readable: bool,
     /// The dry run.
     pub validate: Support,
     /// Accepting a rollback. Emulated: the pin is let go, and that is all.
@@ -44,7 +42,6 @@ impl Default for Capabilities {
         Self {
             targeting: Targeting::ById,
             pin: PinKind::Hard,
-            pin_is_readable: true,
             validate: Support::Native,
             commit: Support::Native,
             revert: Support::Native,
@@ -215,6 +212,9 @@ mod tests {
         // A journal of an earlier release has no such field.
         let mut old = serde_json::to_value(Capabilities { signals: all, ..Capabilities::default() }).unwrap();
         old.as_object_mut().unwrap().remove("signals");
+        assert_eq!(serde_json::from_value::<Capabilities>(old.clone()).unwrap(), Capabilities::default());
+        // And one that nobody knows any more.
+        old["pin_is_readable"] = serde_json::Value::Bool(true);
         assert_eq!(serde_json::from_value::<Capabilities>(old).unwrap(), Capabilities::default());
     }
 }

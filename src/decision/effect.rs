@@ -487,6 +487,7 @@ mod tests {
             Event::Restored { after_seconds: 1.0 },
             Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
             Event::Unarmed,
+            Event::Inexact,
             Event::RestartSkipped { restart: Support::Absent },
             Event::RestartJudged {
                 rule: "down".into(),

@@ -123,6 +123,8 @@ pub enum Event {
     },
     /// The platform picks what it goes back to, and the operator has not accepted that.
     Unarmed,
+    /// The rollback is about to be undone, and what comes back by that may be something else than ran before it.
+    Inexact,
     /// No restart is tried: the platform has none for the app, or would go back to it.
     RestartSkipped {
         /// How the platform restarts the app.
@@ -256,6 +258,7 @@ impl Event {
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
             Self::Unarmed => "unarmed",
+            Self::Inexact => "inexact",
             Self::RestartSkipped { .. } => "restart_skipped",
             Self::RestartJudged { .. } => "restart_judged",
             Self::Unprotected => "unprotected",
@@ -301,6 +304,9 @@ impl Event {
                 format!("{}{again}", intention(call, *pin))
             }
             Self::Unarmed => UNARMED.to_owned(),
+            Self::Inexact => "what comes back by undoing the rollback may not be exactly what ran before it: the \
+                              platform may build it anew, pick something else, or take what a tag means by now"
+                .to_owned(),
             Self::RestartSkipped { restart: Support::Absent } => {
                 "no restart is tried: the platform has none for this app".to_owned()
             }

@@ -173,6 +173,7 @@ impl Known {
             }
             Event::Unarmed
             | Event::Unprotected
+            | Event::Inexact
             | Event::RestartSkipped { .. }
             | Event::WrongTarget { .. }
             | Event::PerhapsOurs { .. }

@@ -92,6 +92,14 @@ impl Draft {
         self.changed = true;
     }
 
+    /// Tells, once, that what comes back by undoing the rollback may not be what ran before.
+    pub(super) fn tell_if_inexact(&mut self) {
+        let is_first = !matches!(self.incident.stage, Stage::Reverting { .. });
+        if is_first && !self.incident.capabilities.revert_is_exact {
+            self.tell(Event::Inexact);
+        }
+    }
+
     pub(super) fn tell_target(&mut self, target: &Deployment) {
         let seen_good = self.ledger.good.iter().any(|good| good.id == target.id);
         let asked = self.incident.asked.as_ref().filter(|_| self.incident.named() == Some(&target.id));

@@ -68,6 +68,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         draft.incident.requests.before.extend(history.iter().map(|entry| entry.id.clone()));
     }
     draft.incident.requests.targets.push(accused.clone());
+    draft.tell_if_inexact();
     let effect = draft.incident.rollback_to(rollback.id.clone(), &accused);
     let call = draft.owe(effect, attempt, seen);
     draft.stage(Stage::Reverting { target, rollback, live, call, deadline });

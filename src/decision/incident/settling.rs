@@ -135,6 +135,9 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
         | Stage::Reverting { target, rollback, live, .. } => (target, rollback, live),
         _ => return draft.done(None, None),
     };
+    if kind == Kind::Revert {
+        draft.tell_if_inexact();
+    }
     let id = rollback.id.clone();
     let effect = match kind {
         Kind::Commit => Effect::Commit { rollback: id },

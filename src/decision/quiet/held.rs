@@ -10,7 +10,7 @@ use super::super::{Change, Decision, pin};
 use super::late;
 use super::{is_stale, newly_live, with_what_left};
 use crate::clock::Moment;
-use crate::ids::{DeploymentId, IncidentId};
+use crate::ids::DeploymentId;
 
 /// Decides for an app that is held: a person's word, a commit or revert at the platform, or a newer release ends
 /// the hold.
@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::decision::observation::{Cause, Deployment, Phase};
     use crate::decision::state::Requests;
+    use crate::ids::IncidentId;
 
     fn deployment(id: &str, cloned_from: &str) -> Deployment {
         Deployment {

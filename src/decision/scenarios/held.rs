@@ -1,7 +1,10 @@
 //! Soaks, holds, and how they end.
 
+use super::calls::LOST;
+use super::picks::{BY_CODE, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, Sight, World, minutes, policy, secs};
+use crate::decision::capability::Capabilities;
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Phase, Request};
 use crate::decision::policy::{OnHealthy, OnUnhealthy, Policy};
@@ -30,6 +33,25 @@ fn a_rollback_that_does_not_help_is_reverted_or_held() {
     assert_eq!(end, (Outcome::Held, Reason::SoakUnhealthy));
     assert!(world.platform.pinned.is_some());
     assert_eq!(world.state.word(), "held");
+}
+
+#[test]
+fn an_undoing_that_may_bring_back_something_else_says_so_once() {
+    for (capabilities, call) in [(Capabilities::default(), "revert"), (BY_CODE, "create_rollback")] {
+        for is_exact in [true, false] {
+            let capabilities = Capabilities { revert_is_exact: is_exact, ..capabilities };
+            let mut world = with_bad_release(with_unhealthy(OnUnhealthy::Revert), capabilities);
+            world.run_to_stage("soaking");
+            world.outage = true;
+            // It is asked for twice.
+            world.reply(call, LOST);
+            let before = world.count(call);
+            assert_eq!(world.run_to_close().0, Outcome::Reverted, "{}", world.transcript());
+            assert_eq!(world.count(call), before + 2, "{}", world.transcript());
+            let told = world.transcript().matches("may not be exactly what ran before").count();
+            assert_eq!(told, usize::from(!is_exact), "{call}: {}", world.transcript());
+        }
+    }
 }
 
 #[test]

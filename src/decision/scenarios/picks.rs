@@ -14,7 +14,6 @@ use crate::ids::IncidentId;
 pub(super) const PICKS: Capabilities = Capabilities {
     targeting: Targeting::PlatformPicks,
     pin: PinKind::Soft,
-    pin_is_readable: false,
     validate: Support::Emulated,
     commit: Support::Emulated,
     revert: Support::Emulated,

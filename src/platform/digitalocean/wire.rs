@@ -26,7 +26,6 @@ use crate::platform::http::one_line;
 const CAPABILITIES: Capabilities = Capabilities {
     targeting: Targeting::ById,
     pin: PinKind::Hard,
-    pin_is_readable: true,
     validate: Support::Native,
     commit: Support::Native,
     revert: Support::Native,

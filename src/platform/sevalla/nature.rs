@@ -96,8 +96,6 @@ impl Nature {
         Capabilities {
             targeting,
             pin: if source.can_pause() { PinKind::Soft } else { PinKind::Absent },
-            // A pause may be a person's.
-            pin_is_readable: false,
             validate: Support::Emulated,
             commit: Support::Emulated,
             revert: Support::Emulated,
@@ -149,7 +147,7 @@ mod tests {
             assert!(!can.revert_is_exact, "not by what an app is made from alone");
             assert_eq!(can.restart == Support::Native, kind == Application);
             assert_eq!(can.signals.has(Signal::Cpu), kind == Application);
-            assert!(!can.pin_is_readable && can.signals.has(Signal::Requests));
+            assert!(can.signals.has(Signal::Requests));
         }
     }
 }
