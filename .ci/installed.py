@@ -203,11 +203,11 @@ def written(path, text):
 def keeps_what_runs():
     """An upgrade restarts what would start as the unit is now, and else leaves the old process and says why."""
 
-    def upgraded():
+    def upgraded(*words):
         """What the script says that dpkg runs at last; all of it would take seconds each time."""
         environment = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": "rearguard", "DPKG_MAINTSCRIPT_NAME": "postinst"}
-        words = ["/var/lib/dpkg/info/rearguard.postinst", "configure", "0.0.1-1"]
-        answer = subprocess.run(words, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        command = ["/var/lib/dpkg/info/rearguard.postinst", *(words or ("configure", "0.0.1-1"))]
+        answer = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout + answer.stderr
 
@@ -229,6 +229,10 @@ def keeps_what_runs():
         assert count == 1, configured
         return text
 
+    # What was broken off brought nothing new.
+    for words in ("abort-upgrade", "0.2.0-1"), ("abort-remove", "in-favour", "other", "1-1"), ("abort-deconfigure", "in-favour", "other", "1-1"):
+        upgraded(*words)
+        expect()
     configured, own, token = CONFIG.read_text(), ETC / "own.yaml", CREDENTIALS / "do-token"
     away = token.with_suffix(".away")
     with written(CONFIG, configured + "nonsense: true\n"):
