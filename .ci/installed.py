@@ -233,6 +233,10 @@ def keeps_what_runs():
     for words in ("abort-upgrade", "0.2.0-1"), ("abort-remove", "in-favour", "other", "1-1"), ("abort-deconfigure", "in-favour", "other", "1-1"):
         upgraded(*words)
         expect()
+    # An older version may not read what a newer one wrote.
+    said = upgraded("configure", "9.0.0-1")
+    expect()
+    assert "may not read the journal of 9.0.0-1" in said and "systemctl restart rearguard" in said, said
     configured, own, token = CONFIG.read_text(), ETC / "own.yaml", CREDENTIALS / "do-token"
     away = token.with_suffix(".away")
     with written(CONFIG, configured + "nonsense: true\n"):
@@ -286,7 +290,7 @@ def main(before, new):
     lab = serve()
     url = configure(lab)
     daemon = upgrade(new, url, start(url))
-    # A reinstallation is an upgrade to the same; a downgrade asks nothing either.
+    # A reinstallation is an upgrade to the same; a downgrade asks nothing either, and restarts nothing.
     dpkg("--install", new)
     expect("start rearguard-look.service", "try-restart rearguard.service")
     keeps_what_runs()
