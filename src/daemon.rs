@@ -166,13 +166,17 @@ impl Daemon {
     }
 }
 
-/// Reads what a start reads besides its configuration: each platform's token, and the authorities that are trusted. Journal
-/// and address are left alone, since a daemon that runs has them.
+/// Reads what a start reads besides its configuration: each platform's token, the authorities that are trusted, and whether
+/// this machine has the address. Journal and port are left alone, since a daemon that runs has them.
 ///
 /// # Errors
 /// The one that a start would end with.
 pub fn read_needs(config: &Config) -> Result<(), StartError> {
     Network::new(Arc::new(SteadyClock::resume(None))).map_err(StartError::Probe)?;
+    let mut any_port = config.listen;
+    any_port.set_port(0);
+    std::net::TcpListener::bind(any_port)
+        .map_err(|source| StartError::Listen { address: config.listen, source })?;
     for platform in &config.platforms {
         open_account(platform, Arc::new(|_, _| {}))
             .map_err(|source| StartError::Platform { name: platform.name.clone(), source })?;

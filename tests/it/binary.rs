@@ -397,6 +397,9 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
     let (away, unset) =
         (whole.replace(&token, &format!("{token}.away")), whole.replace(&token, " token_env: NOT_THERE"));
     let wrong = world.path("mistyped.pem");
+    // An address for documents (RFC 5737), which no machine has.
+    let elsewhere = whole.replacen("listen: 127.0.0.1:0", "listen: 192.0.2.1:9797", 1);
+    assert_ne!(elsewhere, whole);
     let ask = |words: &[&str], text: &str, authorities: Option<&std::path::Path>| {
         std::fs::write(world.path("rearguard.yaml"), text).unwrap();
         let mut command = rearguard();
@@ -409,9 +412,12 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
         (ended.status.code(), said)
     };
     assert_eq!(ask(&["check", "--start"], &whole, None), (Some(0), String::new()));
-    for (text, authorities, code) in
-        [(away, None, 78), (unset, None, 78), (whole.clone(), Some(wrong.as_path()), 70)]
-    {
+    for (text, authorities, code) in [
+        (away, None, 78),
+        (unset, None, 78),
+        (elsewhere, None, 70),
+        (whole.clone(), Some(wrong.as_path()), 70),
+    ] {
         assert_eq!(ask(&["check"], &text, authorities), (Some(0), String::new()), "they may be elsewhere");
         let said = ask(&["check", "--start"], &text, authorities);
         assert_eq!(said.0, Some(code), "{}", said.1);
