@@ -275,6 +275,14 @@ def keeps_what_runs():
     for line, why in ("SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt", "SSL_CERT_FILE"), ("RUST_LOG=info # more", "of RUST_LOG"):
         with written(DEFAULTS, f"{line}\n"):
             stays(why)
+    for lines, why in (
+        ("[Unit]\nConditionPathExists=/not-there", "a condition of rearguard.service is not met"),
+        (f"[Service]\nEnvironmentFile={CREDENTIALS}/proxy", f"there is no {CREDENTIALS}/proxy, which rearguard.service asks for"),
+        # A comment in the middle of a line that goes on does not end it.
+        ("[Service]\nEnvironment=A=b \\\n# more \\\n SSL_CERT_FILE=/mistyped.crt", "SSL_CERT_FILE"),
+    ):
+        with written(DROP_IN, f"{lines}\n"):
+            stays(why)
     CONFIG.chmod(0o600)
     stays(f"{CONFIG}", "Permission denied")
     CONFIG.chmod(0o644)

@@ -42,6 +42,7 @@ def give(unit, credentials):
 def settings(text):
     """The values of each key, a list that begins anew after nothing."""
     found = {}
+    text = re.sub(r"^[ \t]*[#;].*\n", "", text, flags=re.M)
     for key, value in re.findall(r"^(\w+)=(.*)$", text.replace("\\\n", " "), re.M):
         found[key] = [*found.get(key, []), value] if value else []
     return found
@@ -54,18 +55,22 @@ def text_of(*paths):
 def run(unit):
     """A unit that ends by itself; what it ends with."""
     said = settings(text_of(OTHERS / unit))
+    assert (OTHERS / unit).stat().st_mode & 0o077 == 0, "what may be root's alone"
+    if not all(os.path.exists(path) for path in said.get("ConditionPathExists", [])):
+        return 0  # skipped
     environment = {"PATH": "/usr/bin:/bin"}
     for line in said.get("Environment", []):
         environment |= dict(each.split("=", 1) for each in shlex.split(line))
     for name in said.get("EnvironmentFile", []):
         file = pathlib.Path(name.removeprefix("-"))
-        assert file.exists() or name.startswith("-"), name
+        if not file.exists() and not name.startswith("-"):
+            return 1
         environment |= dict(re.findall(r"^(\w+)=(.*)$", text_of(file), re.M))
     credentials = dict(each.split(":", 1) for each in said.get("LoadCredential", []))
     if not all(os.path.exists(path) for path in credentials.values()):
         return 243
     environment["CREDENTIALS_DIRECTORY"] = str(give(unit, credentials))
-    assert said["DynamicUser"] == ["yes"] and "StateDirectory" not in said, said
+    assert said["DynamicUser"] == ["yes"] and not said["StateDirectory"] and said["Type"][-1] == "oneshot", said
     (command,), (errors,) = said["ExecStart"], said["StandardError"]
     with open(errors.removeprefix("file:"), "w") as file:
         ended = subprocess.run(as_user(command.split()), env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=file)

@@ -337,12 +337,22 @@ def is_upgraded(machine):
     credential = machine.root / "etc/rearguard/credentials/hook-url"
     credential.rename(credential.with_suffix(".away"))
     is_new, said = upgrade()
-    assert not is_new and "there is no /etc/rearguard/credentials/hook-url, a credential of" in said, said
+    assert not is_new and "there is no /etc/rearguard/credentials/hook-url, which rearguard.service asks for" in said, said
     credential.with_suffix(".away").rename(credential)
     machine.write("etc/default/rearguard", "SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt\n")
     is_new, said = upgrade()
     assert not is_new and "SSL_CERT_FILE" in said, said
     (machine.root / "etc/default/rearguard").unlink()
+    # What systemd does not even begin.
+    drop_in = machine.root / f"etc/systemd/system/{SERVICE}.d/zz-look.conf"
+    for lines, why in (
+        ("[Unit]\nConditionPathExists=/not-there", "a condition of rearguard.service is not met"),
+        ("[Service]\nEnvironmentFile=/etc/not-there", "there is no /etc/not-there, which rearguard.service asks for"),
+    ):
+        machine.write(str(drop_in.relative_to(machine.root)), f"{lines}\n")
+        is_new, said = upgrade()
+        assert not is_new and why in said, said
+    drop_in.unlink()
     # Readable for root, and not for the service.
     token = machine.root / "etc/rearguard/credentials/sevalla-token"
     written = machine.root / "etc/rearguard/rearguard.yaml"
