@@ -61,7 +61,7 @@ Nothing is written anywhere: --online sends nothing but reads, --start sends not
 Examples:
   rearguard check --config rearguard.yaml
   rearguard check --config rearguard.yaml --online     ask each platform, too
-  rearguard check --config rearguard.yaml --start      read the tokens, too, as a start here and now would")]
+  rearguard check --config rearguard.yaml --start      read what a start reads")]
     Check(CheckArgs),
     /// Show a bad release being rolled back, against a built-in platform on loopback
     #[command(after_long_help = "\
