@@ -158,7 +158,8 @@ fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Obser
     ledger
 }
 
-/// What a person ordered to be left is left where what may have come of the order is live and pinned, or was pinned until whoever took that pin over settled it.
+/// What a person ordered to be left is left where what may have come of the order is live and pinned, or was pinned until
+/// whoever took that pin over settled it.
 fn leave_what_was_ordered(ledger: &mut Ledger, seen: &Observation<'_>) {
     let Some(view) = seen.app.value() else { return };
     let is_pinned = |active: &&Deployment| {
