@@ -22,7 +22,7 @@ struct Apps {
 }
 
 pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
-    let client = Client::open(&args.word.server)?;
+    let client = Client::for_orders(&args.word.server)?;
     let mut said = said(&args.word);
     if let Some(lasts) = args.lasts {
         said.insert("for_seconds".to_owned(), json!(lasts.as_secs_f64()));
@@ -42,22 +42,27 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
-    let client = Client::open(&args.word.server)?;
+    let client = Client::for_orders(&args.word.server)?;
     let Some(app) = &args.app else {
         client.post(&path(None, "resume"), said(&args.word)).await?;
-        let answer = client.get(&["apps"], &[]).await?;
-        let Apps { apps } = client.understand(answer)?;
+        let after = client.get(&["apps"], &[]).await.and_then(|answer| client.understand(answer));
+        let Apps { apps } = after.map_err(resumed)?;
         return resume::all_are(&apps, Timestamp::now());
     };
     let before = client.get(&["apps", app], &[]).await?;
     let before: AppStatus = client.understand(before)?;
     client.post(&path(Some(app), "resume"), said(&args.word)).await?;
-    let after = client.get(&["apps", app], &[]).await?;
-    resume::one_is(&before, &client.understand(after)?, Timestamp::now())
+    let after = client.get(&["apps", app], &[]).await.and_then(|answer| client.understand(answer));
+    resume::one_is(&before, &after.map_err(resumed)?, Timestamp::now())
+}
+
+/// The word to resume was taken, and nothing more is known.
+fn resumed(why: Error) -> Error {
+    Error::NotTold { what: "the word to resume is taken".to_owned(), why: Box::new(why) }
 }
 
 pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
-    let client = Client::open(&args.word.server)?;
+    let client = Client::for_orders(&args.word.server)?;
     let mut said = said(&args.word);
     if let Some(target) = &args.target {
         said.insert("target_deployment".to_owned(), json!(target));
@@ -71,7 +76,7 @@ pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn reject(args: &RejectArgs) -> Result<String, Error> {
-    let client = Client::open(&args.word.server)?;
+    let client = Client::for_orders(&args.word.server)?;
     client.post(&["incidents", &args.id, "reject"], said(&args.word)).await?;
     if args.wait {
         return follow(&client, &args.id, Outcome::Refused).await;
@@ -98,7 +103,7 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
         wanted: Outcome::Committed,
         wait: args.wait,
     };
-    order.give(&Client::open(&args.word.server)?, said).await
+    order.give(&Client::for_orders(&args.word.server)?, said).await
 }
 
 pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
@@ -109,13 +114,13 @@ pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
         wanted: Outcome::Committed,
         wait: args.wait,
     };
-    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
+    order.give(&Client::for_orders(&args.word.server)?, said(&args.word)).await
 }
 
 pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
     let order =
         Order { app: &args.app, verb: "revert", from: "soaking", wanted: Outcome::Reverted, wait: args.wait };
-    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
+    order.give(&Client::for_orders(&args.word.server)?, said(&args.word)).await
 }
 
 /// What a person orders.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,8 @@ pub(super) struct Client {
     base: Url,
     /// The file the admin token is in, where the environment does not hold the token itself.
     token_file: Option<PathBuf>,
+    /// Questions are asked with the token as well, so that they get through where an order does.
+    is_for_orders: bool,
 }
 
 /// The little of the configuration that is needed to find the daemon. Read without the rest being checked: a
@@ -75,13 +77,22 @@ impl Client {
             .timeout(PATIENCE)
             .build()
             .map_err(|error| Error::Internal(Chain(&error).to_string()))?;
-        Ok(Self { http, base, token_file: whereabouts.admin_token_file })
+        Ok(Self { http, base, token_file: whereabouts.admin_token_file, is_for_orders: false })
+    }
+
+    /// The same, for orders and what is asked before and after them.
+    pub(super) fn for_orders(args: &ServerArgs) -> Result<Self, Error> {
+        Ok(Self { is_for_orders: true, ..Self::open(args)? })
     }
 
     /// What stands at this path.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Error> {
-        let response = self.http.request(Method::GET, self.url(path)).query(query).send().await;
-        self.answer(response).await
+        let mut request = self.http.request(Method::GET, self.url(path)).query(query);
+        // Whether there is one is found out by the order.
+        if let Some(token) = self.token().ok().flatten().filter(|_| self.is_for_orders) {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        self.answer(request.send().await).await
     }
 
     /// Asks for a change, with the admin token and what is said with it. Never sent twice.
@@ -111,6 +122,9 @@ impl Client {
             return serde_json::from_slice(&body).map_err(|error| self.gibberish(error.to_string()));
         }
         match serde_json::from_slice::<Failure>(&body) {
+            Ok(Failure { error }) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                Err(Error::Unavailable { message: error.message })
+            }
             Ok(Failure { error }) => Err(Error::Refused { code: error.code, message: error.message }),
             Err(_) => Err(self.gibberish(format!("status {status} without an explanation"))),
         }

@@ -78,11 +78,17 @@ pub enum Error {
         /// The daemon's sentence.
         message: String,
     },
-    /// An order was taken, and what came of it cannot be told.
-    #[error("it is taken as part of incident {id}, and what comes of it is not known: {why}")]
+    /// The daemon cannot answer just now.
+    #[error("{message}")]
+    Unavailable {
+        /// The daemon's sentence.
+        message: String,
+    },
+    /// A word was taken, and what came of it cannot be told.
+    #[error("{what}, and what comes of it is not known: {why}")]
     NotTold {
-        /// The incident.
-        id: String,
+        /// What is known.
+        what: String,
         /// Why.
         why: Box<Error>,
     },
@@ -103,6 +109,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the daemon may answer in a while, as one does that is being restarted.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
+    }
+
     /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {

@@ -19,23 +19,29 @@ const GLANCE: Duration = Duration::from_secs(1);
 const BLINK: Duration = Duration::from_millis(100);
 pub(super) const BEGINS_WITHIN: Duration = Duration::from_secs(3);
 /// A daemon that does not answer for so long is not waited for.
-const PATIENCE: u32 = 60;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for the end of an incident; gives how it ended if that is what was wanted.
 pub(super) async fn follow(client: &Client, id: &str, wanted: Outcome) -> Result<String, Error> {
-    let (mut told, mut state, mut failures) = (0, String::new(), 0);
+    let (mut told, mut state, mut silent_since) = (0, String::new(), None);
     loop {
         let detail = match look(client, id).await {
             Ok(detail) => detail,
             // A daemon that is being restarted goes on where it was.
-            Err(Error::Unreachable { .. }) if failures < PATIENCE => {
-                failures += 1;
+            Err(error) if error.is_silence() => {
+                let since = *silent_since.get_or_insert_with(|| {
+                    say("", "the daemon does not answer just now");
+                    Instant::now()
+                });
+                if since.elapsed() >= PATIENCE {
+                    return Err(not_told(id, error));
+                }
                 tokio::time::sleep(GLANCE).await;
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(not_told(id, error)),
         };
-        failures = 0;
+        silent_since = None;
         for entry in detail.timeline.iter().skip(told) {
             let after = entry.at.duration_since(detail.record.opened_at).as_secs_f64();
             say(&format!("{after:+.1}s"), &clean(&entry.text));
@@ -99,14 +105,19 @@ pub(super) async fn begin(client: &Client, given: Given<'_>, within: Duration) -
                 }
                 Begun::NotYet
             }
-            Err(_) | Ok(Err(Error::Unreachable { .. })) => Begun::Silent,
-            Ok(Err(error)) => return Err(Error::NotTold { id: id.to_owned(), why: Box::new(error) }),
+            Err(_) => Begun::Silent,
+            Ok(Err(error)) if error.is_silence() => Begun::Silent,
+            Ok(Err(error)) => return Err(not_told(id, error)),
         };
         if Instant::now() >= until {
             return Ok(far);
         }
         tokio::time::sleep(BLINK).await;
     }
+}
+
+fn not_told(id: &str, why: Error) -> Error {
+    Error::NotTold { what: format!("it is taken as part of incident {id}"), why: Box::new(why) }
 }
 
 async fn look(client: &Client, id: &str) -> Result<IncidentDetail, Error> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
+use crate::decision::state::Outcome;
 use crate::decision::story::percent;
 use crate::ids::AppName;
 use crate::journal::IncidentRecord;
@@ -51,6 +52,9 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
 /// Of so many apps at most the last incident is asked for: each is a question of its own.
 const MOST_ASKED: usize = 8;
 
+/// So many are asked for, of which orders that were refused say nothing of the app.
+const FEW: usize = 8;
+
 /// The last incident of each app that is bad although none is open, unless a newer release is live: it says why nothing is done.
 /// What cannot be had is left out.
 async fn last(client: &Client, apps: &[AppStatus]) -> Last {
@@ -58,13 +62,21 @@ async fn last(client: &Client, apps: &[AppStatus]) -> Last {
         |app: &&AppStatus| app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad");
     let mut last = Last::new();
     for app in apps.iter().filter(is_bad).take(MOST_ASKED) {
-        let query = [("app", app.name.to_string()), ("limit", "1".to_owned())];
+        let query = [("app", app.name.to_string()), ("limit", FEW.to_string())];
         let Ok(answer) = client.get(&["incidents"], &query).await else { break };
         let Ok(Incidents { incidents }) = client.understand(answer) else { break };
-        let newest = incidents.into_iter().next().filter(|incident| is_about_what_is_live(app, incident));
+        let mut told = incidents.into_iter().filter(|incident| !is_order_without_effect(incident));
+        let newest = told.next().filter(|incident| is_about_what_is_live(app, incident));
         last.extend(newest.map(|incident| (app.name.clone(), incident)));
     }
     last
+}
+
+/// Whether it is a person's order of which nothing came, such as one to go back to a deployment that is not there.
+fn is_order_without_effect(incident: &IncidentRecord) -> bool {
+    incident.asked_by.is_some()
+        && incident.outcome == Some(Outcome::Refused)
+        && incident.rollback_deployment.is_none()
 }
 
 /// Whether an app's last incident says why nothing is done about what is live: also where that is the accused release, or the

@@ -117,7 +117,7 @@ impl RollingBack {
 /// A deployment that is named under `key`.
 fn deployment(key: &str, id: Option<String>) -> Result<Option<DeploymentId>, ApiError> {
     if id.as_ref().is_some_and(|id| !is_a_line(id, ID_MOST)) {
-        return Err(ApiError::bad_request(format!("{key} is no deployment's id")));
+        return Err(ApiError::bad_request(format!("`{key}` is not an id of a deployment")));
     }
     Ok(id.map(DeploymentId::from))
 }

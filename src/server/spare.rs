@@ -3,8 +3,8 @@
 //! Whoever can reach the port can hold connections: by reading slowly, by listening to events, by opening many. A cap a peer
 //! would not help: on loopback, behind a proxy and behind a node's address translation everybody is the same peer. So once the
 //! room is full, some more connections are taken for three things only: health (what does not answer is restarted), metrics
-//! (so that somebody is told), and words with the admin token (so that a pause gets through). A spare connection is for
-//! one answer and a short time.
+//! (so that somebody is told), and whoever has the admin token (so that a pause gets through, and how it went is seen). A
+//! spare connection is for one answer and a short time, so it serves no stream of events.
 
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ use super::limits::Limits;
 
 /// What spare connections are for, as far as it needs no token.
 pub(super) const PATHS: [&str; 3] = ["/live", "/ready", "/metrics"];
+
+/// Goes on for as long as somebody listens.
+const EVENTS: &str = "/api/v1/events";
 
 /// What decides whom a spare connection serves.
 #[derive(Clone)]
@@ -44,12 +47,11 @@ pub(super) async fn only_what_they_are_for(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
+    if path != EVENTS && auth::is_admin(request.headers(), &spare.surface) {
+        return next.run(request).await;
+    }
     if request.method() == Method::POST {
-        return if auth::is_admin(request.headers(), &spare.surface) {
-            next.run(request).await
-        } else {
-            full()
-        };
+        return full();
     }
     match path {
         "/metrics" => {

@@ -135,7 +135,7 @@ async fn who_orders_what_is_said_in_the_body() {
     for (path, body, why) in [
         ("/api/v1/apps/checkout/rollback", r#"{"too": "d1"}"#, "unknown field `too`"),
         ("/api/v1/apps/checkout/rollback", r#"{"to": 5}"#, "expected a string"),
-        ("/api/v1/apps/checkout/rollback", r#"{"to": ""}"#, "to is no deployment's id"),
+        ("/api/v1/apps/checkout/rollback", r#"{"to": ""}"#, "`to` is not an id of a deployment"),
         ("/api/v1/apps/checkout/pause", r#"{"for_seconds": -1}"#, "allowed is 1 to 31622400"),
         ("/api/v1/apps/checkout/pause", r#"{"by": "a\nb"}"#, "by is no name"),
         ("/api/v1/apps/checkout/commit", "[1]", "the body is not what is allowed"),

@@ -173,6 +173,19 @@ fn obstacle(reason: &str, detail: Option<&str>) -> String {
         ("cooldown" | "budget", None) => {
             format!("{}; who orders a rollback does not have to wait for that", words::reason(reason))
         }
+        ("cooldown" | "budget", Some("blind")) => format!(
+            "{}; who orders a rollback does not wait for that, and what else an order would meet is not known yet",
+            words::reason(reason)
+        ),
+        ("cooldown" | "budget", Some(detail)) => {
+            let meaning = story::obstacle(detail).map_or_else(|| words::reason(detail), str::to_owned);
+            format!(
+                "{}; who orders a rollback does not wait for that, but would meet another obstacle: {} ({})",
+                words::reason(reason),
+                clean(&meaning),
+                clean(detail)
+            )
+        }
         (_, None) => words::reason(reason),
         (_, Some(detail)) => match story::obstacle(detail) {
             Some(meaning) => format!("{}: {meaning} ({detail})", words::reason(reason)),

@@ -89,6 +89,15 @@ fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
         });
     }
     left.extend(app.freeze.as_ref().map(|freeze| format!("frozen: {}", frozen_how(freeze, now))));
+    // Its incident may have been refused meanwhile, and a release has one.
+    let is_at_rest = matches!(app.state.as_str(), "steady" | "learning");
+    if is_at_rest && app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad") {
+        let name = &app.name;
+        left.push(format!(
+            "what is live is bad and is not rolled back by itself: `rearguard status {name}` says why, `rearguard rollback \
+             {name}` goes back"
+        ));
+    }
     left
 }
 
@@ -115,6 +124,28 @@ mod tests {
         let until = Some("2026-11-21T06:15:09Z".parse().unwrap());
         let freeze = FreezeStatus { rollback: true, commit: false, windows: vec!["night".to_owned()], until };
         AppStatus { freeze: Some(freeze), ..app("shop") }
+    }
+
+    #[test]
+    fn an_app_whose_live_release_is_bad_and_has_had_its_incident_is_not_said_to_be_guarded_again() {
+        let bad = |state: &str, incident: Option<&str>| {
+            let mut app =
+                AppStatus { state: state.to_owned(), incident: incident.map(Into::into), ..app("shop") };
+            app.rules[0].verdict = "bad".to_owned();
+            app
+        };
+        for (after, is_said) in [
+            (bad("steady", None), true),
+            (bad("learning", None), true),
+            (bad("watching", None), false),
+            (bad("incident", Some("shop-1a2b3c4d")), false),
+        ] {
+            let said = one_is(&paused("app"), &after, now()).unwrap();
+            assert_eq!(said.contains("is bad and is not rolled back by itself"), is_said, "{said}");
+            assert_eq!(said.contains("guarded again"), !is_said, "{said}");
+            let said = all_are(std::slice::from_ref(&after), now()).unwrap();
+            assert_eq!(said.contains("shop: what is live is bad"), is_said, "{said}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::cli::{ServerArgs, SettleArgs, WordArgs, act};
+use crate::cli::{ResumeArgs, ServerArgs, SettleArgs, WordArgs, act};
 
 /// An order is looked at for so long where nothing is expected to come of it: no more than a look or two.
 const SHORT: Duration = Duration::from_millis(1);
@@ -22,6 +22,10 @@ fn incident(state: &str, outcome: Option<Outcome>) -> String {
     });
     shown.to_string()
 }
+
+/// What a daemon says that has no room for another question.
+const BUSY: &str =
+    r#"{"error":{"code":"too_many_connections","message":"all connections are taken; try again"}}"#;
 
 /// A daemon that gives one of these answers after the other, and the last of them from then on; and how many it gave.
 async fn daemon(answers: Vec<(u16, String)>) -> (ServerArgs, Arc<AtomicUsize>) {
@@ -101,8 +105,11 @@ async fn only_of_a_daemon_that_cannot_be_reached_is_an_order_said_to_be_taken_an
     let client = Client::open(&ServerArgs { server: Some(url), config: None }).unwrap();
     let begun = begin(&client, given("soaking", Outcome::Reverted), SHORT).await.unwrap();
     assert!(matches!(begun, Begun::Silent), "{begun:?}");
-    let refusal = r#"{"error":{"code":"unavailable","message":"the journal does not answer"}}"#;
-    for (status, body) in [(503, refusal), (200, "<html>"), (200, "{}")] {
+    let (client, _) = answering(vec![(503, BUSY.to_owned())]).await;
+    let begun = begin(&client, given("soaking", Outcome::Reverted), SHORT).await.unwrap();
+    assert!(matches!(begun, Begun::Silent), "{begun:?}");
+    let refusal = r#"{"error":{"code":"unknown_incident","message":"there is no such incident"}}"#;
+    for (status, body) in [(404, refusal), (200, "<html>"), (200, "{}")] {
         let (client, looks) = answering(vec![(status, body.to_owned())]).await;
         let error = begin(&client, given("soaking", Outcome::Reverted), LONG).await.unwrap_err();
         assert!(matches!(error, Error::NotTold { .. }), "{error}");
@@ -130,4 +137,27 @@ async fn a_commit_or_a_revert_that_waits_in_the_soak_is_not_said_to_be_under_way
         let begin = format!("{verb} of shop is taken, and nothing is sent yet as far as is known; ");
         assert!(said.starts_with(&begin), "{said}");
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_waits_while_the_daemon_cannot_answer_and_is_told_what_is_known_where_it_never_will()
+ {
+    let over = incident("closed", Some(Outcome::Reverted));
+    let (client, looks) = answering(vec![(503, BUSY.to_owned()), (200, over)]).await;
+    let told = follow(&client, "shop-1a2b3c4d", Outcome::Reverted).await.unwrap();
+    assert!(told.contains("reverted after"), "{told}");
+    assert_eq!(looks.load(Ordering::SeqCst), 2);
+    let (client, _) = answering(vec![(200, "<html>".to_owned())]).await;
+    let error = follow(&client, "shop-1a2b3c4d", Outcome::Reverted).await.unwrap_err();
+    assert!(error.to_string().starts_with("it is taken as part of incident shop-1a2b3c4d, and "), "{error}");
+}
+
+#[tokio::test]
+async fn who_resumes_is_told_that_the_word_is_taken_where_nothing_more_is_known() {
+    let done = (200, serde_json::json!({ "done": "resume", "app": null }).to_string());
+    let (server, _) = daemon(vec![done, (503, BUSY.to_owned())]).await;
+    let args = ResumeArgs { app: None, all: true, word: WordArgs { by: None, server } };
+    let error = act::resume(&args).await.unwrap_err();
+    let said = "the word to resume is taken, and what comes of it is not known: all connections are taken";
+    assert!(error.to_string().starts_with(said), "{error}");
 }

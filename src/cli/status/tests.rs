@@ -294,6 +294,25 @@ fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
             "too soon after the last rollback; who orders a rollback does not have to wait for that",
         ),
         (
+            "cooldown",
+            Some("known_bad_target"),
+            "too soon after the last rollback; who orders a rollback does not wait for that, but would meet another \
+             obstacle: what it would go back to was found to be bad, or somebody ordered it to be left \
+             (known_bad_target)",
+        ),
+        (
+            "cooldown",
+            Some("no_target"),
+            "too soon after the last rollback; who orders a rollback does not wait for that, but would meet another \
+             obstacle: there is no deployment to go back to (no_target)",
+        ),
+        (
+            "cooldown",
+            Some("blind"),
+            "too soon after the last rollback; who orders a rollback does not wait for that, and what else an order \
+             would meet is not known yet",
+        ),
+        (
             "budget",
             None,
             "too many rollbacks in the period; who orders a rollback does not have to wait for that",
@@ -369,8 +388,12 @@ fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
 
 #[tokio::test]
 async fn the_last_incident_stays_unless_a_newer_release_is_live() {
-    // Whatever is asked: the incident of d2, which was gone back from by d3.
-    let last = r#"{"incidents":[{"id":"shop-1a2b3c4d","app":"shop","app_id":"1","state":"closed","outcome":"reverted",
+    // Whatever is asked: the incident of d2, which was gone back from by d3, and after it an order of which nothing came.
+    let last = r#"{"incidents":[{"id":"shop-7cfa8179","app":"shop","app_id":"1","state":"closed","outcome":"refused",
+        "reason":"no_target","rule":null,"asked_by":"kim","opened_at":"2026-11-21T02:12:00Z",
+        "closed_at":"2026-11-21T02:12:00Z","bad_deployment":"d9","target_deployment":null,"rollback_deployment":null,
+        "time_to_detect_seconds":null,"time_to_restore_seconds":null},
+        {"id":"shop-1a2b3c4d","app":"shop","app_id":"1","state":"closed","outcome":"reverted",
         "reason":"requested","rule":"down","opened_at":"2026-11-21T02:00:00Z","closed_at":"2026-11-21T02:10:09Z",
         "bad_deployment":"d2","target_deployment":"d1","rollback_deployment":"d3","time_to_detect_seconds":6.0,
         "time_to_restore_seconds":null}]}"#;
@@ -402,7 +425,8 @@ async fn the_last_incident_stays_unless_a_newer_release_is_live() {
         ("a newer release", live(Some("d5"), true), false),
     ] {
         let last = super::last(&client, std::slice::from_ref(&app)).await;
-        assert_eq!(last.contains_key(&app.name), is_told, "{what}");
+        let told = last.get(&app.name).map(|incident| incident.id.as_str());
+        assert_eq!(told, is_told.then_some("shop-1a2b3c4d"), "{what}");
     }
     let fine = app("shop", "steady");
     assert!(super::last(&client, &[fine]).await.is_empty(), "nothing to explain");

@@ -107,9 +107,19 @@ impl App {
         let paused = self.is_paused();
         let known = Known { state, view: &self.view, paused, fleet: self.shell.fleet.stands() };
         let now = self.shell.clock.now();
-        if let Err(bar) = standing(&self.config.policy, known, now) {
-            return Some(bar);
+        match standing(&self.config.policy, known, now) {
+            // No person waits for these, so what one would meet is said with them.
+            Err((limit @ (Reason::Cooldown | Reason::Budget), _)) => {
+                let meets = |(reason, detail): (Reason, _)| if detail == "" { reason.word() } else { detail };
+                Some((limit, self.answered(now).map_or("", meets)))
+            }
+            Err(bar) => Some(bar),
+            Ok(()) => self.answered(now),
         }
+    }
+
+    /// What the answer to the last question comes to.
+    fn answered(&self, now: Moment) -> Option<(Reason, &str)> {
         let round = self.account.config.readiness + self.account.questions.queue(now);
         match &self.readiness {
             Some(readiness) if !readiness.is_old(now, round) => {

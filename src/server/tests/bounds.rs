@@ -150,6 +150,17 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
         let answer = server.post("/api/v1/pause", token).await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"), "{token:?}");
     }
+    // How it went is seen by whoever may say it, and streams take no room from orders.
+    let with = |token: &str, path: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        )
+    };
+    for (token, path, status) in
+        [(TOKEN, "/api/v1/apps", 200), ("wrong", "/api/v1/apps", 503), (TOKEN, "/api/v1/events", 503)]
+    {
+        assert_eq!(server.say(&with(token, path)).await.status, status, "{path}");
+    }
     assert_eq!(*server.fake.acts.lock().unwrap(), ["* paused by somebody"]);
 }
 
