@@ -21,6 +21,9 @@ fn go() -> ExitCode {
         Ok(cli) => cli,
         Err(problem) => return explain_usage(without_false_tips(problem)),
     };
+    if let Some(error) = cli::instead(&cli.command) {
+        return complain(&error.to_string(), error.exit_code());
+    }
     if let Err(problem) = telemetry::init(cli.command.reader(), cli.log_format, cli.log_level.as_deref()) {
         let code = match problem {
             TelemetryError::Filter { given_by: GivenBy::Variable, .. } => ExitCode::Config,

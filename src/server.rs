@@ -279,6 +279,10 @@ pub struct RollbackStatus {
     pub reason: Option<String>,
     /// A code or words for it, the platform's or our own.
     pub detail: Option<String>,
+    /// What is in the way besides, where that is a limit of time (`cooldown`, `budget`): those a person's order does not
+    /// heed, and this it does.
+    #[serde(default)]
+    pub beside: Option<Obstacle>,
     /// The deployment it would go back to.
     pub target_deployment: Option<DeploymentId>,
     /// The platform's words for that one.
@@ -297,6 +301,15 @@ pub struct RollbackStatus {
     pub expected_seconds: Option<f64>,
     /// When the platform was asked.
     pub asked_at: Option<Timestamp>,
+}
+
+/// What is in the way of a rollback, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Obstacle {
+    /// A reason's word; `blind` where nothing is known.
+    pub reason: String,
+    /// A code or words for it, the platform's or our own.
+    pub detail: Option<String>,
 }
 
 /// A rule as the API shows it.
@@ -318,9 +331,19 @@ pub struct RuleStatus {
     /// The measurement beside its limit, in words.
     #[serde(default)]
     pub evidence: String,
+    /// It only tells (`action: notify`): no release is rolled back because of it.
+    #[serde(default)]
+    pub only_tells: bool,
     /// When it told of the live release, if it is one that only tells.
     #[serde(default)]
     pub told_at: Option<Timestamp>,
+}
+
+impl RuleStatus {
+    /// Whether a release would be rolled back because of it.
+    pub(crate) fn accuses(&self) -> bool {
+        self.verdict == "bad" && !self.only_tells
+    }
 }
 
 /// A probe as the API shows it.

@@ -22,7 +22,7 @@ struct Apps {
 }
 
 pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
-    let client = Client::for_orders(&args.word.server)?;
+    let client = Client::open(&args.word.server)?;
     let mut said = said(&args.word);
     if let Some(lasts) = args.lasts {
         said.insert("for_seconds".to_owned(), json!(lasts.as_secs_f64()));
@@ -42,7 +42,7 @@ pub(super) async fn pause(args: &PauseArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
-    let client = Client::for_orders(&args.word.server)?;
+    let client = Client::open(&args.word.server)?;
     let Some(app) = &args.app else {
         client.post(&path(None, "resume"), said(&args.word)).await?;
         let after = client.get(&["apps"], &[]).await.and_then(|answer| client.understand(answer));
@@ -62,7 +62,7 @@ fn resumed(why: Error) -> Error {
 }
 
 pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
-    let client = Client::for_orders(&args.word.server)?;
+    let client = Client::open(&args.word.server)?;
     let mut said = said(&args.word);
     if let Some(target) = &args.target {
         said.insert("target_deployment".to_owned(), json!(target));
@@ -76,7 +76,7 @@ pub(super) async fn approve(args: &ApproveArgs) -> Result<String, Error> {
 }
 
 pub(super) async fn reject(args: &RejectArgs) -> Result<String, Error> {
-    let client = Client::for_orders(&args.word.server)?;
+    let client = Client::open(&args.word.server)?;
     client.post(&["incidents", &args.id, "reject"], said(&args.word)).await?;
     if args.wait {
         return follow(&client, &args.id, Outcome::Refused).await;
@@ -103,7 +103,7 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<String, Error> {
         wanted: Outcome::Committed,
         wait: args.wait,
     };
-    order.give(&Client::for_orders(&args.word.server)?, said).await
+    order.give(&Client::open(&args.word.server)?, said).await
 }
 
 pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
@@ -114,13 +114,13 @@ pub(super) async fn commit(args: &SettleArgs) -> Result<String, Error> {
         wanted: Outcome::Committed,
         wait: args.wait,
     };
-    order.give(&Client::for_orders(&args.word.server)?, said(&args.word)).await
+    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
 pub(super) async fn revert(args: &SettleArgs) -> Result<String, Error> {
     let order =
         Order { app: &args.app, verb: "revert", from: "soaking", wanted: Outcome::Reverted, wait: args.wait };
-    order.give(&Client::for_orders(&args.word.server)?, said(&args.word)).await
+    order.give(&Client::open(&args.word.server)?, said(&args.word)).await
 }
 
 /// What a person orders.

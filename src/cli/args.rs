@@ -1,6 +1,7 @@
 //! What each command is told: its arguments and options.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,9 +31,12 @@ pub struct CheckArgs {
     /// Also ask each platform whether the token works and the apps are there
     #[arg(long)]
     pub online: bool,
-    /// Also read what a start needs: platforms' tokens and the authorities that are trusted
+    /// Also read what a start needs: platforms' tokens, the authorities that are trusted, the address to listen on
     #[arg(long)]
     pub start: bool,
+    /// Do it as the daemon that runs as this process would: with its configuration, user, environment and files
+    #[arg(long = "as", value_name = "PID")]
+    pub like: Option<NonZeroU32>,
 }
 
 /// `rearguard demo`.

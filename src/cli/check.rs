@@ -1,11 +1,13 @@
 //! `rearguard check`: the validation of the start, what was understood, and what the rules could notice; with `--online`
-//! each platform is asked, with `--start` all is read that a start reads.
+//! each platform is asked, with `--start` all is read that a start reads, with `--as` all of it as a daemon would that runs.
 
 mod power;
+mod process;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+pub(super) use self::process::instead;
 use super::run::not_started;
 use super::words::count;
 use super::{CheckArgs, Error};

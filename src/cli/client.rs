@@ -21,6 +21,9 @@ use crate::telemetry::Chain;
 
 /// Where the daemon listens when its configuration does not say.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
+/// What a proxy says whose daemon does not answer, as while that is restarted.
+const GATEWAYS: [StatusCode; 3] =
+    [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
 /// Above the daemon's own limit of ten seconds, so that its word is heard.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -30,8 +33,13 @@ pub(super) struct Client {
     base: Url,
     /// The file the admin token is in, where the environment does not hold the token itself.
     token_file: Option<PathBuf>,
-    /// Questions are asked with the token as well, so that they get through where an order does.
-    is_for_orders: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Question,
+    Change,
 }
 
 /// The little of the configuration that is needed to find the daemon. Read without the rest being checked: a
@@ -77,22 +85,20 @@ impl Client {
             .timeout(PATIENCE)
             .build()
             .map_err(|error| Error::Internal(Chain(&error).to_string()))?;
-        Ok(Self { http, base, token_file: whereabouts.admin_token_file, is_for_orders: false })
+        Ok(Self { http, base, token_file: whereabouts.admin_token_file })
     }
 
-    /// The same, for orders and what is asked before and after them.
-    pub(super) fn for_orders(args: &ServerArgs) -> Result<Self, Error> {
-        Ok(Self { is_for_orders: true, ..Self::open(args)? })
-    }
-
-    /// What stands at this path.
+    /// What stands at this path. The token goes along only where the daemon has no room for whoever has none.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Error> {
-        let mut request = self.http.request(Method::GET, self.url(path)).query(query);
-        // Whether there is one is found out by the order.
-        if let Some(token) = self.token().ok().flatten().filter(|_| self.is_for_orders) {
-            request = request.bearer_auth(token.expose_secret());
+        let request = || self.http.request(Method::GET, self.url(path)).query(query);
+        let answer = self.answer(request().send().await, Asked::Question).await;
+        match (answer, self.token()) {
+            (Err(Error::Unavailable { .. }), Ok(Some(token))) => {
+                let request = request().bearer_auth(token.expose_secret());
+                self.answer(request.send().await, Asked::Question).await
+            }
+            (answer, _) => answer,
         }
-        self.answer(request.send().await).await
     }
 
     /// Asks for a change, with the admin token and what is said with it. Never sent twice.
@@ -101,7 +107,7 @@ impl Client {
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token.expose_secret());
         }
-        let answer = self.answer(request.send().await).await?;
+        let answer = self.answer(request.send().await, Asked::Change).await?;
         self.understand(answer)
     }
 
@@ -110,14 +116,18 @@ impl Client {
         serde_json::from_value(answer).map_err(|error| self.gibberish(error.to_string()))
     }
 
-    async fn answer(&self, response: Result<Response, reqwest::Error>) -> Result<Value, Error> {
-        let unreachable = |error: reqwest::Error| Error::Unreachable {
-            url: self.base.to_string(),
-            detail: root_cause(&error),
+    async fn answer(&self, response: Result<Response, reqwest::Error>, asked: Asked) -> Result<Value, Error> {
+        let lost = |error: reqwest::Error| {
+            let (url, detail) = (self.base.to_string(), root_cause(&error));
+            match asked {
+                // What was never sent was not taken either.
+                Asked::Change if !error.is_connect() => Error::Unanswered { url, detail },
+                _ => Error::Unreachable { url, detail },
+            }
         };
-        let response = response.map_err(unreachable)?;
+        let response = response.map_err(lost)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
+        let body = response.bytes().await.map_err(lost)?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.gibberish(error.to_string()));
         }
@@ -126,6 +136,15 @@ impl Client {
                 Err(Error::Unavailable { message: error.message })
             }
             Ok(Failure { error }) => Err(Error::Refused { code: error.code, message: error.message }),
+            Err(_) if GATEWAYS.contains(&status) => {
+                let (url, detail) = (self.base.to_string(), format!("what stands before it says {status}"));
+                Err(match asked {
+                    Asked::Change => Error::Unanswered { url, detail },
+                    Asked::Question => {
+                        Error::Unavailable { message: format!("no answer from {url}: {detail}") }
+                    }
+                })
+            }
             Err(_) => Err(self.gibberish(format!("status {status} without an explanation"))),
         }
     }
@@ -144,14 +163,23 @@ impl Client {
 
     fn token(&self) -> Result<Option<SecretString>, Error> {
         if let Some(token) = env::var("REARGUARD_ADMIN_TOKEN").ok().filter(|token| !token.trim().is_empty()) {
-            return Ok(Some(token.trim().into()));
+            return of_one_line(&token)
+                .map(Some)
+                .ok_or(Error::Usage(format!("$REARGUARD_ADMIN_TOKEN holds {NO_TOKEN}")));
         }
         let Some(path) = &self.token_file else { return Ok(None) };
-        match fs::read_to_string(path) {
-            Ok(token) => Ok(Some(token.trim().into())),
-            Err(error) => Err(Error::Token { path: path.clone(), detail: error.to_string() }),
-        }
+        let unread = |detail: String| Error::Token { path: path.clone(), detail };
+        let token = fs::read_to_string(path).map_err(|error| unread(error.to_string()))?;
+        of_one_line(&token).map(Some).ok_or_else(|| unread(format!("it holds {NO_TOKEN}")))
     }
+}
+
+const NO_TOKEN: &str = "characters that no token has, such as a line break within it";
+
+/// A token without what stands around it, where it can be sent.
+fn of_one_line(token: &str) -> Option<SecretString> {
+    let token = token.trim();
+    token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ').then(|| token.into())
 }
 
 /// What the operating system said: the links before it only say that a request failed.

@@ -58,10 +58,17 @@ Examples:
     #[command(after_long_help = "\
 Nothing is written anywhere: --online sends nothing but reads, --start sends nothing.
 
+Before a new binary or configuration: --as PID checks as the daemon that runs as that process would. It is then begun with the \
+user, environment, folder and view of the files that this one has, and, where --config names no other, with its \
+configuration. Root can do so as anybody. What has changed in a unit, or in a file with its environment, since the daemon was \
+started is not looked at.
+
 Examples:
   rearguard check --config rearguard.yaml
   rearguard check --config rearguard.yaml --online     ask each platform, too
-  rearguard check --config rearguard.yaml --start      read what a start reads")]
+  rearguard check --config rearguard.yaml --start      read what a start reads
+  rearguard check --start \\
+    --as $(systemctl show --value --property=MainPID rearguard)")]
     Check(CheckArgs),
     /// Show a bad release being rolled back, against a built-in platform on loopback
     #[command(after_long_help = "\

@@ -62,6 +62,17 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+    /// A word was sent, and no answer came.
+    #[error(
+        "no answer from {url}, so whether it was taken is not known: {detail}\n\
+         look at `rearguard status` before it is given again"
+    )]
+    Unanswered {
+        /// Where.
+        url: String,
+        /// Why.
+        detail: String,
+    },
     /// Something answers that is not a daemon of this version.
     #[error("what answers at {url} does not speak as a rearguard daemon of this version: {detail}")]
     Gibberish {

@@ -58,8 +58,7 @@ const FEW: usize = 8;
 /// The last incident of each app that is bad although none is open, unless a newer release is live: it says why nothing is done.
 /// What cannot be had is left out.
 async fn last(client: &Client, apps: &[AppStatus]) -> Last {
-    let is_bad =
-        |app: &&AppStatus| app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad");
+    let is_bad = |app: &&AppStatus| app.incident.is_none() && app.rules.iter().any(RuleStatus::accuses);
     let mut last = Last::new();
     for app in apps.iter().filter(is_bad).take(MOST_ASKED) {
         let query = [("app", app.name.to_string()), ("limit", FEW.to_string())];

@@ -67,26 +67,38 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         by: view.capabilities.validate,
         expected: readiness::expected_ms(&history, view.capabilities).map(Duration::from_millis),
     };
-    let target = match readiness::target(&config.policy, &state, &view, &history) {
-        Ok(target) => target,
-        Err((reason, code)) => return Some(Readiness { obstacle: Some((reason, code.to_owned())), ..blank }),
-    };
-    let goal = Goal { accused: &live, target: &target.id, code: &target.artifact.code };
-    let validation = match platform.validate_rollback(&config.id, goal).await {
-        Ok(answered) => answered.value,
-        Err(error) => {
-            let unanswered = unanswered(live.clone(), clock.now(), &error)?;
-            return Some(Readiness { target: Some(target), ..unanswered });
+    // One that is refused is followed by the next, as in an incident.
+    let (mut tried, mut refused) = (Vec::new(), None);
+    loop {
+        let target = match readiness::target(&config.policy, &state, &view, &history, &tried) {
+            Ok(target) => target,
+            Err((Reason::NoTarget, code)) => {
+                let none = || Readiness { obstacle: Some((Reason::NoTarget, code.to_owned())), ..blank };
+                return Some(refused.unwrap_or_else(none));
+            }
+            Err((reason, code)) => {
+                return Some(Readiness { obstacle: Some((reason, code.to_owned())), ..blank });
+            }
+        };
+        let goal = Goal { accused: &live, target: &target.id, code: &target.artifact.code };
+        let answer = match platform.validate_rollback(&config.id, goal).await {
+            Ok(answered) => {
+                let validation = answered.value;
+                let obstacle = readiness::verdict(&config.policy, &validation).err();
+                let (warnings, by) = (validation.warnings, validation.by);
+                Readiness { target: Some(target.clone()), obstacle, warnings, by, ..blank.clone() }
+            }
+            Err(error) => {
+                let unanswered = unanswered(live.clone(), clock.now(), &error)?;
+                Readiness { target: Some(target.clone()), ..unanswered }
+            }
+        };
+        match answer.obstacle {
+            Some((reason @ (Reason::NotValid | Reason::Warnings), _)) => tried.push((target.id, reason)),
+            _ => return Some(answer),
         }
-    };
-    let obstacle = readiness::verdict(&config.policy, &validation).err();
-    Some(Readiness {
-        target: Some(target),
-        obstacle,
-        warnings: validation.warnings,
-        by: validation.by,
-        ..blank
-    })
+        refused = Some(answer);
+    }
 }
 
 /// A question that the platform refuses is an answer: in an incident it would be refused as well.

@@ -10,12 +10,15 @@ use crate::config::freeze::{self, Frozen};
 use crate::config::{AppConfig, ProbeConfig};
 use crate::decision::capability::{Support, Targeting};
 use crate::decision::observation::ReadFault;
+use crate::decision::policy::Action;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
 use crate::decision::state::{Notice, Situation, SoftPin, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words, percent};
 use crate::ids::RuleName;
-use crate::server::{AppStatus, FreezeStatus, PauseStatus, ProbeStatus, RollbackStatus, RuleStatus};
+use crate::server::{
+    AppStatus, FreezeStatus, Obstacle, PauseStatus, ProbeStatus, RollbackStatus, RuleStatus,
+};
 
 /// How `app` is now.
 pub(super) fn of(app: &App) -> AppStatus {
@@ -150,11 +153,14 @@ fn rollback(app: &App) -> RollbackStatus {
     let readiness = app.readiness.as_ref();
     let target = readiness.and_then(|readiness| readiness.target.as_ref());
     let obstacle = app.unreadiness();
-    let detail = obstacle.map(|(_, detail)| detail).filter(|detail| !detail.is_empty());
+    let words = |detail: &str| (!detail.is_empty()).then(|| detail.to_owned());
     RollbackStatus {
         ready: obstacle.is_none(),
         reason: obstacle.map(|(reason, _)| reason.word().to_owned()),
-        detail: detail.map(str::to_owned),
+        detail: obstacle.and_then(|(_, detail)| words(detail)),
+        beside: app
+            .beside_a_limit()
+            .map(|(reason, detail)| Obstacle { reason: reason.word().to_owned(), detail: words(detail) }),
         target_deployment: target.map(|target| target.id.clone()),
         target_title: target.map(|target| target.title.clone()).filter(|title| !title.is_empty()),
         picked_by: app.view.value().map(|view| match view.capabilities.targeting {
@@ -191,6 +197,7 @@ fn rules(app: &App, now: Moment) -> Vec<RuleStatus> {
             value: reading.value,
             threshold: reading.threshold,
             samples: reading.samples,
+            only_tells: rule.action == Action::Notify,
             told_at: told_at(app, &rule.name),
         })
         .collect()

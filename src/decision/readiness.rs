@@ -12,6 +12,7 @@ use super::state::{Situation, SoftPin, State};
 use super::story::UNARMED;
 use super::target::{self, Pick, Search};
 use crate::clock::Moment;
+use crate::ids::DeploymentId;
 
 /// Why a rollback would not be made now, or nobody knows: the closed list of the metric's label. What an app may be held
 /// for is among them.
@@ -104,19 +105,21 @@ pub fn standing(policy: &Policy, known: Known<'_>, now: Moment) -> Result<(), (R
     limits::permit(&policy.limits, &state.ledger, &Operator::default(), now).map_err(|reason| (reason, ""))
 }
 
-/// What a rollback would go to, before the platform is asked. Without one, the code of why, where there is one.
+/// What a rollback would go to, before the platform is asked, or after it refused those that were `tried`. Without one, the
+/// code of why, where there is one.
 pub fn target(
     policy: &Policy,
     state: &State,
     view: &AppView,
     history: &[Deployment],
+    tried: &[(DeploymentId, Reason)],
 ) -> Result<Deployment, (Reason, &'static str)> {
     let Some(live) = &view.active else { return Err((Reason::Blind, "")) };
     let former = match &state.situation {
         Situation::Watching(watch) => watch.former.as_slice(),
         _ => &[],
     };
-    let search = Search { accused: live, former, tried: &[], capabilities: view.capabilities };
+    let search = Search { accused: live, former, tried, capabilities: view.capabilities };
     let Pick::Target(target) = target::pick(&state.ledger, search, Some(history)) else {
         return Err((Reason::NoTarget, target::why_none(&state.ledger, search, history)));
     };
@@ -209,7 +212,7 @@ mod tests {
     fn asked(change: impl FnOnce(&mut Scene)) -> Result<String, (Reason, &'static str)> {
         let scene = Scene::of(change);
         let view = scene.view.value().unwrap();
-        target(&scene.policy, &scene.state, view, &scene.history).map(|target| target.id.to_string())
+        target(&scene.policy, &scene.state, view, &scene.history, &[]).map(|target| target.id.to_string())
     }
 
     fn held(scene: &mut Scene, why: Reason) {

@@ -165,6 +165,7 @@ fn status() -> AppStatus {
             threshold: 3.0,
             samples: 0,
             evidence: String::new(),
+            only_tells: false,
             told_at: None,
         }],
         probes: Vec::new(),

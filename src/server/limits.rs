@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(super) struct Limits {
     /// Connections at once. A Prometheus pair, a dashboard and some people need a dozen.
     pub(super) connections: usize,
-    /// Connections beyond those, for what must not be crowded out: health, metrics, and words with the admin token.
+    /// Connections beyond those, for what must not be crowded out: health, metrics, and whoever has the admin token.
     pub(super) spare: usize,
     /// How many of the spare ones may be answered with metrics at once. Those take time to be read, health does not.
     pub(super) spare_scrapes: usize,

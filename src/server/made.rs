@@ -45,6 +45,7 @@ pub(crate) fn app(name: &str) -> AppStatus {
             value: Some(f64::NAN),
             threshold: 3.0,
             samples: 0,
+            only_tells: false,
             told_at: None,
         }],
         probes: vec![ProbeStatus {

@@ -46,14 +46,9 @@ pub(super) async fn only_what_they_are_for(
     request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path();
-    if path != EVENTS && auth::is_admin(request.headers(), &spare.surface) {
-        return next.run(request).await;
-    }
-    if request.method() == Method::POST {
-        return full();
-    }
-    match path {
+    match request.uri().path() {
+        // Without the token it is refused there, and why.
+        _ if request.method() == Method::POST => next.run(request).await,
         "/metrics" => {
             let Ok(permit) = spare.scrapes.clone().try_acquire_owned() else { return full() };
             // Held until the last byte is taken.
@@ -65,6 +60,8 @@ pub(super) async fn only_what_they_are_for(
             })
         }
         path if PATHS.contains(&path) => next.run(request).await,
+        EVENTS => full(),
+        _ if auth::is_admin(request.headers(), &spare.surface) => next.run(request).await,
         _ => full(),
     }
 }

@@ -9,7 +9,7 @@ use crate::decision::policy::Mode;
 use crate::decision::story::{self, UNARMED};
 use crate::journal::{IncidentRecord, PauseWord};
 use crate::power::Outlook;
-use crate::server::{AppStatus, FreezeStatus, PauseStatus, RollbackStatus};
+use crate::server::{AppStatus, FreezeStatus, Obstacle, PauseStatus, RollbackStatus};
 
 /// 0 is the most urgent.
 pub(crate) fn urgency(app: &AppStatus) -> usize {
@@ -169,23 +169,6 @@ fn obstacle(reason: &str, detail: Option<&str>) -> String {
         ("blind", _) => "not known any more, the answer is too old".to_owned(),
         // The reason says what came of it, and this says why.
         (_, Some(UNARMED)) => UNARMED.to_owned(),
-        // Limits keep automation from acting, and nobody else.
-        ("cooldown" | "budget", None) => {
-            format!("{}; who orders a rollback does not have to wait for that", words::reason(reason))
-        }
-        ("cooldown" | "budget", Some("blind")) => format!(
-            "{}; who orders a rollback does not wait for that, and what else an order would meet is not known yet",
-            words::reason(reason)
-        ),
-        ("cooldown" | "budget", Some(detail)) => {
-            let meaning = story::obstacle(detail).map_or_else(|| words::reason(detail), str::to_owned);
-            format!(
-                "{}; who orders a rollback does not wait for that, but would meet another obstacle: {} ({})",
-                words::reason(reason),
-                clean(&meaning),
-                clean(detail)
-            )
-        }
         (_, None) => words::reason(reason),
         (_, Some(detail)) => match story::obstacle(detail) {
             Some(meaning) => format!("{}: {meaning} ({detail})", words::reason(reason)),
@@ -194,12 +177,37 @@ fn obstacle(reason: &str, detail: Option<&str>) -> String {
     }
 }
 
+/// Why a rollback would not be made now, and why a person's order would not be either.
+fn not_ready(reason: &str, rollback: &RollbackStatus) -> String {
+    let why = obstacle(reason, rollback.detail.as_deref());
+    if !is_limit(reason) {
+        return why;
+    }
+    // Limits keep automation from acting, and nobody else.
+    match &rollback.beside {
+        None => format!("{why}; who orders a rollback does not have to wait for that"),
+        Some(Obstacle { reason, .. }) if reason == "blind" => {
+            format!(
+                "{why}; who orders a rollback does not wait for that, and what else is in the way is not known"
+            )
+        }
+        Some(Obstacle { reason, detail }) => format!(
+            "{why}; who orders a rollback does not wait for that, but there is another obstacle: {}",
+            obstacle(reason, detail.as_deref())
+        ),
+    }
+}
+
+fn is_limit(reason: &str) -> bool {
+    matches!(reason, "cooldown" | "budget")
+}
+
 /// What a rollback would meet, in a line.
 pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
     let mut facts = Vec::new();
     match (&rollback.reason, &rollback.target_deployment) {
         (Some(reason), _) => {
-            facts.push(format!("NOT READY: {}", obstacle(reason, rollback.detail.as_deref())));
+            facts.push(format!("NOT READY: {}", not_ready(reason, rollback)));
         }
         (None, Some(target)) => facts.push(format!("ready: to {target}")),
         (None, None) => facts.push("ready".to_owned()),
@@ -221,7 +229,10 @@ pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
 /// Whether what is said was true when the platform was asked; the rest is so now, whenever that was.
 fn is_of_the_answer(rollback: &RollbackStatus) -> bool {
     let of_the_answer = ["blind", "no_target", "not_valid", "warnings", "migration"];
-    rollback.reason.as_deref().is_none_or(|reason| of_the_answer.contains(&reason))
+    let beside =
+        rollback.beside.as_ref().map(|beside| beside.reason.as_str()).filter(|beside| *beside != "blind");
+    let reasons = [rollback.reason.as_deref(), beside];
+    rollback.reason.is_none() || reasons.iter().flatten().any(|reason| of_the_answer.contains(reason))
 }
 
 /// By whom, and until when.

@@ -104,7 +104,7 @@ async fn counters_go_on_when_a_rule_changes_and_go_with_the_platform() {
     let world = World::new().await;
     let mut guard = known(&world, &Settings::default()).await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
-    guard.api.until_closed().await;
+    assert_eq!(guard.api.until_closed().await["outcome"], "committed");
     let incidents = "rearguard_incidents_total{app=\"shop\",outcome=\"committed\"}";
     let polls = "rearguard_platform_requests_total{code=\"200\",operation=\"list_apps\",platform=\"ocean\"}";
     assert_eq!(guard.api.metric(incidents).await, 1.0);

@@ -6,7 +6,7 @@ use rearguard::clock::Moment;
 use rearguard::config::parse;
 use rearguard::journal::{Journal, SqliteJournal};
 use rearguard::lab::{AppKind, Fault, Kind, Operation, Release, Source, Target};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{APP, Guard, PATIENCE, Settings, World, known};
 
@@ -124,6 +124,42 @@ async fn a_held_app_is_ready_for_nothing_and_says_why_it_is_held() {
         (&app["rollback"]["ready"], &app["rollback"]["reason"]),
         (&json!(false), &json!("soak_healthy"))
     );
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cooldown_an_app_says_what_an_order_would_meet_all_the_same() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { limits: "{ cooldown: 1h, max_rollbacks: 5 }", ..asking() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    assert_eq!(guard.api.until_closed().await["outcome"], "committed");
+    let beside = |wanted: Value| {
+        move |app: &Value| app["rollback"]["reason"] == "cooldown" && app["rollback"]["beside"] == wanted
+    };
+    world.lab.push(APP, Release { database: "postgres 17".to_owned(), ..Release::good("v3") }).unwrap();
+    let refused = json!({ "reason": "not_valid", "detail": "database_config_conflict" });
+    guard.api.until("a refusal", beside(refused)).await;
+    world.lab.push(APP, Release { database: "postgres 17".to_owned(), ..Release::good("v4") }).unwrap();
+    guard.api.until("nothing else", beside(json!(null))).await;
+    assert_eq!(shown(&guard, "cooldown").await, (0.0, 1.0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_platform_refuses_the_first_target_the_next_one_is_asked_about_as_in_an_incident() {
+    let world = World::new().await;
+    let guard = known(&world, &asking()).await;
+    let first = guard.api.app().await["live_deployment"].clone();
+    world.lab.push(APP, Release { database: "postgres 17".to_owned(), ..Release::good("v2") }).unwrap();
+    guard.api.until("a refusal", |app| app["rollback"]["reason"] == "not_valid").await;
+    let second = guard.api.until_state("steady").await["live_deployment"].clone();
+    world.lab.push(APP, Release::good("v3")).unwrap();
+    let app = guard.api.until("the first one", |app| app["rollback"]["ready"] == true).await;
+    assert_eq!(app["rollback"]["target_deployment"], first);
+    assert_ne!(first, second);
+    // And so it is.
+    world.lab.push(APP, Release::bad("v4")).unwrap();
+    assert_eq!(guard.api.until_closed().await["outcome"], "committed");
     guard.daemon.stop().await;
 }
 

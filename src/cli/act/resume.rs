@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::Error;
-use crate::server::AppStatus;
+use crate::decision::policy::Mode;
+use crate::server::{AppStatus, RuleStatus};
 use crate::telling::app::frozen_how;
 use crate::telling::page::clean;
 
@@ -29,10 +30,11 @@ pub(super) fn one_is(before: &AppStatus, after: &AppStatus, now: Timestamp) -> R
         let message = format!("{app}: {over}, and it is still paused:\n{}", listed(&left));
         return Err(still_paused(&message));
     }
+    let live = is_live(after).unwrap_or_default();
     if left.is_empty() {
-        return Ok(format!("{app} is guarded again: {over}\n"));
+        return Ok(format!("{app} is guarded again: {over}\n{live}"));
     }
-    Ok(format!("{app}: {over}, and it is not wholly guarded yet:\n{}", listed(&left)))
+    Ok(format!("{app}: {over}, and it is not wholly guarded yet:\n{}{live}", listed(&left)))
 }
 
 /// Of all of them, after the word. An app that is paused all the same was not resumed, which is a failure.
@@ -56,10 +58,11 @@ pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Erro
         );
         return Err(still_paused(&message));
     }
+    let live: String = apps.iter().filter_map(is_live).collect();
     if left.is_empty() {
-        return Ok(format!("{over}\n"));
+        return Ok(format!("{over}\n{live}"));
     }
-    Ok(format!("{over}; what still keeps hands off:\n{}", listed(&left)))
+    Ok(format!("{over}; what still keeps hands off:\n{}{live}", listed(&left)))
 }
 
 fn still_paused(message: &str) -> Error {
@@ -89,16 +92,20 @@ fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
         });
     }
     left.extend(app.freeze.as_ref().map(|freeze| format!("frozen: {}", frozen_how(freeze, now))));
-    // Its incident may have been refused meanwhile, and a release has one.
-    let is_at_rest = matches!(app.state.as_str(), "steady" | "learning");
-    if is_at_rest && app.incident.is_none() && app.rules.iter().any(|rule| rule.verdict == "bad") {
-        let name = &app.name;
-        left.push(format!(
-            "what is live is bad and is not rolled back by itself: `rearguard status {name}` says why, `rearguard rollback \
-             {name}` goes back"
-        ));
-    }
     left
+}
+
+/// What has happened already is not undone by a word, which guards what comes.
+fn is_live(app: &AppStatus) -> Option<String> {
+    let is_at_rest = matches!(app.state.as_str(), "steady" | "learning") && app.incident.is_none();
+    let is_accused = app.mode != Mode::Observe && app.rules.iter().any(RuleStatus::accuses);
+    (is_at_rest && is_accused).then(|| {
+        let name = &app.name;
+        format!(
+            "{name}: what is live is bad, and is not rolled back by itself: `rearguard status {name}` says why, `rearguard \
+             rollback {name}` goes back\n"
+        )
+    })
 }
 
 fn listed(left: &[String]) -> String {
@@ -127,24 +134,35 @@ mod tests {
     }
 
     #[test]
-    fn an_app_whose_live_release_is_bad_and_has_had_its_incident_is_not_said_to_be_guarded_again() {
+    fn that_what_is_live_is_bad_and_has_had_its_incident_is_said_with_it() {
         let bad = |state: &str, incident: Option<&str>| {
             let mut app =
                 AppStatus { state: state.to_owned(), incident: incident.map(Into::into), ..app("shop") };
             app.rules[0].verdict = "bad".to_owned();
             app
         };
+        let mut only_told = bad("steady", None);
+        only_told.rules[0].only_tells = true;
         for (after, is_said) in [
             (bad("steady", None), true),
             (bad("learning", None), true),
             (bad("watching", None), false),
             (bad("incident", Some("shop-1a2b3c4d")), false),
+            (AppStatus { mode: Mode::Observe, ..bad("steady", None) }, false),
+            (only_told, false),
         ] {
             let said = one_is(&paused("app"), &after, now()).unwrap();
-            assert_eq!(said.contains("is bad and is not rolled back by itself"), is_said, "{said}");
-            assert_eq!(said.contains("guarded again"), !is_said, "{said}");
-            let said = all_are(std::slice::from_ref(&after), now()).unwrap();
-            assert_eq!(said.contains("shop: what is live is bad"), is_said, "{said}");
+            assert!(
+                said.starts_with("shop is guarded again: its pause is over\n"),
+                "the next one is: {said}"
+            );
+            let words = "\nshop: what is live is bad, and is not rolled back by itself";
+            assert_eq!(said.contains(words), is_said, "{said}");
+            assert_eq!(
+                all_are(std::slice::from_ref(&after), now()).unwrap().contains(words),
+                is_said,
+                "{said}"
+            );
         }
     }
 

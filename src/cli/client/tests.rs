@@ -60,13 +60,81 @@ async fn a_daemon_that_is_not_there_is_named_with_how_to_name_another() {
 async fn something_else_at_the_address_is_not_taken_for_a_daemon() {
     for answer in [
         "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
-        "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     ] {
         let (url, _task) = answering(answer).await;
         let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err();
         assert!(matches!(error, Error::Gibberish { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_word_that_gets_no_answer_may_have_been_taken_and_one_that_was_never_sent_was_not() {
+    let proxy = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+    for (answer, why) in [("", "closed"), (proxy, "what stands before it says 502 Bad Gateway")] {
+        let (url, _task) = answering(answer).await;
+        let client = Client::open(&args(&url)).unwrap();
+        let error = client.post(&["pause"], serde_json::Map::new()).await.unwrap_err();
+        assert!(matches!(error, Error::Unanswered { .. }) && !error.is_silence(), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("whether it was taken is not known") && said.contains(why), "{said}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error =
+        Client::open(&args(&url)).unwrap().post(&["pause"], serde_json::Map::new()).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    // A question may be asked again.
+    let (url, _task) = answering(proxy).await;
+    let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }) && error.is_silence(), "{error}");
+}
+
+#[tokio::test]
+async fn the_token_goes_along_with_a_question_only_where_there_is_no_room_without_it() {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "abc\n").unwrap();
+    let busy = r#"{"error":{"code":"too_many_connections","message":"all connections are taken"}}"#;
+    for (answers, asked) in
+        [(&[(200, "{}")][..], &[false][..]), (&[(503, busy), (200, "{}")], &[false, true])]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let (listen, path) = (listener.local_addr().unwrap(), token.path().display());
+        write!(file, "listen: {listen}\nadmin_token_file: {path}\n").unwrap();
+        let client = Client::open(&ServerArgs { server: None, config: Some(file.path().into()) }).unwrap();
+        let serve = async {
+            let mut had = Vec::new();
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = vec![0; 4096];
+                let length = stream.read(&mut asked).await.unwrap();
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                had.push(String::from_utf8_lossy(&asked[..length]).contains("authorization: Bearer abc\r\n"));
+            }
+            had
+        };
+        let (answer, had) = tokio::join!(client.get(&["apps"], &[]), serve);
+        assert!(answer.is_ok() && had == asked, "{answer:?}, {had:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_sent_is_said_to_be_none_and_is_not_shown() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "sec\nret\n").unwrap();
+    write!(file, "listen: 127.0.0.1:1\nadmin_token_file: {}\n", token.path().display()).unwrap();
+    let client = Client::open(&ServerArgs { server: None, config: Some(file.path().into()) }).unwrap();
+    let error = client.post(&["pause"], serde_json::Map::new()).await.unwrap_err().to_string();
+    assert!(error.contains("it holds characters that no token has"), "{error}");
+    assert!(!error.contains("sec") && !error.contains("ret\n"), "{error}");
 }
 
 #[test]

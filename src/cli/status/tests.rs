@@ -4,7 +4,7 @@ use crate::decision::policy::Action;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
 use crate::power::{Outlook, Prospect};
-use crate::server::RollbackStatus;
+use crate::server::{Obstacle, RollbackStatus};
 use crate::telling::app::{deployments, readiness};
 
 fn app(name: &str, state: &str) -> AppStatus {
@@ -46,6 +46,7 @@ fn rule(name: &str, condition: &str, verdict: &str, evidence: &str) -> RuleStatu
         threshold: 3.0,
         samples: 12,
         evidence: evidence.to_owned(),
+        only_tells: false,
         told_at: None,
     }
 }
@@ -260,6 +261,7 @@ fn unready(reason: &str, detail: Option<&str>) -> AppStatus {
         ready: false,
         reason: Some(reason.to_owned()),
         detail: detail.map(str::to_owned),
+        beside: None,
         target_deployment: None,
         target_title: None,
         picked_by: None,
@@ -294,25 +296,6 @@ fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
             "too soon after the last rollback; who orders a rollback does not have to wait for that",
         ),
         (
-            "cooldown",
-            Some("known_bad_target"),
-            "too soon after the last rollback; who orders a rollback does not wait for that, but would meet another \
-             obstacle: what it would go back to was found to be bad, or somebody ordered it to be left \
-             (known_bad_target)",
-        ),
-        (
-            "cooldown",
-            Some("no_target"),
-            "too soon after the last rollback; who orders a rollback does not wait for that, but would meet another \
-             obstacle: there is no deployment to go back to (no_target)",
-        ),
-        (
-            "cooldown",
-            Some("blind"),
-            "too soon after the last rollback; who orders a rollback does not wait for that, and what else an order \
-             would meet is not known yet",
-        ),
-        (
             "budget",
             None,
             "too many rollbacks in the period; who orders a rollback does not have to wait for that",
@@ -323,6 +306,33 @@ fn why_an_app_is_not_ready_is_said_in_words_and_by_its_code() {
         assert!(!is_calm(&app), "{reason}");
         let line = readiness(app.rollback.as_ref().unwrap(), now());
         assert_eq!(line, format!("NOT READY: {words}"));
+    }
+}
+
+#[test]
+fn what_else_is_in_the_way_of_an_order_is_said_with_a_limit_of_time() {
+    let said = |reason: &str, detail: Option<&str>| {
+        let beside = Some(Obstacle { reason: reason.to_owned(), detail: detail.map(str::to_owned) });
+        let asked_at = Some(now() - jiff::SignedDuration::from_secs(89));
+        let status = unready("cooldown", None).rollback.expect("a status");
+        readiness(&RollbackStatus { beside, asked_at, ..status }, now())
+    };
+    let limit = "NOT READY: too soon after the last rollback; who orders a rollback does not wait for that, ";
+    for (reason, detail, words) in [
+        (
+            "not_valid",
+            Some("database_config_conflict"),
+            "but there is another obstacle: the platform would not accept the rollback (database_config_conflict), asked 1m \
+             29s ago",
+        ),
+        (
+            "no_target",
+            None,
+            "but there is another obstacle: there is no deployment to go back to, asked 1m 29s ago",
+        ),
+        ("blind", None, "and what else is in the way is not known"),
+    ] {
+        assert_eq!(said(reason, detail), format!("{limit}{words}"));
     }
 }
 

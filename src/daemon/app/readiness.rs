@@ -107,14 +107,17 @@ impl App {
         let paused = self.is_paused();
         let known = Known { state, view: &self.view, paused, fleet: self.shell.fleet.stands() };
         let now = self.shell.clock.now();
-        match standing(&self.config.policy, known, now) {
-            // No person waits for these, so what one would meet is said with them.
-            Err((limit @ (Reason::Cooldown | Reason::Budget), _)) => {
-                let meets = |(reason, detail): (Reason, _)| if detail == "" { reason.word() } else { detail };
-                Some((limit, self.answered(now).map_or("", meets)))
-            }
-            Err(bar) => Some(bar),
-            Ok(()) => self.answered(now),
+        if let Err(bar) = standing(&self.config.policy, known, now) {
+            return Some(bar);
+        }
+        self.answered(now)
+    }
+
+    /// What is in the way besides, where that is a limit: a person's order heeds none.
+    pub(in crate::daemon) fn beside_a_limit(&self) -> Option<(Reason, &str)> {
+        match self.unreadiness() {
+            Some((Reason::Cooldown | Reason::Budget, _)) => self.answered(self.shell.clock.now()),
+            _ => None,
         }
     }
 

@@ -117,6 +117,7 @@ fn the_question_before_a_rollback_says_who_picks_what_it_goes_back_to() {
         ready: true,
         reason: None,
         detail: None,
+        beside: None,
         target_deployment: target.map(Into::into),
         target_title: None,
         picked_by: Some(picked_by.to_owned()),

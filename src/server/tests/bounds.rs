@@ -148,7 +148,7 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
     assert_eq!(server.post("/api/v1/pause", Some(TOKEN)).await.status, 200);
     for token in [None, Some("wrong"), Some("")] {
         let answer = server.post("/api/v1/pause", token).await;
-        assert_eq!((answer.status, answer.code().as_str()), (503, "too_many_connections"), "{token:?}");
+        assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{token:?}");
     }
     // How it went is seen by whoever may say it, and streams take no room from orders.
     let with = |token: &str, path: &str| {
@@ -222,6 +222,11 @@ async fn metrics_take_no_more_than_their_share_of_the_spare_connections() {
     let server = start_within(Trouble::None, limits).await;
     let _held = held(&server, 1, false).await;
     assert_eq!(server.get("/metrics").await.code(), "too_many_connections");
+    // Nor with the token.
+    let asked = format!(
+        "GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+    );
+    assert_eq!(server.say(&asked).await.code(), "too_many_connections");
     until_status(&server, "/live", 200).await;
 }
 
