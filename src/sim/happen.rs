@@ -130,14 +130,26 @@ impl Run {
     async fn asks(&mut self, app: usize, request: Request, backend: &impl Backend) {
         let name = AppName::from(self.shapes[app].name.as_str());
         let Some(incident) = backend.app(&name).await.and_then(|app| app.incident) else { return };
-        let answer = in_time(backend.request(&incident, request.clone(), None, person())).await;
-        let heard = match answer {
+        // Whoever asks and hears nothing, since the process ends, may have been heard.
+        let nth = self.words.len();
+        let at_ms = self.machine.uptime_ms();
+        self.words.push(Word {
+            app,
+            at_ms,
+            said: request.clone(),
+            incident: incident.clone(),
+            heard: Heard::Perhaps,
+        });
+        let heard = match in_time(backend.request(&incident, request, None, person())).await {
             Ok(_) => Heard::Durably,
             Err(ActionError::NotDurable) => Heard::ForNow,
             Err(ActionError::Unsure) => Heard::Perhaps,
-            Err(ActionError::Unknown(_) | ActionError::Conflict(_) | ActionError::Unavailable) => return,
+            Err(ActionError::Unknown(_) | ActionError::Conflict(_) | ActionError::Unavailable) => {
+                self.words.truncate(nth);
+                return;
+            }
         };
-        self.words.push(Word { app, at_ms: self.machine.uptime_ms(), said: request, incident, heard });
+        (self.words[nth].at_ms, self.words[nth].heard) = (self.machine.uptime_ms(), heard);
     }
 
     /// The app's mode is in force from now on, if the app is.

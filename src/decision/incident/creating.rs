@@ -131,6 +131,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
     let first = absent_since.unwrap_or(read_at);
     if read_at > first && read_at.since(since) >= policy.reconcile {
+        let others = unheeded(&draft, seen);
+        if refused.is_none() && !others.is_empty() {
+            return unsure(draft, others, seen);
+        }
         return lost(policy, draft, target, refused, seen);
     }
     if absent_since.is_none() {
@@ -139,6 +143,17 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         draft.stage(Stage::Creating { target, call, deadline });
     }
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
+}
+
+/// What has begun since the request and runs something else, where that may be what came of it: a platform that does not heed the
+/// deployment it is told goes back to another one, and says of neither what it is. Asked once more it would do so again.
+fn unheeded(draft: &Draft, seen: &Observation<'_>) -> Vec<DeploymentId> {
+    let Incident { requests, capabilities, .. } = &draft.incident;
+    if capabilities.targeting != Targeting::ById || capabilities.pin == PinKind::Hard {
+        return Vec::new();
+    }
+    let listed = seen.history.value().into_iter().flatten();
+    listed.filter(|entry| requests.may_have_begun(entry)).map(|entry| entry.id.clone()).collect()
 }
 
 /// What has begun since the request, where that is more than was asked for and not all of it goes back to what was wanted:

@@ -133,6 +133,32 @@ fn what_a_push_began_while_the_answer_is_awaited_is_surely_a_colleague_s() {
 }
 
 #[test]
+fn what_began_since_a_lost_request_and_failed_may_be_what_was_named_and_not_heeded_so_it_is_not_asked_for_again()
+ {
+    for (cause, capabilities, creates) in [
+        (Cause::Release, SITE, 1),
+        // Surely a colleague's, and what an image runs tells whose it is.
+        (Cause::Push, SITE, 2),
+        (Cause::Release, BY_CODE, 2),
+    ] {
+        let mut world = with_bad_release(policy(), capabilities);
+        world.reply("create_rollback", LOST);
+        world.run_until(|world| world.count("create_rollback") == 1);
+        let other = world.platform.make(cause, None, world.at);
+        world.run(secs(5));
+        world.platform.finish(&other, Phase::Error, world.at);
+        let end = if creates == 1 {
+            (Outcome::Held, Reason::WrongTarget)
+        } else {
+            (Outcome::Committed, Reason::SoakHealthy)
+        };
+        assert_eq!(world.run_to_close(), end, "{}", world.transcript());
+        assert_eq!(world.count("create_rollback"), creates, "{}", world.transcript());
+        assert_eq!(world.transcript().contains("or a colleague's, and nobody can tell"), creates == 1);
+    }
+}
+
+#[test]
 fn of_late_rollbacks_as_many_are_ours_as_requests_were_lost_and_each_of_them_counts() {
     for capabilities in [SITE, BY_CODE] {
         for is_seen_at_once in [false, true] {

@@ -61,8 +61,12 @@ impl Requests {
             Some(source) => *source == target.id || target.cloned_from.as_ref() == Some(source),
             None => !entry.artifact.differs_from(&target.artifact),
         };
-        let can_be = !self.before.contains(&entry.id) && entry.cause != Cause::Push;
-        can_be && self.targets.iter().any(may_repeat)
+        self.may_have_begun(entry) && self.targets.iter().any(may_repeat)
+    }
+
+    /// Whether `entry` was not there before the requests, and nobody else is known to have begun it.
+    pub fn may_have_begun(&self, entry: &Deployment) -> bool {
+        !self.before.contains(&entry.id) && entry.cause != Cause::Push
     }
 
     /// The platform answered the last of them with `deployment`: what else is new is another one's.

@@ -62,8 +62,15 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
             .into_iter()
             .filter(|asked| asked.operation == Operation::SetAutoDeploy && asked.auto_deploy == Some(false))
             .collect();
+        // What nobody could look at after its hour is still looked out for.
+        let is_forgotten = |after_ms: i64| {
+            let to = paused_by.and_then(|before| before.applied_ms).unwrap_or(at);
+            let mut shown = pushes_shown.iter().filter(|(id, _)| *id == run.shapes[app].id);
+            shown.any(|(_, at_ms)| (after_ms..to).contains(at_ms))
+        };
         let may_come = |asked_ms: i64, is_refused| {
-            (0..if is_refused { REFUSED_MS } else { LATEST_MS }).contains(&(at - asked_ms))
+            let span = if is_refused { REFUSED_MS } else { LATEST_MS };
+            asked_ms <= at && (at - asked_ms < span || (!is_refused && !is_forgotten(asked_ms + span)))
         };
         let asked_for_one = asked.iter().any(|asked| may_come(asked.at_ms, was_told(asked)));
         // One that never left is as good: that it did not, nobody knows.
