@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
+use crate::decision::effect::Reason;
 use crate::decision::state::Outcome;
 use crate::decision::story::percent;
 use crate::ids::AppName;
@@ -52,8 +53,8 @@ pub(super) async fn run(args: &StatusArgs, page: Page) -> Result<String, Error> 
 /// Of so many apps at most the last incident is asked for: each is a question of its own.
 const MOST_ASKED: usize = 8;
 
-/// So many are asked for, of which orders that were refused say nothing of the app.
-const FEW: usize = 8;
+/// So many are asked for, of which orders that misnamed a deployment say nothing of the app.
+const FEW: usize = 20;
 
 /// The last incident of each app that is bad although none is open, unless a newer release is live: it says why nothing is done.
 /// What cannot be had is left out.
@@ -64,18 +65,17 @@ async fn last(client: &Client, apps: &[AppStatus]) -> Last {
         let query = [("app", app.name.to_string()), ("limit", FEW.to_string())];
         let Ok(answer) = client.get(&["incidents"], &query).await else { break };
         let Ok(Incidents { incidents }) = client.understand(answer) else { break };
-        let mut told = incidents.into_iter().filter(|incident| !is_order_without_effect(incident));
+        let mut told = incidents.into_iter().filter(|incident| !is_misnamed(incident));
         let newest = told.next().filter(|incident| is_about_what_is_live(app, incident));
         last.extend(newest.map(|incident| (app.name.clone(), incident)));
     }
     last
 }
 
-/// Whether it is a person's order of which nothing came, such as one to go back to a deployment that is not there.
-fn is_order_without_effect(incident: &IncidentRecord) -> bool {
+/// Whether it is a person's order to go back to a deployment that is not there. One that the platform refused says a good deal.
+fn is_misnamed(incident: &IncidentRecord) -> bool {
     incident.asked_by.is_some()
-        && incident.outcome == Some(Outcome::Refused)
-        && incident.rollback_deployment.is_none()
+        && (incident.outcome, incident.reason) == (Some(Outcome::Refused), Reason::NoTarget)
 }
 
 /// Whether an app's last incident says why nothing is done about what is live: also where that is the accused release, or the

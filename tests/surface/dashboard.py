@@ -139,6 +139,7 @@ def main(binary, pictures):
         assert ground.app()["pause"]["by"] == "ada", ground.app()["pause"]
         page.get_by_role("button", name="End the pause: shop").click()
         page.get_by_role("button", name="Yes").click()
+        expect(page.locator("#said")).to_have_text("resume: taken; what else keeps hands off is shown here")
         expect(page.get_by_role("button", name="Pause: shop", exact=True)).to_be_visible(timeout=15_000)
 
         # What is opened stays so, and the focus stays on it, while the page goes on by itself.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::decision::effect::Reason;
 use crate::decision::policy::Action;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;

@@ -129,7 +129,9 @@ async function post(path, body) {
   try {
     const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(12000) });
     const text = await answer.json();
-    say(answer.ok ? `${text.done}: taken` : text.error.message);
+    // An app may be paused in several ways, and each has its own end.
+    const taken = text.done === "resume" ? "resume: taken; what else keeps hands off is shown here" : `${text.done}: taken`;
+    say(answer.ok ? taken : text.error.message);
   } catch {
     say("no answer from the daemon: whether it was done is not known, so look before asking again");
   }
