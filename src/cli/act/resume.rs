@@ -97,7 +97,7 @@ fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
 
 /// What has happened already is not undone by a word, which guards what comes.
 fn is_live(app: &AppStatus) -> Option<String> {
-    let is_at_rest = matches!(app.state.as_str(), "steady" | "learning") && app.incident.is_none();
+    let is_at_rest = matches!(app.state.as_str(), "steady" | "learning");
     let is_accused = app.mode != Mode::Observe && app.rules.iter().any(RuleStatus::accuses);
     (is_at_rest && is_accused).then(|| {
         let name = &app.name;

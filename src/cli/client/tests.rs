@@ -120,7 +120,9 @@ async fn the_token_goes_along_with_a_question_only_where_there_is_no_room_withou
             }
             had
         };
-        let (answer, had) = tokio::join!(client.get(&["apps"], &[]), serve);
+        let both = async { tokio::join!(client.get(&["apps"], &[]), serve) };
+        let (answer, had) =
+            tokio::time::timeout(Duration::from_secs(10), both).await.expect("as many questions");
         assert!(answer.is_ok() && had == asked, "{answer:?}, {had:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::calls::{LOST, late};
 use super::picks::{BY_CODE, PICKS, changes, with_bad_release};
 use super::platform::Who;
-use super::world::{World, minutes, policy, secs};
+use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::Reason;
 use crate::decision::observation::{Cause, Phase, ReadFault};
@@ -156,6 +156,19 @@ fn what_began_since_a_lost_request_and_failed_may_be_what_was_named_and_not_heed
         assert_eq!(world.count("create_rollback"), creates, "{}", world.transcript());
         assert_eq!(world.transcript().contains("or a colleague's, and nobody can tell"), creates == 1);
     }
+}
+
+#[test]
+fn what_began_since_a_request_that_was_refused_is_a_colleague_s() {
+    let mut world = with_bad_release(policy(), SITE);
+    world.reply("create_rollback", Reply::Refused { status: 422, applied: false });
+    world.run_until(|world| world.count("create_rollback") == 1);
+    let other = world.platform.make(Cause::Release, None, world.at);
+    world.run(secs(5));
+    world.platform.finish(&other, Phase::Error, world.at);
+    world.run_to_close();
+    let said = world.transcript();
+    assert!(said.contains("refused with status 422") && !said.contains("nobody can tell"), "{said}");
 }
 
 #[test]
