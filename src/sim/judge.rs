@@ -191,7 +191,8 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
         }
         let known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
         let mut accused_before = known.filter(|before| before.active_before.as_deref() == Some(target));
-        if accused_before.any(|before| !reverts(before)) {
+        // What no read had shown it was live was not what it was meant to go back from.
+        if accused_before.any(|before| is_shown(run, app, before) && !reverts(before)) {
             broken(run, "back to a release that was rolled back from", entry);
         }
     }
