@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,13 +20,14 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE / "tests/surface"))
 from ground import call, wait_for  # noqa: E402
-from systemctl import ASKED, DROP_IN, UNIT, UNREADABLE, USER, as_user, give  # noqa: E402
+from systemctl import ASKED, FALLS, MAIN_PID, UNIT, USER, as_user, give  # noqa: E402
 
 ETC = pathlib.Path("/etc/rearguard")
 CONFIG = ETC / "rearguard.yaml"
 CREDENTIALS = ETC / "credentials"
 PRIVATE = pathlib.Path("/var/lib/private/rearguard")
 DEFAULTS = pathlib.Path("/etc/default/rearguard")
+POSTINST = pathlib.Path("/var/lib/dpkg/info/rearguard.postinst")
 EVERYWHERE = ("/etc", "/usr", "/var", "/lib", "/opt", "/srv", "/root")
 # What dpkg and its triggers keep for themselves.
 NOT_OURS = r"/var/(lib/dpkg|log|cache|lib/systemd/catalog)/|.*__pycache__"
@@ -123,7 +125,7 @@ def serve():
 
 def start(url):
     """What the unit starts, as systemd would: another user, its state, its credentials, and no more rights than that."""
-    given = give("rearguard.service", {path.name: path for path in CREDENTIALS.iterdir()})
+    given = give({path.name: path for path in CREDENTIALS.iterdir()})
     PRIVATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chown(PRIVATE, USER, USER)
     PRIVATE.parent.chmod(0o755)  # systemd mounts what is in it; here one has to get there
@@ -131,8 +133,7 @@ def start(url):
     if not link.is_symlink():
         link.symlink_to(PRIVATE)
     (words,) = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), re.M)
-    environment = {"CREDENTIALS_DIRECTORY": str(given), "PATH": "/usr/bin:/bin"}
-    daemon = subprocess.Popen(as_user(words.split()), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    daemon = begin(*words.split(), CREDENTIALS_DIRECTORY=str(given))
 
     def apps():
         assert daemon.poll() is None, f"the daemon ended with {daemon.returncode}"
@@ -145,9 +146,20 @@ def start(url):
     return daemon
 
 
-def end(daemon):
-    daemon.terminate()
-    assert daemon.wait(60) == 0, daemon.returncode
+def begin(*words, **environment):
+    """A main process of the service, with the unit's user and no more in its environment than this."""
+    environment = {"PATH": "/usr/bin:/bin", **environment}
+    process = subprocess.Popen(as_user(words), env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = pathlib.Path(f"/proc/{process.pid}/cmdline")
+    wait_for(f"{words}, which setpriv becomes", lambda: command.read_text().split("\0")[:-1] == list(words))
+    MAIN_PID.write_text(str(process.pid))
+    return process
+
+
+def end(process, status=0):
+    MAIN_PID.unlink(missing_ok=True)
+    process.terminate()
+    assert process.wait(60) == status, process.returncode
 
 
 def is_enabled():
@@ -179,7 +191,7 @@ def upgrade(package, url, daemon):
     DEFAULTS.write_text(DEFAULTS.read_text() + "RUST_LOG=debug\n")
     before = json.loads(rearguard("status", "--json", "--server", url))
     dpkg("--install", package)
-    expect("start rearguard-look.service", "try-restart rearguard.service")  # which does nothing to one that does not run
+    expect("try-restart rearguard.service")
     assert is_enabled() and CONFIG.read_text() == configured and rearguard("--version") == version
     assert not list(ETC.glob("*.dpkg-*")), "a question about the configuration"
     assert DEFAULTS.read_text().endswith("RUST_LOG=debug\n") and not list(DEFAULTS.parent.glob("rearguard.*")), "what was set is kept"
@@ -191,104 +203,130 @@ def upgrade(package, url, daemon):
 
 
 @contextlib.contextmanager
-def written(path, text):
+def written(path, text=""):
     """A file with a text, for as long as the `with` lasts."""
     former = path.read_text() if path.exists() else None
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     yield path
     path.unlink() if former is None else path.write_text(former)
 
 
-def keeps_what_runs():
-    """An upgrade restarts what would start as the unit is now, and else leaves the old process and says why."""
+@contextlib.contextmanager
+def instead(*words, status=0, **environment):
+    """Another main process than the daemon's, for as long as the `with` lasts."""
+    former = MAIN_PID.read_text()
+    process = begin(*words, **environment)
+    yield
+    end(process, status)
+    MAIN_PID.write_text(former)
 
-    def upgraded(*words):
-        """What the script says that dpkg runs at last; all of it would take seconds each time."""
-        environment = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": "rearguard", "DPKG_MAINTSCRIPT_NAME": "postinst"}
-        command = ["/var/lib/dpkg/info/rearguard.postinst", *(words or ("configure", "0.0.1-1"))]
-        answer = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        return answer.stdout + answer.stderr
 
-    def restarts():
-        said = upgraded()
-        words = asked()
-        assert words == ["start rearguard-look.service", "try-restart rearguard.service"], (words, said)
+def script(path, *words):
+    """What one of the package's scripts says; all that dpkg does around it would take seconds each time."""
+    environment = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": "rearguard", "DPKG_MAINTSCRIPT_NAME": path.suffix[1:]}
+    answer = subprocess.run([path, *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
 
-    def stays(*why, without=("start rearguard-look.service",)):
-        said = upgraded()
-        expect(*without)
-        assert all(word in said for word in [*why, "Mend that, and then: systemctl restart rearguard"]), (why, said)
-        assert not list(pathlib.Path("/run/systemd/system").iterdir()), "a unit for the look is left"
-        return said
 
-    def named(place):
-        """The configuration with another place of the token."""
-        text, count = re.subn(r'\btoken_file: "?do-token"?(?=[ ,}\n])', place, configured)
-        assert count == 1, configured
-        return text
+def upgraded(*words):
+    return script(POSTINST, *(words or ("configure", "0.0.1-1")))
 
+
+def restarts(*why):
+    said = upgraded()
+    words = asked()
+    assert words == ["try-restart rearguard.service"], (words, said)
+    assert all(word in said for word in why) and bool(why) == bool(said), (why, said)
+
+
+def stays(*why, words=()):
+    said = upgraded(*words)
+    expect()
+    assert all(word in said for word in [*why, "Mend that, and then: systemctl restart rearguard"]), (why, said)
+
+
+def named(place):
+    """The configuration with another place of the token."""
+    text, count = re.subn(r'\btoken_file: "?do-token"?(?=[ ,}\n])', place, CONFIG.read_text())
+    assert count == 1, text
+    return text
+
+
+def keeps_what_runs(daemon):
+    """An upgrade restarts what would start, and else leaves the process that runs and says why."""
+    configured, token = CONFIG.read_text(), CREDENTIALS / "do-token"
+    restarts()
     # What was broken off brought nothing new.
     for words in ("abort-upgrade", "0.2.0-1"), ("abort-remove", "in-favour", "other", "1-1"), ("abort-deconfigure", "in-favour", "other", "1-1"):
-        upgraded(*words)
+        assert not upgraded(*words)
         expect()
     # An older version may not read what a newer one wrote.
-    said = upgraded("configure", "9.0.0-1")
-    expect()
-    assert "may not read the journal of 9.0.0-1" in said and "systemctl restart rearguard" in said, said
-    configured, own, token = CONFIG.read_text(), ETC / "own.yaml", CREDENTIALS / "do-token"
-    away = token.with_suffix(".away")
+    stays("may not read the journal of 9.0.0-1", words=("configure", "9.0.0-1"))
+    with written(FALLS):
+        restarts("THE SERVICE WAS RESTARTED AND DOES NOT RUN")
     with written(CONFIG, configured + "nonsense: true\n"):
-        stays("unknown key `nonsense`")
-        # It is the unit's own that counts, in whatever way it is written.
-        with written(own, configured):
-            for words in f"run --config {own}", f"--log-level info \\\n  run \\\n  --config={own}":
-                with written(DROP_IN, f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard {words}\n"):
-                    restarts()
-            # Without the words its environment has them.
-            with written(DROP_IN, f"[Service]\nEnvironment=REARGUARD_CONFIG={own}\nExecStart=\nExecStart=/usr/bin/rearguard run\n"):
-                restarts()
-    with written(own, configured + "nonsense: true\n"):
-        with written(DROP_IN, f"[Service]\nExecStart=\nExecStart=/usr/bin/rearguard run --config {own}\n"):
-            stays(f"{own}:", "unknown key `nonsense`")
-    token.rename(away)
-    stays(f"there is no {token}")
-    # Who takes it out of the unit does not have it, and needs none.
-    without = f"[Service]\nLoadCredential=\nLoadCredential=admin-token:{CREDENTIALS}/admin-token\n"
-    with written(DROP_IN, without):
-        assert "there is no" not in stays("failed to set up platform", "do-token"), "it names what the unit does not ask for"
-    with written(DROP_IN, f"{without}Environment=TOKEN=abc\n"), written(CONFIG, named("token_env: TOKEN")):
-        restarts()
-    away.rename(token)
-    # What the process that runs still has in its memory.
-    with written(CONFIG, named("token_env: TOKEN")):
-        stays("environment variable TOKEN is not set")
+        restarts()  # which does nothing to a service that does not run
+        MAIN_PID.write_text(str(daemon.pid))
+        stays(f"{CONFIG}:", "unknown key `nonsense`")
+    # What root can read, or has in its own environment, the service's user has not.
     with written(CONFIG, named(f"token_file: {token}")):
         stays(f"{token}", "Permission denied")
-    with written(CONFIG, named("token_file: sevalla-token")):
+    with written(CONFIG, named("token_file: sevalla-token")), written(CREDENTIALS / "sevalla-token", "abc"):
         stays("sevalla-token")
-        with written(DROP_IN, f"[Service]\nLoadCredential=sevalla-token:{token}\n"):
-            restarts()
-        with written(DROP_IN, f"[Service]\nLoadCredential=sevalla-token:{away}\n"):
-            stays(f"there is no {away}")
-    for line, why in ("SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt", "SSL_CERT_FILE"), ("RUST_LOG=info # more", "of RUST_LOG"):
-        with written(DEFAULTS, f"{line}\n"):
-            stays(why)
-    for lines, why in (
-        ("[Unit]\nConditionPathExists=/not-there", "a condition of rearguard.service is not met"),
-        (f"[Service]\nEnvironmentFile={CREDENTIALS}/proxy", f"there is no {CREDENTIALS}/proxy, which rearguard.service asks for"),
-        # A comment in the middle of a line that goes on does not end it.
-        ("[Service]\nEnvironment=A=b \\\n# more \\\n SSL_CERT_FILE=/mistyped.crt", "SSL_CERT_FILE"),
-    ):
-        with written(DROP_IN, f"{lines}\n"):
-            stays(why)
+    os.environ["TOKEN"] = "abc"
+    with written(CONFIG, named("token_env: TOKEN")):
+        stays("environment variable TOKEN is not set")
     CONFIG.chmod(0o600)
     stays(f"{CONFIG}", "Permission denied")
     CONFIG.chmod(0o644)
-    with written(UNREADABLE, ""):
-        stays("how rearguard.service starts cannot be read", without=())
-    restarts()
+
+
+def looks_as_what_runs():
+    """It is the main process by which is looked, whatever it was told and has in its environment."""
+    binary, own, journal = "/usr/bin/rearguard", ETC / "my own.yaml", pathlib.Path("/run/own/rearguard.db")
+    journal.parent.mkdir()
+    os.chown(journal.parent, USER, USER)
+    # Warned of, since anybody can read it; that is no reason to leave the old process.
+    token = ETC / "token"
+    fine = re.sub(r"^listen: .*$", f"listen: 127.0.0.1:0\nstate: {journal}", named(f"token_file: {token}"), flags=re.M)
+
+    @contextlib.contextmanager
+    def runs(*words, **environment):
+        """Another daemon, which has read its configuration."""
+        credentials = str(pathlib.Path("/run/credentials", UNIT.name))
+        with instead(binary, *words, CREDENTIALS_DIRECTORY=credentials, **environment):
+            wait_for("its journal", journal.exists)
+            yield
+        for path in journal.parent.iterdir():
+            path.unlink()
+
+    with written(token, "abc"), written(own, fine):
+        for words, more in (
+            (["run", "--config", str(own)], {}),
+            (["--log-level", "info", "run", f"--config={own.relative_to('/')}"], {}),
+            (["run"], {"REARGUARD_CONFIG": str(own)}),
+        ):
+            with runs(*words, **more):
+                with written(CONFIG, "nonsense: true\n"):
+                    restarts()
+                with written(own, fine + "nonsense: true\n"):
+                    stays("my own.yaml:", "unknown key `nonsense`")
+    with instead("sleep", "600", status=-signal.SIGTERM):
+        stays("it runs something else than /usr/bin/rearguard")
+    with instead(binary, "lab", "--listen", "127.0.0.1:0", status=-signal.SIGTERM):
+        stays()
+
+
+def breaks():
+    """A new version that breaks without a word does not start either. It comes as dpkg brings it."""
+    binary, kept, broken = (pathlib.Path("/usr/bin", name) for name in ("rearguard", "rearguard.kept", "rearguard.new"))
+    os.link(binary, kept)
+    broken.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    broken.chmod(0o755)
+    broken.rename(binary)
+    stays("rearguard check --start --as", "ended with 139")
+    kept.rename(binary)
 
 
 def main(before, new):
@@ -300,8 +338,10 @@ def main(before, new):
     daemon = upgrade(new, url, start(url))
     # A reinstallation is an upgrade to the same; a downgrade asks nothing either, and restarts nothing.
     dpkg("--install", new)
-    expect("start rearguard-look.service", "try-restart rearguard.service")
-    keeps_what_runs()
+    expect("try-restart rearguard.service")
+    keeps_what_runs(daemon)
+    looks_as_what_runs()
+    breaks()
     dpkg("--remove", "rearguard")
     expect("stop rearguard.service")
     end(daemon)

@@ -145,7 +145,7 @@ class Container:
         (self.usr / "bin").mkdir(parents=True)
         shutil.copy(self.binary, self.usr / "bin/rearguard")
         # What debhelper puts in the place of its mark.
-        invoked = f'[ -z "$2" ] || systemctl try-restart {SERVICE}'
+        invoked = f'systemctl daemon-reload\n[ -z "$2" ] || systemctl --quiet try-restart {SERVICE} >/dev/null 2>&1 || true'
         self.write("root/postinst", POSTINST.read_text().replace("#DEBHELPER#", invoked), 0o755)
 
     def write(self, name, text, mode=0o644):
@@ -321,49 +321,43 @@ def stands_still_in_part(machine):
 
 
 def is_upgraded(machine):
-    """The package's last script looks as a start would, and restarts only what would start."""
+    """The package's last script looks as the process that runs would start, and restarts only what would."""
 
     def upgrade():
+        """Whether another process runs, and what was said."""
         before = machine.pid()
         said = machine.run("/root/postinst", "configure", "0.0.1-1")
-        assert machine.shows("ActiveState") == ["active"] and "rearguard-look" not in machine.run("systemctl", "--all"), said
-        return machine.pid() != before, said
+        is_up = machine.shows("ActiveState") == ["active"]
+        return is_up and machine.pid() != before, said, is_up
 
     begin_anew(machine)
-    is_new, said = upgrade()
-    assert is_new and not said, said
-    modes = machine.run("stat", "-c", "%a", "/var/lib/rearguard/", "/var/lib/rearguard/rearguard.db").split()
-    assert modes == ["700", "600"] and machine.is_guarding(0), "the look has no state"
-    credential = machine.root / "etc/rearguard/credentials/hook-url"
-    credential.rename(credential.with_suffix(".away"))
-    is_new, said = upgrade()
-    assert not is_new and "there is no /etc/rearguard/credentials/hook-url, which rearguard.service asks for" in said, said
-    credential.with_suffix(".away").rename(credential)
-    machine.write("etc/default/rearguard", "SSL_CERT_FILE=/etc/ssl/certs/mistyped.crt\n")
-    is_new, said = upgrade()
-    assert not is_new and "SSL_CERT_FILE" in said, said
-    (machine.root / "etc/default/rearguard").unlink()
-    # What systemd does not even begin.
-    drop_in = machine.root / f"etc/systemd/system/{SERVICE}.d/zz-look.conf"
-    for lines, why in (
-        ("[Unit]\nConditionPathExists=/not-there", "a condition of rearguard.service is not met"),
-        ("[Service]\nEnvironmentFile=/etc/not-there", "there is no /etc/not-there, which rearguard.service asks for"),
-    ):
-        machine.write(str(drop_in.relative_to(machine.root)), f"{lines}\n")
-        is_new, said = upgrade()
-        assert not is_new and why in said, said
-    drop_in.unlink()
-    # Readable for root, and not for the service.
-    token = machine.root / "etc/rearguard/credentials/sevalla-token"
-    written = machine.root / "etc/rearguard/rearguard.yaml"
+    # With the made-up user's credentials and the unit's view of the files.
+    assert upgrade() == (True, "", True) and machine.is_guarding(0)
+    written, token = machine.root / "etc/rearguard/rearguard.yaml", "/etc/rearguard/credentials/sevalla-token"
     text = written.read_text()
-    written.write_text(text.replace("token_file: sevalla-token", "token_file: /etc/rearguard/credentials/sevalla-token"))
-    is_new, said = upgrade()
-    assert token.exists() and not is_new and "Permission denied" in said, said
+    for wrong, why in (
+        (f"{text}nonsense: true\n", "unknown key `nonsense`"),
+        # Readable for root, and not for the service.
+        (text.replace("token_file: sevalla-token", f"token_file: {token}"), f"{token}: it has to exist and be readable"),
+        (text.replace("token_file: sevalla-token", "token_file: other-token"), "other-token: it has to exist"),
+    ):
+        assert wrong != text
+        written.write_text(wrong)
+        is_new, said, is_up = upgrade()
+        assert is_up and not is_new and why in said and "Mend that, and then: systemctl restart rearguard" in said, said
     written.write_text(text)
-    begin_anew(machine)
-    assert upgrade()[0]
-    print("an upgrade restarts what would start, and else leaves what runs and says why")
+    # What systemd itself refuses is known only afterwards.
+    for lines, state in ("[Service]\nRestart=no\nExecStartPre=/bin/false\n", "failed"), ("[Unit]\nConditionPathExists=/not-there\n", "inactive"):
+        drop_in = machine.root / f"etc/systemd/system/{SERVICE}.d/zz-look.conf"
+        drop_in.write_text(lines)
+        said = upgrade()[1]
+        assert machine.shows("ActiveState") == [state] and "THE SERVICE WAS RESTARTED AND DOES NOT RUN" in said, said
+        drop_in.unlink()
+        machine.run("systemctl", "daemon-reload")
+        begin_anew(machine)
+        machine.run("systemctl", "start", SERVICE)
+    assert upgrade() == (True, "", True) and machine.is_guarding(0)
+    print("an upgrade restarts what would start, else leaves what runs and says why, and says so where systemd refuses it")
 
 
 def stops(machine):
