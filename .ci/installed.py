@@ -329,6 +329,24 @@ def breaks():
     kept.rename(binary)
 
 
+def leaves_mounts(postrm):
+    """Of a purge a disk with the journal stays where it is mounted, and nothing on it."""
+    link = pathlib.Path("/var/lib/rearguard")
+    for place, beside in (PRIVATE, link), (link, None):
+        place.mkdir(parents=True)
+        if beside:
+            beside.symlink_to(place)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        (place / "folder").mkdir()
+        (place / "folder/file").touch()
+        (place / "rearguard.db").touch()
+        script(postrm, "purge")
+        assert place.is_mount() and not list(place.iterdir()), "a purge leaves what is mounted, empty"
+        subprocess.run(["umount", place], check=True)
+        place.rmdir()
+        assert not link.is_symlink(), "a link to nothing"
+
+
 def main(before, new):
     prepare()
     clean = files()
@@ -347,9 +365,11 @@ def main(before, new):
     end(daemon)
     kept = [DEFAULTS, CONFIG, CREDENTIALS / "do-token", PRIVATE / "rearguard.db"]
     assert all(path.exists() for path in kept) and not shutil.which("rearguard"), "a removal keeps what is the user's"
+    postrm = pathlib.Path(shutil.copy(POSTINST.with_suffix(".postrm"), "/run"))
     dpkg("--purge", "rearguard")
     left = {name for name in files() - clean if name != "/var/lib/private"}
     assert not left, f"a purge leaves {sorted(left)}"
+    leaves_mounts(postrm)
     print("installed, configured, run, upgraded while it ran, removed and purged; nothing is left")
 
 
