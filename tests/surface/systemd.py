@@ -360,6 +360,21 @@ def is_upgraded(machine):
     print("an upgrade restarts what would start, else leaves what runs and says why, and says so where systemd refuses it")
 
 
+def is_started_too_often(machine):
+    """After five starts it stays as it is, until a person says the words of the documents."""
+    begin_anew(machine)
+    machine.run("systemctl", "restart", SERVICE)
+    for restarts in range(5):
+        wait_for("the guard", lambda: machine.is_guarding(restarts))
+        os.kill(machine.pid(), 9)
+    wait_for("the limit", lambda: machine.shows("ActiveState", "NRestarts") == ["failed", "5"])
+    machine.run("systemctl", "start", SERVICE, may_fail=True)
+    assert machine.shows("ActiveState") == ["failed"]
+    machine.run("bash", "-euo", "pipefail", "-c", block(README, "sh", "systemctl reset-failed"))
+    assert machine.is_guarding(0)
+    print("what was started five times stays failed, and is started again as it is documented")
+
+
 def stops(machine):
     before = time.monotonic()
     machine.run("systemctl", "stop", SERVICE)
@@ -480,6 +495,7 @@ def main():
                 stands_still_in_part(machine)
                 has_an_environment(machine)
                 is_upgraded(machine)
+                is_started_too_often(machine)
                 stops(machine)
                 is_lost(machine, apps)
                 keeps_its_journal_elsewhere(machine)
