@@ -53,9 +53,10 @@ def commands():
         lines = [line for block in shells(text) for line in block.replace("\\\n", " ").splitlines()]
         # Only what stands in a block is surely meant to be typed.
         for line, is_typed in [(line, True) for line in lines] + [(" ".join(span.split()), False) for span in spans]:
+            line = line.replace("$(systemctl show --value --property=MainPID rearguard)", "PID")
             for command in re.split(r" (?:\|\||&&|\||&) ?|; |\$\(|\)$", re.sub(r"\s#\s.*", "", line.strip())):
                 words = re.sub(r"^(?:[A-Z_]+=\S* |sudo )+", "", command.strip().rstrip("&").strip())
-                words = re.sub(r"^cargo run (?:--release )?-- ", "rearguard ", words)
+                words = re.sub(r"^(?:cargo run (?:--release )?-- |/usr/bin/rearguard\.new )", "rearguard ", words)
                 first = words.split()[:1]
                 if first and first[0] in PROGRAMS and re.match(r"\S+ [^<]", words):
                     seen.setdefault(words, document.relative_to(ROOT))
@@ -97,7 +98,7 @@ class Hold:
         known = {"APP": "shop", "ID": "shop-1a2b3c4d", "FILE": str(self.ground.config), "rearguard.yaml": str(self.ground.config)}
         known |= {"DEPLOYMENT": "3aa4d20e-5527-4c00-b496-601fbd22520a", "SHELL": "bash", "DIR": "man", "checkout": "shop"}
         known |= {"http://HOST:9797": self.ground.url, "http://127.0.0.1:9797": self.ground.url, "F": str(self.ground.config)}
-        known["/etc/rearguard/rearguard.yaml"] = known["F"]
+        known |= {"/etc/rearguard/rearguard.yaml": known["F"], "PID": str(self.ground.daemon.pid)}
         words = [known.get(word, word) for word in words]
         if words == ["check"] or words[0] in ("man", "completions", "schema") and "/" in " ".join(words):
             words = [re.sub(r"^/.*", "man", word) for word in words]

@@ -87,14 +87,14 @@ apps:
     def guard(self):
         """Starts the daemon, with a log of its own. The process."""
         self.log = open(self.path / "log", "w+")
-        daemon = self.start("run", "--config", str(self.config), "--log-format", "json", stderr=self.log)
+        self.daemon = self.start("run", "--config", str(self.config), "--log-format", "json", stderr=self.log)
 
         def address():
             found = re.search(r'"address":"([^"]+)"', (self.path / "log").read_text())
             return found and f"http://{found.group(1)}"
 
         self.url = wait_for("the daemon", address)
-        return daemon
+        return self.daemon
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
