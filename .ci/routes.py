@@ -77,17 +77,19 @@ def of_causes(api):
         until("its end", lambda: not any(one["status"]["inhibitedBy"] for one in ask(f"{api}/alerts")))
 
 
-def documented():
-    """The command by which deploy/README.md silences what is taken away on purpose."""
-    (block,) = re.findall(r"^ *```sh\n *(amtool silence add .*?)^ *```", README.read_text(), re.M | re.S)
-    return block
+def documented(verb, api):
+    """Runs the command by which deploy/README.md silences what is taken away on purpose, or ends that."""
+    (block,) = re.findall(rf"^ *```sh\n *(amtool silence {verb} .*?)^ *```", README.read_text(), re.M | re.S)
+    command = block.replace("http://alertmanager.example.com:9093", api.removesuffix("/api/v2"))
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True, stdout=subprocess.DEVNULL)
 
 
 def of_what_is_taken_away(api):
-    """A namespace that is removed on purpose is silenced as it is documented, and no other one."""
+    """A namespace that is removed on purpose is silenced as it is documented, and no other one, until it is made again."""
     gone = [{"alertname": "RearguardDown", "severity": "critical", "job": "rearguard", "namespace": name} for name in ("preview-42", "shop")]
-    command = documented().replace("http://alertmanager.example.com:9093", api.removesuffix("/api/v2"))
-    subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True, stdout=subprocess.DEVNULL)
+    # Where nothing is silenced, nothing ends.
+    documented("query", api)
+    documented("add", api)
     tell(api, gone)
 
     def silenced():
@@ -99,6 +101,8 @@ def of_what_is_taken_away(api):
     lasts = datetime.fromisoformat(silence["endsAt"][:19]) - datetime.fromisoformat(silence["startsAt"][:19])
     # As long as the rule looks back, with what it takes to remove one.
     assert lasts > timedelta(hours=24, minutes=30), lasts
+    documented("query", api)
+    until("the end of the silence", lambda: not any(one["status"]["silencedBy"] for one in ask(f"{api}/alerts")))
 
 
 def of_groups(api):

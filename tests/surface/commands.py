@@ -55,7 +55,7 @@ def commands():
         for line, is_typed in [(line, True) for line in lines] + [(" ".join(span.split()), False) for span in spans]:
             line = line.replace("$(systemctl show --value --property=MainPID rearguard)", "PID")
             for command in re.split(r" (?:\|\||&&|\||&) ?|; |\$\(|\)$", re.sub(r"\s#\s.*", "", line.strip())):
-                words = re.sub(r"^(?:[A-Z_]+=\S* |sudo )+", "", command.strip().rstrip("&").strip())
+                words = re.sub(r"^(?:[A-Z_]+=\S* |sudo |xargs --no-run-if-empty )+", "", command.strip().rstrip("&").strip())
                 words = re.sub(r"^(?:cargo run (?:--release )?-- |/usr/bin/rearguard\.new )", "rearguard ", words)
                 first = words.split()[:1]
                 if first and first[0] in PROGRAMS and re.match(r"\S+ [^<]", words):
