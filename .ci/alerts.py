@@ -15,7 +15,10 @@ HERE = pathlib.Path(__file__).parent.parent
 RULES = HERE / "deploy/prometheus/rules.yaml"
 TESTS = HERE / "deploy/prometheus/rules_test.yaml"
 ROUTES = HERE / "deploy/prometheus/alertmanager.yaml"
+README = HERE / "deploy/README.md"
+DAEMON = HERE / "src/notify/alertmanager.rs"
 OPERATOR = HERE / "deploy/kubernetes/monitoring/rules.yaml"
+CONCEPTS = HERE / "docs/concepts.md"
 RUNBOOKS = HERE / "docs/runbooks.md"
 PARTS = ["Means", "Look", "Do", "Ends"]
 SEVERITIES = ["critical", "warning", "info"]
@@ -74,17 +77,40 @@ def of_alerts(alerts):
             yield f"{name} links {notes.get('runbook_url')}"
         if rule["labels"]["severity"] not in SEVERITIES:
             yield f"{name} is {rule['labels']['severity']}"
-    for rule in yaml.safe_load(ROUTES.read_text())["inhibit_rules"]:
+
+
+def words(pattern):
+    """What a matcher's pattern stands for, as `Rearguard(Blind|NotReady)` for two."""
+    start, _, rest = pattern.partition("(")
+    return [start + word for word in rest.rstrip(")").split("|")]
+
+
+def of_routes(alerts):
+    """Labels and values in routes, and in the silence of the documents, that no alert has."""
+    series = [asked["series"] for test in yaml.safe_load(TESTS.read_text())["tests"] for asked in test["input_series"]]
+    # Those of the rules, and of the daemon's own alerts.
+    known = dict.fromkeys([*re.findall(r'(\w+)="', " ".join(series)), "incident"], set(re.findall(r"`(\w+)`", CONCEPTS.read_text())))
+    known["alertname"] = set(alerts) | set(re.findall(r'"(Rearguard\w+)"', DAEMON.read_text()))
+    known["severity"] = set(SEVERITIES)
+    routes = yaml.safe_load(ROUTES.read_text())
+    inner = routes["route"]["routes"]
+    matchers = [matcher for route in inner for matcher in route["matchers"]]
+    labels = {label for route in [routes["route"], *inner] for label in route.get("group_by", [])}
+    for rule in routes["inhibit_rules"]:
         if not {"job", "instance"} <= set(rule["equal"]):
             yield f"{rule['source_matchers']} of one daemon keeps another's alerts back"
-        for matcher in rule["source_matchers"] + rule["target_matchers"]:
-            label, pattern = re.fullmatch(r'(\w+)=~?"(.*)"', matcher).groups()
-            if label != "alertname":
-                continue
-            start, _, rest = pattern.partition("(")
-            for word in rest.rstrip(")").split("|"):
-                if start + word not in alerts:
-                    yield f"a route names {start + word}"
+        matchers += rule["source_matchers"] + rule["target_matchers"]
+        labels |= set(rule["equal"])
+    for matcher in matchers:
+        label, pattern = re.fullmatch(r'(\w+)(?:=~|!~|!=|=)"(.*)"', matcher).groups()
+        labels.add(label)
+        yield from (f"{matcher}: no alert has {word}" for word in words(pattern) if word not in known.get(label, [word]))
+    for block in re.findall(r"^ *amtool silence (?:.*\\\n)*.*", README.read_text(), re.M):
+        said = dict(re.findall(r"(?<=\s)(\w+)=([\w-]+)", block))
+        labels |= said.keys()
+        if said["alertname"] not in known["alertname"]:
+            yield f"a silence names {said['alertname']}"
+    yield from (f"{ROUTES} or {README} names the label {label}, which no alert has" for label in sorted(labels - known.keys()))
 
 
 def for_operator():
@@ -101,7 +127,7 @@ def main():
     if "--write" in sys.argv:
         head = "# Written by `python .ci/alerts.py --write` from deploy/prometheus/rules.yaml.\n"
         OPERATOR.write_text(head + yaml.safe_dump(for_operator(), sort_keys=False, width=120))
-    wrong = [*of_runbooks(alerts()), *of_tests(alerts()), *of_alerts(alerts())]
+    wrong = [*of_runbooks(alerts()), *of_tests(alerts()), *of_alerts(alerts()), *of_routes(alerts())]
     if yaml.safe_load(OPERATOR.read_text()) != for_operator():
         wrong.append(f"{OPERATOR} is not what {RULES} says; write it with --write")
     if wrong:
