@@ -189,6 +189,8 @@ def missing(words):
     benches = {bench["name"] for bench in manifest.get("bench", [])}
     tests = {test["name"] for test in manifest.get("test", [])} | {path.parent.name for path in (ROOT / "tests").glob("*/main.rs")}
     text = None
+    if words[0] in ("build", "install") and "--locked" not in words:
+        yield "--locked, by which it is built of what Cargo.lock says"
     for before, word in zip(["", *words], words):
         if before == "--bench" and word not in benches:
             yield f"bench {word}"
