@@ -26,9 +26,9 @@ pub use args::*;
 pub use command::{Cli, Command};
 pub use error::{Error, ExitCode};
 
-/// Where a command is to be run as another process would, that is begun instead of it. To be asked before anything else is
-/// begun. Gives why that cannot be, or nothing where there is nothing to be begun instead.
-pub fn instead(command: &Command) -> Option<Error> {
+/// Where a command is to be run as another process would, that is done instead of it. To be asked before anything else is
+/// begun. Gives how it ended, or nothing where there is nothing to be done instead.
+pub fn instead(command: &Command) -> Option<Result<ExitCode, Error>> {
     match command {
         Command::Check(args) => args.like.map(|process| check::instead(args, process)),
         _ => None,

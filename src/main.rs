@@ -21,8 +21,10 @@ fn go() -> ExitCode {
         Ok(cli) => cli,
         Err(problem) => return explain_usage(without_false_tips(problem)),
     };
-    if let Some(error) = cli::instead(&cli.command) {
-        return complain(&error.to_string(), error.exit_code());
+    match cli::instead(&cli.command) {
+        Some(Ok(code)) => return code,
+        Some(Err(error)) => return complain(&error.to_string(), error.exit_code()),
+        None => {}
     }
     if let Err(problem) = telemetry::init(cli.command.reader(), cli.log_format, cli.log_level.as_deref()) {
         let code = match problem {

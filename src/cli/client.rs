@@ -21,6 +21,8 @@ use crate::telemetry::Chain;
 
 /// Where the daemon listens when its configuration does not say.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
+/// What the daemon says whose connections are all taken.
+const NO_ROOM: &str = "too_many_connections";
 /// What a proxy says whose daemon does not answer, as while that is restarted.
 const GATEWAYS: [StatusCode; 3] =
     [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
@@ -93,7 +95,7 @@ impl Client {
         let request = || self.http.request(Method::GET, self.url(path)).query(query);
         let answer = self.answer(request().send().await, Asked::Question).await;
         match (answer, self.token()) {
-            (Err(Error::Unavailable { .. }), Ok(Some(token))) => {
+            (Err(Error::Unavailable { code, .. }), Ok(Some(token))) if code == NO_ROOM => {
                 let request = request().bearer_auth(token.expose_secret());
                 self.answer(request.send().await, Asked::Question).await
             }
@@ -133,16 +135,17 @@ impl Client {
         }
         match serde_json::from_slice::<Failure>(&body) {
             Ok(Failure { error }) if status == StatusCode::SERVICE_UNAVAILABLE => {
-                Err(Error::Unavailable { message: error.message })
+                Err(Error::Unavailable { code: error.code, message: error.message })
             }
             Ok(Failure { error }) => Err(Error::Refused { code: error.code, message: error.message }),
             Err(_) if GATEWAYS.contains(&status) => {
                 let (url, detail) = (self.base.to_string(), format!("what stands before it says {status}"));
                 Err(match asked {
                     Asked::Change => Error::Unanswered { url, detail },
-                    Asked::Question => {
-                        Error::Unavailable { message: format!("no answer from {url}: {detail}") }
-                    }
+                    Asked::Question => Error::Unavailable {
+                        code: String::new(),
+                        message: format!("no answer from {url}: {detail}"),
+                    },
                 })
             }
             Err(_) => Err(self.gibberish(format!("status {status} without an explanation"))),

@@ -19,6 +19,14 @@ pub enum ExitCode {
     Config = 78,
 }
 
+impl ExitCode {
+    /// The one with this number.
+    pub(super) fn of(number: Option<i32>) -> Option<Self> {
+        let all = [Self::Done, Self::Failed, Self::Usage, Self::Internal, Self::Config];
+        all.into_iter().find(|code| number == Some(*code as i32))
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)
@@ -92,6 +100,8 @@ pub enum Error {
     /// The daemon cannot answer just now.
     #[error("{message}")]
     Unavailable {
+        /// The daemon's fixed word; empty where it was something before it that said so.
+        code: String,
         /// The daemon's sentence.
         message: String,
     },

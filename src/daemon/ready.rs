@@ -89,7 +89,8 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
                 Readiness { target: Some(target.clone()), obstacle, warnings, by, ..blank.clone() }
             }
             Err(error) => {
-                let unanswered = unanswered(live.clone(), clock.now(), &error)?;
+                // That the first one was refused is known.
+                let Some(unanswered) = unanswered(live.clone(), clock.now(), &error) else { return refused };
                 Readiness { target: Some(target.clone()), ..unanswered }
             }
         };

@@ -53,11 +53,7 @@ impl FromRequestParts<Shared> for Admin {
                     let path = parts.uri.path();
                     tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
                 }
-                Err(ApiError::new(
-                    StatusCode::UNAUTHORIZED,
-                    "unauthorized",
-                    "this call needs the admin token: Authorization: Bearer TOKEN",
-                ))
+                Err(unauthorized())
             }
         }
     }
@@ -86,6 +82,15 @@ impl Unauthorized {
         let is_ours = || self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         (is_due && is_ours()).then(|| self.calls.swap(0, Ordering::Relaxed))
     }
+}
+
+/// What is said to whoever changes something without the admin token.
+pub(super) fn unauthorized() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "this call needs the admin token: Authorization: Bearer TOKEN",
+    )
 }
 
 /// Whether a request carries the admin token. Says nothing where it does not.

@@ -46,9 +46,15 @@ pub(super) async fn only_what_they_are_for(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_post = request.method() == Method::POST;
+    if is_post && !auth::is_admin(request.headers(), &spare.surface) {
+        // By its head alone: a body may take its time.
+        return auth::unauthorized().into_response();
+    }
+    // Nor is one waited for that nobody reads.
+    let request = if is_post { request } else { request.map(|_| Body::empty()) };
     match request.uri().path() {
-        // Without the token it is refused there, and why.
-        _ if request.method() == Method::POST => next.run(request).await,
+        _ if is_post => next.run(request).await,
         "/metrics" => {
             let Ok(permit) = spare.scrapes.clone().try_acquire_owned() else { return full() };
             // Held until the last byte is taken.

@@ -436,6 +436,8 @@ async fn a_check_as_a_daemon_that_runs_sees_what_that_one_sees() {
     let mut daemon = rearguard()
         .args(["--log-level", "error", "run", "--config", "rearguard.yaml"])
         .env("ITS_TOKEN", "a-token")
+        // Which the loader would complain of.
+        .env("LD_PRELOAD", "")
         .current_dir(file.parent().unwrap())
         .spawn()
         .unwrap();

@@ -103,7 +103,7 @@ fn is_live(app: &AppStatus) -> Option<String> {
         let name = &app.name;
         format!(
             "{name}: what is live is bad, and is not rolled back by itself: `rearguard status {name}` says why, `rearguard \
-             rollback {name}` goes back\n"
+             rollback {name}` orders one\n"
         )
     })
 }

@@ -150,6 +150,15 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
         let answer = server.post("/api/v1/pause", token).await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{token:?}");
     }
+    // Nobody keeps one by a body that does not come.
+    let withheld = |line: &str| {
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\nconnection: close\r\n\r\n")
+    };
+    for (line, status) in [("POST /api/v1/pause", 401), ("GET /live", 200)] {
+        let began = Instant::now();
+        assert_eq!(server.say(&withheld(line)).await.status, status, "{line}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{line}: the body was waited for");
+    }
     // How it went is seen by whoever may say it, and streams take no room from orders.
     let with = |token: &str, path: &str| {
         format!(
