@@ -95,7 +95,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         until,
         bad_before,
         former: Vec::new(),
-        was_restarted: false,
+        was_restarted: state.ledger.may_have_restarted(active),
         before: before(policy, seen),
         begun: 0,
     }))
@@ -145,6 +145,10 @@ fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
 /// failed until it was replaced, is nothing to go back to.
 fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Observation<'_>) -> Ledger {
     let mut ledger = state.ledger.clone();
+    if state.live().map(|old| &old.id) != next.live().map(|new| &new.id) {
+        // It came, or something else did.
+        ledger.lost_restart = None;
+    }
     if let (Some(old), Some(new)) = (state.live(), next.live())
         && old.id != new.id
         && !ledger.good.iter().any(|good| good.id == old.id)

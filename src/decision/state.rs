@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Effect, Reason};
-use super::observation::{Artifact, Deployment};
+use super::observation::{Artifact, Cause, Deployment};
 use super::rule::Pace;
 use super::rule::regression::Before;
 use super::target;
@@ -157,6 +157,9 @@ pub struct Ledger {
     pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
     pub lost: Vec<Lost>,
+    /// The release whose restart had no answer by the end of the last incident: it may yet come, or be what came after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_restart: Option<Deployment>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
     /// The pause of pushes that we owe the app the end of.
@@ -198,6 +201,16 @@ impl Ledger {
     /// The incident that `deployment` was made for, if it is ours.
     pub fn made_for(&self, deployment: &DeploymentId) -> Option<&IncidentId> {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
+    }
+
+    /// Whether a release may be what a lost request for a restart made: the same code under what the app's spec had become
+    /// by then. It is judged as the release that it may as well be, but it had its restart.
+    pub fn may_have_restarted(&self, release: &Deployment) -> bool {
+        self.lost_restart.as_ref().is_some_and(|was| {
+            release.cause == Cause::Release
+                && release.came_after(was.age_key())
+                && !release.artifact.differs_from(&was.artifact)
+        })
     }
 
     /// The newest deployment that was seen to be good, and neither it nor what it runs condemned since.

@@ -133,9 +133,8 @@ fn tell_what_it_did(policy: &Policy, draft: &mut Draft, seen: &Observation<'_>) 
 fn go_on(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
     draft.incident.restartable = None;
     let target = match draft.incident.stage.clone() {
-        Stage::Restarting { target, call, made, .. } => {
-            draft.incident.restart_lost =
-                made.is_none() && matches!(call.status, CallStatus::Unresolved { .. });
+        Stage::Restarting { target, .. } => {
+            draft.incident.restart_lost = is_lost(&draft.incident);
             target
         }
         _ => None,
@@ -166,6 +165,16 @@ pub(super) fn can_be(incident: &Incident, entry: &Deployment) -> bool {
     let runs_the_same = entry.artifact.same_as(&accused.artifact) || entry.artifact == accused.artifact;
     let is_again = entry.cause == Cause::Release && !is_over && runs_the_same;
     entry.came_after(accused.age_key()) && (entry.cause == Cause::Restart || is_again)
+}
+
+/// Whether there is a request for a restart without an answer, of which nothing was found.
+pub(super) fn is_lost(incident: &Incident) -> bool {
+    match &incident.stage {
+        Stage::Restarting { call, made, .. } => {
+            made.is_none() && matches!(call.status, CallStatus::Unresolved { .. })
+        }
+        _ => incident.restart_lost,
+    }
 }
 
 /// Whether nothing comes of the restart: it has failed, or left no trace in the time in which a lost request is looked

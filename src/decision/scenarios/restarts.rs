@@ -366,6 +366,40 @@ fn a_restart_that_comes_when_it_was_given_up_is_no_new_release() {
 }
 
 #[test]
+fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_restart() {
+    for (says_code, has_own_code) in [(true, false), (false, false), (true, true)] {
+        let mut world = World::steady(restarting());
+        (world.platform.says_restart, world.platform.says_code) = (false, says_code);
+        let bad = world.release_bad();
+        stays_bad(&mut world);
+        world.reply("restart", APPLIED);
+        world.run_until(|world| world.platform.get(&"d4".into()).is_some());
+        // So that what is live next is not told to have been bad before.
+        world.bad.remove(&bad);
+        let made = world.platform.deployments.last_mut().expect("the restart");
+        made.artifact.spec = "another region".into();
+        if has_own_code {
+            made.artifact.code = vec![("web".into(), "c9".into())];
+        }
+        let superseded = (Outcome::Superseded, Reason::Superseded);
+        assert_eq!(world.run_to_close(), superseded, "{}", world.transcript());
+        // A release of its own has a restart of its own, which helps.
+        let (ends, counts) = match has_own_code {
+            true => ((Outcome::Restarted, Reason::Restarted), (2, 0)),
+            false => ((Outcome::Committed, Reason::SoakHealthy), (1, 1)),
+        };
+        assert_eq!(world.run_to_close(), ends, "{}", world.transcript());
+        assert_eq!(
+            (world.count("restart"), world.count("create_rollback")),
+            counts,
+            "{}",
+            world.transcript()
+        );
+        assert_eq!(world.state.ledger.lost_restart, None);
+    }
+}
+
+#[test]
 fn a_restart_that_meets_a_newer_release_is_the_one_that_release_has() {
     let ids = ["d4", "d5", "d6"];
     // The newer release is accused before that restart is live, as that restart, or after the platform's upkeep of it.

@@ -48,9 +48,10 @@ fn what_is_remembered_of_an_app_does_not_grow_with_its_releases() {
         let state = serde_json::to_string(&world.state).expect("a state is JSON");
         largest[round / 40] = largest[round / 40].max(state.len());
     }
-    let Ledger { good, condemned, accused, ours, settled, lost, rollbacks, soft_pin, notices, quiet_since } =
-        &world.state.ledger;
-    assert_eq!((soft_pin, notices.as_slice()), (&None, [].as_slice()));
+    let ledger = &world.state.ledger;
+    let Ledger { good, condemned, accused, ours, settled, lost, lost_restart, rollbacks, .. } = ledger;
+    let Ledger { soft_pin, notices, quiet_since, .. } = ledger;
+    assert_eq!((soft_pin, lost_restart, notices.as_slice()), (&None, &None, [].as_slice()));
     assert!(*quiet_since > world.start && *quiet_since <= world.at);
     assert_eq!(good.len(), Ledger::KEEP_GOOD);
     let full = [condemned.len(), accused.len(), ours.len(), settled.len(), rollbacks.len()];

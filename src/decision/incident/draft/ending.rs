@@ -9,6 +9,7 @@ use super::super::super::state::{
 };
 use super::super::super::story::Event;
 use super::super::super::{Change, Closed, Decision};
+use super::super::restarting;
 use super::Draft;
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
@@ -56,6 +57,7 @@ impl Draft {
             Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
         self.remember_lost(outcome, seen.at);
+        self.ledger.lost_restart = restarting::is_lost(&self.incident).then(|| self.incident.accused.clone());
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
             // Nothing needs it any more.
             pin.holds = None;
