@@ -128,6 +128,12 @@ impl IncidentRecord {
         misnamed.unwrap_or_else(|| self.reason.meaning())
     }
 
+    /// Whether it is a person's order to go back to what is nothing to go back to, which says nothing of the app.
+    pub fn is_misnamed(&self) -> bool {
+        let code = self.detail.as_deref().filter(|_| self.asked_by.is_some());
+        code.is_some_and(|code| misnamed(self.reason, code).is_some())
+    }
+
     /// The same as its fixed words.
     pub fn why_in_codes(&self) -> String {
         let code = self.detail.as_ref().map_or_else(String::new, |code| format!(": {code}"));

@@ -49,11 +49,20 @@ pub(super) async fn resume(args: &ResumeArgs) -> Result<String, Error> {
         let Apps { apps } = after.map_err(resumed)?;
         return resume::all_are(&apps, Timestamp::now());
     };
-    let before = client.get(&["apps", app], &[]).await?;
-    let before: AppStatus = client.understand(before)?;
+    let before = client.get(&["apps", app], &[]).await.and_then(|answer| client.understand(answer));
+    let before: AppStatus = before.map_err(unsent)?;
     client.post(&path(Some(app), "resume"), said(&args.word)).await?;
     let after = client.get(&["apps", app], &[]).await.and_then(|answer| client.understand(answer));
     resume::one_is(&before, &after.map_err(resumed)?, Timestamp::now())
+}
+
+/// What is to be over was asked first.
+fn unsent(why: Error) -> Error {
+    match why {
+        // It says so itself: there is no such app.
+        Error::Refused { .. } => why,
+        why => Error::Unsent(Box::new(why)),
+    }
 }
 
 /// The word to resume was taken, and nothing more is known.
@@ -168,4 +177,18 @@ fn said(word: &WordArgs) -> Map<String, Value> {
     let named = |name: &str| env::var(name).ok().filter(|name| !name.trim().is_empty());
     let by = word.by.clone().or_else(|| named("SUDO_USER")).or_else(|| named("USER"));
     by.map(|by| ("by".to_owned(), json!(by.trim()))).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_resumes_is_told_that_nothing_was_sent_where_the_app_could_not_be_asked() {
+        let lost = Error::Unreachable { url: "http://x/".to_owned(), detail: "refused".to_owned() };
+        assert!(unsent(lost).to_string().starts_with("nothing was sent: no daemon answers at http://x/"));
+        let unknown =
+            Error::Refused { code: "unknown_app".to_owned(), message: "there is no such app".to_owned() };
+        assert!(unsent(unknown).to_string().starts_with("there is no such app"));
+    }
 }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::page::clean;
 use super::{DEFAULT_CONFIG, Error, ServerArgs};
 use crate::config::secret;
 use crate::server::Done;
@@ -23,11 +24,16 @@ use crate::telemetry::Chain;
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
 /// What the daemon says whose connections are all taken.
 const NO_ROOM: &str = "too_many_connections";
+/// What a daemon says that did not do what it was told, or knows what came of it. Whatever else of this kind is said may be a
+/// proxy's word.
+const OWN: [&str; 4] = [NO_ROOM, "admin_token_unreadable", "journal_unavailable", "timeout"];
 /// What a proxy says whose daemon does not answer, as while that is restarted.
 const GATEWAYS: [StatusCode; 3] =
     [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
 /// Above the daemon's own limit of ten seconds, so that its word is heard.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A connection that is not made in this time is none, and nothing was sent on it.
+const TO_CONNECT: Duration = Duration::from_secs(5);
 
 /// A daemon's API.
 pub(super) struct Client {
@@ -84,6 +90,7 @@ impl Client {
             // A proxy for the outside world has no business between us and the daemon.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(TO_CONNECT)
             .timeout(PATIENCE)
             .build()
             .map_err(|error| Error::Internal(Chain(&error).to_string()))?;
@@ -93,14 +100,20 @@ impl Client {
     /// What stands at this path. The token goes along only where the daemon has no room for whoever has none.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Error> {
         let request = || self.http.request(Method::GET, self.url(path)).query(query);
-        let answer = self.answer(request().send().await, Asked::Question).await;
-        match (answer, self.token()) {
-            (Err(Error::Unavailable { code, .. }), Ok(Some(token))) if code == NO_ROOM => {
+        let (code, message) = match self.answer(request().send().await, Asked::Question).await {
+            Err(Error::Unavailable { code, message }) if code == NO_ROOM => (code, message),
+            answer => return answer,
+        };
+        let hint = match self.token() {
+            Ok(Some(token)) => {
                 let request = request().bearer_auth(token.expose_secret());
-                self.answer(request.send().await, Asked::Question).await
+                return self.answer(request.send().await, Asked::Question).await;
             }
-            (answer, _) => answer,
-        }
+            Ok(None) => "$REARGUARD_ADMIN_TOKEN, or admin_token_file in --config FILE".to_owned(),
+            Err(why) => why.to_string(),
+        };
+        let message = format!("{message}; with the admin token it gets through: {hint}");
+        Err(Error::Unavailable { code, message })
     }
 
     /// Asks for a change, with the admin token and what is said with it. Never sent twice.
@@ -110,7 +123,7 @@ impl Client {
             request = request.bearer_auth(token.expose_secret());
         }
         let answer = self.answer(request.send().await, Asked::Change).await?;
-        self.understand(answer)
+        self.understand(answer).map_err(|error| self.unanswered(error.to_string()))
     }
 
     /// An answer's value as a type.
@@ -131,25 +144,32 @@ impl Client {
         let status = response.status();
         let body = response.bytes().await.map_err(lost)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.gibberish(error.to_string()));
+            return serde_json::from_slice(&body).map_err(|error| match asked {
+                Asked::Change => self.unanswered(format!("what is said is no daemon's word: {error}")),
+                Asked::Question => self.gibberish(error.to_string()),
+            });
         }
-        match serde_json::from_slice::<Failure>(&body) {
-            Ok(Failure { error }) if status == StatusCode::SERVICE_UNAVAILABLE => {
-                Err(Error::Unavailable { code: error.code, message: error.message })
-            }
-            Ok(Failure { error }) => Err(Error::Refused { code: error.code, message: error.message }),
-            Err(_) if GATEWAYS.contains(&status) => {
-                let (url, detail) = (self.base.to_string(), format!("what stands before it says {status}"));
-                Err(match asked {
-                    Asked::Change => Error::Unanswered { url, detail },
-                    Asked::Question => Error::Unavailable {
-                        code: String::new(),
-                        message: format!("no answer from {url}: {detail}"),
-                    },
-                })
-            }
-            Err(_) => Err(self.gibberish(format!("status {status} without an explanation"))),
+        let said = serde_json::from_slice::<Failure>(&body).ok().map(|Failure { error }| error);
+        let is_change = matches!(asked, Asked::Change);
+        let is_own = |code: &str| status == StatusCode::SERVICE_UNAVAILABLE && OWN.contains(&code);
+        if is_change && status.is_server_error() && !said.as_ref().is_some_and(|said| is_own(&said.code)) {
+            return Err(self.unanswered(before_it(status, said.as_ref())));
         }
+        match said {
+            Some(Complaint { code, message }) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                Err(Error::Unavailable { code, message })
+            }
+            said if GATEWAYS.contains(&status) => Err(Error::Unavailable {
+                code: String::new(),
+                message: format!("no answer from {}: {}", self.base, before_it(status, said.as_ref())),
+            }),
+            Some(Complaint { code, message }) => Err(Error::Refused { code, message }),
+            None => Err(self.gibberish(format!("status {status} without an explanation"))),
+        }
+    }
+
+    fn unanswered(&self, detail: String) -> Error {
+        Error::Unanswered { url: self.base.to_string(), detail }
     }
 
     fn gibberish(&self, detail: String) -> Error {
@@ -183,6 +203,12 @@ const NO_TOKEN: &str = "characters that no token has, such as a line break withi
 fn of_one_line(token: &str) -> Option<SecretString> {
     let token = token.trim();
     token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ').then(|| token.into())
+}
+
+/// What is said in the place of a daemon.
+fn before_it(status: StatusCode, said: Option<&Complaint>) -> String {
+    let why = said.map_or_else(String::new, |said| format!(": {}", clean(&said.message)));
+    format!("what stands before it says {status}{why}")
 }
 
 /// What the operating system said: the links before it only say that a request failed.

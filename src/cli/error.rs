@@ -105,6 +105,9 @@ pub enum Error {
         /// The daemon's sentence.
         message: String,
     },
+    /// What goes before a word failed, so it was not given.
+    #[error("nothing was sent: {0}")]
+    Unsent(Box<Self>),
     /// A word was taken, and what came of it cannot be told.
     #[error("{what}, and what comes of it is not known: {why}")]
     NotTold {

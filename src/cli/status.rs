@@ -8,8 +8,6 @@ use serde::Deserialize;
 use super::client::Client;
 use super::page::clean;
 use super::{Error, Page, StatusArgs, words};
-use crate::decision::effect::Reason;
-use crate::decision::state::Outcome;
 use crate::decision::story::percent;
 use crate::ids::AppName;
 use crate::journal::IncidentRecord;
@@ -65,17 +63,11 @@ async fn last(client: &Client, apps: &[AppStatus]) -> Last {
         let query = [("app", app.name.to_string()), ("limit", FEW.to_string())];
         let Ok(answer) = client.get(&["incidents"], &query).await else { break };
         let Ok(Incidents { incidents }) = client.understand(answer) else { break };
-        let mut told = incidents.into_iter().filter(|incident| !is_misnamed(incident));
+        let mut told = incidents.into_iter().filter(|incident| !incident.is_misnamed());
         let newest = told.next().filter(|incident| is_about_what_is_live(app, incident));
         last.extend(newest.map(|incident| (app.name.clone(), incident)));
     }
     last
-}
-
-/// Whether it is a person's order to go back to a deployment that is not there. One that the platform refused says a good deal.
-fn is_misnamed(incident: &IncidentRecord) -> bool {
-    incident.asked_by.is_some()
-        && (incident.outcome, incident.reason) == (Some(Outcome::Refused), Reason::NoTarget)
 }
 
 /// Whether an app's last incident says why nothing is done about what is live: also where that is the accused release, or the

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::turns::Turns;
 use crate::clock::{Clock, Moment};
 use crate::config::AppConfig;
 use crate::decision::capability::Support;
@@ -12,6 +13,7 @@ use crate::decision::observation::{AppView, Deployment};
 use crate::decision::readiness;
 use crate::decision::state::State;
 use crate::ids::DeploymentId;
+use crate::platform::pace::{is_for_acting, reads_a_validation};
 use crate::platform::{Goal, Platform, PlatformError};
 
 /// An answer counts for so many rounds of questions: one of them may fail.
@@ -45,6 +47,7 @@ impl Readiness {
 pub(super) struct Question {
     pub(super) config: Arc<AppConfig>,
     pub(super) platform: Arc<dyn Platform>,
+    pub(super) turns: Arc<Turns>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: State,
     pub(super) view: AppView,
@@ -52,14 +55,14 @@ pub(super) struct Question {
 
 /// Asks. `None` when it was not to be had: then the last answer stands, and gets old.
 pub(super) async fn ask(question: Question) -> Option<Readiness> {
-    let Question { config, platform, clock, state, view } = question;
-    let live = view.active.as_ref()?.id.clone();
+    let Question { config, platform, turns, clock, state, view } = question;
+    let live = view.active.as_ref()?;
     let history = match platform.deployments(&config.id).await {
         Ok(answered) => answered.value,
-        Err(error) => return unanswered(live, clock.now(), &error),
+        Err(error) => return unanswered(live.id.clone(), clock.now(), &error),
     };
     let blank = Readiness {
-        live: live.clone(),
+        live: live.id.clone(),
         asked_at: clock.now(),
         target: None,
         obstacle: None,
@@ -70,17 +73,22 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
     // One that is refused is followed by the next, as in an incident.
     let (mut tried, mut refused) = (Vec::new(), None);
     loop {
-        let target = match readiness::target(&config.policy, &state, &view, &history, &tried) {
+        let target = match readiness::target(&state, &view, &history, &tried) {
             Ok(target) => target,
-            Err((Reason::NoTarget, code)) => {
+            // That one was refused says more.
+            Err(code) => {
                 let none = || Readiness { obstacle: Some((Reason::NoTarget, code.to_owned())), ..blank };
                 return Some(refused.unwrap_or_else(none));
             }
-            Err((reason, code)) => {
-                return Some(Readiness { obstacle: Some((reason, code.to_owned())), ..blank });
-            }
         };
-        let goal = Goal { accused: &live, target: &target.id, code: &target.artifact.code };
+        if readiness::is_barred(&config.policy, live, &target) {
+            let obstacle = Some((Reason::Migration, String::new()));
+            return Some(Readiness { target: Some(target), obstacle, ..blank });
+        }
+        if refused.is_some() && !may_go_on(&*platform, &turns, blank.by, clock.now()) {
+            return refused;
+        }
+        let goal = Goal { accused: &live.id, target: &target.id, code: &target.artifact.code };
         let answer = match platform.validate_rollback(&config.id, goal).await {
             Ok(answered) => {
                 let validation = answered.value;
@@ -89,8 +97,10 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
                 Readiness { target: Some(target.clone()), obstacle, warnings, by, ..blank.clone() }
             }
             Err(error) => {
-                // That the first one was refused is known.
-                let Some(unanswered) = unanswered(live.clone(), clock.now(), &error) else { return refused };
+                // That one was refused is known.
+                let Some(unanswered) = unanswered(live.id.clone(), clock.now(), &error) else {
+                    return refused;
+                };
                 Readiness { target: Some(target.clone()), ..unanswered }
             }
         };
@@ -100,6 +110,17 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         }
         refused = Some(answer);
     }
+}
+
+/// Whether there is something left of the rate limit to ask about another target, which then pays for it: whoever asks next
+/// waits longer.
+fn may_go_on(platform: &dyn Platform, turns: &Turns, by: Support, now: Moment) -> bool {
+    let budget = platform.budget();
+    if is_for_acting(budget) || budget.hold_reads.is_some() {
+        return false;
+    }
+    turns.question(now, budget, reads_a_validation(by));
+    true
 }
 
 /// A question that the platform refuses is an answer: in an incident it would be refused as well.
@@ -125,23 +146,4 @@ fn unanswered(live: DeploymentId, asked_at: Moment, error: &PlatformError) -> Op
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_that_was_not_renewed_for_two_rounds_is_none() {
-        let at = Moment::from_millis;
-        let readiness = Readiness {
-            live: "d2".into(),
-            asked_at: at(1_000),
-            target: None,
-            obstacle: None,
-            warnings: Vec::new(),
-            by: Support::Native,
-            expected: None,
-        };
-        let round = Duration::from_secs(60);
-        assert!(!readiness.is_old(at(121_000), round));
-        assert!(readiness.is_old(at(121_001), round));
-    }
-}
+mod tests;

@@ -108,26 +108,27 @@ pub fn standing(policy: &Policy, known: Known<'_>, now: Moment) -> Result<(), (R
 /// What a rollback would go to, before the platform is asked, or after it refused those that were `tried`. Without one, the
 /// code of why, where there is one.
 pub fn target(
-    policy: &Policy,
     state: &State,
     view: &AppView,
     history: &[Deployment],
     tried: &[(DeploymentId, Reason)],
-) -> Result<Deployment, (Reason, &'static str)> {
-    let Some(live) = &view.active else { return Err((Reason::Blind, "")) };
+) -> Result<Deployment, &'static str> {
+    let Some(live) = &view.active else { return Err("") };
     let former = match &state.situation {
         Situation::Watching(watch) => watch.former.as_slice(),
         _ => &[],
     };
     let search = Search { accused: live, former, tried, capabilities: view.capabilities };
     let Pick::Target(target) = target::pick(&state.ledger, search, Some(history)) else {
-        return Err((Reason::NoTarget, target::why_none(&state.ledger, search, history)));
+        return Err(target::why_none(&state.ledger, search, history));
     };
-    let differs = target.artifact.migrations != live.artifact.migrations;
-    if differs && policy.rollback.migrations == OnMigrations::Hold {
-        return Err((Reason::Migration, ""));
-    }
     Ok(target)
+}
+
+/// Whether other migrations than the target's keep what is live from going back to it.
+pub fn is_barred(policy: &Policy, live: &Deployment, target: &Deployment) -> bool {
+    let differs = target.artifact.migrations != live.artifact.migrations;
+    differs && policy.rollback.migrations == OnMigrations::Hold
 }
 
 /// What the platform's word on it comes to.
@@ -212,7 +213,13 @@ mod tests {
     fn asked(change: impl FnOnce(&mut Scene)) -> Result<String, (Reason, &'static str)> {
         let scene = Scene::of(change);
         let view = scene.view.value().unwrap();
-        target(&scene.policy, &scene.state, view, &scene.history, &[]).map(|target| target.id.to_string())
+        let target =
+            target(&scene.state, view, &scene.history, &[]).map_err(|code| (Reason::NoTarget, code))?;
+        let live = view.active.as_ref().unwrap();
+        if is_barred(&scene.policy, live, &target) {
+            return Err((Reason::Migration, ""));
+        }
+        Ok(target.id.to_string())
     }
 
     fn held(scene: &mut Scene, why: Reason) {

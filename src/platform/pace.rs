@@ -29,10 +29,15 @@ const LOW_SHARE: u32 = 5;
 /// poll has its own.
 pub const QUESTIONS_SHARE: u32 = 4;
 
-/// The requests of a question of readiness at most: the app's deployments, and the dry run. One that is made of reads takes
-/// five: the app, its deployments, its hook, and the key by either of two calls.
+/// The requests of a question of readiness whose first target is not refused: the app's deployments, and the dry run.
 pub fn reads_a_question(validate: Support) -> u32 {
-    if validate == Support::Native { 2 } else { 6 }
+    1 + reads_a_validation(validate)
+}
+
+/// The requests of a dry run. One that is made of reads takes five: the app, its deployments, its hook, and the key by either
+/// of two calls.
+pub fn reads_a_validation(validate: Support) -> u32 {
+    if validate == Support::Native { 1 } else { 5 }
 }
 
 /// The time that questions of readiness keep between them where `limit` requests are allowed in `window`.

@@ -28,34 +28,51 @@ pub(super) struct Admin {
     pub(super) peer: Peer,
 }
 
+/// What a request carries that was found to have the token before it came to its route.
+#[derive(Clone, Copy)]
+pub(super) struct Admitted;
+
 impl FromRequestParts<Shared> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let wanted = (shared.surface.admin_token)().map_err(|why| {
-            tracing::error!(error = why, "the admin token cannot be read: every action is refused");
-            ApiError::unavailable(
-                "admin_token_unreadable",
-                "the admin token cannot be read; the log says why",
-            )
-        })?;
-        match wanted.as_ref().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) {
-            None => Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "no_admin_token",
-                "no admin_token_file is configured, so calls that change something are refused",
-            )),
-            Some(wanted) if given.is_some_and(|given| same(given, wanted.as_bytes())) => Ok(Self { peer }),
-            Some(_) => {
-                if let Some(calls) = shared.unauthorized.count() {
+        if parts.extensions.get::<Admitted>().is_some() {
+            return Ok(Self { peer });
+        }
+        match admit(&parts.headers, &shared.surface) {
+            Ok(Admitted) => Ok(Self { peer }),
+            Err(error) => {
+                if error.is_unauthorized()
+                    && let Some(calls) = shared.unauthorized.count()
+                {
                     let path = parts.uri.path();
                     tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
                 }
-                Err(unauthorized())
+                Err(error)
             }
         }
+    }
+}
+
+/// Lets through whoever carries the admin token, by the head of a request, and says to the others what is missing.
+pub(super) fn admit(headers: &HeaderMap, surface: &Surface) -> Result<Admitted, ApiError> {
+    let wanted = (surface.admin_token)().map_err(|why| {
+        tracing::error!(error = why, "the admin token cannot be read: every action is refused");
+        ApiError::unavailable("admin_token_unreadable", "the admin token cannot be read; the log says why")
+    })?;
+    match wanted.as_ref().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) {
+        None => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "no_admin_token",
+            "no admin_token_file is configured, so calls that change something are refused",
+        )),
+        Some(wanted) if given(headers).is_some_and(|given| same(given, wanted.as_bytes())) => Ok(Admitted),
+        Some(_) => Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this call needs the admin token: Authorization: Bearer TOKEN",
+        )),
     }
 }
 
@@ -84,23 +101,16 @@ impl Unauthorized {
     }
 }
 
-/// What is said to whoever changes something without the admin token.
-pub(super) fn unauthorized() -> ApiError {
-    ApiError::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "this call needs the admin token: Authorization: Bearer TOKEN",
-    )
-}
-
-/// Whether a request carries the admin token. Says nothing where it does not.
+/// Whether a request carries the admin token. Says nothing where it does not, and reads no file for whoever gives none.
 pub(super) fn is_admin(headers: &HeaderMap, surface: &Surface) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    // The file is read for whoever gives one.
-    let Some(given) = given else { return false };
+    let Some(given) = given(headers) else { return false };
     let Ok(Some(wanted)) = (surface.admin_token)() else { return false };
     let wanted = wanted.expose_secret().trim();
     !wanted.is_empty() && same(given, wanted.as_bytes())
+}
+
+fn given(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -43,13 +43,16 @@ impl Spare {
 /// Lets through what spare connections are for, and says of the rest that there is no room.
 pub(super) async fn only_what_they_are_for(
     State(spare): State<Spare>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let is_post = request.method() == Method::POST;
-    if is_post && !auth::is_admin(request.headers(), &spare.surface) {
+    if is_post {
         // By its head alone: a body may take its time.
-        return auth::unauthorized().into_response();
+        match auth::admit(request.headers(), &spare.surface) {
+            Ok(admitted) => _ = request.extensions_mut().insert(admitted),
+            Err(error) => return error.into_response(),
+        }
     }
     // Nor is one waited for that nobody reads.
     let request = if is_post { request } else { request.map(|_| Body::empty()) };

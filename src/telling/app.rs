@@ -228,11 +228,14 @@ pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
 
 /// Whether what is said was true when the platform was asked; the rest is so now, whenever that was.
 fn is_of_the_answer(rollback: &RollbackStatus) -> bool {
-    let of_the_answer = ["blind", "no_target", "not_valid", "warnings", "migration"];
-    let beside =
-        rollback.beside.as_ref().map(|beside| beside.reason.as_str()).filter(|beside| *beside != "blind");
-    let reasons = [rollback.reason.as_deref(), beside];
-    rollback.reason.is_none() || reasons.iter().flatten().any(|reason| of_the_answer.contains(reason))
+    match rollback.reason.as_deref() {
+        None | Some("blind" | "no_target" | "not_valid" | "warnings" | "migration") => true,
+        // What is besides, also that there is nothing, it knows by the answer.
+        Some(limit) if is_limit(limit) => {
+            rollback.beside.as_ref().is_none_or(|beside| beside.reason != "blind")
+        }
+        Some(_) => false,
+    }
 }
 
 /// By whom, and until when.

@@ -46,6 +46,7 @@ pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Erro
         let held = (app.state == "held").then(|| format!("held: `rearguard resume {}` ends that", app.name));
         left.extend(still(app, now).into_iter().chain(held).map(|why| format!("{}: {why}", app.name)));
     }
+    let live: String = apps.iter().filter_map(is_live).collect();
     if !paused.is_empty() {
         let who = match (paused.len(), apps.len()) {
             (some, all) if some == all => "every app is still paused".to_owned(),
@@ -53,12 +54,11 @@ pub(super) fn all_are(apps: &[AppStatus], now: Timestamp) -> Result<String, Erro
             (some, all) => format!("{some} of {all} apps are still paused"),
         };
         let message = format!(
-            "the storm breaker is closed and nobody's word pauses everything, but {who}:\n{}",
+            "the storm breaker is closed and nobody's word pauses everything, but {who}:\n{}{live}",
             listed(&left)
         );
         return Err(still_paused(&message));
     }
-    let live: String = apps.iter().filter_map(is_live).collect();
     if left.is_empty() {
         return Ok(format!("{over}\n{live}"));
     }
@@ -95,11 +95,11 @@ fn still(app: &AppStatus, now: Timestamp) -> Vec<String> {
     left
 }
 
-/// What has happened already is not undone by a word, which guards what comes.
+/// What has happened already is not undone by a word, which guards what comes. A pause keeps from what a person orders as well.
 fn is_live(app: &AppStatus) -> Option<String> {
     let is_at_rest = matches!(app.state.as_str(), "steady" | "learning");
     let is_accused = app.mode != Mode::Observe && app.rules.iter().any(RuleStatus::accuses);
-    (is_at_rest && is_accused).then(|| {
+    (is_at_rest && is_accused && !app.paused).then(|| {
         let name = &app.name;
         format!(
             "{name}: what is live is bad, and is not rolled back by itself: `rearguard status {name}` says why, `rearguard \
@@ -164,6 +164,20 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_live_and_bad_is_said_also_where_another_app_is_still_paused_and_not_of_one_that_is() {
+        let bad = |mut app: AppStatus| {
+            app.state = "steady".to_owned();
+            app.rules[0].verdict = "bad".to_owned();
+            app
+        };
+        let other = AppStatus { name: "web".into(), ..bad(paused("file")) };
+        let said = all_are(&[bad(app("shop")), other], now()).unwrap_err().to_string();
+        assert!(said.contains("web is still paused:\n"), "{said}");
+        assert!(said.contains("\nshop: what is live is bad"), "{said}");
+        assert!(!said.contains("web: what is live is bad"), "{said}");
     }
 
     #[test]

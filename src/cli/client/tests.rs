@@ -72,7 +72,19 @@ async fn something_else_at_the_address_is_not_taken_for_a_daemon() {
 #[tokio::test]
 async fn a_word_that_gets_no_answer_may_have_been_taken_and_one_that_was_never_sent_was_not() {
     let proxy = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
-    for (answer, why) in [("", "closed"), (proxy, "what stands before it says 502 Bad Gateway")] {
+    let in_json = "HTTP/1.1 504 Gateway Timeout\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"upstream\",\"message\":\"the upstream is slow\"}}";
+    let no_code_of_ours = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"no_healthy_upstream\",\"message\":\"none\"}}";
+    for (answer, why) in [
+        ("", "closed"),
+        (proxy, "what stands before it says 502 Bad Gateway"),
+        (in_json, "what stands before it says 504 Gateway Timeout: the upstream is slow"),
+        (no_code_of_ours, "what stands before it says 503 Service Unavailable: none"),
+        ("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "500"),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>", "no daemon's word"),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n[]", "does not speak as a rearguard daemon"),
+    ] {
         let (url, _task) = answering(answer).await;
         let client = Client::open(&args(&url)).unwrap();
         let error = client.post(&["pause"], serde_json::Map::new()).await.unwrap_err();
@@ -80,6 +92,13 @@ async fn a_word_that_gets_no_answer_may_have_been_taken_and_one_that_was_never_s
         let said = error.to_string();
         assert!(said.contains("whether it was taken is not known") && said.contains(why), "{said}");
     }
+    // What a daemon says itself it knows.
+    let own = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"journal_unavailable\",\"message\":\"nothing was done\"}}";
+    let (url, _task) = answering(own).await;
+    let error =
+        Client::open(&args(&url)).unwrap().post(&["pause"], serde_json::Map::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "nothing was done");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -87,9 +106,11 @@ async fn a_word_that_gets_no_answer_may_have_been_taken_and_one_that_was_never_s
         Client::open(&args(&url)).unwrap().post(&["pause"], serde_json::Map::new()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     // A question may be asked again.
-    let (url, _task) = answering(proxy).await;
-    let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { .. }) && error.is_silence(), "{error}");
+    for answer in [proxy, in_json] {
+        let (url, _task) = answering(answer).await;
+        let error = Client::open(&args(&url)).unwrap().get(&["apps"], &[]).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }) && error.is_silence(), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -125,6 +146,50 @@ async fn the_token_goes_along_with_a_question_only_where_there_is_no_room_withou
             tokio::time::timeout(Duration::from_secs(10), both).await.expect("as many questions");
         assert!(answer.is_ok() && had == asked, "{answer:?}, {had:?}");
     }
+}
+
+#[tokio::test]
+async fn who_has_no_token_is_told_that_one_gets_through_where_there_is_no_room() {
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"too_many_connections\",\"message\":\"all connections are taken\"}}";
+    for (token, hint) in [
+        ("", "$REARGUARD_ADMIN_TOKEN, or admin_token_file in --config FILE"),
+        ("admin_token_file: /not/there", "failed to read the admin token from /not/there: No such file"),
+    ] {
+        let (url, _task) = answering(busy).await;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "{token}").unwrap();
+        let args = ServerArgs { server: Some(url), config: Some(file.path().into()) };
+        let error = Client::open(&args).unwrap().get(&["apps"], &[]).await.unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.starts_with("all connections are taken; with the admin token it gets through: "),
+            "{said}"
+        );
+        assert!(said.contains(hint) && error.is_silence(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_time_is_told_from_an_answer_that_is_not() {
+    // Whoever listens and accepts nothing has room for a few; the rest are not made.
+    let listener = socket_with_no_room();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut held = Vec::new();
+    let full = Duration::from_millis(300);
+    while let Ok(made) = std::net::TcpStream::connect_timeout(&listener.local_addr().unwrap(), full) {
+        held.push(made);
+    }
+    let error =
+        Client::open(&args(&url)).unwrap().post(&["pause"], serde_json::Map::new()).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+}
+
+/// Listens with the shortest queue there is.
+fn socket_with_no_room() -> std::net::TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.listen(1).unwrap().into_std().unwrap()
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::decision::effect::Reason;
 use crate::decision::policy::Action;
 use crate::decision::policy::Mode;
 use crate::decision::story::UNARMED;
@@ -329,6 +330,8 @@ fn what_else_is_in_the_way_of_an_order_is_said_with_a_limit_of_time() {
             None,
             "but there is another obstacle: there is no deployment to go back to, asked 1m 29s ago",
         ),
+        // Whatever it is.
+        ("denied", None, "but there is another obstacle: the platform refuses our token, asked 1m 29s ago"),
         ("blind", None, "and what else is in the way is not known"),
     ] {
         assert_eq!(said(reason, detail), format!("{limit}{words}"));
@@ -342,7 +345,8 @@ fn how_old_an_answer_is_is_said_of_what_was_answered_and_not_of_what_is_so_now()
         let asked_at = Some(now() - jiff::SignedDuration::from_secs(89));
         readiness(&RollbackStatus { reason: reason.map(str::to_owned), asked_at, ..status }, now())
     };
-    for reason in [None, Some("no_target"), Some("warnings"), Some("blind")] {
+    // That nothing is in the way besides a limit was answered as well.
+    for reason in [None, Some("no_target"), Some("warnings"), Some("blind"), Some("cooldown")] {
         assert!(said(reason).ends_with(", asked 1m 29s ago"), "{reason:?}: {}", said(reason));
     }
     assert_eq!(said(Some("in_progress")), "NOT READY: another deployment is under way");
@@ -374,17 +378,21 @@ fn what_was_good_and_was_left_by_an_order_is_not_said_never_to_have_been_seen() 
     assert_eq!(good, "none to go back to: d1 was, until it was found to be bad or ordered to be left");
 }
 
-#[test]
-fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
-    let mut bad = app("shop", "steady");
-    bad.rules[0] = rule("down", "bad at 3 failures in a row", "bad", "22 failures in a row, limit 3");
-    let incident: IncidentRecord = serde_json::from_value(serde_json::json!({
+fn refused() -> IncidentRecord {
+    serde_json::from_value(serde_json::json!({
         "id": "shop-1a2b3c4d", "app": "shop", "app_id": "1", "state": "closed", "outcome": "refused",
         "reason": "cooldown", "rule": "down", "opened_at": "2026-11-21T02:00:00Z",
         "closed_at": "2026-11-21T02:10:09Z", "bad_deployment": "d2", "target_deployment": null,
         "rollback_deployment": null, "time_to_detect_seconds": 6.0, "time_to_restore_seconds": null,
     }))
-    .expect("a record");
+    .expect("a record")
+}
+
+#[test]
+fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
+    let mut bad = app("shop", "steady");
+    bad.rules[0] = rule("down", "bad at 3 failures in a row", "bad", "22 failures in a row, limit 3");
+    let incident = refused();
     let text = block(&bad, Some(&incident), Page::plain(100), now());
     let last = "  last     shop-1a2b3c4d: refused 5m 00s ago, too soon after the last rollback\n";
     assert!(text.contains(last), "{text}");
@@ -397,9 +405,9 @@ fn an_app_that_is_bad_and_in_no_incident_names_its_last_one() {
 
 #[tokio::test]
 async fn the_last_incident_stays_unless_a_newer_release_is_live() {
-    // Whatever is asked: the incident of d2, which was gone back from by d3, and after it an order of which nothing came.
+    // Whatever is asked: the incident of d2, which was gone back from by d3, and after it an order to what is not there.
     let last = r#"{"incidents":[{"id":"shop-7cfa8179","app":"shop","app_id":"1","state":"closed","outcome":"refused",
-        "reason":"no_target","rule":null,"asked_by":"kim","opened_at":"2026-11-21T02:12:00Z",
+        "reason":"no_target","detail":"unknown_deployment","rule":null,"asked_by":"kim","opened_at":"2026-11-21T02:12:00Z",
         "closed_at":"2026-11-21T02:12:00Z","bad_deployment":"d9","target_deployment":null,"rollback_deployment":null,
         "time_to_detect_seconds":null,"time_to_restore_seconds":null},
         {"id":"shop-1a2b3c4d","app":"shop","app_id":"1","state":"closed","outcome":"reverted",
@@ -439,6 +447,20 @@ async fn the_last_incident_stays_unless_a_newer_release_is_live() {
     }
     let fine = app("shop", "steady");
     assert!(super::last(&client, &[fine]).await.is_empty(), "nothing to explain");
+}
+
+#[test]
+fn only_an_order_to_what_is_nothing_to_go_back_to_says_nothing_of_the_app() {
+    let order = |by: Option<&str>, detail: Option<&str>| IncidentRecord {
+        reason: Reason::NoTarget,
+        asked_by: by.map(|by| serde_json::from_value(by.into()).expect("a name")),
+        detail: detail.map(str::to_owned),
+        ..refused()
+    };
+    assert!(order(Some("kim"), Some("never_live")).is_misnamed());
+    // Nobody named one: there is none.
+    assert!(!order(Some("kim"), None).is_misnamed());
+    assert!(!order(None, Some("never_live")).is_misnamed());
 }
 
 #[test]

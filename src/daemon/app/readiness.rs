@@ -62,6 +62,7 @@ impl App {
         self.asking = Some(Box::pin(ask(Question {
             config: Arc::clone(&self.config),
             platform: Arc::clone(&self.account.platform),
+            turns: Arc::clone(&self.account.questions),
             clock: Arc::clone(&self.shell.clock),
             state: state.clone(),
             view: view.clone(),

@@ -173,6 +173,20 @@ async fn who_holds_all_connections_keeps_nobody_from_health_metrics_and_a_word_w
     assert_eq!(*server.fake.acts.lock().unwrap(), ["* paused by somebody"]);
 }
 
+#[tokio::test]
+async fn on_a_spare_connection_it_is_said_as_on_any_other_why_nobody_has_the_token() {
+    for (trouble, status, code) in
+        [(Trouble::NoToken, 403, "no_admin_token"), (Trouble::TokenUnreadable, 503, "admin_token_unreadable")]
+    {
+        let limits = Limits { connections: 1, spare: 1, ..Limits::default() };
+        let server = start_within(trouble, limits).await;
+        let _held = held(&server, 1, false).await;
+        until_status(&server, "/live", 200).await;
+        let answer = server.post("/api/v1/pause", Some(TOKEN)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+    }
+}
+
 /// More than there is room for and to spare, and enough for a queue at the listener.
 const HOLDERS: usize = 350;
 
