@@ -383,6 +383,9 @@ fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_rest
         }
         let superseded = (Outcome::Superseded, Reason::Superseded);
         assert_eq!(world.run_to_close(), superseded, "{}", world.transcript());
+        assert!(world.state.ledger.lost_restart.is_some(), "{}", world.transcript());
+        world.run_until(|world| world.state.word() == "watching");
+        assert_eq!(world.state.ledger.lost_restart, None, "what comes next is another one");
         // A release of its own has a restart of its own, which helps.
         let (ends, counts) = match has_own_code {
             true => ((Outcome::Restarted, Reason::Restarted), (2, 0)),
@@ -395,7 +398,6 @@ fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_rest
             "{}",
             world.transcript()
         );
-        assert_eq!(world.state.ledger.lost_restart, None);
     }
 }
 
