@@ -136,7 +136,7 @@ async fn ask(platform: &PlatformConfig, config: &Config) -> Result<String, Strin
             let _ = writeln!(text, "    WARNING: it is watched and not rolled back: {UNARMED}");
         }
         if app.policy.restart_first.is_some() && !view.capabilities.may_restart_first() {
-            let why = Event::RestartSkipped { restart: view.capabilities.restart }.text();
+            let why = Event::RestartSkipped { restart: view.capabilities.restart, had_one: false }.text();
             let _ = writeln!(text, "    WARNING: restart_first does nothing here: {why}");
         }
     }

@@ -24,9 +24,9 @@ use crate::telemetry::Chain;
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
 /// What the daemon says whose connections are all taken.
 const NO_ROOM: &str = "too_many_connections";
-/// What a daemon says that did not do what it was told, or knows what came of it. Whatever else of this kind is said may be a
-/// proxy's word.
-const OWN: [&str; 4] = [NO_ROOM, "admin_token_unreadable", "journal_unavailable", "timeout"];
+/// What a daemon says that did not do what it was told, or says itself what is known of it. Whatever else of this kind is said
+/// may be a proxy's word, and leaves that open.
+const OWN: [&str; 3] = [NO_ROOM, "admin_token_unreadable", "journal_unavailable"];
 /// What a proxy says whose daemon does not answer, as while that is restarted.
 const GATEWAYS: [StatusCode; 3] =
     [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
@@ -145,7 +145,7 @@ impl Client {
         let body = response.bytes().await.map_err(lost)?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| match asked {
-                Asked::Change => self.unanswered(format!("what is said is no daemon's word: {error}")),
+                Asked::Change => self.unanswered(format!("what answers is no daemon: {error}")),
                 Asked::Question => self.gibberish(error.to_string()),
             });
         }
@@ -207,8 +207,10 @@ fn of_one_line(token: &str) -> Option<SecretString> {
 
 /// What is said in the place of a daemon.
 fn before_it(status: StatusCode, said: Option<&Complaint>) -> String {
-    let why = said.map_or_else(String::new, |said| format!(": {}", clean(&said.message)));
-    format!("what stands before it says {status}{why}")
+    match said {
+        Some(said) => format!("what answers says {status}: {}", clean(&said.message)),
+        None => format!("what stands before it says {status}"),
+    }
 }
 
 /// What the operating system said: the links before it only say that a request failed.

@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// A word was sent, and no answer came.
     #[error(
-        "no answer from {url}, so whether it was taken is not known: {detail}\n\
+        "no conclusive answer from {url}, so whether it was taken is not known: {detail}\n\
          look at `rearguard status` before it is given again"
     )]
     Unanswered {

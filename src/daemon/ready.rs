@@ -32,6 +32,8 @@ pub(super) struct Readiness {
     pub(super) warnings: Vec<Condition>,
     /// Who checked.
     pub(super) by: Support,
+    /// Another target was not asked about that an incident would go on to.
+    pub(super) is_cut_short: bool,
     /// How long a rollback takes, by the app's earlier ones.
     pub(super) expected: Option<Duration>,
 }
@@ -68,6 +70,7 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         obstacle: None,
         warnings: Vec::new(),
         by: view.capabilities.validate,
+        is_cut_short: false,
         expected: readiness::expected_ms(&history, view.capabilities).map(Duration::from_millis),
     };
     // One that is refused is followed by the next, as in an incident.
@@ -86,7 +89,7 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
             return Some(Readiness { target: Some(target), obstacle, ..blank });
         }
         if refused.is_some() && !may_go_on(&*platform, &turns, blank.by, clock.now()) {
-            return refused;
+            return cut_short(refused);
         }
         let goal = Goal { accused: &live.id, target: &target.id, code: &target.artifact.code };
         let answer = match platform.validate_rollback(&config.id, goal).await {
@@ -99,7 +102,7 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
             Err(error) => {
                 // That one was refused is known.
                 let Some(unanswered) = unanswered(live.id.clone(), clock.now(), &error) else {
-                    return refused;
+                    return cut_short(refused);
                 };
                 Readiness { target: Some(target.clone()), ..unanswered }
             }
@@ -110,6 +113,10 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
         }
         refused = Some(answer);
     }
+}
+
+fn cut_short(refused: Option<Readiness>) -> Option<Readiness> {
+    refused.map(|refused| Readiness { is_cut_short: true, ..refused })
 }
 
 /// Whether there is something left of the rate limit to ask about another target, which then pays for it: whoever asks next
@@ -141,6 +148,7 @@ fn unanswered(live: DeploymentId, asked_at: Moment, error: &PlatformError) -> Op
         obstacle: Some((reason, format!("failed to {error}"))),
         warnings: Vec::new(),
         by: Support::Native,
+        is_cut_short: false,
         expected: None,
     })
 }

@@ -488,7 +488,7 @@ mod tests {
             Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
             Event::Unarmed,
             Event::Inexact,
-            Event::RestartSkipped { restart: Support::Absent },
+            Event::RestartSkipped { restart: Support::Absent, had_one: false },
             Event::RestartJudged {
                 rule: "down".into(),
                 evidence: String::new(),
@@ -514,7 +514,7 @@ mod tests {
         }
         // An earlier release did not write why a restart was skipped.
         let skipped: Event = serde_json::from_str(r#"{"event":"restart_skipped"}"#).unwrap();
-        assert_eq!(skipped, Event::RestartSkipped { restart: Support::Native });
+        assert_eq!(skipped, Event::RestartSkipped { restart: Support::Native, had_one: false });
         // Nor by whom a target was named.
         let target = r#"{"event":"target","target":"d1","title":"","seen_good":true}"#;
         let chosen: Event = serde_json::from_str(target).unwrap();

@@ -111,8 +111,9 @@ pub(super) fn open(
         return draft.close(Outcome::Refused, Reason::ForeignPin, seen);
     }
     draft.rule(Verb::Rollback, Reason::RuleFired);
-    if policy.restart_first.is_some() && !capabilities.may_restart_first() {
-        draft.tell(Event::RestartSkipped { restart: capabilities.restart });
+    let had_one = watch.was_restarted && capabilities.may_restart_first();
+    if policy.restart_first.is_some() && (had_one || !capabilities.may_restart_first()) {
+        draft.tell(Event::RestartSkipped { restart: capabilities.restart, had_one });
     }
     validating::look(policy, draft, seen)
 }

@@ -9,6 +9,7 @@ mod stage;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::effect::{Effect, Reason};
 use super::observation::{Artifact, Cause, Deployment};
@@ -157,9 +158,10 @@ pub struct Ledger {
     pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
     pub lost: Vec<Lost>,
-    /// The release whose restart had no answer by the end of the last incident: it may yet come, or be what came after it.
+    /// The release whose restart had no answer when its incident ended, for what came after it, or in a hold, and when that was:
+    /// the restart may be that, or come yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost_restart: Option<Deployment>,
+    pub lost_restart: Option<(Moment, Deployment)>,
     /// When rollbacks were created, newest last.
     pub rollbacks: Vec<Moment>,
     /// The pause of pushes that we owe the app the end of.
@@ -198,16 +200,20 @@ impl Ledger {
     /// How many incidents' lost requests are kept: each is as large as the list of deployments.
     pub const KEEP_LOST: usize = 4;
 
+    /// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
+    pub const LATEST: Duration = Duration::from_secs(60 * 60);
+
     /// The incident that `deployment` was made for, if it is ours.
     pub fn made_for(&self, deployment: &DeploymentId) -> Option<&IncidentId> {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
     }
 
-    /// Whether a release may be what a lost request for a restart made: the same code under what the app's spec had become
-    /// by then. It is judged as the release that it may as well be, but it had its restart.
-    pub fn may_have_restarted(&self, release: &Deployment) -> bool {
-        self.lost_restart.as_ref().is_some_and(|was| {
-            release.cause == Cause::Release
+    /// Whether a release that is live `now` may be what a lost request for a restart made: the same code under what the app's
+    /// spec had become by then. It is judged as the release that it may as well be, but it had its restart.
+    pub fn may_have_restarted(&self, release: &Deployment, now: Moment) -> bool {
+        self.lost_restart.as_ref().is_some_and(|(lost_at, was)| {
+            now.since(*lost_at) <= Self::LATEST
+                && release.cause == Cause::Release
                 && release.came_after(was.age_key())
                 && !release.artifact.differs_from(&was.artifact)
         })

@@ -125,11 +125,14 @@ pub enum Event {
     Unarmed,
     /// The rollback is about to be undone, and what comes back by that may be something else than ran before it.
     Inexact,
-    /// No restart is tried: the platform has none for the app, or would go back to it.
+    /// No restart is tried: the platform has none for the app, or would go back to it, or the release had one.
     RestartSkipped {
         /// How the platform restarts the app.
         #[serde(default = "natively", skip_serializing_if = "is_native")]
         restart: Support,
+        /// The release had one, or may be what one made that had no answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        had_one: bool,
     },
     /// What the rule that fired reads once a restart had its time.
     RestartJudged {
@@ -307,7 +310,12 @@ impl Event {
             Self::Inexact => "what comes back by undoing the rollback may not be exactly what ran before it: the \
                               platform may build it anew, pick something else, or take what a tag means by now"
                 .to_owned(),
-            Self::RestartSkipped { restart: Support::Absent } => {
+            Self::RestartSkipped { had_one: true, .. } => {
+                "no restart is tried: this release was restarted before, or may be what a restart without an answer \
+                 made"
+                    .to_owned()
+            }
+            Self::RestartSkipped { restart: Support::Absent, .. } => {
                 "no restart is tried: the platform has none for this app".to_owned()
             }
             Self::RestartSkipped { .. } => {

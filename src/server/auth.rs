@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::Surface;
 use super::error::ApiError;
 use super::routes::{Peer, Shared};
 
@@ -37,47 +36,16 @@ impl FromRequestParts<Shared> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
-        if parts.extensions.get::<Admitted>().is_some() {
-            return Ok(Self { peer });
+        if parts.extensions.get::<Admitted>().is_none() {
+            shared.gate.admit(&parts.headers, peer, parts.uri.path())?;
         }
-        match admit(&parts.headers, &shared.surface) {
-            Ok(Admitted) => Ok(Self { peer }),
-            Err(error) => {
-                if error.is_unauthorized()
-                    && let Some(calls) = shared.unauthorized.count()
-                {
-                    let path = parts.uri.path();
-                    tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
-                }
-                Err(error)
-            }
-        }
+        Ok(Self { peer })
     }
 }
 
-/// Lets through whoever carries the admin token, by the head of a request, and says to the others what is missing.
-pub(super) fn admit(headers: &HeaderMap, surface: &Surface) -> Result<Admitted, ApiError> {
-    let wanted = (surface.admin_token)().map_err(|why| {
-        tracing::error!(error = why, "the admin token cannot be read: every action is refused");
-        ApiError::unavailable("admin_token_unreadable", "the admin token cannot be read; the log says why")
-    })?;
-    match wanted.as_ref().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) {
-        None => Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "no_admin_token",
-            "no admin_token_file is configured, so calls that change something are refused",
-        )),
-        Some(wanted) if given(headers).is_some_and(|given| same(given, wanted.as_bytes())) => Ok(Admitted),
-        Some(_) => Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "this call needs the admin token: Authorization: Bearer TOKEN",
-        )),
-    }
-}
-
-/// Counts calls without the token, so that whoever tries tokens out does not write the log.
-pub(super) struct Unauthorized {
+/// Knows the token, and counts calls without it, so that whoever tries tokens out does not write the log.
+pub(super) struct Gate {
+    token: AdminToken,
     began: Instant,
     /// Seconds after `began` at which it was last told; below zero before the first time.
     told: AtomicI64,
@@ -85,9 +53,54 @@ pub(super) struct Unauthorized {
     calls: AtomicU64,
 }
 
-impl Unauthorized {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), told: AtomicI64::new(-TOLD_EVERY), calls: AtomicU64::new(0) }
+impl Gate {
+    pub(super) fn new(token: AdminToken) -> Self {
+        Self { token, began: Instant::now(), told: AtomicI64::new(-TOLD_EVERY), calls: AtomicU64::new(0) }
+    }
+
+    /// Lets through whoever carries the admin token, by the head of a request, and says to the others what is missing.
+    pub(super) fn admit(&self, headers: &HeaderMap, peer: Peer, path: &str) -> Result<Admitted, ApiError> {
+        let wanted = (self.token)().map_err(|why| {
+            if let Some(calls) = self.count() {
+                tracing::error!(
+                    error = why,
+                    calls,
+                    "the admin token cannot be read: every action is refused"
+                );
+            }
+            ApiError::unavailable(
+                "admin_token_unreadable",
+                "the admin token cannot be read; the log says why",
+            )
+        })?;
+        match wanted.as_ref().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) {
+            None => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "no_admin_token",
+                "no admin_token_file is configured, so calls that change something are refused",
+            )),
+            Some(wanted) if given(headers).is_some_and(|given| same(given, wanted.as_bytes())) => {
+                Ok(Admitted)
+            }
+            Some(_) => {
+                if let Some(calls) = self.count() {
+                    tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
+                }
+                Err(ApiError::new(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "this call needs the admin token: Authorization: Bearer TOKEN",
+                ))
+            }
+        }
+    }
+
+    /// Whether a request carries the admin token. Says nothing where it does not, and reads no file for whoever gives none.
+    pub(super) fn is_admin(&self, headers: &HeaderMap) -> bool {
+        let Some(given) = given(headers) else { return false };
+        let Ok(Some(wanted)) = (self.token)() else { return false };
+        let wanted = wanted.expose_secret().trim();
+        !wanted.is_empty() && same(given, wanted.as_bytes())
     }
 
     /// One more; how many there were since it was last told, where it is time to tell it again.
@@ -99,14 +112,6 @@ impl Unauthorized {
         let is_ours = || self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         (is_due && is_ours()).then(|| self.calls.swap(0, Ordering::Relaxed))
     }
-}
-
-/// Whether a request carries the admin token. Says nothing where it does not, and reads no file for whoever gives none.
-pub(super) fn is_admin(headers: &HeaderMap, surface: &Surface) -> bool {
-    let Some(given) = given(headers) else { return false };
-    let Ok(Some(wanted)) = (surface.admin_token)() else { return false };
-    let wanted = wanted.expose_secret().trim();
-    !wanted.is_empty() && same(given, wanted.as_bytes())
 }
 
 fn given(headers: &HeaderMap) -> Option<&[u8]> {
@@ -139,14 +144,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_without_the_token_are_told_three_times_a_minute_at_most_and_counted() {
-        let unauthorized = Unauthorized::new();
-        assert_eq!(unauthorized.count(), Some(1), "the first one is told at once");
+        let gate = Gate::new(Arc::new(|| Ok(None)));
+        assert_eq!(gate.count(), Some(1), "the first one is told at once");
         for _ in 0..1_000 {
-            assert_eq!(unauthorized.count(), None);
+            assert_eq!(gate.count(), None);
         }
         tokio::time::advance(std::time::Duration::from_secs(20)).await;
-        assert_eq!(unauthorized.count(), Some(1_001));
-        assert_eq!(unauthorized.count(), None);
+        assert_eq!(gate.count(), Some(1_001));
+        assert_eq!(gate.count(), None);
     }
 
     #[test]

@@ -31,10 +31,6 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
 
-    pub(super) fn is_unauthorized(&self) -> bool {
-        self.status == StatusCode::UNAUTHORIZED
-    }
-
     /// `what` is `app` or `incident`.
     pub(super) fn unknown(what: &str) -> Self {
         let code = match what {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Surface;
+use super::auth::Gate;
 use super::host::Hosts;
 use super::limits::Limits;
 use super::places::{Place, Places};
@@ -46,8 +47,9 @@ pub(super) async fn serve_within(
     // What does not say where it listens is taken for the closest place.
     let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
     let hosts = Hosts::of(address, Arc::clone(&surface.own_name));
-    let kept_back = Spare::new(Arc::clone(&surface), &limits);
-    let router = router(surface, limits, hosts, shutdown.clone());
+    let gate = Arc::new(Gate::new(Arc::clone(&surface.admin_token)));
+    let kept_back = Spare::new(Arc::clone(&gate), &limits);
+    let router = router(surface, gate, limits, hosts, shutdown.clone());
     let spare_router = router.clone().layer(from_fn_with_state(kept_back, only_what_they_are_for));
     let spare_limits = Limits { head_time: limits.spare_head_time, ..limits };
     let room = Arc::new(Semaphore::new(limits.connections));
@@ -164,6 +166,7 @@ where
 {
     let (limits, shutdown) = (Limits::default(), CancellationToken::new());
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    let router = around(router(Arc::new(surface), limits, Hosts::Any, shutdown.clone()));
+    let gate = Arc::new(Gate::new(Arc::clone(&surface.admin_token)));
+    let router = around(router(Arc::new(surface), gate, limits, Hosts::Any, shutdown.clone()));
     Talk { router, limits, shutdown, place: None }.over(stream, peer).await;
 }

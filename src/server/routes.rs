@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Unauthorized;
+use super::auth::Gate;
 use super::error::ApiError;
 use super::events::{self, Feed};
 use super::host::{self, Hosts};
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) scrapes: Arc<Semaphore>,
     pub(super) tellings: Arc<Semaphore>,
-    pub(super) unauthorized: Arc<Unauthorized>,
+    pub(super) gate: Arc<Gate>,
     pub(super) feed: Feed,
     /// The server ends.
     pub(super) stop: CancellationToken,
@@ -56,12 +56,17 @@ impl fmt::Display for Peer {
 }
 
 /// Every route, within `limits`, for who asks by one of `hosts`.
-pub(super) fn router(surface: Arc<Surface>, limits: Limits, hosts: Hosts, stop: CancellationToken) -> Router {
+pub(super) fn router(
+    surface: Arc<Surface>,
+    gate: Arc<Gate>,
+    limits: Limits,
+    hosts: Hosts,
+    stop: CancellationToken,
+) -> Router {
     let scrapes = Arc::new(Semaphore::new(SCRAPES));
     let tellings = Arc::new(Semaphore::new(TELLINGS));
     let feed = Feed::new(Arc::clone(&surface), limits.streams);
-    let unauthorized = Arc::new(Unauthorized::new());
-    let shared = Shared { surface, limits, scrapes, tellings, unauthorized, feed, stop };
+    let shared = Shared { surface, limits, scrapes, tellings, gate, feed, stop };
     Router::new()
         .route("/", get(page::index))
         .route("/incidents/{id}", get(page::incident))

@@ -16,10 +16,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::Surface;
-use super::auth;
+use super::auth::Gate;
 use super::error::ApiError;
 use super::limits::Limits;
+use super::routes::Peer;
 
 /// What spare connections are for, as far as it needs no token.
 pub(super) const PATHS: [&str; 3] = ["/live", "/ready", "/metrics"];
@@ -30,13 +30,13 @@ const EVENTS: &str = "/api/v1/events";
 /// What decides whom a spare connection serves.
 #[derive(Clone)]
 pub(super) struct Spare {
-    surface: Arc<Surface>,
+    gate: Arc<Gate>,
     scrapes: Arc<Semaphore>,
 }
 
 impl Spare {
-    pub(super) fn new(surface: Arc<Surface>, limits: &Limits) -> Self {
-        Self { surface, scrapes: Arc::new(Semaphore::new(limits.spare_scrapes)) }
+    pub(super) fn new(gate: Arc<Gate>, limits: &Limits) -> Self {
+        Self { gate, scrapes: Arc::new(Semaphore::new(limits.spare_scrapes)) }
     }
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn only_what_they_are_for(
     let is_post = request.method() == Method::POST;
     if is_post {
         // By its head alone: a body may take its time.
-        match auth::admit(request.headers(), &spare.surface) {
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        match spare.gate.admit(request.headers(), peer, request.uri().path()) {
             Ok(admitted) => _ = request.extensions_mut().insert(admitted),
             Err(error) => return error.into_response(),
         }
@@ -70,7 +71,7 @@ pub(super) async fn only_what_they_are_for(
         }
         path if PATHS.contains(&path) => next.run(request).await,
         EVENTS => full(),
-        _ if auth::is_admin(request.headers(), &spare.surface) => next.run(request).await,
+        _ if spare.gate.is_admin(request.headers()) => next.run(request).await,
         _ => full(),
     }
 }

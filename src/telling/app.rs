@@ -206,8 +206,10 @@ fn is_limit(reason: &str) -> bool {
 pub(crate) fn readiness(rollback: &RollbackStatus, now: Timestamp) -> String {
     let mut facts = Vec::new();
     match (&rollback.reason, &rollback.target_deployment) {
-        (Some(reason), _) => {
+        (Some(reason), target) => {
             facts.push(format!("NOT READY: {}", not_ready(reason, rollback)));
+            let target = target.as_ref().filter(|_| reason != "blind" && is_of_the_answer(rollback));
+            facts.extend(target.map(|target| format!("target {target}")));
         }
         (None, Some(target)) => facts.push(format!("ready: to {target}")),
         (None, None) => facts.push("ready".to_owned()),

@@ -76,13 +76,16 @@ async fn a_word_that_gets_no_answer_may_have_been_taken_and_one_that_was_never_s
         {\"error\":{\"code\":\"upstream\",\"message\":\"the upstream is slow\"}}";
     let no_code_of_ours = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
         {\"error\":{\"code\":\"no_healthy_upstream\",\"message\":\"none\"}}";
+    let in_no_time = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
+        {\"error\":{\"code\":\"timeout\",\"message\":\"no answer in time\"}}";
     for (answer, why) in [
         ("", "closed"),
+        (in_no_time, "no answer in time"),
         (proxy, "what stands before it says 502 Bad Gateway"),
-        (in_json, "what stands before it says 504 Gateway Timeout: the upstream is slow"),
-        (no_code_of_ours, "what stands before it says 503 Service Unavailable: none"),
+        (in_json, "what answers says 504 Gateway Timeout: the upstream is slow"),
+        (no_code_of_ours, "what answers says 503 Service Unavailable: none"),
         ("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "500"),
-        ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>", "no daemon's word"),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>", "what answers is no daemon"),
         ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n[]", "does not speak as a rearguard daemon"),
     ] {
         let (url, _task) = answering(answer).await;

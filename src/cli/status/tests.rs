@@ -353,6 +353,19 @@ fn how_old_an_answer_is_is_said_of_what_was_answered_and_not_of_what_is_so_now()
 }
 
 #[test]
+fn what_would_be_gone_back_to_is_said_with_what_is_in_the_way_as_far_as_the_answer_is_of_it() {
+    let said = |reason: &str| {
+        let status = unready(reason, None).rollback.expect("a status");
+        readiness(&RollbackStatus { target_deployment: Some("d1".into()), ..status }, now())
+    };
+    for (reason, is_said) in
+        [("migration", true), ("cooldown", true), ("in_progress", false), ("blind", false)]
+    {
+        assert_eq!(said(reason).ends_with(", target d1"), is_said, "{}", said(reason));
+    }
+}
+
+#[test]
 fn what_is_good_is_not_known_rather_than_not_there_while_the_journal_does_not_work() {
     let unseen = AppStatus { last_good_deployment: None, ..app("shop", "steady") };
     let line = |app: &AppStatus| render(std::slice::from_ref(app), &Last::new(), Page::plain(100), now());

@@ -73,7 +73,11 @@ impl App {
         self.asking = None;
         // The list of deployments may lag behind what is live, and a token that was refused is being replaced.
         let is_final = |readiness: &Readiness| {
-            !matches!(readiness.obstacle, Some((Reason::NoTarget | Reason::InProgress | Reason::Denied, _)))
+            !readiness.is_cut_short
+                && !matches!(
+                    readiness.obstacle,
+                    Some((Reason::NoTarget | Reason::InProgress | Reason::Denied, _))
+                )
         };
         if !readiness.as_ref().is_some_and(is_final) {
             self.next_question = self.next_question.min(self.shell.clock.now() + AGAIN);

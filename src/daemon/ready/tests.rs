@@ -35,6 +35,7 @@ impl Clock for Still {
 struct Scripted {
     says: Mutex<VecDeque<Result<Validation, PlatformError>>>,
     left: u32,
+    holds: Option<Duration>,
     history: Vec<Deployment>,
 }
 
@@ -68,7 +69,7 @@ impl Platform for Scripted {
         Budget {
             remaining: Some(self.left),
             limit: Some(5_000),
-            hold_reads: None,
+            hold_reads: self.holds,
             window: HOUR,
             reads_a_poll: 1,
         }
@@ -110,11 +111,13 @@ struct Scene {
     left: u32,
     /// Which of them ran other migrations than what is live.
     migrated: Option<usize>,
+    /// What the platform asks to wait before the next read.
+    holds: Option<Duration>,
 }
 
-/// What was found out: the target and the obstacle, how many of the answers were asked for, and how long whoever asks next
-/// has to wait for it.
-type Found = (Option<(Option<String>, Option<Reason>)>, usize, Duration);
+/// What was found out: the target and the obstacle, and whether that is not all; how many of the answers were asked for, and
+/// how long whoever asks next has to wait for it.
+type Found = (Option<(Option<String>, Option<Reason>, bool)>, usize, Duration);
 
 impl Scene {
     async fn ask(self) -> Found {
@@ -131,7 +134,7 @@ impl Scene {
             Mutex::new(self.says.into()),
             AppView { active: Some(history[0].clone()), ..AppView::default() },
         );
-        let platform = Arc::new(Scripted { says, left: self.left, history });
+        let platform = Arc::new(Scripted { says, left: self.left, holds: self.holds, history });
         let text = include_str!("../../../config/minimal.yaml");
         let mut config = parse("rearguard.yaml", text).unwrap().apps[0].clone();
         config.policy.rollback.migrations = OnMigrations::Hold;
@@ -146,15 +149,19 @@ impl Scene {
         };
         let found = ask(question).await.map(|readiness| {
             let reason = readiness.obstacle.map(|(reason, _)| reason);
-            (readiness.target.map(|target| target.id.to_string()), reason)
+            (readiness.target.map(|target| target.id.to_string()), reason, readiness.is_cut_short)
         });
         let left = platform.says.lock().unwrap().len();
         (found, many - left, turns.queue(clock.now()))
     }
 }
 
-fn at(target: &str, reason: impl Into<Option<Reason>>) -> Option<(Option<String>, Option<Reason>)> {
-    Some((Some(target.to_owned()), reason.into()))
+fn at(target: &str, reason: impl Into<Option<Reason>>) -> Option<(Option<String>, Option<Reason>, bool)> {
+    Some((Some(target.to_owned()), reason.into(), false))
+}
+
+fn cut_short(target: &str, reason: Reason) -> Option<(Option<String>, Option<Reason>, bool)> {
+    Some((Some(target.to_owned()), Some(reason), true))
 }
 
 /// How long a dry run is nobody else's turn: a quarter of 5,000 an hour.
@@ -162,7 +169,7 @@ const TURN: Duration = Duration::from_millis(2_880);
 
 #[tokio::test]
 async fn a_target_that_is_refused_is_followed_by_the_next_which_pays_for_itself() {
-    let of = |says| Scene { says, left: 5_000, migrated: None };
+    let of = |says| Scene { says, left: 5_000, migrated: None, holds: None };
     assert_eq!(of(vec![valid()]).ask().await, (at("d3", None), 1, Duration::ZERO));
     assert_eq!(of(vec![refused(), valid()]).ask().await, (at("d2", None), 2, TURN));
     let all = vec![refused(), refused(), refused(), valid()];
@@ -171,22 +178,24 @@ async fn a_target_that_is_refused_is_followed_by_the_next_which_pays_for_itself(
 
 #[tokio::test]
 async fn what_is_left_of_the_limit_for_acting_is_not_asked_away() {
-    let of = |left| Scene { says: vec![refused(), valid()], left, migrated: None };
+    let of = |left| Scene { says: vec![refused(), valid()], left, migrated: None, holds: None };
     assert_eq!(of(501).ask().await, (at("d2", None), 2, TURN));
-    assert_eq!(of(500).ask().await, (at("d3", Reason::NotValid), 1, Duration::ZERO));
+    assert_eq!(of(500).ask().await, (cut_short("d3", Reason::NotValid), 1, Duration::ZERO));
+    let held = Scene { holds: Some(HOUR), ..of(5_000) };
+    assert_eq!(held.ask().await, (cut_short("d3", Reason::NotValid), 1, Duration::ZERO));
 }
 
 #[tokio::test]
 async fn that_a_target_was_refused_is_known_also_where_the_next_question_has_no_answer() {
     let silent = || Err(PlatformError::NotConnected("it is away".to_owned()));
-    let of = |says| Scene { says, left: 5_000, migrated: None };
+    let of = |says| Scene { says, left: 5_000, migrated: None, holds: None };
     assert_eq!(of(vec![silent()]).ask().await.0, None, "the last answer stands");
-    assert_eq!(of(vec![refused(), silent()]).ask().await, (at("d3", Reason::NotValid), 2, TURN));
+    assert_eq!(of(vec![refused(), silent()]).ask().await, (cut_short("d3", Reason::NotValid), 2, TURN));
 }
 
 #[tokio::test]
 async fn what_keeps_from_going_back_to_a_target_is_said_with_it() {
-    let of = |migrated, says| Scene { says, left: 5_000, migrated: Some(migrated) };
+    let of = |migrated, says| Scene { says, left: 5_000, migrated: Some(migrated), holds: None };
     assert_eq!(of(1, vec![]).ask().await, (at("d3", Reason::Migration), 0, Duration::ZERO));
     let after_a_refusal = of(2, vec![refused()]).ask().await;
     assert_eq!(after_a_refusal, (at("d2", Reason::Migration), 1, Duration::ZERO));
@@ -202,6 +211,7 @@ fn an_answer_that_was_not_renewed_for_two_rounds_is_none() {
         obstacle: None,
         warnings: Vec::new(),
         by: Support::Native,
+        is_cut_short: false,
         expected: None,
     };
     let round = Duration::from_secs(60);

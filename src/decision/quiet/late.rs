@@ -1,8 +1,6 @@
 //! What comes of a request after the end of its incident: a rollback that nobody waits for any more undoes what a person
 //! released since then, so a person is told.
 
-use std::time::Duration;
-
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::Reason;
 use super::super::incident::ROLL_BACK_WITHIN;
@@ -15,9 +13,6 @@ use super::held::may_have_made;
 use super::{is_stale, newly_live, what_runs, with_what_left};
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId};
-
-/// How long after the end of its incident a request may still be applied. The longest delay reported is minutes.
-const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Holds the app where what went live may be what came of a lost request: once for each deployment. A platform that pins
 /// shows its rollbacks by that, and a pin is held wherever it comes from.
@@ -61,7 +56,7 @@ pub(in super::super) fn forget(state: &State, seen: &Observation<'_>) -> Option<
     };
     let is_over = |(closed_at, of, _): &Lost| {
         let is_needed = matches!(&state.situation, Situation::Held(hold) if awaits(hold, of));
-        !is_needed && seen.app.since(*closed_at + LATEST + takes).is_some()
+        !is_needed && seen.app.since(*closed_at + Ledger::LATEST + takes).is_some()
     };
     let mut ledger = state.ledger.clone();
     ledger.lost.retain(|lost| !is_over(lost));

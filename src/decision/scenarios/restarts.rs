@@ -3,9 +3,10 @@
 use super::calls::{APPLIED, LOST};
 use super::platform::Write;
 use super::world::{Reply, World, minutes, policy, secs};
+use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::observation::{Artifact, Cause, Deployment, Phase, Request};
 use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Outcome, Situation};
 
@@ -383,7 +384,6 @@ fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_rest
         }
         let superseded = (Outcome::Superseded, Reason::Superseded);
         assert_eq!(world.run_to_close(), superseded, "{}", world.transcript());
-        assert!(world.state.ledger.lost_restart.is_some(), "{}", world.transcript());
         world.run_until(|world| world.state.word() == "watching");
         assert_eq!(world.state.ledger.lost_restart, None, "what comes next is another one");
         // A release of its own has a restart of its own, which helps.
@@ -398,6 +398,29 @@ fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_rest
             "{}",
             world.transcript()
         );
+    }
+}
+
+#[test]
+fn a_restart_that_was_lost_takes_none_from_a_release_that_comes_after_the_rollback_or_much_later() {
+    // Whatever is known of what they run.
+    for says_code in [true, false] {
+        let mut world = World::steady(restarting());
+        (world.platform.says_restart, world.platform.says_code) = (false, says_code);
+        let bad = world.release_bad();
+        world.reply("restart", LOST);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        world.run(world.policy.limits.cooldown + minutes(1));
+        let next = world.release_bad();
+        world.run_to_stage("restarting");
+        assert_eq!(world.count("restart"), 2, "{}", world.transcript());
+        let [lost, later] = [bad, next].map(|id| world.platform.get(&id).cloned().expect("released"));
+        let code = lost.artifact.code.clone();
+        let later = Deployment { artifact: Artifact { code, ..later.artifact.clone() }, ..later };
+        let mut ledger = world.state.ledger.clone();
+        ledger.lost_restart = Some((Moment::from_millis(0), lost));
+        let after = |time| ledger.may_have_restarted(&later, Moment::from_millis(0) + time);
+        assert_eq!([minutes(60), minutes(61)].map(after), [true, false]);
     }
 }
 

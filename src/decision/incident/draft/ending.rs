@@ -57,7 +57,11 @@ impl Draft {
             Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
         self.remember_lost(outcome, seen.at);
-        self.ledger.lost_restart = restarting::is_lost(&self.incident).then(|| self.incident.accused.clone());
+        // Where ours is live and settled, what comes next is another release.
+        let may_come = matches!(outcome, Outcome::Superseded | Outcome::Held);
+        if may_come && restarting::is_lost(&self.incident) {
+            self.ledger.lost_restart = Some((seen.at, self.incident.accused.clone()));
+        }
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
             // Nothing needs it any more.
             pin.holds = None;
