@@ -425,48 +425,6 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_check_as_a_daemon_that_runs_sees_what_that_one_sees() {
-    let world = World::new().await;
-    let whole = world.yaml(&Settings::default());
-    let of_variable =
-        whole.replace(&format!(" token_file: {}", world.path("token").display()), " token_env: ITS_TOKEN");
-    let (file, other) = (world.path("rearguard.yaml"), world.path("other.yaml"));
-    std::fs::write(&file, &of_variable).unwrap();
-    let mut daemon = rearguard()
-        .args(["--log-level", "error", "run", "--config", "rearguard.yaml"])
-        .env("ITS_TOKEN", "a-token")
-        // Which the loader would complain of.
-        .env("LD_PRELOAD", "")
-        .current_dir(file.parent().unwrap())
-        .spawn()
-        .unwrap();
-    let check = |process: u32, more: &[&str]| {
-        let process = process.to_string();
-        let mut command = rearguard();
-        // Another configuration for whoever asks.
-        command.env("REARGUARD_CONFIG", "/not/there").current_dir("/");
-        let ended = command.args(["check", "--start", "--as", &process]).args(more).output().unwrap();
-        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
-    };
-    let path = file.to_str().unwrap();
-    let said = output(&["check", "--start", "--config", path]);
-    assert_eq!(said.status.code(), Some(78), "without its environment there is no token");
-    assert_eq!(check(daemon.id(), &[]), (Some(0), String::new()));
-    std::fs::write(&file, format!("{of_variable}nonsense: true\n")).unwrap();
-    let said = check(daemon.id(), &[]);
-    assert!(said.0 == Some(78) && said.1.starts_with("rearguard.yaml:"), "{said:?}");
-    // Who names a configuration means that one.
-    std::fs::write(&other, &of_variable).unwrap();
-    assert_eq!(check(daemon.id(), &["--config", "other.yaml"]), (Some(0), String::new()));
-    let said = check(std::process::id(), &[]);
-    assert!(said.0 == Some(1) && said.1.contains("it is no `rearguard run`"), "{said:?}");
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
-    let said = check(daemon.id(), &[]);
-    assert!(said.0 == Some(1) && said.1.contains("there is none"), "{said:?}");
-}
-
 #[test]
 fn a_log_filter_of_the_environment_that_would_switch_logs_off_is_a_wrong_configuration() {
     for (words, variable, code) in
