@@ -412,7 +412,17 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
         (ended.status.code(), said)
     };
     assert_eq!(ask(&["check", "--start"], &whole, None), (Some(0), String::new()));
+    let (newer, directory) = (world.path("newer.db"), world.path("a-directory"));
+    std::fs::create_dir(&directory).unwrap();
+    drop(rearguard::journal::SqliteJournal::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let state = format!("state: {}", world.path("rearguard.db").display());
+    let of_newer = whole.replace(&state, &format!("state: {}", newer.display()));
+    let of_directory = whole.replace(&state, &format!("state: {}", directory.display()));
+    assert!(of_newer != whole && of_directory != whole);
     for (text, authorities, code) in [
+        (of_newer, None, 78),
+        (of_directory, None, 78),
         (away, None, 78),
         (unset, None, 78),
         (elsewhere, None, 70),

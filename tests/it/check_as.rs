@@ -71,10 +71,12 @@ impl Waiting {
         fs::hard_link(own, &binary).or_else(|_| fs::copy(own, &binary).map(drop)).unwrap();
         let mut waiting = Self { folder, process: None };
         fs::write(waiting.config(), format!("{CONFIG}{}\n", waiting.journal().display())).unwrap();
-        waiting.make_pipe();
+        // Nobody writes into it.
+        let pipe = waiting.folder.path().join("authorities");
+        assert!(Command::new("mkfifo").arg("-m644").arg(&pipe).status().unwrap().success());
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg(&binary).args(["run", "--config"]).arg(waiting.config());
-        command.env("T", "a-token").env("SSL_CERT_FILE", waiting.pipe()).env_remove("SSL_CERT_DIR");
+        command.env("T", "a-token").env("SSL_CERT_FILE", &pipe).env_remove("SSL_CERT_DIR");
         command.stdin(Stdio::null()).stderr(Stdio::null());
         waiting.process = Some(Killed(command.spawn().unwrap()));
         wait_for("the journal", || waiting.journal().exists().then_some(()));
@@ -87,14 +89,6 @@ impl Waiting {
 
     fn journal(&self) -> PathBuf {
         self.folder.path().join("rearguard.db")
-    }
-
-    fn pipe(&self) -> PathBuf {
-        self.folder.path().join("authorities")
-    }
-
-    fn make_pipe(&self) {
-        assert!(Command::new("mkfifo").arg("-m644").arg(self.pipe()).status().unwrap().success());
     }
 
     fn may_read(&self, mode: u32, group: u32) {
@@ -171,9 +165,6 @@ fn a_check_as_another_user_reads_what_its_groups_may_and_not_what_roots_may() {
 #[test]
 fn a_check_as_another_user_has_given_up_all_that_root_is_before_it_reads() {
     let Some(waiting) = of_user() else { return };
-    // The daemon waits for the former one.
-    fs::remove_file(waiting.pipe()).unwrap();
-    waiting.make_pipe();
     let mut check = waiting.check();
     let mut check = Killed(check.arg("--start").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let begun = wait_for("the check", || begun_by(check.0.id()));
