@@ -31,7 +31,8 @@ pub struct CheckArgs {
     /// Also ask each platform whether the token works and the apps are there
     #[arg(long)]
     pub online: bool,
-    /// Also read what a start needs: platforms' tokens, the authorities that are trusted, the address to listen on
+    /// Also read what a start needs: the journal's version, platforms' tokens, the authorities that are trusted, the address
+    /// to listen on
     #[arg(long)]
     pub start: bool,
     /// Do it as the daemon that runs as this process would: with its configuration, user, environment and files
