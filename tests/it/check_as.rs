@@ -3,12 +3,14 @@
 //! What takes another user takes root and setpriv, and is skipped without, with a line that says so.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::binary::{output, rearguard};
 use crate::world::{PATIENCE, Settings, World};
@@ -37,6 +39,11 @@ impl Drop for Killed {
     }
 }
 
+/// Says so past what keeps a test's words back.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// What is found, as soon as it is.
 fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -61,7 +68,7 @@ impl Waiting {
     fn new(words: &[&str]) -> Option<Self> {
         let tried = Command::new("setpriv").args(["--reuid=61301", "--clear-groups", "true"]).output();
         if !tried.is_ok_and(|tried| tried.status.success()) {
-            eprintln!("SKIPPED: only root, with setpriv, begins a process of another user");
+            skipped("only root, with setpriv, begins a process of another user");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -201,7 +208,7 @@ fn who_is_between_two_users_or_root_in_a_sandbox_is_not_taken_on() {
         (&has_mounts[..], Some("it is root in a sandbox")),
     ] {
         if words[0] == "unshare" && !may_mount {
-            eprintln!("SKIPPED: nobody has mounts of his own here");
+            skipped("nobody has mounts of his own here");
             continue;
         }
         let Some(waiting) = Waiting::new(words) else { return };
