@@ -84,7 +84,8 @@ impl SqliteJournal {
     }
 
     /// Whether a start of this version could use what is at `path`, or make one there. Nothing is written, made or locked, and a
-    /// daemon that uses it is not disturbed. Blocks for as long as the disk needs.
+    /// daemon that uses it is not disturbed, if it is another process: within one, closing a file gives up SQLite's locks on it.
+    /// Blocks for as long as the disk needs.
     ///
     /// # Errors
     /// As of a start: `Unusable` where the file is none of ours or a newer version wrote it, `Unavailable` where it cannot be read.

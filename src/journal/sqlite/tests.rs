@@ -287,6 +287,7 @@ async fn a_directory_in_the_place_of_the_file_is_unusable_until_it_is_gone() {
     let journal = disk.lazy();
     let error = journal.check().await.expect_err("refused");
     assert!(matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("directory")));
+    assert_eq!(disk.look(), Err(error.to_string()));
     fs::remove_dir(disk.path()).expect("removed");
     journal.check().await.expect("healed");
 }
@@ -350,14 +351,17 @@ async fn a_look_sees_what_a_reader_sees_of_a_log_that_is_cut_off_or_damaged_anyw
     let other = other_process(&disk.path());
     super::file::keep_log(&other);
     for version in [super::VERSION + 1, super::VERSION, super::VERSION + 2] {
-        other.pragma_update(None, "user_version", version).expect("set");
-        other.execute("INSERT INTO meta VALUES (?, 'x')", [version]).expect("inserted");
+        // The first page comes first.
+        let both = format!(
+            "BEGIN; PRAGMA user_version = {version}; INSERT INTO meta VALUES ({version}, 'x'); COMMIT"
+        );
+        other.execute_batch(&both).expect("written");
     }
     drop(other);
     let log = fs::read(disk.beside("-wal")).expect("a log");
     let (mut refused, frame) = (0, 4096 + 24);
     assert_eq!(log.len() % frame, 32, "whole frames");
-    let near = |at: usize| [at - 1, at, at + 1, at + 24 + 60, at + 2000];
+    let near = |at: usize| [at - 1, at, at + 1, at + 8, at + 24 + 60, at + 2000];
     let places: Vec<usize> = (32..=log.len()).step_by(frame).flat_map(near).chain([0, 5, 20, 30]).collect();
     for place in places.into_iter().filter(|place| *place < log.len()) {
         let mut spoilt = log.clone();
@@ -386,9 +390,13 @@ async fn a_look_makes_nothing_and_disturbs_nobody() {
     let disk = Disk::new();
     let there = || {
         let entries = fs::read_dir(disk.0.path()).expect("listed").map(|entry| entry.expect("read").path());
-        entries.map(|path| (fs::read(&path).expect("read"), path)).collect::<std::collections::BTreeSet<_>>()
+        let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).expect("read");
+        // The folder's time tells of a file that was made and removed.
+        std::iter::once((Vec::new(), changed(disk.0.path()), disk.0.path().to_owned()))
+            .chain(entries.map(|path| (fs::read(&path).expect("read"), changed(&path), path)))
+            .collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!((disk.look(), there().len()), (Ok(()), 0));
+    assert_eq!((disk.look(), there().len()), (Ok(()), 1));
     let journal = disk.journal();
     for i in 0..20 {
         let before = there();
