@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE / "tests/surface"))
 from ground import call, wait_for  # noqa: E402
-from systemctl import ASKED, FALLS, MAIN_PID, UNIT, USER, as_user, give  # noqa: E402
+from systemctl import ASKED, FALLS, MAIN_PID, SILENT, UNIT, USER, as_user, give  # noqa: E402
 
 ETC = pathlib.Path("/etc/rearguard")
 CONFIG = ETC / "rearguard.yaml"
@@ -224,7 +225,9 @@ def instead(*words, status=0, **environment):
 def script(path, *words):
     """What one of the package's scripts says; all that dpkg does around it would take seconds each time."""
     environment = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": "rearguard", "DPKG_MAINTSCRIPT_NAME": path.suffix[1:]}
-    answer = subprocess.run([path, *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    # debconf has a file of its own open there.
+    words = ["bash", "-c", 'exec "$0" "$@" 3</dev/null', path, *words]
+    answer = subprocess.run(words, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer.stdout + answer.stderr
 
@@ -253,18 +256,48 @@ def named(place):
     return text
 
 
+def is_broken_off():
+    """What was broken off brought nothing new, and says nothing, whether or not the service runs."""
+    for words in ("abort-upgrade", "0.2.0-1"), ("abort-remove", "in-favour", "other", "1-1"), ("abort-deconfigure", "in-favour", "other", "1-1"):
+        assert not upgraded(*words)
+        expect()
+
+
+def is_older_than_the_journal(journal):
+    """An older version is not restarted into it, also when it is configured again, and then it is the version before."""
+    words = ["dpkg-query", "--show", "--showformat=${Version}", "rearguard"]
+    version = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    database = sqlite3.connect(journal)
+    (schema,) = database.execute("PRAGMA user_version").fetchone()
+    before = sorted(path.name for path in journal.parent.iterdir())
+    for newer in schema, schema + 1:
+        database.execute(f"PRAGMA user_version = {newer}")
+        # In the log alone, and in the file.
+        for _ in range(2):
+            stays("may not read the journal of 9.0.0-1", words=("configure", "9.0.0-1"))
+            if newer == schema:
+                assert not upgraded("configure", version)
+                assert asked() == ["try-restart rearguard.service"]
+            else:
+                stays(f"{journal.name}: a newer rearguard wrote it (schema {newer}", "restore the backup", words=("configure", version))
+            assert sorted(path.name for path in journal.parent.iterdir()) == before, "a look makes nothing"
+            database.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+    database.execute(f"PRAGMA user_version = {schema}")
+    database.close()
+
+
 def keeps_what_runs(daemon):
     """An upgrade restarts what would start, and else leaves the process that runs and says why."""
     configured, token = CONFIG.read_text(), CREDENTIALS / "do-token"
     restarts()
-    # What was broken off brought nothing new.
-    for words in ("abort-upgrade", "0.2.0-1"), ("abort-remove", "in-favour", "other", "1-1"), ("abort-deconfigure", "in-favour", "other", "1-1"):
-        assert not upgraded(*words)
-        expect()
-    # An older version may not read what a newer one wrote.
-    stays("may not read the journal of 9.0.0-1", words=("configure", "9.0.0-1"))
+    is_broken_off()
+    # Whether there is a process is not known, which is not that there is none.
+    with written(SILENT):
+        stays("systemctl show rearguard.service ended with 1")
+    is_older_than_the_journal(PRIVATE / "rearguard.db")
     with written(FALLS):
         restarts("THE SERVICE WAS RESTARTED AND DOES NOT RUN")
+    is_broken_off()
     with written(CONFIG, configured + "nonsense: true\n"):
         restarts()  # which does nothing to a service that does not run
         MAIN_PID.write_text(str(daemon.pid))
@@ -315,14 +348,15 @@ def looks_as_what_runs():
     with instead("sleep", "600", status=-signal.SIGTERM):
         stays("it runs something else than /usr/bin/rearguard")
     with instead(binary, "lab", "--listen", "127.0.0.1:0", status=-signal.SIGTERM):
-        stays()
+        stays("it is no `rearguard run` that this version knows")
 
 
 def breaks():
     """A new version that breaks without a word does not start either. It comes as dpkg brings it."""
     binary, kept, broken = (pathlib.Path("/usr/bin", name) for name in ("rearguard", "rearguard.kept", "rearguard.new"))
     os.link(binary, kept)
-    broken.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    # It ends well if it is given a file that is the script's.
+    broken.write_text("#!/bin/sh\n[ -e /proc/$$/fd/3 ] || kill -SEGV $$\n")
     broken.chmod(0o755)
     broken.rename(binary)
     stays("rearguard check --start --as", "ended with 139")
@@ -330,7 +364,7 @@ def breaks():
 
 
 def leaves_mounts(postrm):
-    """Of a purge a disk with the journal stays where it is mounted, and nothing on it."""
+    """Of a purge a disk with the journal stays where it is mounted, and nothing on it; but what is mounted below, and what a link leads to."""
     link = pathlib.Path("/var/lib/rearguard")
     for place, beside in (PRIVATE, link), (link, None):
         place.mkdir(parents=True)
@@ -345,6 +379,26 @@ def leaves_mounts(postrm):
         subprocess.run(["umount", place], check=True)
         place.rmdir()
         assert not link.is_symlink(), "a link to nothing"
+    # Of a disk of its own, and of the same.
+    elsewhere = pathlib.Path("/srv/elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    for words in ["-t", "tmpfs", "tmpfs"], ["--bind", elsewhere]:
+        below = PRIVATE / "folder/a disk" if "--bind" not in words else PRIVATE / "folder/disk"
+        below.mkdir(parents=True)
+        (PRIVATE / "escape").symlink_to(elsewhere)
+        for name in "rearguard.db", "folder/file", ".hidden":
+            (PRIVATE / name).touch()
+        subprocess.run(["mount", *words, below], check=True)
+        (below / "file").touch()
+        said = script(postrm, "purge")
+        left = sorted(str(path.relative_to(PRIVATE)) for path in PRIVATE.rglob("*"))
+        assert left == ["folder", str(below.relative_to(PRIVATE)), str((below / "file").relative_to(PRIVATE))], left
+        assert str(below) in said and "stays" in said, said
+        subprocess.run(["umount", below], check=True)
+        shutil.rmtree(PRIVATE)
+    assert [path.name for path in elsewhere.iterdir()] == ["file"], "what a purge does not own"
+    shutil.rmtree(elsewhere)
 
 
 def main(before, new):

@@ -12,6 +12,8 @@ import sys
 ASKED = pathlib.Path("/run/asked")
 # The process that is the service's; without the file there is none.
 MAIN_PID = pathlib.Path("/run/main-pid")
+# Where this is, nobody answers what process it is.
+SILENT = pathlib.Path("/run/silent")
 # Where this is, what is restarted does not come back.
 FALLS = pathlib.Path("/run/falls")
 UNIT = pathlib.Path("/usr/lib/systemd/system/rearguard.service")
@@ -38,6 +40,8 @@ def give(credentials):
 
 def main(words):
     match words:
+        case ["show", *_] if SILENT.exists():
+            return 1
         case ["show", "--property=MainPID", "--value", UNIT.name]:
             print(MAIN_PID.read_text() if MAIN_PID.exists() else 0)
         case ["--quiet", "is-active", UNIT.name]:

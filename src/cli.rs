@@ -88,6 +88,17 @@ mod tests {
     }
 
     #[test]
+    fn the_process_of_a_service_that_does_not_run_is_refused_with_the_remedy() {
+        let said = |number: &str| {
+            Cli::try_parse_from(["rearguard", "check", "--as", number]).map_err(|error| error.to_string())
+        };
+        assert!(said("0").unwrap_err().contains("where the service does not run: start it"));
+        assert!(said("4294967296").unwrap_err().contains("number too large"));
+        assert!(said("x").is_err() && said("-1").is_err() && said("").is_err());
+        assert!(said("1").is_ok());
+    }
+
+    #[test]
     fn the_command_line_makes_sense() {
         Cli::command().debug_assert();
     }

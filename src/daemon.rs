@@ -166,12 +166,18 @@ impl Daemon {
     }
 }
 
-/// Reads what a start reads besides its configuration: each platform's token, the authorities that are trusted, and whether
-/// this machine has the address. Journal and port are left alone, since a daemon that runs has them.
+/// Reads what a start reads besides its configuration: whose the journal is and which version wrote it, each platform's token,
+/// the authorities that are trusted, and whether this machine has the address. A daemon that runs has journal and port, and is
+/// not disturbed.
 ///
 /// # Errors
 /// The one that a start would end with.
 pub fn read_needs(config: &Config) -> Result<(), StartError> {
+    match SqliteJournal::look(&config.state) {
+        Err(error @ JournalError::Unusable { .. }) => return Err(StartError::Journal(error)),
+        Err(error) => tracing::warn!("failed to {error}; nothing would be done until it works"),
+        Ok(()) => {}
+    }
     Network::new(Arc::new(SteadyClock::resume(None))).map_err(StartError::Probe)?;
     let mut any_port = config.listen;
     any_port.set_port(0);

@@ -1,7 +1,7 @@
 //! What each command is told: its arguments and options.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, ParseIntError};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,12 +31,22 @@ pub struct CheckArgs {
     /// Also ask each platform whether the token works and the apps are there
     #[arg(long)]
     pub online: bool,
-    /// Also read what a start needs: platforms' tokens, the authorities that are trusted, the address to listen on
+    /// Also read what a start needs: the journal's version, platforms' tokens, the authorities that are trusted, the address
+    /// to listen on
     #[arg(long)]
     pub start: bool,
     /// Do it as the daemon that runs as this process would: with its configuration, user, environment and files
-    #[arg(long = "as", value_name = "PID")]
+    #[arg(long = "as", value_name = "PID", value_parser = process)]
     pub like: Option<NonZeroU32>,
+}
+
+/// The number of a process. There is no 0, and systemd says it of a service that does not run.
+fn process(text: &str) -> Result<NonZeroU32, String> {
+    let number: u32 = text.parse().map_err(|error: ParseIntError| error.to_string())?;
+    NonZeroU32::new(number).ok_or_else(|| {
+        "no process has it, and systemctl says it where the service does not run: start it, or check without --as"
+            .to_owned()
+    })
 }
 
 /// `rearguard demo`.

@@ -21,6 +21,7 @@
 
 mod fault;
 mod file;
+mod look;
 mod outbox;
 mod pauses;
 mod prune;
@@ -80,6 +81,17 @@ impl SqliteJournal {
     pub fn lazy(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let place = Place::new(path.into());
         Self::start(Store::new(place.clone()), place)
+    }
+
+    /// Whether a start of this version could use what is at `path`, or make one there. Nothing is written, made or locked, and a
+    /// daemon that uses it is not disturbed, if it is another process: within one, closing a file gives up SQLite's locks on it.
+    /// Blocks for as long as the disk needs.
+    ///
+    /// # Errors
+    /// As of a start: `Unusable` where the file is none of ours or a newer version wrote it, `Unavailable` where it cannot be read.
+    /// That it is damaged only a start finds.
+    pub fn look(path: impl Into<PathBuf>) -> Result<(), JournalError> {
+        Place::new(path.into()).look()
     }
 
     fn at(place: Place) -> Result<Self, JournalError> {

@@ -412,7 +412,17 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
         (ended.status.code(), said)
     };
     assert_eq!(ask(&["check", "--start"], &whole, None), (Some(0), String::new()));
+    let (newer, directory) = (world.path("newer.db"), world.path("a-directory"));
+    std::fs::create_dir(&directory).unwrap();
+    drop(rearguard::journal::SqliteJournal::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let state = format!("state: {}", world.path("rearguard.db").display());
+    let of_newer = whole.replace(&state, &format!("state: {}", newer.display()));
+    let of_directory = whole.replace(&state, &format!("state: {}", directory.display()));
+    assert!(of_newer != whole && of_directory != whole);
     for (text, authorities, code) in [
+        (of_newer, None, 78),
+        (of_directory, None, 78),
         (away, None, 78),
         (unset, None, 78),
         (elsewhere, None, 70),
@@ -423,48 +433,6 @@ async fn what_a_start_would_lack_is_said_before_as_the_start_itself_says_it() {
         assert_eq!(said.0, Some(code), "{}", said.1);
         assert_eq!(said, ask(&["run"], &text, authorities));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_check_as_a_daemon_that_runs_sees_what_that_one_sees() {
-    let world = World::new().await;
-    let whole = world.yaml(&Settings::default());
-    let of_variable =
-        whole.replace(&format!(" token_file: {}", world.path("token").display()), " token_env: ITS_TOKEN");
-    let (file, other) = (world.path("rearguard.yaml"), world.path("other.yaml"));
-    std::fs::write(&file, &of_variable).unwrap();
-    let mut daemon = rearguard()
-        .args(["--log-level", "error", "run", "--config", "rearguard.yaml"])
-        .env("ITS_TOKEN", "a-token")
-        // Which the loader would complain of.
-        .env("LD_PRELOAD", "")
-        .current_dir(file.parent().unwrap())
-        .spawn()
-        .unwrap();
-    let check = |process: u32, more: &[&str]| {
-        let process = process.to_string();
-        let mut command = rearguard();
-        // Another configuration for whoever asks.
-        command.env("REARGUARD_CONFIG", "/not/there").current_dir("/");
-        let ended = command.args(["check", "--start", "--as", &process]).args(more).output().unwrap();
-        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
-    };
-    let path = file.to_str().unwrap();
-    let said = output(&["check", "--start", "--config", path]);
-    assert_eq!(said.status.code(), Some(78), "without its environment there is no token");
-    assert_eq!(check(daemon.id(), &[]), (Some(0), String::new()));
-    std::fs::write(&file, format!("{of_variable}nonsense: true\n")).unwrap();
-    let said = check(daemon.id(), &[]);
-    assert!(said.0 == Some(78) && said.1.starts_with("rearguard.yaml:"), "{said:?}");
-    // Who names a configuration means that one.
-    std::fs::write(&other, &of_variable).unwrap();
-    assert_eq!(check(daemon.id(), &["--config", "other.yaml"]), (Some(0), String::new()));
-    let said = check(std::process::id(), &[]);
-    assert!(said.0 == Some(1) && said.1.contains("it is no `rearguard run`"), "{said:?}");
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
-    let said = check(daemon.id(), &[]);
-    assert!(said.0 == Some(1) && said.1.contains("there is none"), "{said:?}");
 }
 
 #[test]

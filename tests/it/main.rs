@@ -9,6 +9,7 @@ mod alertmanager;
 mod apps;
 mod attribution;
 mod binary;
+mod check_as;
 mod faults;
 mod figures;
 mod grpc;

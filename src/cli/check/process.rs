@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::parser::ValueSource;
-use rustix::process::{Gid, Pid, Signal, Uid, geteuid, kill_process_group, setsid};
+use rustix::process::{
+    Gid, Pid, Signal, Uid, geteuid, kill_process_group, set_parent_process_death_signal, setsid,
+};
 use rustix::thread::{
     LinkNameSpaceType, move_into_link_name_space, set_no_new_privs, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -46,8 +48,9 @@ const MOST: u64 = 1 << 20;
 /// What would make the loader, the C library or the allocator do something else than check.
 const LOADERS: [&str; 5] = ["LD_", "GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_", "_RJEM_MALLOC_CONF"];
 
-/// Makes the check as the process would make it. Nothing else may run in this process yet: a user and a view of the files are
-/// a thread's.
+/// Makes the check as the process would make it. A user and a view of the files are a thread's, so what takes them on is begun
+/// anew and has one thread alone; here threads only hear what it says. To be asked before anything else is begun all the same,
+/// since that one comes through here as well.
 pub(in crate::cli) fn instead(args: &CheckArgs, process: NonZeroU32) -> Result<ExitCode, Error> {
     let failed = |what: String| Error::Failed(format!("check as process {process}: {what}"));
     if env::var_os(WITHIN).is_some() {
@@ -56,11 +59,11 @@ pub(in crate::cli) fn instead(args: &CheckArgs, process: NonZeroU32) -> Result<E
     }
     let mut command = Command::new(OWN);
     command.arg0("rearguard").args(env::args_os().skip(1)).env(WITHIN, "1");
-    overhear(&mut command).map_err(failed)
+    overhear(&mut command, AT_MOST).map_err(failed)
 }
 
-/// Runs a process that begins a session of its own, until its end, and prints what it says.
-fn overhear(command: &mut Command) -> Result<ExitCode, String> {
+/// Runs a process that begins a session of its own, until its end or as long as it may take, and prints what it says.
+fn overhear(command: &mut Command, at_most: Duration) -> Result<ExitCode, String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -81,7 +84,7 @@ fn overhear(command: &mut Command) -> Result<ExitCode, String> {
     }
     drop(said);
     let mut ended = None;
-    for _ in 0..AT_MOST.as_millis() / TURN.as_millis() {
+    for _ in 0..at_most.as_millis() / TURN.as_millis() {
         ended = child.try_wait().map_err(|error| error.to_string())?;
         if ended.is_some() {
             break;
@@ -104,7 +107,7 @@ fn overhear(command: &mut Command) -> Result<ExitCode, String> {
         None => {
             _ = child.kill();
             _ = child.wait();
-            Err(format!("it has not ended within {} s", AT_MOST.as_secs()))
+            Err(format!("it has not ended within {} s", at_most.as_secs()))
         }
         Some(status) => ExitCode::of(status.code()).ok_or_else(|| format!("it ended with {status}")),
     }
@@ -129,6 +132,9 @@ fn begin(args: &CheckArgs, process: NonZeroU32) -> Result<Infallible, String> {
     let words: Vec<OsString> =
         std::iter::once("check".into()).chain(asked.map(|(word, _)| word.into())).chain(named).collect();
     seen.take_on()?;
+    // Which another user would have taken back.
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("end with its parent: {error}"))?;
     let error = Command::new(OWN).arg0("rearguard").args(words).env_clear().envs(seen.environment).exec();
     Err(format!("begin anew: {error}"))
 }
@@ -236,14 +242,20 @@ fn parts(bytes: &[u8]) -> Vec<OsString> {
 }
 
 /// The configuration that these words name, if they are of this command; its environment may name another.
-fn told(words: impl IntoIterator<Item = OsString>, command: &str) -> Option<Option<PathBuf>> {
-    let matches = Cli::command().try_get_matches_from(words).ok()?;
+fn told(words: impl IntoIterator<Item = OsString>, command: &'static str) -> Option<Option<PathBuf>> {
+    let matches = grammar(command).try_get_matches_from(words).ok()?;
     let (name, said) = matches.subcommand()?;
     // Not every command has one.
     (name == command).then(|| {
         let is_said = said.value_source("config") == Some(ValueSource::CommandLine);
         said.get_one("config").filter(|_| is_said).cloned()
     })
+}
+
+/// The words of a command, without the environment: ours says nothing of a process that has another.
+fn grammar(command: &'static str) -> clap::Command {
+    let without = |arg: clap::Arg| arg.env(None::<&'static str>);
+    Cli::command().mut_args(without).mut_subcommand(command, |of| of.mut_args(without))
 }
 
 #[cfg(test)]
@@ -264,5 +276,32 @@ mod tests {
         assert_eq!(told("rearguard --log-level info run --config a.yaml"), Some(Some("a.yaml".into())));
         assert_eq!(told("rearguard run"), Some(None));
         assert_eq!((told("rearguard lab"), told("rearguard check"), told("sleep 5")), (None, None, None));
+    }
+
+    #[test]
+    fn what_a_process_was_told_is_not_read_by_the_environment_of_who_asks() {
+        fn of_environment(command: &clap::Command, name: &str) -> usize {
+            let of = command.find_subcommand(name).unwrap();
+            command.get_arguments().chain(of.get_arguments()).filter(|arg| arg.get_env().is_some()).count()
+        }
+        for name in ["run", "check"] {
+            assert_ne!(of_environment(&Cli::command(), name), 0);
+            assert_eq!(of_environment(&grammar(name), name), 0);
+        }
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_all_that_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("process");
+        let mut command = Command::new("sh");
+        // In another group it is left, as in another session: that is what the one who begins it is there for.
+        command.process_group(0).args(["-c", "sleep 60 & echo $! > \"$0\"; wait"]).arg(&file);
+        let ended = overhear(&mut command, Duration::from_secs(2));
+        assert_eq!(ended, Err("it has not ended within 2 s".to_owned()));
+        let sleeping = fs::read_to_string(&file).unwrap();
+        // It is gone, or on its way, or whoever takes on an orphan leaves it as a zombie.
+        let status = fs::read_to_string(format!("/proc/{}/status", sleeping.trim())).unwrap_or_default();
+        assert!(line(&status, "State").is_none_or(|state| !state.contains('S')), "{status}");
     }
 }

@@ -83,9 +83,7 @@ impl Place {
     /// Makes sure that no other daemon uses the journal for as long as the lock is kept. Taken before anything
     /// else: closing any descriptor of a file gives up the POSIX locks that SQLite holds on it.
     pub(super) fn lock(&self) -> Result<File, JournalError> {
-        if self.path.is_dir() {
-            return Err(self.unusable("it is a directory; configure the path of a file in it"));
-        }
+        self.refuse_directory()?;
         self.make_directory()?;
         let path = self.beside(".lock");
         let mut options = OpenOptions::new();
@@ -113,8 +111,26 @@ impl Place {
         fs::metadata(&self.path).map(|found| Identity(found.dev(), found.ino()))
     }
 
+    pub(super) fn refuse_directory(&self) -> Result<(), JournalError> {
+        if self.path.is_dir() {
+            return Err(self.unusable("it is a directory; configure the path of a file in it"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_newer(&self, version: i64) -> Result<(), JournalError> {
+        if version > schema::VERSION {
+            return Err(self.unusable(format!(
+                "a newer rearguard wrote it (schema {version}, this one knows {}); start that version again, or \
+                 restore the backup made before the upgrade",
+                schema::VERSION
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether there is a journal. An error where there is something else, which is then left as it is.
-    fn inspect(&self) -> Result<bool, JournalError> {
+    pub(super) fn inspect(&self) -> Result<bool, JournalError> {
         let (header, length) = match head(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 0),
             read => read.map_err(|error| self.blocked(&self.path, &error))?,
@@ -177,14 +193,7 @@ impl Place {
             .pragma_update(None, "max_page_count", self.page_limit.load(std::sync::atomic::Ordering::SeqCst))
             .map_err(failed)?;
 
-        let version = schema::version(&connection).map_err(failed)?;
-        if version > schema::VERSION {
-            return Err(self.unusable(format!(
-                "a newer rearguard wrote it (schema {version}, this one knows {}); start that version again, or \
-                 restore the backup made before the upgrade",
-                schema::VERSION
-            )));
-        }
+        self.refuse_newer(schema::version(&connection).map_err(failed)?)?;
         for check in CHECKS {
             let verdict: String = connection.query_row(check, [], |row| row.get(0)).map_err(failed)?;
             if verdict != "ok" {
@@ -218,13 +227,13 @@ impl Place {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(suffix);
         name.into()
     }
 
-    fn blocked(&self, path: &Path, error: &io::Error) -> JournalError {
+    pub(super) fn blocked(&self, path: &Path, error: &io::Error) -> JournalError {
         self.unavailable(format!("{}: {error}", path.display()))
     }
 }
@@ -235,7 +244,7 @@ pub(super) fn keep_log(connection: &Connection) {
 }
 
 /// A file's header and its length. The descriptor is closed again before SQLite opens the file.
-fn head(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+pub(super) fn head(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut header = Vec::with_capacity(HEADER_BYTES);

@@ -57,6 +57,14 @@ impl Disk {
         fs::read(self.path()).expect("read")
     }
 
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.place().beside(suffix)
+    }
+
+    fn look(&self) -> Result<(), String> {
+        SqliteJournal::look(self.path()).map_err(|error| error.to_string())
+    }
+
     /// The error of opening what is there, which must leave it as it is.
     fn refusal(&self) -> String {
         let before = self.bytes();
@@ -279,6 +287,7 @@ async fn a_directory_in_the_place_of_the_file_is_unusable_until_it_is_gone() {
     let journal = disk.lazy();
     let error = journal.check().await.expect_err("refused");
     assert!(matches!(&error, JournalError::Unusable { detail, .. } if detail.contains("directory")));
+    assert_eq!(disk.look(), Err(error.to_string()));
     fs::remove_dir(disk.path()).expect("removed");
     journal.check().await.expect("healed");
 }
@@ -288,7 +297,9 @@ fn a_text_file_is_refused_and_left_alone() {
     let disk = Disk::new();
     for text in ["apps:\n  - name: web\n", "x", &"x".repeat(9_000)] {
         fs::write(disk.path(), text).expect("written");
-        assert!(disk.refusal().contains("not a rearguard journal"));
+        let said = disk.refusal();
+        assert!(said.contains("not a rearguard journal"));
+        assert_eq!(disk.look(), Err(said));
     }
 }
 
@@ -298,14 +309,18 @@ fn another_programs_database_is_refused_and_left_alone() {
     let other = Connection::open(disk.path()).expect("opened");
     other.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x)").expect("written");
     drop(other);
-    assert!(disk.refusal().contains("another program"));
+    let said = disk.refusal();
+    assert!(said.contains("another program"));
+    assert_eq!(disk.look(), Err(said));
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let disk = Disk::with_history().await;
     other_process(&disk.path()).pragma_update(None, "user_version", 99).expect("set");
-    assert!(disk.refusal().contains("a newer rearguard wrote it (schema 99"));
+    let said = disk.refusal();
+    assert!(said.contains("a newer rearguard wrote it (schema 99"));
+    assert_eq!(said, disk.look().expect_err("refused"));
 }
 
 #[tokio::test]
@@ -325,7 +340,73 @@ async fn a_newer_schema_that_is_only_in_the_log_yet_is_refused_too() {
     super::file::keep_log(&other);
     other.pragma_update(None, "user_version", 99).expect("set");
     drop(other);
-    assert!(disk.refusal().contains("schema 99"));
+    let said = disk.look().expect_err("refused");
+    assert!(said.contains("schema 99"));
+    assert_eq!(said, disk.refusal());
+}
+
+#[tokio::test]
+async fn a_look_sees_what_a_reader_sees_of_a_log_that_is_cut_off_or_damaged_anywhere() {
+    let disk = Disk::with_history().await;
+    let other = other_process(&disk.path());
+    super::file::keep_log(&other);
+    for version in [super::VERSION + 1, super::VERSION, super::VERSION + 2] {
+        // The first page comes first.
+        let both = format!(
+            "BEGIN; PRAGMA user_version = {version}; INSERT INTO meta VALUES ({version}, 'x'); COMMIT"
+        );
+        other.execute_batch(&both).expect("written");
+    }
+    drop(other);
+    let log = fs::read(disk.beside("-wal")).expect("a log");
+    let (mut refused, frame) = (0, 4096 + 24);
+    assert_eq!(log.len() % frame, 32, "whole frames");
+    let near = |at: usize| [at - 1, at, at + 1, at + 8, at + 24 + 60, at + 2000];
+    let places: Vec<usize> = (32..=log.len()).step_by(frame).flat_map(near).chain([0, 5, 20, 30]).collect();
+    for place in places.into_iter().filter(|place| *place < log.len()) {
+        let mut spoilt = log.clone();
+        spoilt[place] ^= 1;
+        for text in [&log[..place], &spoilt] {
+            let copy = Disk::new();
+            fs::copy(disk.path(), copy.path()).expect("copied");
+            fs::write(copy.beside("-wal"), text).expect("written");
+            let looked = copy.look();
+            let seen: i64 = other_process(&copy.path())
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .expect("read");
+            assert_eq!(
+                looked.is_err(),
+                seen > super::VERSION,
+                "{place}: {looked:?}, and a reader sees {seen}"
+            );
+            refused += usize::from(looked.is_err());
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[tokio::test]
+async fn a_look_makes_nothing_and_disturbs_nobody() {
+    let disk = Disk::new();
+    let there = || {
+        let entries = fs::read_dir(disk.0.path()).expect("listed").map(|entry| entry.expect("read").path());
+        let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).expect("read");
+        // The folder's time tells of a file that was made and removed.
+        std::iter::once((Vec::new(), changed(disk.0.path()), disk.0.path().to_owned()))
+            .chain(entries.map(|path| (fs::read(&path).expect("read"), changed(&path), path)))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((disk.look(), there().len()), (Ok(()), 1));
+    let journal = disk.journal();
+    for i in 0..20 {
+        let before = there();
+        assert_eq!(disk.look(), Ok(()));
+        assert_eq!(before, there());
+        journal.record(owing(&format!("app-{i}").into(), i)).await.expect("recorded");
+    }
+    drop(journal);
+    let before = there();
+    assert_eq!((disk.look(), there()), (Ok(()), before));
 }
 
 #[tokio::test]
