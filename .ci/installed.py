@@ -342,11 +342,15 @@ def looks_as_what_runs():
         ):
             with runs(*words, **more):
                 with written(CONFIG, "nonsense: true\n"):
-                    restarts()
+                    restarts("token file is readable for every user")
                 with written(own, fine + "nonsense: true\n"):
                     stays("my own.yaml:", "unknown key `nonsense`")
     with instead("sleep", "600", status=-signal.SIGTERM):
         stays("it runs something else than /usr/bin/rearguard")
+    former = MAIN_PID.read_text()
+    MAIN_PID.write_text("4194304")
+    stays("it has ended meanwhile")
+    MAIN_PID.write_text(former)
     with instead(binary, "lab", "--listen", "127.0.0.1:0", status=-signal.SIGTERM):
         stays("it is no `rearguard run` that this version knows")
 
@@ -364,7 +368,8 @@ def breaks():
 
 
 def leaves_mounts(postrm):
-    """Of a purge a disk with the journal stays where it is mounted, and nothing on it; but what is mounted below, and what a link leads to."""
+    """Of a purge a disk with the journal stays where it is mounted, and nothing on it; all of it where something is mounted below; and what
+    a link leads to."""
     link = pathlib.Path("/var/lib/rearguard")
     for place, beside in (PRIVATE, link), (link, None):
         place.mkdir(parents=True)
@@ -392,11 +397,15 @@ def leaves_mounts(postrm):
         subprocess.run(["mount", *words, below], check=True)
         (below / "file").touch()
         said = script(postrm, "purge")
-        left = sorted(str(path.relative_to(PRIVATE)) for path in PRIVATE.rglob("*"))
-        assert left == ["folder", str(below.relative_to(PRIVATE)), str((below / "file").relative_to(PRIVATE))], left
-        assert str(below) in said and "stays" in said, said
+        assert (below / "file").exists() and (PRIVATE / "rearguard.db").exists(), "a purge empties what is mounted below"
+        assert f"{PRIVATE} stays, since something is mounted below it" in said, said
         subprocess.run(["umount", below], check=True)
         shutil.rmtree(PRIVATE)
+    # Deeper than a shell goes, and a link out of it.
+    subprocess.run(["mkdir", "-p", PRIVATE / "/".join("d" * 1500)], check=True)
+    (PRIVATE / "escape").symlink_to(elsewhere)
+    script(postrm, "purge")
+    assert not PRIVATE.exists(), "a purge leaves what is deep"
     assert [path.name for path in elsewhere.iterdir()] == ["file"], "what a purge does not own"
     shutil.rmtree(elsewhere)
 

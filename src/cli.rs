@@ -26,11 +26,12 @@ pub use args::*;
 pub use command::{Cli, Command};
 pub use error::{Error, ExitCode};
 
-/// Where a command is to be run as another process would, that is done instead of it. To be asked before anything else is
-/// begun. Gives how it ended, or nothing where there is nothing to be done instead.
-pub fn instead(command: &Command) -> Option<Result<ExitCode, Error>> {
+/// Where a command is to be run as another process would, that is done instead of it, in a process that comes through here as
+/// well and becomes like it. To be asked before anything else is begun. Gives how it ended, or nothing where the command is to be
+/// run here.
+pub fn instead(command: &mut Command) -> Option<Result<ExitCode, Error>> {
     match command {
-        Command::Check(args) => args.like.map(|process| check::instead(args, process)),
+        Command::Check(args) => check::instead(args),
         _ => None,
     }
 }

@@ -17,11 +17,11 @@ fn main() -> std::process::ExitCode {
 }
 
 fn go() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(problem) => return explain_usage(without_false_tips(problem)),
     };
-    match cli::instead(&cli.command) {
+    match cli::instead(&mut cli.command) {
         Some(Ok(code)) => return code,
         Some(Err(error)) => return complain(&error.to_string(), error.exit_code()),
         None => {}

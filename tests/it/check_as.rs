@@ -4,7 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -82,7 +82,12 @@ impl Waiting {
         let pipe = waiting.folder.path().join("authorities");
         assert!(Command::new("mkfifo").arg("-m644").arg(&pipe).status().unwrap().success());
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(&binary).args(["run", "--config"]).arg(waiting.config());
+        let place = waiting.folder.path().to_str().unwrap();
+        command
+            .args(words[1..].iter().map(|word| word.replace("FOLDER", place)))
+            .arg(&binary)
+            .args(["run", "--config"])
+            .arg(waiting.config());
         command.env("T", "a-token").env("SSL_CERT_FILE", &pipe).env_remove("SSL_CERT_DIR");
         command.stdin(Stdio::null()).stderr(Stdio::null());
         waiting.process = Some(Killed(command.spawn().unwrap()));
@@ -138,8 +143,10 @@ fn begun_by(process: u32) -> Option<u32> {
         let name = entry.ok()?.file_name().into_string().ok()?;
         let (parent, _) = origin(&name)?;
         let words = fs::read_to_string(Path::new("/proc").join(&name).join("cmdline")).ok()?;
-        (parent == process && words.starts_with("rearguard\0check\0--start\0--config\0"))
-            .then(|| name.parse().ok())?
+        let is_it = parent == process && words.starts_with("rearguard\0check\0--as\0");
+        // It has become what it is to be, and ends with who asked for it.
+        let begun = name.parse().ok().filter(|_| is_it)?;
+        (status(begun, "NoNewPrivs") == "1" && status(begun, "Threads") != "1").then_some(begun)
     })
 }
 
@@ -187,6 +194,9 @@ fn a_check_as_another_user_has_given_up_all_that_root_is_before_it_reads() {
         assert_eq!(status(begun, key), "0".repeat(16), "{key}");
     }
     assert_eq!(origin(&begun.to_string()), Some((check.0.id(), begun)), "a session of its own");
+    // What may be traced is its user's, and else root's.
+    let whose = fs::metadata(format!("/proc/{begun}/environ")).unwrap().uid();
+    assert_eq!(whose, 0, "it cannot be traced");
     assert_eq!(check.0.try_wait().unwrap(), None, "it waits as the daemon does");
     check.0.kill().unwrap();
     wait_for("the end of what was begun", || {
@@ -200,12 +210,16 @@ fn who_is_between_two_users_or_root_in_a_sandbox_is_not_taken_on() {
     let between = format!("--euid={USER}");
     let (between, bound) = (["setpriv", &between], ["setpriv", "--bounding-set=-sys_time"]);
     let (has_mounts, plain) = (["unshare", "--mount"], ["env"]);
+    let own_root = "mkdir FOLDER/root && mount --rbind / FOLDER/root && \
+        exec chroot FOLDER/root setpriv --reuid=61301 --regid=61302 --clear-groups \"$@\"";
+    let own_root = ["unshare", "--mount", "sh", "-c", own_root, "sh"];
     let may_mount = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|it| it.success());
     for (words, why) in [
         (&plain[..], None),
         (&between[..], Some("it is on its way to another user or group")),
         (&bound[..], Some("it is root in a sandbox")),
         (&has_mounts[..], Some("it is root in a sandbox")),
+        (&own_root[..], Some("it has a root folder of its own")),
     ] {
         if words[0] == "unshare" && !may_mount {
             skipped("nobody has mounts of his own here");
@@ -218,6 +232,30 @@ fn who_is_between_two_users_or_root_in_a_sandbox_is_not_taken_on() {
             None => assert_eq!((code, said.as_str()), (Some(0), "")),
         }
     }
+}
+
+#[test]
+fn nothing_is_run_that_only_the_process_sees() {
+    let mut words = as_user();
+    words.pop();
+    // What is looked for in /proc is its own there.
+    let own = "mkdir -p FOLDER/proc/self && printf '#!/bin/sh\ntouch FOLDER/was-run\n' > FOLDER/proc/self/exe && \
+        chmod 755 FOLDER/proc/self/exe && mount --bind FOLDER/proc /proc && exec \"$@\"";
+    words.extend(
+        ["--clear-groups", "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", own, "sh"]
+            .map(str::to_owned),
+    );
+    let may = Command::new("setpriv")
+        .args(["--reuid=61301", "--regid=61302", "--clear-groups", "unshare", "--user", "--map-root-user"])
+        .args(["--mount", "mount", "--bind", "/tmp", "/proc"])
+        .status();
+    if !may.is_ok_and(|it| it.success()) {
+        return skipped("nobody but root has mounts of his own here");
+    }
+    let Some(waiting) = Waiting::new(&words.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
+    let (code, said) = said(&waiting.check().output().unwrap());
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(!waiting.folder.path().join("was-run").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

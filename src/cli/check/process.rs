@@ -1,12 +1,12 @@
 //! `rearguard check --as PID`: a check that sees what the daemon sees which runs as that process.
 //!
-//! The binary begins anew with the user and groups of the process, its environment, the files that it sees (a service of
-//! systemd has mounts of its own), the folder it is in and the configuration that it was told of. Whoever calls it may be
-//! root, and the process may be anybody's, also one that somebody has broken into. So nothing of its environment and no file
-//! that it sees is used before root's rights are given up; what is begun has a session of its own, without the caller's
-//! terminal; what it says comes through a pipe, cleaned and bounded; and it has a minute.
+//! The binary begins anew with the environment of the process, and takes on its user and groups, the files that it sees (a
+//! service of systemd has mounts of its own), the folder it is in and the configuration that it was told of. Whoever calls it
+//! may be root, and the process may be anybody's, also one that somebody has broken into. So nothing of its environment and no
+//! file that it sees is used before root's rights are given up, and nothing that it sees is ever run. What takes it on has a
+//! session of its own, without the caller's terminal, and cannot be traced or looked into, not even by its new user; what it
+//! says comes through a pipe, cleaned and bounded; and it has a minute.
 
-use std::convert::Infallible;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -24,42 +24,62 @@ use std::time::Duration;
 use clap::CommandFactory;
 use clap::parser::ValueSource;
 use rustix::process::{
-    Gid, Pid, Signal, Uid, geteuid, kill_process_group, set_parent_process_death_signal, setsid,
+    DumpableBehavior, Gid, Pid, Signal, Uid, WaitId, WaitIdOptions, geteuid, getppid, kill_process_group,
+    set_dumpable_behavior, set_parent_process_death_signal, setsid, waitid,
 };
 use rustix::thread::{
-    LinkNameSpaceType, move_into_link_name_space, set_no_new_privs, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::{CheckArgs, Error};
 use crate::cli::{Cli, ExitCode};
 use crate::telling::page::clean;
 
-/// This very binary, also where its path leads nowhere in the view of the files that was taken on, or through a folder that is
-/// closed to the user.
+/// This very binary, as the caller sees it.
 const OWN: &str = "/proc/self/exe";
-/// Says to the process that is begun that it is the one that takes on what the other one is.
+/// Says to the process that is begun that it is the one that takes on what the other one is: its parent, and when the other one
+/// began, so that it is no third one with the same number.
 const WITHIN: &str = "REARGUARD_CHECK_WITHIN";
 /// A check reads files; what takes longer waits for something.
 const AT_MOST: Duration = Duration::from_secs(60);
+/// What was killed is gone in no time, unless somebody else holds it: then it is left to whoever takes on orphans.
+const TO_GO: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_millis(10);
 /// More is neither shown nor read of a process.
 const MOST: u64 = 1 << 20;
 /// What would make the loader, the C library or the allocator do something else than check.
 const LOADERS: [&str; 5] = ["LD_", "GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_", "_RJEM_MALLOC_CONF"];
 
-/// Makes the check as the process would make it. A user and a view of the files are a thread's, so what takes them on is begun
-/// anew and has one thread alone; here threads only hear what it says. To be asked before anything else is begun all the same,
-/// since that one comes through here as well.
-pub(in crate::cli) fn instead(args: &CheckArgs, process: NonZeroU32) -> Result<ExitCode, Error> {
+/// Has the check made as the process would make it, and gives how that ended; or becomes as the process is, in the process that
+/// is begun for that: then the check goes on as any other. A user and a view of the files are a thread's, so nothing else may
+/// have been begun there.
+pub(in crate::cli) fn instead(args: &mut CheckArgs) -> Option<Result<ExitCode, Error>> {
+    let process = args.like.take()?;
     let failed = |what: String| Error::Failed(format!("check as process {process}: {what}"));
-    if env::var_os(WITHIN).is_some() {
-        let Err(why) = begin(args, process);
-        return Err(failed(why));
+    if let Some(within) = env::var_os(WITHIN) {
+        return match become_it(args, process, &within.to_string_lossy()) {
+            Ok(()) => None,
+            Err(why) => Some(Err(failed(why))),
+        };
     }
+    Some(begin(process).and_then(|mut command| overhear(&mut command, AT_MOST)).map_err(failed))
+}
+
+/// This binary with the same words, in the environment of the process.
+fn begin(process: NonZeroU32) -> Result<Command, String> {
+    let held = Held::open(process).map_err(no_look)?;
+    let pairs = parts(&held.read("environ").map_err(no_look)?).into_iter().filter_map(|pair| {
+        let at = pair.as_bytes().iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&pair.as_bytes()[..at], &pair.as_bytes()[at + 1..]);
+        let is_loaders = LOADERS.iter().any(|loader| name.starts_with(loader.as_bytes()));
+        (!name.is_empty() && !is_loaders)
+            .then(|| (OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))
+    });
+    let within = format!("{} {}", process::id(), held.began().map_err(no_look)?);
     let mut command = Command::new(OWN);
-    command.arg0("rearguard").args(env::args_os().skip(1)).env(WITHIN, "1");
-    overhear(&mut command, AT_MOST).map_err(failed)
+    command.arg0("rearguard").args(env::args_os().skip(1)).env_clear().envs(pairs).env(WITHIN, within);
+    Ok(command)
 }
 
 /// Runs a process that begins a session of its own, until its end or as long as it may take, and prints what it says.
@@ -83,18 +103,11 @@ fn overhear(command: &mut Command, at_most: Duration) -> Result<ExitCode, String
         });
     }
     drop(said);
-    let mut ended = None;
-    for _ in 0..at_most.as_millis() / TURN.as_millis() {
-        ended = child.try_wait().map_err(|error| error.to_string())?;
-        if ended.is_some() {
-            break;
-        }
-        thread::sleep(TURN);
-    }
-    // Whatever it has left behind in its session.
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        _ = kill_process_group(group, Signal::KILL);
-    }
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("it has no number")?;
+    let is_over = comes(at_most, || has_ended(id))?;
+    // Whatever it has left behind in its session. As long as nobody has heard of its end the number is its own.
+    _ = kill_process_group(id, Signal::KILL);
+    let ended = reap(&mut child)?.filter(|_| is_over);
     let mut texts = [String::new(), String::new()];
     while let Ok((nth, text)) = heard.recv_timeout(Duration::from_secs(1)) {
         texts[nth] =
@@ -104,39 +117,102 @@ fn overhear(command: &mut Command, at_most: Duration) -> Result<ExitCode, String
     _ = stdout().write_all(texts[0].as_bytes()).and_then(|()| stdout().flush());
     _ = stderr().write_all(texts[1].as_bytes());
     match ended {
-        None => {
-            _ = child.kill();
-            _ = child.wait();
-            Err(format!("it has not ended within {} s", at_most.as_secs()))
-        }
+        None => Err(format!("it has not ended within {} s", at_most.as_secs())),
         Some(status) => ExitCode::of(status.code()).ok_or_else(|| format!("it ended with {status}")),
     }
 }
 
-fn begin(args: &CheckArgs, process: NonZeroU32) -> Result<Infallible, String> {
+/// Whether it comes in this time.
+fn comes(at_most: Duration, mut look: impl FnMut() -> Result<bool, String>) -> Result<bool, String> {
+    for _ in 0..at_most.as_millis() / TURN.as_millis() {
+        if look()? {
+            return Ok(true);
+        }
+        thread::sleep(TURN);
+    }
+    look()
+}
+
+/// Whether a child has ended, which still has its number then.
+fn has_ended(child: Pid) -> Result<bool, String> {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(child), look).map(|ended| ended.is_some()).map_err(|error| error.to_string())
+}
+
+/// How a child ended that was killed, or before that.
+fn reap(child: &mut Child) -> Result<Option<ExitStatus>, String> {
+    let mut ended = None;
+    comes(TO_GO, || {
+        ended = child.try_wait().map_err(|error| error.to_string())?;
+        Ok(ended.is_some())
+    })?;
+    Ok(ended)
+}
+
+/// Takes on what the process is, and names the configuration that it was told of.
+fn become_it(args: &mut CheckArgs, process: NonZeroU32, within: &str) -> Result<(), String> {
     // Away from the terminal, into which whoever has it for their own can type.
     setsid().map_err(|error| format!("begin a session: {error}"))?;
-    let seen = Seen::of(process).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "there is none".to_owned(),
-        io::ErrorKind::PermissionDenied => "it is another user's, and only root can".to_owned(),
-        _ => error.to_string(),
-    })?;
-    let config = match told(env::args_os(), "check") {
-        Some(Some(named)) => Some(named),
-        _ => told(seen.words.iter().cloned(), "run")
-            .ok_or("it is no `rearguard run` that this version knows")?,
-    };
-    let asked =
-        [("--online", args.online), ("--start", args.start)].into_iter().filter(|(_, is_asked)| *is_asked);
-    let named = config.into_iter().flat_map(|config| ["--config".into(), config.into_os_string()]);
-    let words: Vec<OsString> =
-        std::iter::once("check".into()).chain(asked.map(|(word, _)| word.into())).chain(named).collect();
+    let (parent, began) = within.split_once(' ').ok_or("it is not asked by itself")?;
+    let held = Held::open(process).map_err(no_look)?;
+    if held.began().map_err(no_look)? != began {
+        return Err("there is none".to_owned());
+    }
+    let seen = Seen::of(&held).map_err(no_look)?;
     seen.take_on()?;
     // Which another user would have taken back.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| format!("end with its parent: {error}"))?;
-    let error = Command::new(OWN).arg0("rearguard").args(words).env_clear().envs(seen.environment).exec();
-    Err(format!("begin anew: {error}"))
+    if getppid().map(|parent| parent.as_raw_nonzero().to_string()).as_deref() != Some(parent) {
+        return Err("whoever asked is gone".to_owned());
+    }
+    // What is said to the check itself goes first, and what is said nowhere stands in the environment, which is that of the
+    // process.
+    if told(env::args_os(), "check").flatten().is_none() {
+        let named = told(seen.words, "run").ok_or("it is no `rearguard run` that this version knows")?;
+        if let Some(named) = named {
+            args.config.config = named;
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing is to be seen of a process.
+fn no_look(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is none".to_owned(),
+        io::ErrorKind::PermissionDenied => "it is another user's, and only root can".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A process, held open, so that all that is read is of one, whoever gets its number next.
+struct Held(File);
+
+impl Held {
+    fn open(process: NonZeroU32) -> io::Result<Self> {
+        File::open(format!("/proc/{process}")).map(Self)
+    }
+
+    fn path(&self, what: &str) -> String {
+        format!("/proc/self/fd/{}/{what}", self.0.as_raw_fd())
+    }
+
+    fn read(&self, what: &str) -> io::Result<Vec<u8>> {
+        bounded(&self.path(what))
+    }
+
+    fn link(&self, what: &str) -> io::Result<PathBuf> {
+        fs::read_link(self.path(what))
+    }
+
+    /// When it began, in the kernel's words.
+    fn began(&self) -> io::Result<String> {
+        let text = String::from_utf8_lossy(&self.read("stat")?).into_owned();
+        // The name before it may have anything in it.
+        let began = text.rsplit_once(") ").and_then(|(_, behind)| behind.split(' ').nth(19));
+        began.map(str::to_owned).ok_or_else(|| io::Error::other("the kernel does not say when it began"))
+    }
 }
 
 /// What there is to see of a process.
@@ -147,23 +223,19 @@ struct Seen {
     /// Its view of the files, where that is another than ours.
     files: Option<File>,
     folder: PathBuf,
-    environment: Vec<(OsString, OsString)>,
     words: Vec<OsString>,
 }
 
 impl Seen {
-    fn of(process: NonZeroU32) -> io::Result<Self> {
-        // Held open, so that all of it is of one process, whoever gets its number next.
-        let held = File::open(format!("/proc/{process}"))?;
-        let of = |what: &str| format!("/proc/self/fd/{}/{what}", held.as_raw_fd());
-        let status = String::from_utf8_lossy(&bounded(&of("status"))?).into_owned();
+    fn of(held: &Held) -> io::Result<Self> {
+        let status = String::from_utf8_lossy(&held.read("status")?).into_owned();
         let own = fs::read_to_string("/proc/self/status")?;
         let (Some(user), Some(group), Some(groups)) =
             (one(&status, "Uid"), one(&status, "Gid"), ids(&status, "Groups"))
         else {
             return Err(io::Error::other("it is on its way to another user or group"));
         };
-        let is_elsewhere = fs::read_link(of("ns/mnt"))? != fs::read_link("/proc/self/ns/mnt")?;
+        let is_elsewhere = held.link("ns/mnt")? != fs::read_link("/proc/self/ns/mnt")?;
         // There is nothing of root's to give up then, and what holds it we would not have.
         let is_held = ["CapPrm", "CapBnd", "Seccomp"].iter().any(|key| line(&status, key) != line(&own, key));
         if user == 0 && (is_elsewhere || is_held) {
@@ -171,21 +243,18 @@ impl Seen {
                 "it is root in a sandbox, which cannot be taken on: restart it by hand",
             ));
         }
-        let pairs = parts(&bounded(&of("environ"))?).into_iter().filter_map(|pair| {
-            let at = pair.as_bytes().iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (&pair.as_bytes()[..at], &pair.as_bytes()[at + 1..]);
-            let is_loaders = LOADERS.iter().any(|loader| name.starts_with(loader.as_bytes()));
-            (!name.is_empty() && !is_loaders)
-                .then(|| (OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))
-        });
+        if held.link("root")? != fs::read_link("/proc/self/root")? {
+            return Err(io::Error::other(
+                "it has a root folder of its own, which cannot be taken on: restart it by hand",
+            ));
+        }
         Ok(Self {
             user: Uid::from_raw(user),
             group: Gid::from_raw(group),
             groups: groups.into_iter().map(Gid::from_raw).collect(),
-            files: is_elsewhere.then(|| File::open(of("ns/mnt"))).transpose()?,
-            folder: fs::read_link(of("cwd"))?,
-            environment: pairs.collect(),
-            words: parts(&bounded(&of("cmdline"))?),
+            files: is_elsewhere.then(|| File::open(held.path("ns/mnt"))).transpose()?,
+            folder: held.link("cwd")?,
+            words: parts(&held.read("cmdline")?),
         })
     }
 
@@ -205,7 +274,14 @@ impl Seen {
         if geteuid() != self.user {
             return Err("it is another user's, and only root can".to_owned());
         }
-        set_no_new_privs(true).map_err(|error| failed("give up new rights")(error.into()))?;
+        if !self.user.is_root() {
+            let none = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+                .map_err(|error| failed("give up its rights")(error.into()))?;
+        }
+        set_no_new_privs(true)
+            .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+            .map_err(|error| failed("give up new rights")(error.into()))?;
         env::set_current_dir(&self.folder).map_err(failed("go to the folder it is in"))
     }
 }
