@@ -83,8 +83,8 @@ impl SqliteJournal {
         Self::start(Store::new(place.clone()), place)
     }
 
-    /// Whether a start of this version could use what is at `path`, or make one there. Nothing is written, made or locked, and a
-    /// daemon that uses it is not disturbed, if it is another process: within one, closing a file gives up SQLite's locks on it.
+    /// Whether a start of this version would take what is at `path` for a journal, or finds none there: not whether it may write it,
+    /// or make one. Nothing is written, made or locked, and a daemon that uses it is not disturbed, if it is another process: within one, closing a file gives up SQLite's locks on it.
     /// Blocks for as long as the disk needs.
     ///
     /// # Errors
