@@ -349,7 +349,7 @@ def looks_as_what_runs():
         stays("it runs something else than /usr/bin/rearguard")
     former = MAIN_PID.read_text()
     MAIN_PID.write_text("4194304")
-    stays("it has ended meanwhile")
+    restarts()  # whatever systemd has made of it
     MAIN_PID.write_text(former)
     with instead(binary, "lab", "--listen", "127.0.0.1:0", status=-signal.SIGTERM):
         stays("it is no `rearguard run` that this version knows")
@@ -388,7 +388,13 @@ def leaves_mounts(postrm):
     elsewhere = pathlib.Path("/srv/elsewhere")
     elsewhere.mkdir()
     (elsewhere / "file").touch()
-    for words in ["-t", "tmpfs", "tmpfs"], ["--bind", elsewhere]:
+    moved = pathlib.Path("/srv/private")
+    for words, is_behind_a_link in ((["-t", "tmpfs", "tmpfs"], False), (["--bind", elsewhere], False), (["--bind", elsewhere], True)):
+        if is_behind_a_link:
+            # The kernel names a mount by where it really is.
+            moved.mkdir()
+            PRIVATE.parent.rmdir()
+            PRIVATE.parent.symlink_to(moved)
         below = PRIVATE / "folder/a disk" if "--bind" not in words else PRIVATE / "folder/disk"
         below.mkdir(parents=True)
         (PRIVATE / "escape").symlink_to(elsewhere)
@@ -401,6 +407,8 @@ def leaves_mounts(postrm):
         assert f"{PRIVATE} stays, since something is mounted below it" in said, said
         subprocess.run(["umount", below], check=True)
         shutil.rmtree(PRIVATE)
+    PRIVATE.parent.unlink()
+    moved.rmdir()
     # Deeper than a shell goes, and a link out of it.
     subprocess.run(["mkdir", "-p", PRIVATE / "/".join("d" * 1500)], check=True)
     (PRIVATE / "escape").symlink_to(elsewhere)

@@ -95,7 +95,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         until,
         bad_before,
         former: Vec::new(),
-        was_restarted: state.ledger.may_have_restarted(active, seen.at),
+        was_restarted: state.ledger.may_have_restarted(active, since),
         before: before(policy, seen),
         begun: 0,
     }))

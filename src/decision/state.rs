@@ -158,8 +158,8 @@ pub struct Ledger {
     pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
     pub lost: Vec<Lost>,
-    /// The release whose restart had no answer when its incident ended, for what came after it, or in a hold, and when that was:
-    /// the restart may be that, or come yet.
+    /// The release whose restart had no answer when its incident ended without a settled rollback, and when that was: the restart
+    /// may be what came after it, or come yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_restart: Option<(Moment, Deployment)>,
     /// When rollbacks were created, newest last.
@@ -208,11 +208,11 @@ impl Ledger {
         self.ours.iter().find(|(id, _)| id == deployment).map(|(_, incident)| incident)
     }
 
-    /// Whether a release that is live `now` may be what a lost request for a restart made: the same code under what the app's
+    /// Whether a release that is live since then may be what a lost request for a restart made: the same code under what the app's
     /// spec had become by then. It is judged as the release that it may as well be, but it had its restart.
-    pub fn may_have_restarted(&self, release: &Deployment, now: Moment) -> bool {
+    pub fn may_have_restarted(&self, release: &Deployment, since: Moment) -> bool {
         self.lost_restart.as_ref().is_some_and(|(lost_at, was)| {
-            now.since(*lost_at) <= Self::LATEST
+            since.since(*lost_at) <= Self::LATEST
                 && release.cause == Cause::Release
                 && release.came_after(was.age_key())
                 && !release.artifact.differs_from(&was.artifact)

@@ -47,9 +47,9 @@ pub(super) async fn only_what_they_are_for(
     next: Next,
 ) -> Response {
     let is_post = request.method() == Method::POST;
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     if is_post {
         // By its head alone: a body may take its time.
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
         match spare.gate.admit(request.headers(), peer, request.uri().path()) {
             Ok(admitted) => _ = request.extensions_mut().insert(admitted),
             Err(error) => return error.into_response(),
@@ -71,7 +71,7 @@ pub(super) async fn only_what_they_are_for(
         }
         path if PATHS.contains(&path) => next.run(request).await,
         EVENTS => full(),
-        _ if spare.gate.is_admin(request.headers()) => next.run(request).await,
+        path if spare.gate.is_admin(request.headers(), peer, path) => next.run(request).await,
         _ => full(),
     }
 }

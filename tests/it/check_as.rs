@@ -253,9 +253,11 @@ fn nothing_is_run_that_only_the_process_sees() {
         return skipped("nobody but root has mounts of his own here");
     }
     let Some(waiting) = Waiting::new(&words.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
-    let (code, said) = said(&waiting.check().output().unwrap());
-    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let answer = said(&waiting.check().output().unwrap());
+    assert_eq!(answer, (Some(0), String::new()));
     assert!(!waiting.folder.path().join("was-run").exists());
+    let (code, said) = said(&waiting.check().arg("--online").output().unwrap());
+    assert!(code == Some(1) && said.contains("--online would run what it alone sees"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

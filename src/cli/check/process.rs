@@ -14,8 +14,9 @@ use std::io::{self, Read, Write, stderr, stdout};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -105,8 +106,10 @@ fn overhear(command: &mut Command, at_most: Duration) -> Result<ExitCode, String
     drop(said);
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("it has no number")?;
     let is_over = comes(at_most, || has_ended(id))?;
-    // Whatever it has left behind in its session. As long as nobody has heard of its end the number is its own.
+    // And whatever it has left behind in its session, if it has one yet. As long as nobody has heard of its end the number is its
+    // own.
     _ = kill_process_group(id, Signal::KILL);
+    _ = child.kill();
     let ended = reap(&mut child)?.filter(|_| is_over);
     let mut texts = [String::new(), String::new()];
     while let Ok((nth, text)) = heard.recv_timeout(Duration::from_secs(1)) {
@@ -159,6 +162,10 @@ fn become_it(args: &mut CheckArgs, process: NonZeroU32, within: &str) -> Result<
         return Err("there is none".to_owned());
     }
     let seen = Seen::of(&held).map_err(no_look)?;
+    if args.online && seen.files.is_some() {
+        // Names are looked up by what the C library finds there.
+        return Err("--online would run what it alone sees: leave out either that or --as".to_owned());
+    }
     seen.take_on()?;
     // Which another user would have taken back.
     set_parent_process_death_signal(Some(Signal::KILL))
@@ -243,7 +250,12 @@ impl Seen {
                 "it is root in a sandbox, which cannot be taken on: restart it by hand",
             ));
         }
-        if held.link("root")? != fs::read_link("/proc/self/root")? {
+        let place = |path: &str| fs::metadata(path).map(|root| (root.dev(), root.ino()));
+        let has_own_root = match is_elsewhere {
+            true => held.link("root")? != Path::new("/"),
+            false => place(&held.path("root"))? != place("/proc/self/root")?,
+        };
+        if has_own_root {
             return Err(io::Error::other(
                 "it has a root folder of its own, which cannot be taken on: restart it by hand",
             ));

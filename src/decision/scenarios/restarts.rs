@@ -402,6 +402,24 @@ fn a_lost_restart_that_met_another_spec_is_judged_as_a_release_that_had_its_rest
 }
 
 #[test]
+fn a_lost_restart_that_comes_after_its_incident_was_broken_off_is_restarted_no_more() {
+    let mut world = World::steady(restarting());
+    world.platform.says_restart = false;
+    let bad = world.release_bad();
+    stays_bad(&mut world);
+    world.reply("restart", APPLIED);
+    world.run_until(|world| world.platform.get(&"d4".into()).is_some());
+    world.bad.remove(&bad);
+    world.platform.deployments.last_mut().expect("the restart").artifact.spec = "another region".into();
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    world.operator.paused = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1), "{}", world.transcript());
+    assert_eq!(world.state.ledger.lost_restart, None);
+}
+
+#[test]
 fn a_restart_that_was_lost_takes_none_from_a_release_that_comes_after_the_rollback_or_much_later() {
     // Whatever is known of what they run.
     for says_code in [true, false] {

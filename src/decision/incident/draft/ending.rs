@@ -57,10 +57,13 @@ impl Draft {
             Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
         self.remember_lost(outcome, seen.at);
-        // Where ours is live and settled, what comes next is another release.
-        let may_come = matches!(outcome, Outcome::Superseded | Outcome::Held);
-        if may_come && restarting::is_lost(&self.incident) {
-            self.ledger.lost_restart = Some((seen.at, self.incident.accused.clone()));
+        match outcome {
+            // What comes next is another release, or it has had its restart.
+            Outcome::Committed | Outcome::Reverted | Outcome::Restarted => self.ledger.lost_restart = None,
+            _ if restarting::is_lost(&self.incident) => {
+                self.ledger.lost_restart = Some((seen.at, self.incident.accused.clone()));
+            }
+            _ => {}
         }
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(|_| outcome != Outcome::Held) {
             // Nothing needs it any more.
