@@ -296,7 +296,7 @@ def keeps_what_runs(daemon):
         stays("systemctl show rearguard.service ended with 1")
     is_older_than_the_journal(PRIVATE / "rearguard.db")
     with written(FALLS):
-        restarts("THE SERVICE WAS RESTARTED AND DOES NOT RUN")
+        restarts("THE SERVICE WAS TO BE RESTARTED AND DOES NOT RUN")
     is_broken_off()
     with written(CONFIG, configured + "nonsense: true\n"):
         restarts()  # which does nothing to a service that does not run
@@ -388,12 +388,12 @@ def leaves_mounts(postrm):
     elsewhere = pathlib.Path("/srv/elsewhere")
     elsewhere.mkdir()
     (elsewhere / "file").touch()
-    moved = pathlib.Path("/srv/private")
-    for words, is_behind_a_link in ((["-t", "tmpfs", "tmpfs"], False), (["--bind", elsewhere], False), (["--bind", elsewhere], True)):
-        if is_behind_a_link:
-            # The kernel names a mount by where it really is.
+    for words, behind in ((["-t", "tmpfs", "tmpfs"], None), (["--bind", elsewhere], None), (["--bind", elsewhere], "moved"), (["--bind", elsewhere], "far away")):
+        if behind:
+            # The kernel names a mount by where it really is, and writes a space in another way.
+            moved = pathlib.Path("/srv", behind)
             moved.mkdir()
-            PRIVATE.parent.rmdir()
+            PRIVATE.parent.unlink() if PRIVATE.parent.is_symlink() else PRIVATE.parent.rmdir()
             PRIVATE.parent.symlink_to(moved)
         below = PRIVATE / "folder/a disk" if "--bind" not in words else PRIVATE / "folder/disk"
         below.mkdir(parents=True)
@@ -408,7 +408,6 @@ def leaves_mounts(postrm):
         subprocess.run(["umount", below], check=True)
         shutil.rmtree(PRIVATE)
     PRIVATE.parent.unlink()
-    moved.rmdir()
     # Deeper than a shell goes, and a link out of it.
     subprocess.run(["mkdir", "-p", PRIVATE / "/".join("d" * 1500)], check=True)
     (PRIVATE / "escape").symlink_to(elsewhere)

@@ -158,8 +158,8 @@ pub struct Ledger {
     pub settled: Vec<(DeploymentId, Moment)>,
     /// Requests that left no trace by the end of their incident, and when that was: they may be applied yet.
     pub lost: Vec<Lost>,
-    /// The release whose restart had no answer when its incident ended without a settled rollback, and when that was: the restart
-    /// may be what came after it, or come yet.
+    /// The release whose restart had no answer when its incident ended, with no rollback committed or reverted, and when that was:
+    /// the restart may be what came after it, or come yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_restart: Option<(Moment, Deployment)>,
     /// When rollbacks were created, newest last.

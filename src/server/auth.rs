@@ -81,7 +81,7 @@ impl Gate {
             }
             Some(_) => {
                 if let Some(calls) = self.wrong.more() {
-                    tracing::warn!(peer = %peer, path, calls, "an action without the admin token");
+                    tracing::warn!(peer = %peer, path, calls, "a call without the admin token");
                 }
                 Err(ApiError::new(
                     StatusCode::UNAUTHORIZED,
@@ -161,6 +161,29 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(20)).await;
         assert_eq!(calls.more(), Some(1_001));
         assert_eq!(calls.more(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_token_of_a_question_counts_apart_from_a_file_that_cannot_be_read() {
+        let call = |gate: &Gate, given: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.extend(given.map(|given| (header::AUTHORIZATION, given.parse().unwrap())));
+            gate.is_admin(&headers, Peer::default(), "/")
+        };
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&reads);
+        let gate = Gate::new(Arc::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => Err("read it".to_owned()),
+            _ => Ok(Some("right".into())),
+        }));
+        assert!(!call(&gate, None));
+        assert_eq!(reads.load(Ordering::Relaxed), 0, "who gives none has no file read");
+        assert!(!call(&gate, Some("Bearer right")) && call(&gate, Some("Bearer right")));
+        assert_eq!(gate.unreadable.more(), None, "that was told");
+        // And nobody has come with a wrong one yet.
+        assert_eq!(gate.wrong.calls.load(Ordering::Relaxed), 0);
+        assert!(!call(&gate, Some("Bearer wrong")));
+        assert_eq!(gate.wrong.more(), None, "that was told");
     }
 
     #[test]

@@ -353,7 +353,7 @@ def is_upgraded(machine):
         drop_in = machine.root / f"etc/systemd/system/{SERVICE}.d/zz-look.conf"
         drop_in.write_text(lines)
         said = upgrade()[1]
-        assert machine.shows("ActiveState") == [state] and "THE SERVICE WAS RESTARTED AND DOES NOT RUN" in said, said
+        assert machine.shows("ActiveState") == [state] and "THE SERVICE WAS TO BE RESTARTED AND DOES NOT RUN" in said, said
         drop_in.unlink()
         machine.run("systemctl", "daemon-reload")
         begin_anew(machine)

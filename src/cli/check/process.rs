@@ -251,9 +251,13 @@ impl Seen {
             ));
         }
         let place = |path: &str| fs::metadata(path).map(|root| (root.dev(), root.ino()));
+        let is_at = |path: &Path| held.link("root").map(|root| root == path);
         let has_own_root = match is_elsewhere {
-            true => held.link("root")? != Path::new("/"),
-            false => place(&held.path("root"))? != place("/proc/self/root")?,
+            true => !is_at(Path::new("/"))?,
+            false => {
+                place(&held.path("root"))? != place("/proc/self/root")?
+                    || !is_at(&fs::read_link("/proc/self/root")?)?
+            }
         };
         if has_own_root {
             return Err(io::Error::other(

@@ -51,10 +51,12 @@ impl Draft {
             Stage::AwaitingApproval { .. } | Stage::Validating { .. } | Stage::Restarting { .. }
         );
         let Some(active) = seen.app.value().and_then(|view| view.active.as_ref()) else { return };
-        let repeats = active.repeats(&self.incident.accused.artifact)
-            || self.incident.restart_lost && restarting::can_be(&self.incident, active);
+        let is_lost_one = self.incident.restart_lost && restarting::can_be(&self.incident, active);
+        let repeats = active.repeats(&self.incident.accused.artifact) || is_lost_one;
         if is_open && self.incident.requests.targets.is_empty() && repeats {
             self.follow(&active.clone(), seen);
+            // There was one request.
+            self.incident.restart_lost &= !is_lost_one;
         }
     }
 

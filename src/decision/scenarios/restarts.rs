@@ -443,6 +443,22 @@ fn a_restart_that_was_lost_takes_none_from_a_release_that_comes_after_the_rollba
 }
 
 #[test]
+fn a_lost_restart_that_came_and_was_followed_is_lost_no_more() {
+    let mut world = World::with_bad_release(restarting());
+    world.platform.says_restart = false;
+    stays_bad(&mut world);
+    world.reply("restart", Reply::Lost { applied_after: Some(world.policy.reconcile + secs(40)) });
+    for _ in 0..3 {
+        world.reply("validate", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    }
+    let is_followed = |world: &World| world.state.incident().is_some_and(|it| it.accused.id.as_str() == "d4");
+    world.run_until(is_followed);
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    assert_eq!(world.state.ledger.lost_restart, None, "{}", world.transcript());
+}
+
+#[test]
 fn a_restart_that_meets_a_newer_release_is_the_one_that_release_has() {
     let ids = ["d4", "d5", "d6"];
     // The newer release is accused before that restart is live, as that restart, or after the platform's upkeep of it.
