@@ -8,6 +8,7 @@ mod picks;
 use std::collections::BTreeSet;
 
 use super::course::{COOLDOWN_MS, RECONCILE_MS};
+use super::disk::Request as Asked;
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::{Heard, Run, Word};
@@ -78,17 +79,30 @@ fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
         .collect()
 }
 
-/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet:
-/// where there is no revert, it does not say so.
+/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet,
+/// or what passed for that rollback: where there is no revert, it does not say so.
 fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
-    if run.course.kind == AppKind::DigitalOcean || is_shown(run, app, entry) {
+    if run.course.kind == AppKind::DigitalOcean {
         return false;
     }
     let requests = lock(&run.disk.requests);
     let mut before =
         requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
     let Some(asked) = before.next_back() else { return false };
-    before.any(|earlier| earlier.accused == asked.target)
+    before.any(|earlier| {
+        earlier.accused == asked.target
+            && (!is_shown(run, app, entry) || passes_for(run, app, entry.active_before.as_deref(), earlier))
+    })
+}
+
+/// Whether somebody's rollback may as well be what came of a request of ours that nobody knows the fate of: it went back to
+/// the same, and no read before the request can be relied on to have shown it.
+fn passes_for(run: &Run, app: usize, live: Option<&str>, request: &Asked) -> bool {
+    let state = run.lab.record(&run.shapes[app].site);
+    let Some(live) = live.and_then(|id| state.deployment(id)) else { return false };
+    let is_same = matches!(&live.cause, crate::lab::Cause::Rollback { target } if *target == request.target);
+    let unread = request.at_ms - run.lag_ms() - ON_ITS_WAY_MS..request.at_ms + RECONCILE_MS;
+    request.is_unclear && is_same && unread.contains(&live.created_ms)
 }
 
 /// Whether a rollback is one from a rollback of ours.
