@@ -115,13 +115,13 @@ fn run_all(seeds: impl Fn(u64) -> Option<u64> + Sync, span: Duration) -> (Sum, V
     (sum, failed)
 }
 
-/// Tries as many courses from `first` on as the environment asks for, or `few`.
-fn every_promise_holds(first: u64, few: u64) {
+/// Tries as many courses from `first` on as the environment asks for, or `few`; the nth of them is so far behind the first one.
+fn every_promise_holds(first: u64, few: u64, place: impl Fn(u64) -> u64 + Sync) {
     let seconds = number("REARGUARD_SECONDS");
     let from = number("REARGUARD_FROM").unwrap_or(first);
     let seeds = number("REARGUARD_SEEDS").unwrap_or(if seconds.is_some() { u64::MAX - from } else { few });
     let span = seconds.map_or(Duration::MAX, Duration::from_secs);
-    let (sum, failed) = run_all(|nth| (nth < seeds).then_some(from + nth), span);
+    let (sum, failed) = run_all(|nth| (nth < seeds).then_some(from + place(nth)), span);
     assert!(sum.incidents() > 0, "nothing was tried");
     assert!(failed.is_empty(), "broken promises: {failed:?}");
 }
@@ -130,18 +130,24 @@ fn every_promise_holds(first: u64, few: u64) {
 fn every_promise_holds_whatever_happens() {
     match number("REARGUARD_SEED") {
         Some(seed) => println!("{}", run(seed, true)),
-        None => every_promise_holds(course::NEWEST, FEW),
+        None => every_promise_holds(course::NEWEST, FEW, |nth| nth),
     }
 }
 
 #[test]
 fn close_courses_keep_every_promise_as_well() {
-    every_promise_holds(course::CLOSE + course::NEWEST, FEW);
+    every_promise_holds(course::CLOSE + course::NEWEST, FEW, |nth| nth);
 }
 
 #[test]
 fn other_platforms_keep_every_promise_as_well() {
-    every_promise_holds(course::OTHER, FEW);
+    every_promise_holds(course::OTHER, FEW, |nth| nth);
+}
+
+#[test]
+fn what_people_order_keeps_every_promise_as_well() {
+    // Each kind of course in turn.
+    every_promise_holds(course::ORDERED, FEW, |nth| nth % 3 * course::CLOSE + nth / 3);
 }
 
 #[test]

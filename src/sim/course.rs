@@ -7,17 +7,29 @@ use std::time::Duration;
 use super::attribution::Setting;
 use super::disk::Trouble;
 use super::machine::Passage;
-use crate::decision::observation::Request;
+use crate::decision::observation::{Accepted, Request};
 use crate::lab::{
     Action, AppKind, Durations, Fate, Fault, Health, Hint, Release, RollbackRule, Source, Unknowns,
 };
 
-pub(super) use draw::{CLOSE, NEWEST, OTHER};
+pub(super) use draw::{CLOSE, NEWEST, ORDERED, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
 /// How long an app is left alone after a rollback, in every course.
 pub(super) const COOLDOWN_MS: i64 = 30_000;
+
+/// What a person has rearguard do at once.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    Rollback {
+        /// To the deployment that is so far below the newest one; without it to what rearguard would choose.
+        to: Option<usize>,
+        accept: Accepted,
+    },
+    Commit,
+    Revert,
+}
 
 /// Something that happens. Apps are counted from 0.
 #[derive(Clone, Debug)]
@@ -32,6 +44,7 @@ pub(super) enum Event {
     Token(bool),
     Pause(Option<usize>, bool),
     Ask(usize, Request),
+    Order(usize, Order),
     Mode(usize, &'static str),
     Leaves(usize, bool),
     Renamed(usize),
@@ -74,6 +87,7 @@ impl Event {
             | Self::Token(true)
             | Self::Pause(..)
             | Self::Ask(..)
+            | Self::Order(..)
             | Self::Mode(..)
             | Self::Leaves(..)
             | Self::Renamed(_)
@@ -93,6 +107,7 @@ impl Event {
             Self::Meets(_, events) => ("Meets ", events[0].word()),
             Self::Disk(trouble) => ("Disk ", format!("{trouble:?}")),
             Self::Person(_, action) => ("Person ", format!("{action:?}")),
+            Self::Order(_, order) => ("Order ", format!("{order:?}")),
             other => ("", format!("{other:?}")),
         };
         let word = said.split(['(', ' ', '{']).next().unwrap_or_default();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::machine::{EPOCH_MS, Machine, Point, lock};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect};
-use crate::decision::state::State;
+use crate::decision::state::{Incident, State};
 use crate::ids::{Caller, ChannelName, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
@@ -61,6 +61,10 @@ pub(super) struct Request {
     pub(super) app: String,
     pub(super) accused: String,
     pub(super) target: String,
+    /// The incident that it is of.
+    pub(super) incident: Option<IncidentId>,
+    /// A person ordered it, perhaps to this deployment and no other.
+    pub(super) ordered: Option<Option<String>>,
     pub(super) at_ms: i64,
     /// What it made, where the answer was written down.
     pub(super) made: Option<String>,
@@ -73,7 +77,13 @@ pub(super) type Intents = Arc<Mutex<BTreeMap<String, Effect>>>;
 
 impl Disk {
     /// Notes what an entry says of calls: the one that it answers, and the one that it owes.
-    fn note(&self, app: String, effect: Option<Effect>, answer: Option<&Answer>) {
+    fn note(
+        &self,
+        app: String,
+        effect: Option<Effect>,
+        answer: Option<&Answer>,
+        incident: Option<&Incident>,
+    ) {
         let (mut intents, mut requests) = (lock(&self.intents), lock(&self.requests));
         if let Some(answer) = answer
             && let Some(Effect::CreateRollback { .. }) = intents.remove(&app)
@@ -92,7 +102,17 @@ impl Disk {
         if let Effect::CreateRollback { accused, target, .. } = &effect {
             let (accused, target) = (accused.to_string(), target.to_string());
             let at_ms = EPOCH_MS + self.machine.uptime_ms();
-            requests.push(Request { app: app.clone(), accused, target, at_ms, made: None, is_unclear: true });
+            let ordered = incident.filter(|incident| incident.asked.is_some() && !incident.is_settlement());
+            requests.push(Request {
+                app: app.clone(),
+                accused,
+                target,
+                incident: incident.map(|incident| incident.id.clone()),
+                ordered: ordered.map(|incident| incident.named().map(ToString::to_string)),
+                at_ms,
+                made: None,
+                is_unclear: true,
+            });
         }
         assert_eq!(
             intents.insert(app, effect),
@@ -184,10 +204,11 @@ impl Journal for OpenDisk {
         assert!(decisions < WITHOUT_END, "{} decides without end", entry.app);
         let (app, effect) = (entry.id.to_string(), entry.effect.clone());
         let (disk, answer) = (self.disk.clone(), entry.answered.clone());
+        let incident = entry.state.incident().cloned();
         self.write(move || {
             Box::pin(async move {
                 self.store.record(entry).await?;
-                disk.note(app, effect, answer.as_ref());
+                disk.note(app, effect, answer.as_ref(), incident.as_ref());
                 Ok(())
             })
         })

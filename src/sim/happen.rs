@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::course::Event;
+use super::course::{Event, Order};
 use super::life::{End, asked};
 use super::machine::lock;
-use super::run::{Heard, Quiet, Run, Shape, Word};
+use super::run::{Heard, Ordered, Quiet, Run, Shape, Word};
 use crate::daemon::Engine;
 use crate::decision::observation::Request;
 use crate::ids::AppName;
@@ -60,6 +60,7 @@ impl Run {
                 self.reload(engine);
                 self.is_in_force(app);
             }
+            Event::Order(app, ref order) => self.orders(app, order, &backend).await,
             Event::Leaves(app, leaves) => {
                 let others = self.shapes.iter().filter(|shape| shape.is_there).count();
                 if !leaves || others > 1 {
@@ -150,6 +151,32 @@ impl Run {
             }
         };
         (self.words[nth].at_ms, self.words[nth].heard) = (self.machine.uptime_ms(), heard);
+    }
+
+    /// A person has rearguard do something at once.
+    async fn orders(&mut self, app: usize, order: &Order, backend: &impl Backend) {
+        let Shape { site, name, .. } = &self.shapes[app];
+        let name = AppName::from(name.as_str());
+        let request = match *order {
+            Order::Rollback { to, accept } => {
+                let deployments = self.lab.record(site).deployments;
+                let to = to.and_then(|nth| deployments.iter().nth_back(nth));
+                Request::Rollback { to: to.map(|to| to.id.as_str().into()), accept }
+            }
+            Order::Commit => Request::Commit,
+            Order::Revert => Request::Revert,
+        };
+        // As of a word: who hears nothing may have been heard.
+        let nth = self.orders.len();
+        let at_ms = self.machine.uptime_ms();
+        self.orders.push(Ordered { app, at_ms, said: request.clone(), incident: None });
+        match in_time(backend.order(&name, request, person())).await {
+            Ok(incident) => self.orders[nth].incident = Some(incident),
+            Err(ActionError::NotDurable | ActionError::Unsure) => {}
+            Err(ActionError::Unknown(_) | ActionError::Conflict(_) | ActionError::Unavailable) => {
+                self.orders.truncate(nth);
+            }
+        }
     }
 
     /// The app's mode is in force from now on, if the app is.

@@ -3,6 +3,7 @@
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
 mod evidence;
+mod orders;
 mod picks;
 
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ pub(super) fn whole(run: &Run) {
         within_the_budget(run, app);
         not_within_the_cooldown(run, app);
         not_without_a_yes(run, app);
+        orders::each_was_given_and_heeded(run, app);
         picks::pushes_are_let_go_by_whom_they_were_paused(run, app);
         picks::no_release_is_restarted_twice(run, app);
     }
@@ -105,6 +107,18 @@ fn passes_for(run: &Run, app: usize, live: Option<&str>, request: &Asked) -> boo
     request.is_unclear && is_same && unread.contains(&live.created_ms)
 }
 
+/// The request that a rollback came of, as it stood in the journal.
+fn asked_for(run: &Run, app: usize, entry: &Entry) -> Option<Asked> {
+    let requests = lock(&run.disk.requests);
+    let of_app = |asked: &&Asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms;
+    requests.iter().rfind(of_app).cloned()
+}
+
+/// Whether a person ordered it: what they take upon themselves is the judgement, and the limits with it.
+fn is_ordered(run: &Run, app: usize, entry: &Entry) -> bool {
+    asked_for(run, app, entry).is_some_and(|asked| asked.ordered.is_some())
+}
+
 /// Whether a rollback is one from a rollback of ours.
 fn is_revert(all: &[Entry], entry: &Entry) -> bool {
     all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
@@ -140,7 +154,12 @@ fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
     let mut pairs = Vec::new();
     for (n, second) in all.iter().enumerate() {
         let same = |first: &&Entry| {
-            first.active_before == second.active_before && !run.is_lost_between(first.at_ms, second.at_ms)
+            // A person may have what was rolled back, and came back, rolled back once more.
+            let incident = |entry| asked_for(run, app, entry).and_then(|asked| asked.incident);
+            let is_another = || is_ordered(run, app, second) && incident(*first) != incident(second);
+            first.active_before == second.active_before
+                && !run.is_lost_between(first.at_ms, second.at_ms)
+                && !is_another()
         };
         pairs.extend(all[..n].iter().filter(same).map(|first| (first.clone(), second.clone())));
     }
@@ -170,9 +189,10 @@ fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
     live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
 }
 
-/// Those that were carried out when they arrived, so that what was live then is what they rolled back.
+/// Those that nobody ordered and that were carried out when they arrived, so that what was live then is what they rolled back.
 fn prompt(run: &Run, app: usize) -> Vec<Entry> {
-    rollbacks(run, app).into_iter().filter(|entry| entry.applied_ms == Some(entry.at_ms)).collect()
+    let is_prompt = |entry: &Entry| entry.applied_ms == Some(entry.at_ms) && !is_ordered(run, app, entry);
+    rollbacks(run, app).into_iter().filter(is_prompt).collect()
 }
 
 /// [I5] The target was live, is not the accused, and was not rolled back from before.
@@ -202,6 +222,10 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
         let live_ms = state.deployment(target).and_then(|target| target.live_ms);
         if live_ms.is_none_or(|at| at >= entry.at_ms) || entry.active_before.as_deref() == Some(target) {
             broken(run, "a target that was never live, or is the accused", entry);
+        }
+        if asked_for(run, app, entry).is_some_and(|asked| matches!(asked.ordered, Some(Some(_)))) {
+            // A person's choice.
+            continue;
         }
         let known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
         let mut accused_before = known.filter(|before| before.active_before.as_deref() == Some(target));
@@ -294,7 +318,7 @@ fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
 /// [I12] No more rollbacks in an hour than the budget has. What comes to light late is counted when it does.
 fn within_the_budget(run: &Run, app: usize) {
     let all = rollbacks(run, app);
-    for (n, entry) in all.iter().enumerate() {
+    for (n, entry) in all.iter().enumerate().filter(|(_, entry)| !is_ordered(run, app, entry)) {
         let known = all[..=n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
         let hour = known.filter(|before| before.at_ms > entry.at_ms - 3_600_000);
         let timely = hour.filter(|entry| !came_to_light_late(run, entry)).count();
@@ -310,7 +334,11 @@ fn not_within_the_cooldown(run: &Run, app: usize) {
     for two in all.windows(2) {
         let [first, second] = two else { continue };
         let is_known = !came_to_light_late(run, first) && !run.is_lost_between(first.at_ms, second.at_ms);
-        if is_known && first.active_before != second.active_before && second.at_ms - first.at_ms < COOLDOWN_MS
+        let is_ordered = is_ordered(run, app, second);
+        if is_known
+            && !is_ordered
+            && first.active_before != second.active_before
+            && second.at_ms - first.at_ms < COOLDOWN_MS
         {
             broken(run, "a rollback within the cooldown", second);
         }
@@ -361,7 +389,13 @@ fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
     let entries = run.lab.ledger().entries;
     let asked = entries.iter().filter(|entry| entry.who == Who::Guard);
     let asked = asked.filter(|entry| entry.operation == Operation::CreateRollback);
-    let asked: Vec<&Entry> = asked.filter(|entry| !is_revert(&entries, entry)).collect();
+    // What a person orders is no sign of one.
+    let is_ordered = |entry: &Entry| {
+        let app = run.shapes.iter().position(|shape| shape.site == entry.app);
+        app.is_some_and(|app| is_ordered(run, app, entry))
+    };
+    let asked: Vec<&Entry> =
+        asked.filter(|entry| !is_revert(&entries, entry) && !is_ordered(entry)).collect();
     for (n, last) in asked.iter().enumerate() {
         let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
         let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();

@@ -56,6 +56,14 @@ pub(super) struct Word {
     pub(super) heard: Heard,
 }
 
+/// A person's order, and the incident that came of it, where they heard of one.
+pub(super) struct Ordered {
+    pub(super) app: usize,
+    pub(super) at_ms: i64,
+    pub(super) said: Request,
+    pub(super) incident: Option<IncidentId>,
+}
+
 /// What a person was told of their word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
@@ -92,6 +100,8 @@ pub(super) struct Run {
     pub(super) taken_over: BTreeSet<String>,
     /// What people said.
     pub(super) words: Vec<Word>,
+    /// What people ordered, without what was not done.
+    pub(super) orders: Vec<Ordered>,
     /// Which mode was in force for an app from when on.
     pub(super) modes: Vec<(usize, i64, &'static str)>,
     /// When people said that it goes on for all.
@@ -224,6 +234,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         quiet,
         taken_over: BTreeSet::new(),
         words: Vec::new(),
+        orders: Vec::new(),
         modes,
         resumed_all: Vec::new(),
         ends: Vec::new(),
@@ -368,7 +379,10 @@ impl Run {
         for incident in runtime.block_on(journal.incidents(query)).expect("incidents") {
             let outcome = incident.outcome.map_or("open", Outcome::word);
             *self.incidents.entry(outcome).or_default() += 1;
-            self.accused.push(incident.bad_deployment.to_string());
+            // What a person orders to be left is accused of nothing.
+            if incident.asked_by.is_none() {
+                self.accused.push(incident.bad_deployment.to_string());
+            }
             if incident.outcome == Some(Outcome::Committed) {
                 self.succeeded.extend(incident.rollback_deployment.map(|id| id.to_string()));
             }
@@ -383,6 +397,7 @@ impl Run {
             sum.faults += usize::from(event.is_fault());
         }
         sum.incidents.clone_from(&self.incidents);
+        sum.orders = self.orders.len();
         sum.rollbacks = (0..self.shapes.len()).map(|app| judge::rollbacks_of(self, app)).sum();
         sum.late_pairs = judge::late_pairs(self);
         sum

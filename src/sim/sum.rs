@@ -10,6 +10,8 @@ pub(super) struct Sum {
     pub(super) lives: usize,
     pub(super) events: BTreeMap<String, usize>,
     pub(super) rollbacks: usize,
+    /// What people ordered and was not turned down.
+    pub(super) orders: usize,
     /// Those of the events that are faults, whether their moment came or not.
     pub(super) faults: usize,
     /// How often a bad release was tried at the end, with nothing in the way.
@@ -28,6 +30,7 @@ impl Sum {
         self.courses += other.courses;
         self.lives += other.lives;
         self.rollbacks += other.rollbacks;
+        self.orders += other.orders;
         self.faults += other.faults;
         self.drills += other.drills;
         self.simulated_ms += other.simulated_ms;
@@ -43,7 +46,7 @@ impl Sum {
 
 impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { courses, lives, rollbacks, late_pairs, .. } = self;
+        let Self { courses, lives, rollbacks, orders, late_pairs, .. } = self;
         let incidents = self.incidents();
         writeln!(
             f,
@@ -52,7 +55,10 @@ impl std::fmt::Display for Sum {
             self.faults,
             self.drills
         )?;
-        writeln!(f, "{incidents} incidents, {rollbacks} rollbacks, {late_pairs} pairs by late answers")?;
+        writeln!(
+            f,
+            "{incidents} incidents, {rollbacks} rollbacks, {orders} orders taken, {late_pairs} pairs by late answers"
+        )?;
         for (outcome, count) in &self.incidents {
             writeln!(f, "  {count:>9} {outcome}")?;
         }
