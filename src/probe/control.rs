@@ -13,12 +13,12 @@
 //! and over HTTPS, as the apps are: one given by address proves nothing about our name resolution.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -64,7 +64,7 @@ pub struct Controls {
 struct Asked {
     /// Controls are wanted that were sent no earlier than this. A thousand apps that fail at once leave one value.
     wanted: watch::Sender<Moment>,
-    seen: watch::Receiver<Seen>,
+    board: Arc<Board>,
     /// The longest that an answer may take.
     patience: Duration,
     task: JoinHandle<()>,
@@ -78,6 +78,48 @@ impl Drop for Asked {
 
 /// What the controls said.
 type Seen = Vec<Heard>;
+
+/// Where that is read. Who waits for news is woken in the order in which they came, which those of a watch channel are not:
+/// apps that fail together would be judged in an order of chance, and no course of the simulation would repeat itself.
+struct Board {
+    /// Absent once the task is gone.
+    seen: Mutex<Option<Seen>>,
+    news: Notify,
+}
+
+impl Board {
+    /// What `of` makes of it; of nothing once nobody samples any more.
+    fn read<T>(&self, of: impl FnOnce(&Seen) -> Option<T>) -> Option<T> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(of)
+    }
+
+    /// Waits for something that `of` makes of it; none once nobody samples any more.
+    async fn wait_for<T>(&self, of: impl Fn(&Seen) -> Option<T>) -> Option<T> {
+        loop {
+            // Hears of what comes from here on, before it is waited for.
+            let news = self.news.notified();
+            let found = self.read(|seen| Some(of(seen)))?;
+            if found.is_some() {
+                return found;
+            }
+            news.await;
+        }
+    }
+
+    fn change(&self, with: impl FnOnce(&mut Option<Seen>)) {
+        with(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.notify_waiters();
+    }
+}
+
+/// What the task writes there. Whoever waits hears that it is gone.
+struct Told(Arc<Board>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.change(|seen| *seen = None);
+    }
+}
 
 /// What one of them said. Moments are when its samples were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,9 +192,10 @@ impl Controls {
         let patience = controls.iter().map(|control| control.timeout).max().unwrap_or_default() + SLACK;
         let nothing = vec![Heard::default(); controls.len()];
         let (wanted, wants) = watch::channel(Moment::from_millis(i64::MIN));
-        let (tell, seen) = watch::channel(nothing);
-        let task = tokio::spawn(sample_for_ever(controls, probe, Arc::clone(&clock), wants, tell));
-        Self { asked: Some(Asked { wanted, seen, patience, task }), clock }
+        let board = Arc::new(Board { seen: Mutex::new(Some(nothing)), news: Notify::new() });
+        let told = Told(Arc::clone(&board));
+        let task = tokio::spawn(sample_for_ever(controls, probe, Arc::clone(&clock), wants, told));
+        Self { asked: Some(Asked { wanted, board, patience, task }), clock }
     }
 
     /// Whose fault `failed` is. At once when a control is known to be good, else after asking them again, within
@@ -161,17 +204,13 @@ impl Controls {
         let Some(asked) = &self.asked else { return ControlVerdict::NotConfigured };
         let bar = failed.at - ALLOWANCE;
         let verdict = |seen: &Seen| whose(seen, bar, failed.result);
-        if let Some(verdict) = verdict(&asked.seen.borrow()) {
+        if let Some(verdict) = asked.board.read(verdict) {
             return verdict;
         }
         asked.want(bar);
-        let mut seen = asked.seen.clone();
-        let answered = timeout(asked.patience, seen.wait_for(|seen| verdict(seen).is_some())).await;
-        match answered {
-            Ok(Ok(seen)) => verdict(&seen).unwrap_or(ControlVerdict::Ours),
-            // Too late, or the task is gone: nobody vouches for our network.
-            Ok(Err(_)) | Err(_) => ControlVerdict::Ours,
-        }
+        let answered = timeout(asked.patience, asked.board.wait_for(verdict)).await;
+        // Too late, or the task is gone: nobody vouches for our network.
+        answered.ok().flatten().unwrap_or(ControlVerdict::Ours)
     }
 
     /// A probe that has been failing is sent at `sent`, or one that was takes long: asks the controls that were not since, so
@@ -184,12 +223,15 @@ impl Controls {
 
     /// Whether our line broke again and again lately.
     pub fn is_flaky(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| is_flaky(&asked.seen.borrow(), self.clock.now()))
+        let now = self.clock.now();
+        let of = |seen: &Seen| Some(is_flaky(seen, now));
+        self.asked.as_ref().and_then(|asked| asked.board.read(of)).unwrap_or(false)
     }
 
     /// When a control was last good (when it was sent): for metrics and the API.
     pub fn last_good(&self) -> Option<Moment> {
-        self.asked.as_ref().and_then(|asked| asked.seen.borrow().iter().filter_map(|heard| heard.good).max())
+        let of = |seen: &Seen| seen.iter().filter_map(|heard| heard.good).max();
+        self.asked.as_ref().and_then(|asked| asked.board.read(of))
     }
 
     /// Whether the task still runs. When it does not, every failure is [`ControlVerdict::Ours`] and the process is
@@ -252,7 +294,7 @@ async fn sample_for_ever(
     probe: Arc<dyn Probe>,
     clock: Arc<dyn Clock>,
     mut wants: watch::Receiver<Moment>,
-    tell: watch::Sender<Seen>,
+    told: Told,
 ) {
     let (start, count) = (Instant::now(), configs.len());
     let mut controls: Vec<Control> =
@@ -282,7 +324,11 @@ async fn sample_for_ever(
                 }
             }
             Some((index, sent, result)) = in_flight.next() => {
-                tell.send_modify(|seen| seen[index].take(sent, result));
+                told.0.change(|seen| {
+                    if let Some(heard) = seen.as_mut().and_then(|seen| seen.get_mut(index)) {
+                        heard.take(sent, result);
+                    }
+                });
             }
         }
     }

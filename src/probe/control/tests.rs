@@ -175,6 +175,42 @@ async fn a_thousand_apps_that_fail_at_once_ask_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn apps_that_fail_together_hear_in_the_order_in_which_they_asked() {
+    let (controls, _, clock) = start([true, true], 300);
+    pass(4_000).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let asking: Vec<_> = (0..50)
+        .map(|n| {
+            let (controls, clock, heard) = (Arc::clone(&controls), Arc::clone(&clock), Arc::clone(&heard));
+            tokio::spawn(async move {
+                controls.verdict(&failed(clock.now())).await;
+                heard.lock().expect("not poisoned").push(n);
+            })
+        })
+        .collect();
+    for asked in asking {
+        asked.await.expect("no panic");
+    }
+    assert_eq!(*heard.lock().expect("not poisoned"), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_hears_at_once_that_nobody_samples_any_more() {
+    let (controls, _, clock) = start([true, true], 1_000);
+    pass(4_000).await;
+    let (asked, sample) = (Instant::now(), failed(clock.now()));
+    let waiting = tokio::spawn({
+        let controls = Arc::clone(&controls);
+        async move { controls.verdict(&sample).await }
+    });
+    pass(100).await;
+    controls.asked.as_ref().expect("controls").task.abort();
+    assert_eq!(waiting.await.expect("no panic"), ControlVerdict::Ours);
+    assert_eq!(asked.elapsed(), Duration::from_millis(100));
+    assert!(!controls.is_running());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_round_under_way_that_is_too_old_is_not_waited_for() {
     let (controls, fake, clock) = start([true, true], 1_500);
     pass(2_600).await;
