@@ -1,5 +1,7 @@
 //! Logs: to stderr, one line an event; text for people and the journal, JSON for machines.
 
+mod lines;
+
 use std::env;
 use std::error::Error;
 use std::fmt;
@@ -13,10 +15,15 @@ use tracing_subscriber::fmt::format::{Compact, Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use lines::{Lines, Stderr};
+
 /// What a service logs when nobody says: every transition of ours, and others' trouble.
 const SERVICE_FILTER: &str = "rearguard=info,warn";
 /// What stands between the lines of a command that a person reads: trouble.
 const COMMAND_FILTER: &str = "warn";
+
+/// What was written of the log, and what was not.
+static LINES: Lines = Lines::new();
 
 /// What says it where no option does.
 const VARIABLE: &str = "RUST_LOG";
@@ -100,7 +107,11 @@ pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> 
         detail,
     })?;
     let destination = destination();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // What could not be written is counted: a word about it would go the same way, and `eprintln!` ends in a panic there.
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(|| Stderr(&LINES));
     let colour =
         destination == Destination::Terminal && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let done = match (format, destination) {
@@ -111,6 +122,11 @@ pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> 
         _ => logs.compact().with_ansi(colour).with_target(false).try_init(),
     };
     done.map_err(|_| TelemetryError::Twice)
+}
+
+/// How many log lines were dropped since the last time, since nobody read them.
+pub fn dropped() -> u64 {
+    LINES.dropped()
 }
 
 /// An error with everything that caused it, on one line.

@@ -14,7 +14,7 @@ use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
 use crate::systemd::{Notifier, Told};
-use crate::telemetry::Chain;
+use crate::telemetry::{self, Chain};
 
 /// How often it is looked whether systemd has to be told something else.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -44,8 +44,11 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
     };
     systemd.notifier().stopping("draining");
     tracing::info!("draining");
-    daemon.stop().await;
-    tracing::info!("stopped");
+    tokio::select! {
+        () = daemon.stop() => tracing::info!("stopped"),
+        // The next start takes up what was under way, as after any other end.
+        () = signals.ends.recv() => tracing::warn!("told again to stop: ended without waiting for what is under way"),
+    }
     end
 }
 
@@ -69,8 +72,7 @@ async fn serve(
     loop {
         tell(daemon, config, systemd);
         tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
+            () = signals.ends.recv() => return,
             _ = signals.hangup.recv() => {
                 systemd.reloading();
                 let text = config::read(path);
@@ -79,7 +81,12 @@ async fn serve(
                 config = reload(daemon, path, text).await;
             }
             Some(text) = watch.changes.recv() => config = reload(daemon, path, text).await,
-            _ = tick.tick() => {}
+            _ = tick.tick() => {
+                let lines = telemetry::dropped();
+                if lines > 0 {
+                    tracing::warn!(lines, "log lines were dropped: what reads the log did not keep up");
+                }
+            }
         }
     }
 }
@@ -188,17 +195,29 @@ pub(super) fn not_started(error: &StartError) -> Error {
 }
 
 struct Signals {
+    ends: Ends,
+    hangup: Signal,
+}
+
+/// SIGTERM and SIGINT.
+struct Ends {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        let ends =
+            Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { ends, hangup: signal(SignalKind::hangup())? })
+    }
+}
+
+impl Ends {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

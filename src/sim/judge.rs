@@ -15,7 +15,8 @@ use super::panics;
 use super::run::{Heard, Run, Word};
 use crate::decision::observation::Request;
 use crate::lab::{
-    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
+    AppKind, AppState, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown,
+    Source, Who,
 };
 use crate::server::AppStatus;
 
@@ -124,6 +125,14 @@ fn is_revert(all: &[Entry], entry: &Entry) -> bool {
     all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
 }
 
+/// What a deployment runs by what a platform can tell: two releases under the same tag are the same image to everybody.
+fn runs(state: &AppState, id: &str) -> Option<String> {
+    state.deployment(id).map(|deployment| match &deployment.release.image {
+        Some(_) => deployment.release.image_url(&state.id),
+        None => deployment.release.commit_hash(),
+    })
+}
+
 /// How many rollbacks were made for the app.
 pub(super) fn rollbacks_of(run: &Run, app: usize) -> usize {
     rollbacks(run, app).len()
@@ -195,6 +204,14 @@ fn prompt(run: &Run, app: usize) -> Vec<Entry> {
     rollbacks(run, app).into_iter().filter(is_prompt).collect()
 }
 
+/// Whether it goes where anybody would reckon. What a platform picks otherwise, or, where nothing keeps others away, later or
+/// over something that no read had shown, is judged by what becomes of it.
+fn goes_as_reckoned(run: &Run, app: usize, entry: &Entry) -> bool {
+    let is_prompt = entry.applied_ms == Some(entry.at_ms);
+    run.course.picks_as_reckoned()
+        && (run.course.kind == AppKind::DigitalOcean || (is_prompt && is_shown(run, app, entry)))
+}
+
 /// [I5] The target was live, is not the accused, and was not rolled back from before.
 fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
@@ -210,14 +227,7 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
                 || ((is_revert || is_return) && entry.active_before == rollback.deployment)
         })
     };
-    // What a platform picks otherwise than anybody would reckon, or, where nothing keeps others away, later or over
-    // something that no read had shown, is judged by what becomes of it.
-    let is_judged = |entry: &Entry| {
-        run.course.picks_as_reckoned()
-            && (run.course.kind == AppKind::DigitalOcean
-                || (entry.applied_ms == Some(entry.at_ms) && is_shown(run, app, entry)))
-    };
-    for (n, entry) in all.iter().enumerate().filter(|(_, entry)| is_judged(entry)) {
+    for (n, entry) in all.iter().enumerate().filter(|(_, entry)| goes_as_reckoned(run, app, entry)) {
         let target = entry.target.as_deref().unwrap_or("");
         let live_ms = state.deployment(target).and_then(|target| target.live_ms);
         if live_ms.is_none_or(|at| at >= entry.at_ms) || entry.active_before.as_deref() == Some(target) {
@@ -228,6 +238,12 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
             continue;
         }
         let known = all[..n].iter().filter(|before| !run.is_lost_between(before.at_ms, entry.at_ms));
+        // An order leaves a release once something is seen of it: what came to nothing says nothing of what is live.
+        let is_seen = |before: &&Entry| {
+            let shown_ms = before.applied_ms.map(|at| at + run.lag_ms() + ON_ITS_WAY_MS);
+            !is_ordered(run, app, before) || shown_ms.is_some_and(|shown| shown <= entry.at_ms)
+        };
+        let known = known.filter(is_seen);
         let mut accused_before = known.filter(|before| before.active_before.as_deref() == Some(target));
         // What no read had shown it was live was not what it was meant to go back from.
         if accused_before.any(|before| is_shown(run, app, before) && !reverts(before)) {

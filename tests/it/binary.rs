@@ -20,7 +20,7 @@ pub(crate) fn output(args: &[&str]) -> Output {
 
 /// A daemon in a process of its own. Killed when dropped.
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) api: Api,
 }
 
@@ -31,16 +31,16 @@ impl Process {
 
     /// Starts the daemon and waits until it answers.
     pub(crate) async fn start_with(world: &World, text: &str) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(world.path("log")).unwrap();
+        Self::start_by(rearguard().stderr(log), world, text).await
+    }
+
+    /// The same by a command of its own.
+    pub(crate) async fn start_by(command: &mut Command, world: &World, text: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = text.replace("listen: 127.0.0.1:0", &format!("listen: 127.0.0.1:{port}"));
         std::fs::write(world.path("rearguard.yaml"), text).unwrap();
-        let log = std::fs::File::options().create(true).append(true).open(world.path("log")).unwrap();
-        let child = rearguard()
-            .args(["run", "--config"])
-            .arg(world.path("rearguard.yaml"))
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let child = command.args(["run", "--config"]).arg(world.path("rearguard.yaml")).spawn().unwrap();
         let api = world.api(format!("http://127.0.0.1:{port}"));
         let mut process = Self { child, api };
         process.until_up(world).await;
@@ -51,7 +51,7 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         while self.api.client.get(format!("{}/live", self.api.base)).send().await.is_err() {
             let ended = self.child.try_wait().unwrap();
-            let log = || std::fs::read_to_string(world.path("log")).unwrap();
+            let log = || std::fs::read_to_string(world.path("log")).unwrap_or_default();
             assert!(ended.is_none() && Instant::now() < deadline, "not up ({ended:?}):\n{}", log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -8,6 +8,7 @@
 mod alertmanager;
 mod apps;
 mod attribution;
+mod befalls;
 mod binary;
 mod check_as;
 mod faults;

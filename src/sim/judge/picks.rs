@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{UNSEEN_MS, broken, is_shown, ours};
+use super::{UNSEEN_MS, broken, is_shown, ours, runs};
 use crate::lab::{Entry, Operation, Who};
 use crate::server::AppStatus;
 use crate::sim::machine::{EPOCH_MS, lock};
@@ -108,16 +108,9 @@ pub(super) fn what_came_back_instead_is_no_success(run: &Run) {
         let Some(made) = &request.made else { continue };
         let mut records = run.shapes.iter().map(|shape| run.lab.record(&shape.site));
         let Some(state) = records.find(|state| state.id == request.app) else { continue };
-        // By what a platform can tell: two releases under the same tag are the same image to everybody.
-        let runs = |id: &str| {
-            state.deployment(id).map(|deployment| match &deployment.release.image {
-                Some(_) => deployment.release.image_url(&request.app),
-                None => deployment.release.commit_hash(),
-            })
-        };
         let is_success = run.succeeded.contains(made);
         assert!(
-            !is_success || runs(made) == runs(&request.target),
+            !is_success || runs(&state, made) == runs(&state, &request.target),
             "a rollback to something else than {} counts as a success: {made}\n{}",
             request.target,
             run.story()
