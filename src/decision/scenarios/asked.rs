@@ -1,7 +1,8 @@
 //! What a person orders: a rollback that no rule asks for, the end of a soak, and of a rollback that is held. And freeze
 //! windows, which keep from acting whoever was not ordered to.
 
-use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
+use super::picks::{PICKS, accepting, changes, with_bad_release};
+use super::pushes::run_until_let_go;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::{Guard, Reason};
 use crate::decision::incident::{Misfit, fits};

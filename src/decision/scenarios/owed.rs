@@ -1,8 +1,9 @@
 //! A pause of pushes that is owed its end and cannot be ended now: it is said, and ends as soon as it may.
 
 use super::calls::{LOST, late};
-use super::picks::{PICKS, accepting, changes, run_until_let_go, with_bad_release};
+use super::picks::{PICKS, accepting, changes, with_bad_release};
 use super::platform::Who;
+use super::pushes::run_until_let_go;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::Pushes;
 use crate::decision::effect::{Reason, Rejection};
