@@ -1,7 +1,8 @@
 //! rearguard: arguments, logs, one command, exit code.
 
 use std::env;
-use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stdout};
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -38,7 +39,11 @@ fn go() -> ExitCode {
         Ok(runtime) => runtime,
         Err(problem) => return complain(&format!("failed to start: {problem}"), ExitCode::Internal),
     };
-    match runtime.block_on(cli::dispatch(&cli.command, page())) {
+    let done = runtime.block_on(cli::dispatch(&cli.command, page()));
+    // What is still under way there, as a look-up of a name, is nothing to wait for.
+    runtime.shutdown_background();
+    telemetry::flush();
+    match done {
         Ok(text) => print(&text),
         // Problems of a configuration begin with their place, as editors like it.
         Err(cli::Error::Config(problems)) => say(&problems, ExitCode::Config),
@@ -46,11 +51,20 @@ fn go() -> ExitCode {
     }
 }
 
+/// So long a panic has to be reported.
+const TO_REPORT: Duration = Duration::from_secs(2);
+
 /// A panic in any task is a fault of ours, and a task that is gone guards nothing: the process ends, and whoever
 /// started it starts it again. The journal makes that safe at any moment.
 fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // Nor does anybody wait for whoever is to read why.
+        std::thread::spawn(|| {
+            std::thread::sleep(TO_REPORT);
+            std::process::exit(ExitCode::Internal as i32);
+        });
+        telemetry::flush();
         report(info);
         std::process::exit(ExitCode::Internal as i32);
     }));
@@ -110,7 +124,6 @@ fn complain(text: &str, code: ExitCode) -> ExitCode {
 }
 
 fn say(text: &str, code: ExitCode) -> ExitCode {
-    // Nobody is left to be told when this fails.
-    let _ = writeln!(stderr(), "{}", text.trim_end());
+    telemetry::say(text.trim_end());
     code
 }

@@ -6,24 +6,29 @@ use std::env;
 use std::error::Error;
 use std::fmt;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Compact, Format, Writer};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use lines::{Lines, Stderr};
+use lines::{Lines, Queue};
 
 /// What a service logs when nobody says: every transition of ours, and others' trouble.
 const SERVICE_FILTER: &str = "rearguard=info,warn";
 /// What stands between the lines of a command that a person reads: trouble.
 const COMMAND_FILTER: &str = "warn";
 
-/// What was written of the log, and what was not.
-static LINES: Lines = Lines::new();
+/// Where the lines of a service go.
+static LINES: OnceLock<&Lines> = OnceLock::new();
+/// So long the end of a process waits for its log to be written.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What says it where no option does.
 const VARIABLE: &str = "RUST_LOG";
@@ -59,6 +64,9 @@ pub enum TelemetryError {
         /// What is wrong.
         detail: String,
     },
+    /// Nobody to write them.
+    #[error("set up logs: no thread can be begun")]
+    Thread(#[source] io::Error),
     /// Somebody set up logs before.
     #[error("set up logs, which are set up already")]
     Twice,
@@ -107,11 +115,18 @@ pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> 
         detail,
     })?;
     let destination = destination();
-    // What could not be written is counted: a word about it would go the same way, and `eprintln!` ends in a panic there.
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false)
-        .with_writer(|| Stderr(&LINES));
+    let writer = match reader {
+        // Which has work to do whether anybody reads or not.
+        Reader::Collector => {
+            let lines = Lines::begin(io::stderr(), tell_dropped).map_err(TelemetryError::Thread)?;
+            let lines = *LINES.get_or_init(|| lines);
+            BoxMakeWriter::new(move || Queue(lines))
+        }
+        Reader::Person => BoxMakeWriter::new(io::stderr),
+    };
+    // A word of a line that could not be written would go the same way, and ends in a panic there.
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(writer);
     let colour =
         destination == Destination::Terminal && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let done = match (format, destination) {
@@ -124,9 +139,26 @@ pub fn init(reader: Reader, format: Option<LogFormat>, filter: Option<&str>) -> 
     done.map_err(|_| TelemetryError::Twice)
 }
 
-/// How many log lines were dropped since the last time, since nobody read them.
-pub fn dropped() -> u64 {
-    LINES.dropped()
+fn tell_dropped(lines: u64) {
+    tracing::warn!(lines, "log lines were dropped: what reads the log did not keep up");
+}
+
+/// Says something in the place of the log as it is, behind what was logged before. Nothing that a process says at its end
+/// keeps it from ending.
+pub fn say(text: &str) {
+    match LINES.get() {
+        Some(lines) => lines.put(format!("{text}\n").as_bytes()),
+        // Nobody is left to be told when this fails.
+        None => drop(writeln!(io::stderr(), "{text}")),
+    }
+    flush();
+}
+
+/// Waits for what was logged to be written, for half a second at most.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(LAST_LINES);
+    }
 }
 
 /// An error with everything that caused it, on one line.
@@ -226,7 +258,6 @@ fn priority(level: Level) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;

@@ -14,7 +14,7 @@ use crate::config::reload::{EVERY, Watcher};
 use crate::config::{self, Problems};
 use crate::daemon::{Daemon, StartError};
 use crate::systemd::{Notifier, Told};
-use crate::telemetry::{self, Chain};
+use crate::telemetry::Chain;
 
 /// How often it is looked whether systemd has to be told something else.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -81,12 +81,7 @@ async fn serve(
                 config = reload(daemon, path, text).await;
             }
             Some(text) = watch.changes.recv() => config = reload(daemon, path, text).await,
-            _ = tick.tick() => {
-                let lines = telemetry::dropped();
-                if lines > 0 {
-                    tracing::warn!(lines, "log lines were dropped: what reads the log did not keep up");
-                }
-            }
+            _ = tick.tick() => {}
         }
     }
 }

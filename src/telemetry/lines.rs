@@ -1,97 +1,100 @@
-//! The way of a log line to whoever reads it. Nobody waits for them for longer than a moment: a pipe that is not emptied, or a
-//! terminal that is stopped, takes lines from the log and not the guard from its work.
+//! The way of a daemon's log lines to whoever reads them: a queue, and a thread that writes. Whoever logs does not wait for the
+//! reader: a pipe that is not emptied and a terminal that hangs take lines from the log, and not the guard from its work.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-/// So long a line waits for room, once; those after it are dropped at once until there is some.
-const MOMENT: Duration = Duration::from_millis(100);
-/// What says that it has room takes as much as that without blocking (`PIPE_BUF`).
-const AT_ONCE: usize = 4_096;
+/// Lines that wait to be written; a busy guard logs a few in a second. More are dropped.
+const MOST: usize = 1_024;
 
 /// Lines on their way to one reader.
 #[derive(Debug)]
-pub(super) struct Lines(Mutex<Sent>);
+pub(super) struct Lines {
+    queue: SyncSender<Piece>,
+    dropped: AtomicU64,
+}
 
 #[derive(Debug)]
-struct Sent {
-    /// The last line found no room.
-    is_stalled: bool,
-    /// The last line that was begun has no end.
-    is_cut: bool,
-    /// How many were dropped, and not told of yet.
-    dropped: u64,
+enum Piece {
+    Line(Vec<u8>),
+    /// Everything before it is written when this is answered.
+    Mark(SyncSender<()>),
 }
 
 impl Lines {
-    pub(super) const fn new() -> Self {
-        Self(Mutex::new(Sent { is_stalled: false, is_cut: false, dropped: 0 }))
+    /// The queue, and what comes out of it.
+    fn new() -> (Self, Receiver<Piece>) {
+        let (queue, lines) = sync_channel(MOST);
+        (Self { queue, dropped: AtomicU64::new(0) }, lines)
     }
 
-    /// Writes a line, or drops it.
-    pub(super) fn put(&self, out: impl AsFd + Write, line: &[u8]) {
-        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.put(out, line);
+    /// Lines that are written to `out` by a thread of their own, for as long as the process lives. Once they are written again,
+    /// `tell` is given how many were not.
+    pub(super) fn begin(out: impl Write + Send + 'static, tell: fn(u64)) -> io::Result<&'static Self> {
+        let (lines, queue) = Self::new();
+        let lines: &Self = Box::leak(Box::new(lines));
+        thread::Builder::new().name("log".to_owned()).spawn(move || lines.write(&queue, out, tell))?;
+        Ok(lines)
     }
 
-    /// How many lines were dropped since the last time that this was asked; none while there is still no room, since who
-    /// tells of them would not be heard.
-    pub(super) fn dropped(&self) -> u64 {
-        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.is_stalled { 0 } else { std::mem::take(&mut sent.dropped) }
+    /// Adds a line, or drops it.
+    pub(super) fn put(&self, line: &[u8]) {
+        if self.queue.try_send(Piece::Line(line.to_vec())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
-}
 
-impl Sent {
-    fn put(&mut self, mut out: impl AsFd + Write, line: &[u8]) {
-        let whole = if self.is_cut { Cow::Owned([b"\n", line].concat()) } else { Cow::Borrowed(line) };
-        let mut left = &*whole;
-        while !left.is_empty() {
-            let patience = if self.is_stalled { Duration::ZERO } else { MOMENT };
-            let some = &left[..left.len().min(AT_ONCE)];
-            let written = match has_room(&out, patience) {
-                true => out.write(some).unwrap_or(0),
-                false => 0,
+    /// Waits until what was put is written, for so long at most. Whether it is.
+    pub(super) fn flush(&self, limit: Duration) -> bool {
+        let (mark, written) = sync_channel(1);
+        match self.queue.try_send(Piece::Mark(mark)) {
+            Ok(()) => written.recv_timeout(limit).is_ok(),
+            // Nobody has read for longer than that.
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    fn write(&self, queue: &Receiver<Piece>, mut out: impl Write, tell: fn(u64)) {
+        let mut is_heard = true;
+        loop {
+            let piece = match queue.try_recv() {
+                Ok(piece) => piece,
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    if is_heard {
+                        match self.dropped.swap(0, Ordering::Relaxed) {
+                            0 => {}
+                            lines => tell(lines),
+                        }
+                    }
+                    let Ok(piece) = queue.recv() else { return };
+                    piece
+                }
             };
-            if written == 0 {
-                // Nobody can be told of it: this is where one would be.
-                self.is_cut |= left.len() < whole.len();
-                self.is_stalled = true;
-                self.dropped += 1;
-                return;
+            match piece {
+                Piece::Line(line) => {
+                    is_heard = out.write_all(&line).is_ok();
+                    if !is_heard {
+                        self.dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                // Who has not waited needs no answer.
+                Piece::Mark(mark) => drop(mark.try_send(())),
             }
-            left = &left[written..];
-        }
-        (self.is_stalled, self.is_cut) = (false, false);
-    }
-}
-
-/// Whether it takes something without blocking, or breaks at once.
-fn has_room(out: &impl AsFd, patience: Duration) -> bool {
-    let timeout = Timespec::try_from(patience).ok();
-    let mut polled = [PollFd::new(out, PollFlags::OUT)];
-    loop {
-        match poll(&mut polled, timeout.as_ref()) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(ready) => return ready > 0,
-            // What cannot be asked is written to.
-            Err(_) => return true,
         }
     }
 }
 
-/// Standard error, as the log writes to it.
+/// What a subscriber writes a line to.
 #[derive(Debug)]
-pub(super) struct Stderr(pub(super) &'static Lines);
+pub(super) struct Queue(pub(super) &'static Lines);
 
-impl Write for Stderr {
+impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(io::stderr().lock(), line);
+        self.0.put(line);
         Ok(line.len())
     }
 
@@ -102,73 +105,58 @@ impl Write for Stderr {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeReader, PipeWriter, Read};
-
-    use tokio::time::Instant;
+    use std::io::Read;
 
     use super::*;
 
-    fn put(lines: &Lines, out: &PipeWriter, line: &str) {
-        lines.put(out, line.as_bytes());
-    }
+    const LIMIT: Duration = Duration::from_secs(20);
 
-    /// Fills the pipe, and gives how many lines it took.
-    fn fill(lines: &Lines, out: &PipeWriter, line: &str) -> usize {
-        let mut taken = 0;
-        loop {
-            put(lines, out, line);
-            if lines.0.lock().unwrap().is_stalled {
-                return taken;
-            }
-            taken += 1;
+    /// More than a pipe and the queue hold together.
+    fn fill(lines: &Lines, line: &str) -> u64 {
+        for _ in 0..20_000 {
+            lines.put(line.as_bytes());
         }
-    }
-
-    fn read(from: &mut PipeReader, count: usize) -> String {
-        let mut bytes = vec![0; count];
-        from.read_exact(&mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
+        lines.dropped.load(Ordering::Relaxed)
     }
 
     #[test]
-    fn whoever_does_not_read_loses_lines_and_hears_how_many() {
+    fn whoever_does_not_read_loses_lines_and_hears_how_many_once_they_read() {
         let (mut reader, out) = io::pipe().unwrap();
-        let lines = Lines::new();
+        static TOLD: AtomicU64 = AtomicU64::new(0);
+        let lines = Lines::begin(out, |lines| TOLD.store(lines, Ordering::Relaxed)).unwrap();
         let line = format!("{}\n", "a".repeat(99));
-        let taken = fill(&lines, &out, &line);
-        assert!(taken > 100, "{taken}");
-        let began = Instant::now();
-        for _ in 0..1_000 {
-            put(&lines, &out, &line);
-        }
-        assert!(began.elapsed() < MOMENT * 5, "none of them waits: {:?}", began.elapsed());
-        assert_eq!(lines.dropped(), 0, "there is nobody to tell");
-        assert_eq!(read(&mut reader, taken * line.len()), line.repeat(taken));
-        put(&lines, &out, "and on\n");
-        assert_eq!(read(&mut reader, 7), "and on\n");
-        assert_eq!((lines.dropped(), lines.dropped()), (1_001, 0));
+        let dropped = fill(lines, &line);
+        assert!(dropped > 10_000, "{dropped}");
+        assert!(!lines.flush(Duration::ZERO), "nobody reads");
+        let mut read = vec![0; (20_000 - usize::try_from(dropped).unwrap()) * line.len()];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), line.repeat(20_000 - usize::try_from(dropped).unwrap()));
+        lines.put(b"and on\n");
+        // The thread may be about to tell when the first mark is answered.
+        assert!(lines.flush(LIMIT) && lines.flush(LIMIT));
+        assert_eq!(TOLD.load(Ordering::Relaxed), dropped);
     }
 
     #[test]
-    fn a_line_that_was_cut_off_does_not_run_into_the_next_one() {
+    fn what_was_put_is_written_when_it_was_waited_for() {
         let (mut reader, out) = io::pipe().unwrap();
-        let lines = Lines::new();
-        let line = format!("{}\n", "b".repeat(2 * AT_ONCE));
-        let taken = fill(&lines, &out, &line);
-        let mut some = vec![0; 1 << 20];
-        let count = reader.read(&mut some).unwrap();
-        assert!(count > taken * line.len(), "some of it was written");
-        put(&lines, &out, "and on\n");
-        assert_eq!(read(&mut reader, 8), "\nand on\n");
-        assert_eq!(lines.dropped(), 1);
+        let lines = Lines::begin(out, drop).unwrap();
+        lines.put(b"one\n");
+        lines.put(b"two\n");
+        assert!(lines.flush(LIMIT));
+        let mut read = [0; 8];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"one\ntwo\n");
     }
 
     #[test]
     fn without_a_reader_nothing_breaks() {
         let (reader, out) = io::pipe().unwrap();
         drop(reader);
-        let lines = Lines::new();
-        put(&lines, &out, "lost\n");
-        assert!(lines.0.lock().unwrap().is_stalled);
+        let lines = Lines::begin(out, |_| unreachable!("nobody hears it")).unwrap();
+        for _ in 0..10 {
+            lines.put(b"lost\n");
+            assert!(lines.flush(LIMIT), "its thread goes on");
+        }
     }
 }
