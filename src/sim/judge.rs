@@ -3,20 +3,23 @@
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
 mod evidence;
+mod made;
 mod orders;
 mod picks;
 
+pub(super) use made::rollbacks_of;
+
 use std::collections::BTreeSet;
 
-use super::course::{COOLDOWN_MS, RECONCILE_MS};
-use super::disk::Request as Asked;
+use made::{asked_for, came_to_light_late, is_ordered, is_revert, is_shown, ours, prompt, rollbacks};
+
+use super::course::COOLDOWN_MS;
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::{Heard, Run, Word};
 use crate::decision::observation::Request;
 use crate::lab::{
-    AppKind, AppState, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown,
-    Source, Who,
+    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
 };
 use crate::server::AppStatus;
 
@@ -50,6 +53,7 @@ pub(super) fn whole(run: &Run) {
         picks::no_release_is_restarted_twice(run, app);
     }
     picks::what_came_back_instead_is_no_success(run);
+    orders::none_was_turned_round(run);
     no_more_apps_at_once_than_the_storm_breaker_lets(run);
     assert_eq!(panics::count(), 0, "a task panicked\n{}", run.story());
     nothing_is_repeated_unread(run);
@@ -62,100 +66,11 @@ fn broken(run: &Run, promise: &str, entry: &Entry) -> ! {
     panic!("{promise}: {entry:?}\n{}", run.story())
 }
 
-/// What the guard asked of an app and the platform did, or would have done.
-fn ours(run: &Run, app: usize) -> Vec<Entry> {
-    let site = &run.shapes[app].site;
-    let entries = run.lab.ledger().entries;
-    entries.into_iter().filter(|entry| entry.who == Who::Guard && entry.app == *site).collect()
-}
-
-/// The rollbacks that were made for us, without those from our own rollbacks, which are reverts where there is no other
-/// way for one.
-fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
-    let all: Vec<Entry> = ours(run, app)
-        .into_iter()
-        .filter(|entry| entry.operation == Operation::CreateRollback && entry.applied())
-        .collect();
-    all.iter()
-        .filter(|entry| !is_revert(&all, entry) && !is_meant_as_revert(run, app, entry))
-        .cloned()
-        .collect()
-}
-
-/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet,
-/// or what passed for that rollback: where there is no revert, it does not say so.
-fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
-    if run.course.kind == AppKind::DigitalOcean {
-        return false;
-    }
-    let requests = lock(&run.disk.requests);
-    let mut before =
-        requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
-    let Some(asked) = before.next_back() else { return false };
-    before.any(|earlier| {
-        earlier.accused == asked.target
-            && (!is_shown(run, app, entry) || passes_for(run, app, entry.active_before.as_deref(), earlier))
-    })
-}
-
-/// Whether somebody's rollback may as well be what came of a request of ours that nobody knows the fate of: it went back to
-/// the same, and no read before the request can be relied on to have shown it.
-fn passes_for(run: &Run, app: usize, live: Option<&str>, request: &Asked) -> bool {
-    let state = run.lab.record(&run.shapes[app].site);
-    let Some(live) = live.and_then(|id| state.deployment(id)) else { return false };
-    let is_same = matches!(&live.cause, crate::lab::Cause::Rollback { target } if *target == request.target);
-    let unread = request.at_ms - run.lag_ms() - ON_ITS_WAY_MS..request.at_ms + RECONCILE_MS;
-    request.is_unclear && is_same && unread.contains(&live.created_ms)
-}
-
-/// The request that a rollback came of, as it stood in the journal.
-fn asked_for(run: &Run, app: usize, entry: &Entry) -> Option<Asked> {
-    let requests = lock(&run.disk.requests);
-    let of_app = |asked: &&Asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms;
-    requests.iter().rfind(of_app).cloned()
-}
-
-/// Whether a person ordered it: what they take upon themselves is the judgement, and the limits with it.
-fn is_ordered(run: &Run, app: usize, entry: &Entry) -> bool {
-    asked_for(run, app, entry).is_some_and(|asked| asked.ordered.is_some())
-}
-
-/// Whether a rollback is one from a rollback of ours.
-fn is_revert(all: &[Entry], entry: &Entry) -> bool {
-    all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
-}
-
-/// What a deployment runs by what a platform can tell: two releases under the same tag are the same image to everybody.
-fn runs(state: &AppState, id: &str) -> Option<String> {
-    state.deployment(id).map(|deployment| match &deployment.release.image {
-        Some(_) => deployment.release.image_url(&state.id),
-        None => deployment.release.commit_hash(),
-    })
-}
-
-/// How many rollbacks were made for the app.
-pub(super) fn rollbacks_of(run: &Run, app: usize) -> usize {
-    rollbacks(run, app).len()
-}
-
 /// [I10] No rollback without a pin.
 fn every_rollback_pins(run: &Run, app: usize) {
     if let Some(entry) = ours(run, app).iter().find(|entry| entry.skip_pin) {
         broken(run, "a rollback without a pin", entry);
     }
-}
-
-/// Whether a request was carried out so late, or shown so late, that nobody looked for it any more. One whose answer
-/// stands in the journal was never looked for.
-fn came_to_light_late(run: &Run, entry: &Entry) -> bool {
-    if lock(&run.disk.requests)
-        .iter()
-        .any(|request| request.made.is_some() && request.made == entry.deployment)
-    {
-        return false;
-    }
-    let applied = entry.applied_ms.unwrap_or(entry.at_ms) - entry.at_ms;
-    applied + run.lag_ms() + 6_000 >= RECONCILE_MS
 }
 
 fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
@@ -189,19 +104,6 @@ fn one_rollback_for_one_release(run: &Run, app: usize) {
 /// How often the platform's late answers led to a second rollback.
 pub(super) fn late_pairs(run: &Run) -> usize {
     (0..run.shapes.len()).map(|app| pairs(run, app).len()).sum()
-}
-
-/// Whether reads can have shown what was live when the write arrived: what they did not show nobody could know.
-fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
-    let state = run.lab.record(&run.shapes[app].site);
-    let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
-    live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
-}
-
-/// Those that nobody ordered and that were carried out when they arrived, so that what was live then is what they rolled back.
-fn prompt(run: &Run, app: usize) -> Vec<Entry> {
-    let is_prompt = |entry: &Entry| entry.applied_ms == Some(entry.at_ms) && !is_ordered(run, app, entry);
-    rollbacks(run, app).into_iter().filter(is_prompt).collect()
 }
 
 /// Whether it goes where anybody would reckon. What a platform picks otherwise, or, where nothing keeps others away, later or

@@ -124,6 +124,8 @@ pub(super) struct Run {
     pub(super) scraped: String,
     /// How each app that was in force stood then: what the guard shows, and what is so.
     pub(super) last: Vec<(AppStatus, AppState)>,
+    /// What became of each, as far as counted.
+    pub(super) outcomes: BTreeMap<IncidentId, Outcome>,
     /// Whom they were about.
     pub(super) accused: Vec<String>,
     /// The rollbacks that were kept.
@@ -246,6 +248,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         metrics: None,
         scraped: String::new(),
         last: Vec::new(),
+        outcomes: BTreeMap::new(),
         accused: Vec::new(),
         succeeded: Vec::new(),
         drills: 0,
@@ -379,6 +382,9 @@ impl Run {
         for incident in runtime.block_on(journal.incidents(query)).expect("incidents") {
             let outcome = incident.outcome.map_or("open", Outcome::word);
             *self.incidents.entry(outcome).or_default() += 1;
+            if let Some(outcome) = incident.outcome {
+                self.outcomes.insert(incident.id.clone(), outcome);
+            }
             // What a person orders to be left is accused of nothing.
             if incident.asked_by.is_none() {
                 self.accused.push(incident.bad_deployment.to_string());

@@ -1,11 +1,13 @@
 //! How a course is drawn from its seed.
 
+mod ordered;
+
 use std::time::Duration;
 
 use super::super::disk::Trouble;
 use super::super::machine::{Passage, Point};
-use super::{Course, Event, Order, RULES};
-use crate::decision::observation::{Accepted, Request};
+use super::{Course, Event, RULES};
+use crate::decision::observation::Request;
 use crate::lab::{
     Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind, NullImage,
     Operation, Pin, Release, Replaced, RevertCause, RevertTo, RollbackRule, RollbackTrigger, Shown, Source,
@@ -14,13 +16,17 @@ use crate::lab::{
 
 /// How many rollbacks an app has in an hour, in most courses.
 const BUDGET: usize = 12;
+
 /// From here on a seed draws what [`Course::more`] adds. Those before it are kept as they were drawn when they found
 /// something.
 const MORE: u64 = 10_000;
+
 /// From here on, and from as far behind [`CLOSE`] on, a seed draws what [`Course::newest`] adds.
 pub(in crate::sim) const NEWEST: u64 = 200_000;
+
 /// From here on, and from as far behind [`CLOSE`] and [`OTHER`] on, a seed draws what [`Course::ordered`] adds.
 pub(in crate::sim) const ORDERED: u64 = 5_000_000;
+
 /// From here on a course is a close one, see [`Course::close`].
 pub(in crate::sim) const CLOSE: u64 = 10_000_000;
 
@@ -280,39 +286,6 @@ impl Course {
         self.restart_first = dice.once_in(6);
     }
 
-    /// People order rollbacks and their ends, some right between two steps, and now and then every app gets a bad release at
-    /// the same time.
-    fn ordered(&mut self, dice: &mut Dice) {
-        let pushes: Vec<(i64, usize)> = self
-            .events
-            .iter()
-            .filter_map(|(at, event)| match event {
-                Event::Push(app, _) => Some((*at, *app)),
-                _ => None,
-            })
-            .collect();
-        let is_stormy = dice.once_in(3);
-        for (at, app) in pushes {
-            if dice.flip() {
-                let event = Event::Order(app, order(dice));
-                if dice.once_in(4) {
-                    let then = dice.flip().then_some(Point::AfterReading);
-                    let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..14), then };
-                    self.events.push((at, Event::Meets(passage, vec![event])));
-                } else {
-                    self.events.push((at + dice.0.i64(0..90_000), event));
-                }
-            }
-            if is_stormy && dice.once_in(3) {
-                for app in 0..self.apps {
-                    let bad = Health::Bad { status: 500 };
-                    let release = Release { health: bad, ..Release::good(&format!("storm {app}")) };
-                    self.events.push((at + dice.0.i64(0..20_000), Event::Push(app, Box::new(release))));
-                }
-            }
-        }
-    }
-
     /// Something that happens between a decision and the read before the write, or between that read and the write.
     fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64, most: u32) -> Event {
         let then = dice.flip().then_some(Point::AfterReading);
@@ -437,17 +410,6 @@ fn event(dice: &mut Dice, apps: usize) -> Event {
         27 => Event::Wall(dice.of(&[-86_400_000, -3_600_000, 3_600_000, 86_400_000, 0])),
         28 => Event::Health(app, dice.of(&[Health::Good, Health::Bad { status: 500 }])),
         _ => Event::Person(app, action(dice)),
-    }
-}
-
-fn order(dice: &mut Dice) -> Order {
-    match dice.0.u32(0..10) {
-        0..6 => Order::Rollback {
-            to: dice.flip().then(|| dice.0.usize(0..4)),
-            accept: Accepted { warnings: dice.flip(), migrations: dice.flip() },
-        },
-        6..8 => Order::Commit,
-        _ => Order::Revert,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is accused gave bad answers itself, and lately.
 
-use super::{broken, is_shown, prompt};
+use super::broken;
+use super::made::{is_shown, prompt};
 use crate::lab::{Cause, Deployment, Entry};
 use crate::sim::machine::{EPOCH_MS, lock};
 use crate::sim::run::Run;

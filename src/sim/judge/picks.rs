@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{UNSEEN_MS, broken, is_shown, ours, runs};
+use super::made::{is_shown, ours, runs};
+use super::{UNSEEN_MS, broken};
 use crate::lab::{Entry, Operation, Who};
 use crate::server::AppStatus;
 use crate::sim::machine::{EPOCH_MS, lock};

@@ -1,0 +1,118 @@
+//! Which rollbacks were made, what each came of, and what could be known when it was sent.
+
+use super::super::course::RECONCILE_MS;
+use super::super::disk::Request as Asked;
+use super::ON_ITS_WAY_MS;
+use crate::lab::{AppKind, AppState, Cause, Entry, Operation, Who};
+use crate::sim::machine::lock;
+use crate::sim::run::Run;
+
+/// What the guard asked of an app and the platform did, or would have done.
+pub(super) fn ours(run: &Run, app: usize) -> Vec<Entry> {
+    let site = &run.shapes[app].site;
+    let entries = run.lab.ledger().entries;
+    entries.into_iter().filter(|entry| entry.who == Who::Guard && entry.app == *site).collect()
+}
+
+/// The rollbacks that were made for us, without those from our own rollbacks, which are reverts where there is no other
+/// way for one.
+pub(super) fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
+    let all: Vec<Entry> = ours(run, app)
+        .into_iter()
+        .filter(|entry| entry.operation == Operation::CreateRollback && entry.applied())
+        .collect();
+    let is_return = |entry: &&Entry| is_revert(&all, entry) || is_meant_as_revert(run, app, entry);
+    all.iter().filter(|entry| is_order(run, app, entry) || !is_return(entry)).cloned().collect()
+}
+
+/// Whether it is what a person ordered, and not the undoing of that.
+fn is_order(run: &Run, app: usize, entry: &Entry) -> bool {
+    let Some(asked) = asked_for(run, app, entry).filter(|asked| asked.ordered.is_some()) else {
+        return false;
+    };
+    let requests = lock(&run.disk.requests);
+    let undoes = |earlier: &&Asked| earlier.incident == asked.incident && earlier.accused == asked.target;
+    !requests.iter().any(|earlier| undoes(&earlier))
+}
+
+/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet,
+/// or what passed for that rollback: where there is no revert, it does not say so.
+fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
+    if run.course.kind == AppKind::DigitalOcean {
+        return false;
+    }
+    let requests = lock(&run.disk.requests);
+    let mut before =
+        requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
+    let Some(asked) = before.next_back() else { return false };
+    before.any(|earlier| {
+        earlier.accused == asked.target
+            && (!is_shown(run, app, entry) || passes_for(run, app, entry.active_before.as_deref(), earlier))
+    })
+}
+
+/// Whether somebody's rollback may as well be what came of a request of ours that nobody knows the fate of: it went back to
+/// the same, and no read before the request can be relied on to have shown it.
+fn passes_for(run: &Run, app: usize, live: Option<&str>, request: &Asked) -> bool {
+    let state = run.lab.record(&run.shapes[app].site);
+    let Some(live) = live.and_then(|id| state.deployment(id)) else { return false };
+    let is_same = matches!(&live.cause, Cause::Rollback { target } if *target == request.target);
+    let unread = request.at_ms - run.lag_ms() - ON_ITS_WAY_MS..request.at_ms + RECONCILE_MS;
+    request.is_unclear && is_same && unread.contains(&live.created_ms)
+}
+
+/// The request that a rollback came of, as it stood in the journal.
+pub(super) fn asked_for(run: &Run, app: usize, entry: &Entry) -> Option<Asked> {
+    let requests = lock(&run.disk.requests);
+    let of_app = |asked: &&Asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms;
+    requests.iter().rfind(of_app).cloned()
+}
+
+/// Whether a person ordered it: what they take upon themselves is the judgement, and the limits with it.
+pub(super) fn is_ordered(run: &Run, app: usize, entry: &Entry) -> bool {
+    asked_for(run, app, entry).is_some_and(|asked| asked.ordered.is_some())
+}
+
+/// Whether a rollback is one from a rollback of ours.
+pub(super) fn is_revert(all: &[Entry], entry: &Entry) -> bool {
+    all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
+}
+
+/// What a deployment runs by what a platform can tell: two releases under the same tag are the same image to everybody.
+pub(super) fn runs(state: &AppState, id: &str) -> Option<String> {
+    state.deployment(id).map(|deployment| match &deployment.release.image {
+        Some(_) => deployment.release.image_url(&state.id),
+        None => deployment.release.commit_hash(),
+    })
+}
+
+/// How many rollbacks were made for the app.
+pub(in crate::sim) fn rollbacks_of(run: &Run, app: usize) -> usize {
+    rollbacks(run, app).len()
+}
+
+/// Whether a request was carried out so late, or shown so late, that nobody looked for it any more. One whose answer
+/// stands in the journal was never looked for.
+pub(super) fn came_to_light_late(run: &Run, entry: &Entry) -> bool {
+    if lock(&run.disk.requests)
+        .iter()
+        .any(|request| request.made.is_some() && request.made == entry.deployment)
+    {
+        return false;
+    }
+    let applied = entry.applied_ms.unwrap_or(entry.at_ms) - entry.at_ms;
+    applied + run.lag_ms() + 6_000 >= RECONCILE_MS
+}
+
+/// Whether reads can have shown what was live when the write arrived: what they did not show nobody could know.
+pub(super) fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
+    let state = run.lab.record(&run.shapes[app].site);
+    let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
+    live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
+}
+
+/// Those that nobody ordered and that were carried out when they arrived, so that what was live then is what they rolled back.
+pub(super) fn prompt(run: &Run, app: usize) -> Vec<Entry> {
+    let is_prompt = |entry: &Entry| entry.applied_ms == Some(entry.at_ms) && !is_ordered(run, app, entry);
+    rollbacks(run, app).into_iter().filter(is_prompt).collect()
+}
