@@ -137,15 +137,12 @@ pub fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> Decisio
         },
         ..decision
     };
-    let forget = || quiet::forget(state, seen).filter(|_| state.owed().is_none());
-    let decision = match decision.change {
-        None => Decision { change: forget().map(|state| Box::new(Change::to(state))), ..decision },
-        Some(_) => decision,
-    };
-    // What changes nothing would be told again at each look.
+    // What changes nothing is none, and would be told again at each look.
     let is_vain =
         |change: &Change| change.effect.is_none() && change.closed.is_none() && change.state == *state;
-    let mut change = decision.change.filter(|change| !is_vain(change));
+    let forget = || quiet::forget(state, seen).filter(|_| state.owed().is_none());
+    let forgets = || forget().map(|state| Box::new(Change::to(state)));
+    let mut change = decision.change.filter(|change| !is_vain(change)).or_else(forgets);
     if let Some(change) = &mut change
         && is_trouble(&state.situation)
         && !is_trouble(&change.state.situation)

@@ -34,13 +34,11 @@ pub(super) struct Draft {
     pub(super) effect: Option<Effect>,
     pub(super) ruling: Option<Ruling>,
     pub(super) story: Vec<Event>,
-    /// Something differs from the state the decision began with.
-    pub(super) changed: bool,
 }
 
 impl Draft {
     pub(super) fn new(ledger: Ledger, incident: Incident) -> Self {
-        Self { ledger, incident, effect: None, ruling: None, story: Vec::new(), changed: false }
+        Self { ledger, incident, effect: None, ruling: None, story: Vec::new() }
     }
 
     /// A restart of the accused release, or the platform's own upkeep of it, is the accused release under another
@@ -66,7 +64,6 @@ impl Draft {
         let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {
             pin.is_seen = true;
-            self.changed = true;
         }
     }
 
@@ -80,7 +77,6 @@ impl Draft {
             self.incident.accused = Deployment { artifact: accused.artifact.clone(), ..active.clone() };
             self.incident.live = live;
             Ledger::note(&mut self.ledger.accused, active.id.clone());
-            self.changed = true;
         }
     }
 
@@ -91,7 +87,6 @@ impl Draft {
 
     pub(super) fn tell(&mut self, event: Event) {
         self.story.push(event);
-        self.changed = true;
     }
 
     /// Tells, once, that what comes back by undoing the rollback may not be what ran before.
@@ -124,7 +119,6 @@ impl Draft {
     pub(super) fn set_target(&mut self, chosen: Deployment) {
         if let Stage::Validating { target, .. } = &mut self.incident.stage {
             *target = Some(chosen);
-            self.changed = true;
         }
     }
 
@@ -137,14 +131,6 @@ impl Draft {
 
     pub(super) fn stage(&mut self, stage: Stage) {
         self.incident.stage = stage;
-        self.changed = true;
-    }
-
-    /// The stage with what was learnt, if anything was.
-    pub(super) fn restage(&mut self, stage: Stage) {
-        if self.incident.stage != stage {
-            self.stage(stage);
-        }
     }
 
     /// A call was surely not applied: when the next one may be sent. `None` if the answer does not say so.
@@ -169,9 +155,6 @@ impl Draft {
 
     /// The decision so far, without an end of the incident.
     pub(super) fn done(self, wake_at: Option<Moment>, waiting: Option<Reason>) -> Decision {
-        if !self.changed {
-            return Decision { change: None, wake_at, waiting, look: false };
-        }
         let state = State { situation: Situation::Incident(Box::new(self.incident)), ledger: self.ledger };
         let change = Change {
             state,

@@ -106,7 +106,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     good_since = is_good.then(|| good_since.unwrap_or(seen.at));
     let wake_at = until.unwrap_or(deadline);
     if until.is_none() || seen.at < wake_at {
-        draft.restage(Stage::Restarting { target, call, made, until, deadline, good_since });
+        draft.stage(Stage::Restarting { target, call, made, until, deadline, good_since });
         return draft.done(Some(wake_at), None);
     }
     tell_what_it_did(policy, &mut draft, seen);

@@ -187,7 +187,6 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 fn set_call(draft: &mut Draft, new: Call) {
     if let Stage::Reverting { call, .. } = &mut draft.incident.stage {
         *call = new;
-        draft.changed = true;
     }
 }
 

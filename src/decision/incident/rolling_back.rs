@@ -61,7 +61,6 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if let Some(made) = soaking::restarted_late(&draft, &rollback, seen) {
         return soaking::go_on_as(draft, made, seen);
     }
-    let before = pin;
     match sight(&mut pin, &rollback.id, view, seen.app.read_at().unwrap_or(seen.at)) {
         Sight::Kept => {}
         Sight::Lost(reason) => return lost(draft, reason, seen),
@@ -82,9 +81,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if is_overtaken(&rollback, &draft, view) {
         return lost(draft, Reason::Superseded, seen);
     }
-    if pin != before || draft.changed {
-        draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
-    }
+    draft.stage(Stage::RollingBack { target, rollback, pin, deadline });
     wait(draft, deadline, None, seen)
 }
 

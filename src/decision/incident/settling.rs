@@ -167,9 +167,8 @@ fn barred(draft: &Draft, kind: Kind, seen: &Observation<'_>) -> Option<Reason> {
 fn set_status(draft: &mut Draft, status: CallStatus) {
     match &mut draft.incident.stage {
         Stage::Committing { call, .. } | Stage::Reverting { call, .. } => call.status = status,
-        _ => return,
+        _ => {}
     }
-    draft.changed = true;
 }
 
 fn is_ours(draft: &Draft, view: &AppView) -> bool {

@@ -25,7 +25,6 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     else {
         return draft.done(None, None);
     };
-    let before = (pin, give_up, restored_at);
     if let Some(view) = seen.app.since(draft.incident.opened_at)
         && let Some((target, other)) = another_of_ours(&draft, &rollback, view, seen)
     {
@@ -68,9 +67,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if seen.at >= until && give_up.is_none() {
         give_up = Some(seen.at + patience(policy));
     }
-    if (pin, give_up, restored_at) != before {
-        draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
-    }
+    draft.stage(Stage::Soaking { target, rollback, live, pin, until, give_up, restored_at });
     if !bad.is_empty() {
         let on_unhealthy = if may_revert { policy.soak.on_unhealthy } else { OnUnhealthy::Hold };
         let which = match bad.iter().any(|rule| draft.incident.is_of(rule)) {

@@ -74,6 +74,11 @@ fn a_whole_rollback_pauses_pushes_before_it_and_lets_them_go_after_it() {
     world.run_to_stage("soaking");
     assert_eq!((changes(&world), world.platform.pushes), (vec!["pause", "rollback"], Some(Pushes::Paused)));
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert!(
+        world.transcript().contains("[commit soak_healthy]"),
+        "decided, and so counted: {}",
+        world.transcript()
+    );
     run_until_let_go(&mut world);
     assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{}", world.transcript());
     assert_eq!(world.platform.pushes, Some(Pushes::Deploy));

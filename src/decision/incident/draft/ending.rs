@@ -70,8 +70,8 @@ impl Draft {
             pin.holds = None;
         }
         match outcome {
-            // Decided, and counted, when the call was asked for.
-            Outcome::Committed | Outcome::Reverted => self.ruling = None,
+            // Decided, and counted, when the soak was judged, be it now or when the call was asked for.
+            Outcome::Committed | Outcome::Reverted => {}
             Outcome::Observed if self.ruling.is_some() => {}
             _ => self.rule(verb_of(outcome), reason),
         }
