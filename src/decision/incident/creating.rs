@@ -78,8 +78,14 @@ pub(super) fn answered(
             let call = draft.setback(answer, seen.at).map(|status| Call { attempt: 0, status, ..call });
             again(policy, draft, Some(target), call, seen)
         }
-        Answer::Refused { status, .. } => unresolved(policy, draft, target, call, Some(*status), seen),
-        _ => unresolved(policy, draft, target, call, None, seen),
+        _ => {
+            let call = Call { status: CallStatus::unresolved(answer, seen.at), ..call };
+            let Stage::Creating { deadline, .. } = draft.incident.stage else {
+                return draft.done(None, None);
+            };
+            draft.stage(Stage::Creating { target, call, deadline });
+            look(policy, draft, seen)
+        }
     }
 }
 
@@ -88,7 +94,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let Stage::Creating { target, mut call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
-    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
+    let CallStatus::Unresolved { since, refused, .. } = call.status else {
         return draft.done(None, None);
     };
     let (Some(view), Some(_)) = (seen.app.since(since), seen.history.since(since)) else {
@@ -129,19 +135,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     // Absent is what neither the app nor the list shows. Even under a newer release the request may still be
     // applied, so the incident yields only when that is settled.
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
-    let first = absent_since.unwrap_or(read_at);
-    if read_at > first && read_at.since(since) >= policy.reconcile {
+    if call.status.is_absent(read_at, policy.reconcile) {
         let others = unheeded(&draft, seen);
         if refused.is_none() && !others.is_empty() {
             return unsure(draft, others, seen);
         }
         return lost(policy, draft, target, refused, seen);
     }
-    if absent_since.is_none() {
-        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
-        call.status = status;
-        draft.stage(Stage::Creating { target, call, deadline });
-    }
+    draft.stage(Stage::Creating { target, call, deadline });
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
 
@@ -303,20 +304,6 @@ pub(super) fn foreign_pin(
         // The list lags behind the app.
         None => draft.done(Some(deadline), Some(Reason::Blind)),
     }
-}
-
-fn unresolved(
-    policy: &Policy,
-    mut draft: Draft,
-    target: Deployment,
-    call: Call,
-    refused: Option<u16>,
-    seen: &Observation<'_>,
-) -> Decision {
-    let Stage::Creating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    let status = CallStatus::Unresolved { since: seen.at, absent_since: None, refused };
-    draft.stage(Stage::Creating { target, call: Call { status, ..call }, deadline });
-    look(policy, draft, seen)
 }
 
 /// The request left no trace on the platform.

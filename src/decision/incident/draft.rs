@@ -8,7 +8,7 @@ use super::super::capability::{PinKind, Pushes, Targeting};
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Verb};
 use super::super::observation::{Deployment, Observation};
 use super::super::state::{
-    Call, CallStatus, Incident, Ledger, Live, Requests, Situation, SoftPin, Stage, State,
+    Call, CallStatus, Incident, Ledger, Live, Requests, Settle, Situation, SoftPin, Stage, State,
 };
 use super::super::story::Event;
 use super::super::target;
@@ -151,6 +151,18 @@ impl Draft {
         self.tell(Event::Call { call: effect.clone(), attempt, pin });
         self.effect = Some(effect);
         Call { attempt, intended_at: seen.at, status: CallStatus::Owed }
+    }
+
+    /// What keeps the rollback from being ended that way now: a pause, or a freeze window where nobody asked for it.
+    pub(super) fn barred(&self, settle: Settle, seen: &Observation<'_>) -> Option<Reason> {
+        if seen.operator.paused {
+            return Some(Reason::Paused);
+        }
+        let is_frozen = match settle {
+            Settle::Commit => seen.operator.freeze.commit,
+            Settle::Revert => seen.operator.freeze.rollback,
+        };
+        (is_frozen && self.incident.ending.is_none()).then_some(Reason::Freeze)
     }
 
     /// The decision so far, without an end of the incident.

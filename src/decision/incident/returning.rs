@@ -7,7 +7,7 @@ use super::super::capability::Targeting;
 use super::super::effect::{Answer, Reason};
 use super::super::observation::{Deployment, Observation, Phase};
 use super::super::policy::{Mode, Policy};
-use super::super::state::{Call, CallStatus, Outcome, Stage};
+use super::super::state::{Call, CallStatus, Outcome, Settle, Stage};
 use super::super::story::Event;
 use super::super::target;
 use super::creating::New;
@@ -33,12 +33,10 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Held, Reason::ObserveMode, seen);
     }
-    let is_unasked = draft.incident.ending.is_none();
-    if seen.operator.paused || seen.operator.freeze.rollback && is_unasked {
-        let reason = if seen.operator.paused { Reason::Paused } else { Reason::Freeze };
+    if let Some(reason) = draft.barred(Settle::Revert, seen) {
         return draft.end_waits(reason);
     }
-    if is_unasked && is_disarmed(policy, &draft.incident) {
+    if draft.incident.ending.is_none() && is_disarmed(policy, &draft.incident) {
         // Going back is a rollback whose target the platform picks as well.
         draft.tell(Event::Unarmed);
         return close(draft, Outcome::Held, seen);
@@ -97,14 +95,7 @@ pub(super) fn answered(
             draft.incident.requests.targets.pop();
             status
         }
-        None => CallStatus::Unresolved {
-            since: seen.at,
-            absent_since: None,
-            refused: match answer {
-                Answer::Refused { status, .. } => Some(*status),
-                _ => None,
-            },
-        },
+        None => CallStatus::unresolved(answer, seen.at),
     };
     set_call(&mut draft, Call { status, ..call });
     look(policy, draft, seen)
@@ -112,7 +103,7 @@ pub(super) fn answered(
 
 /// Resolves a request without a conclusive answer, or sends it when its wait is over.
 pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Stage::Reverting { rollback, call, deadline, .. } = draft.incident.stage.clone() else {
+    let Stage::Reverting { rollback, mut call, deadline, .. } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
     if let CallStatus::Backoff { why, .. } = call.status
@@ -156,7 +147,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if rolling_back::is_overtaken(&rollback, &draft, view) {
         return draft.close(Outcome::Superseded, Reason::Superseded, seen);
     }
-    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
+    let CallStatus::Unresolved { since, refused, .. } = call.status else {
         return send(policy, draft, call.attempt, seen);
     };
     match new {
@@ -168,8 +159,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         _ => {}
     }
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
-    let first = absent_since.unwrap_or(read_at);
-    if read_at > first && read_at.since(since) >= policy.reconcile {
+    if call.status.is_absent(read_at, policy.reconcile) {
         draft.tell(Event::NotApplied { call: "create_rollback".to_owned() });
         let is_spent = call.attempt >= MOST_ASKED || !draft.incident.capabilities.resend_is_safe;
         if is_spent || refused.is_some() {
@@ -177,10 +167,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         }
         return send(policy, draft, call.attempt + 1, seen);
     }
-    if absent_since.is_none() {
-        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
-        set_call(&mut draft, Call { status, ..call });
-    }
+    set_call(&mut draft, call);
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
 

@@ -3,7 +3,7 @@
 use super::super::effect::{Answer, Effect, Reason};
 use super::super::observation::{AppView, Observation};
 use super::super::policy::{Mode, Policy};
-use super::super::state::{Call, CallStatus, Outcome, Stage};
+use super::super::state::{Call, CallStatus, Outcome, Settle, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
 use super::{Decision, rolling_back};
@@ -11,14 +11,9 @@ use super::{Decision, rolling_back};
 /// How often a commit or revert that left no trace is sent.
 const MOST_SENT: u32 = 3;
 
-/// Owes the commit.
-pub(super) fn commit(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
-    send(policy, draft, Kind::Commit, 1, seen)
-}
-
-/// Owes the revert.
-pub(super) fn revert(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
-    send(policy, draft, Kind::Revert, 1, seen)
+/// Owes the request that ends the rollback that way.
+pub(super) fn begin(policy: &Policy, draft: Draft, settle: Settle, seen: &Observation<'_>) -> Decision {
+    send(policy, draft, settle, 1, seen)
 }
 
 /// Takes the platform's answer.
@@ -29,31 +24,23 @@ pub(super) fn answered(
     answer: &Answer,
 ) -> Decision {
     match answer {
-        Answer::Committed => return settled(draft, Kind::Commit, seen),
+        Answer::Committed => return settled(draft, Settle::Commit, seen),
         Answer::Reverted(made) => {
             if let Some(id) = made {
                 draft.note_ours(id.clone());
             }
-            return settled(draft, Kind::Revert, seen);
+            return settled(draft, Settle::Revert, seen);
         }
         _ => {}
     }
-    let refused = match answer {
-        Answer::Refused { status, .. } => Some(*status),
-        _ => None,
-    };
-    let status = draft.setback(answer, seen.at).unwrap_or(CallStatus::Unresolved {
-        since: seen.at,
-        absent_since: None,
-        refused,
-    });
+    let status = draft.setback(answer, seen.at).unwrap_or_else(|| CallStatus::unresolved(answer, seen.at));
     set_status(&mut draft, status);
     look(policy, draft, seen)
 }
 
 /// Resolves a request whose answer was not conclusive, or sends it when its backoff is over.
 pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Decision {
-    let Some((kind, call)) = kind_and_call(&draft) else { return draft.done(None, None) };
+    let Some((settle, call)) = settle_and_call(&draft) else { return draft.done(None, None) };
     match call.status {
         CallStatus::Owed => draft.done(None, None),
         CallStatus::Backoff { until, why } if seen.at < until => draft.done(Some(until), Some(why)),
@@ -67,9 +54,9 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
             }
             if is_ours(&draft, view) {
                 // Surely not applied, so the try does not count.
-                return send(policy, draft, kind, call.attempt, seen);
+                return send(policy, draft, settle, call.attempt, seen);
             }
-            gone(draft, kind, view, false, seen)
+            gone(draft, settle, view, false, seen)
         }
         CallStatus::Unresolved { since, .. } => {
             let Some(view) = seen.app.since(since) else {
@@ -77,20 +64,14 @@ pub(super) fn look(policy: &Policy, draft: Draft, seen: &Observation<'_>) -> Dec
                 return draft.done(None, Some(waiting));
             };
             if is_ours(&draft, view) {
-                return still_pinned(policy, draft, kind, &call, seen);
+                return still_pinned(policy, draft, settle, &call, seen);
             }
-            gone(draft, kind, view, true, seen)
+            gone(draft, settle, view, true, seen)
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Commit,
-    Revert,
-}
-
-impl Kind {
+impl Settle {
     fn word(self) -> &'static str {
         match self {
             Self::Commit => "commit",
@@ -114,19 +95,19 @@ impl Kind {
     }
 }
 
-fn kind_and_call(draft: &Draft) -> Option<(Kind, Call)> {
+fn settle_and_call(draft: &Draft) -> Option<(Settle, Call)> {
     match &draft.incident.stage {
-        Stage::Committing { call, .. } => Some((Kind::Commit, call.clone())),
-        Stage::Reverting { call, .. } => Some((Kind::Revert, call.clone())),
+        Stage::Committing { call, .. } => Some((Settle::Commit, call.clone())),
+        Stage::Reverting { call, .. } => Some((Settle::Revert, call.clone())),
         _ => None,
     }
 }
 
-fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Observation<'_>) -> Decision {
+fn send(policy: &Policy, mut draft: Draft, settle: Settle, attempt: u32, seen: &Observation<'_>) -> Decision {
     if policy.mode == Mode::Observe {
         return draft.close(Outcome::Held, Reason::ObserveMode, seen);
     }
-    if let Some(reason) = barred(&draft, kind, seen) {
+    if let Some(reason) = draft.barred(settle, seen) {
         return draft.end_waits(reason);
     }
     let (target, rollback, live) = match draft.incident.stage.clone() {
@@ -135,33 +116,20 @@ fn send(policy: &Policy, mut draft: Draft, kind: Kind, attempt: u32, seen: &Obse
         | Stage::Reverting { target, rollback, live, .. } => (target, rollback, live),
         _ => return draft.done(None, None),
     };
-    if kind == Kind::Revert {
+    if settle == Settle::Revert {
         draft.tell_if_inexact();
     }
     let id = rollback.id.clone();
-    let effect = match kind {
-        Kind::Commit => Effect::Commit { rollback: id },
-        Kind::Revert => Effect::Revert { rollback: id },
+    let effect = match settle {
+        Settle::Commit => Effect::Commit { rollback: id },
+        Settle::Revert => Effect::Revert { rollback: id },
     };
     let call = draft.owe(effect, attempt, seen);
-    draft.stage(match kind {
-        Kind::Commit => Stage::Committing { target, rollback, live, call },
-        Kind::Revert => Stage::Reverting { target, rollback, live, call, deadline: None },
+    draft.stage(match settle {
+        Settle::Commit => Stage::Committing { target, rollback, live, call },
+        Settle::Revert => Stage::Reverting { target, rollback, live, call, deadline: None },
     });
     draft.done(None, None)
-}
-
-/// What keeps the request waiting: a pause, or a freeze window where nobody asked for it.
-fn barred(draft: &Draft, kind: Kind, seen: &Observation<'_>) -> Option<Reason> {
-    if seen.operator.paused {
-        return Some(Reason::Paused);
-    }
-    let freeze = seen.operator.freeze;
-    let is_frozen = match kind {
-        Kind::Commit => freeze.commit,
-        Kind::Revert => freeze.rollback,
-    };
-    (is_frozen && draft.incident.ending.is_none()).then_some(Reason::Freeze)
 }
 
 fn set_status(draft: &mut Draft, status: CallStatus) {
@@ -193,65 +161,60 @@ fn waiting(seen: &Observation<'_>) -> Reason {
 }
 
 /// The pin is gone. If we asked for that it was us; if not, it was a person.
-fn gone(mut draft: Draft, kind: Kind, view: &AppView, asked: bool, seen: &Observation<'_>) -> Decision {
+fn gone(mut draft: Draft, settle: Settle, view: &AppView, asked: bool, seen: &Observation<'_>) -> Decision {
     if view.pinned.is_some() || !asked {
         let reason = if view.pinned.is_some() { Reason::ForeignPin } else { Reason::Superseded };
         return draft.close(Outcome::Superseded, reason, seen);
     }
     let rollback = draft.incident.stage.rollback().cloned();
     let is_live = view.active.as_ref().map(|active| &active.id) == rollback.as_ref();
-    let fits = match kind {
-        Kind::Commit => is_live,
+    let fits = match settle {
+        Settle::Commit => is_live,
         // A revert puts another deployment on its way.
-        Kind::Revert => !is_live || view.in_progress.is_some(),
+        Settle::Revert => !is_live || view.in_progress.is_some(),
     };
     if !fits {
         return draft.close(Outcome::Superseded, Reason::Superseded, seen);
     }
-    if kind == Kind::Revert {
+    if settle == Settle::Revert {
         // The deployment the revert made is no release to judge, whatever the platform calls it.
         let made = view.in_progress.as_ref().or(view.active.as_ref().map(|active| &active.id));
         if let Some(made) = made.filter(|made| Some(*made) != rollback.as_ref()) {
             draft.note_ours(made.clone());
         }
     }
-    draft.tell(Event::Adopted { call: kind.word().to_owned(), deployment: None });
-    settled(draft, kind, seen)
+    draft.tell(Event::Adopted { call: settle.word().to_owned(), deployment: None });
+    settled(draft, settle, seen)
 }
 
 /// The pin is still there: after a while, and a second look, the request counts as not applied.
 fn still_pinned(
     policy: &Policy,
     mut draft: Draft,
-    kind: Kind,
+    settle: Settle,
     call: &Call,
     seen: &Observation<'_>,
 ) -> Decision {
-    let CallStatus::Unresolved { since, absent_since, refused } = call.status else {
-        return draft.done(None, None);
-    };
+    let CallStatus::Unresolved { since, refused, .. } = call.status else { return draft.done(None, None) };
     let read_at = seen.app.read_at().unwrap_or(seen.at);
-    let first = absent_since.unwrap_or(read_at);
-    if read_at > first && read_at.since(since) >= policy.reconcile {
-        if let Some(reason) = barred(&draft, kind, seen) {
+    let mut status = call.status.clone();
+    if status.is_absent(read_at, policy.reconcile) {
+        if let Some(reason) = draft.barred(settle, seen) {
             return draft.end_waits(reason);
         }
-        draft.tell(Event::NotApplied { call: kind.word().to_owned() });
+        draft.tell(Event::NotApplied { call: settle.word().to_owned() });
         if call.attempt >= MOST_SENT || refused.is_some() {
-            let why = kind.reason(&draft);
+            let why = settle.reason(&draft);
             return draft.close(Outcome::Held, why, seen);
         }
-        return send(policy, draft, kind, call.attempt + 1, seen);
+        return send(policy, draft, settle, call.attempt + 1, seen);
     }
-    if absent_since.is_none() {
-        let status = CallStatus::Unresolved { since, absent_since: Some(first), refused };
-        set_status(&mut draft, status);
-    }
+    set_status(&mut draft, status);
     draft.done(Some(since + policy.reconcile), Some(Reason::Blind))
 }
 
 /// The pin is settled the way we asked.
-fn settled(draft: Draft, kind: Kind, seen: &Observation<'_>) -> Decision {
-    let why = kind.reason(&draft);
-    draft.close(kind.outcome(), why, seen)
+fn settled(draft: Draft, settle: Settle, seen: &Observation<'_>) -> Decision {
+    let why = settle.reason(&draft);
+    draft.close(settle.outcome(), why, seen)
 }

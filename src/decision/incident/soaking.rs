@@ -90,8 +90,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 
 /// Ends the soak the way a person asked for.
 fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>) -> Decision {
-    if seen.operator.paused {
-        return draft.end_waits(Reason::Paused);
+    if let Some(reason) = draft.barred(settle, seen) {
+        return draft.end_waits(reason);
     }
     let capabilities = draft.incident.capabilities;
     if settle == Settle::Revert
@@ -163,16 +163,8 @@ fn patience(policy: &Policy) -> Duration {
     SOAK_PATIENCE.max(policy.soak.period).max(slowest * policy.soak.min_samples) + settles
 }
 
-/// What keeps the end of a soak waiting, for as long as it lasts.
-fn barred(seen: &Observation<'_>, is_frozen: bool) -> Option<Reason> {
-    if seen.operator.paused {
-        return Some(Reason::Paused);
-    }
-    is_frozen.then_some(Reason::Freeze)
-}
-
 fn healthy(policy: &Policy, mut draft: Draft, samples: u32, seen: &Observation<'_>) -> Decision {
-    if let Some(reason) = barred(seen, seen.operator.freeze.commit) {
+    if let Some(reason) = draft.barred(Settle::Commit, seen) {
         return draft.end_waits(reason);
     }
     draft.tell(Event::SoakJudged { reason: Reason::SoakHealthy, samples });
@@ -190,7 +182,7 @@ fn unhealthy(
     (give_up, on_unhealthy, which): (Option<Moment>, OnUnhealthy, Bad),
     seen: &Observation<'_>,
 ) -> Decision {
-    if let Some(reason) = barred(seen, seen.operator.freeze.rollback) {
+    if let Some(reason) = draft.barred(Settle::Revert, seen) {
         return draft.end_waits(reason);
     }
     let is_rolled_back_again =
@@ -214,7 +206,7 @@ fn unhealthy(
 fn commit(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
     draft.rule(Verb::Commit, why);
     match draft.incident.capabilities.commit {
-        Support::Native => settling::commit(policy, draft, seen),
+        Support::Native => settling::begin(policy, draft, Settle::Commit, seen),
         // Nobody may let pushes go that we keep from being deployed: they would stay so, and nobody would know.
         Support::Emulated | Support::Absent if policy.mode == Mode::Observe && draft.keeps_pushes() => {
             draft.close(Outcome::Held, Reason::ObserveMode, seen)
@@ -227,7 +219,7 @@ fn commit(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>
 fn revert(policy: &Policy, mut draft: Draft, why: Reason, seen: &Observation<'_>) -> Decision {
     draft.rule(Verb::Revert, why);
     match draft.incident.capabilities.revert {
-        Support::Native => settling::revert(policy, draft, seen),
+        Support::Native => settling::begin(policy, draft, Settle::Revert, seen),
         Support::Emulated => returning::ask(policy, draft, seen),
         Support::Absent => draft.close(Outcome::Held, why, seen),
     }

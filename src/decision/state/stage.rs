@@ -1,13 +1,14 @@
 //! An open incident: what is being done about a bad release, and how far.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, Ending, Live, Requests, Watch};
 use crate::clock::Moment;
 use crate::decision::capability::{Capabilities, Support, Targeting};
-use crate::decision::effect::{Effect, Reason};
+use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::observation::Deployment;
 use crate::decision::policy::Rule;
 use crate::decision::prediction::Prediction;
@@ -353,6 +354,25 @@ pub enum CallStatus {
         /// The platform refused it with a client error: if it is absent, it is not sent again.
         refused: Option<u16>,
     },
+}
+
+impl CallStatus {
+    /// After an answer that does not say that the call was surely not applied.
+    pub fn unresolved(answer: &Answer, since: Moment) -> Self {
+        let refused = match answer {
+            Answer::Refused { status, .. } => Some(*status),
+            _ => None,
+        };
+        Self::Unresolved { since, absent_since: None, refused }
+    }
+
+    /// A read shows no trace of the call. Whether it counts as not applied: another read showed none before, and `reconcile` is
+    /// over, in which an answer may come about late.
+    pub fn is_absent(&mut self, read_at: Moment, reconcile: Duration) -> bool {
+        let Self::Unresolved { since, absent_since, .. } = self else { return false };
+        let first = *absent_since.get_or_insert(read_at);
+        read_at > first && read_at.since(*since) >= reconcile
+    }
 }
 
 /// What is known of a pin that should be ours.
