@@ -42,6 +42,8 @@ pub mod target;
 pub mod version;
 
 #[cfg(test)]
+pub(crate) mod made;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 pub(crate) use scenarios::{Records, Tale, told};

@@ -7,7 +7,7 @@ use super::{DecisionRecord, Entry, IncidentRecord, Notice, TimelineEntry};
 use crate::clock::{Mark, Moment};
 use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Answer, Effect, Reason, Verb};
-use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
+pub(crate) use crate::decision::made::deployment;
 use crate::decision::rule::{Reading, Verdict};
 use crate::decision::state::{Call, CallStatus, Incident, Live, Outcome, Requests, Situation, Stage, State};
 use crate::ids::{AppName, IncidentId, PlatformAppId};
@@ -23,24 +23,6 @@ pub(crate) fn moment(seconds: i64) -> Moment {
 
 pub(crate) fn mark(seconds: i64) -> Mark {
     Mark { at: moment(seconds), boottime_ms: seconds * 1000, boot_id: "boot".to_owned() }
-}
-
-pub(crate) fn deployment(id: &str) -> Deployment {
-    Deployment {
-        id: id.into(),
-        phase: Phase::Active,
-        cause: Cause::Release,
-        created_ms: 7,
-        complete: true,
-        artifact: Artifact {
-            code: vec![("web".to_owned(), "9a4df0b".to_owned())],
-            spec: "spec".to_owned(),
-            ..Artifact::default()
-        },
-        cloned_from: None,
-        took_ms: None,
-        title: "commit 9a4df0b pushed".to_owned(),
-    }
 }
 
 fn live(id: &str) -> Live {

@@ -171,9 +171,9 @@ pub(super) fn whose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::made::deployment;
     use crate::decision::observation::{Cause, Operator, Reading};
     use crate::decision::state::Live;
-    use crate::journal::made::deployment;
 
     fn lost(incident: &IncidentId, target: &str, left: Option<&str>) -> Lost {
         let before = ["good".into(), "bad".into(), "earlier".into()].into();
