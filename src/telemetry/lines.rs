@@ -25,18 +25,12 @@ enum Piece {
 }
 
 impl Lines {
-    /// The queue, and what comes out of it.
-    fn new() -> (Self, Receiver<Piece>) {
-        let (queue, lines) = sync_channel(MOST);
-        (Self { queue, dropped: AtomicU64::new(0) }, lines)
-    }
-
     /// Lines that are written to `out` by a thread of their own, for as long as the process lives. Once they are written again,
     /// `tell` is given how many were not.
     pub(super) fn begin(out: impl Write + Send + 'static, tell: fn(u64)) -> io::Result<&'static Self> {
-        let (lines, queue) = Self::new();
-        let lines: &Self = Box::leak(Box::new(lines));
-        thread::Builder::new().name("log".to_owned()).spawn(move || lines.write(&queue, out, tell))?;
+        let (queue, waiting) = sync_channel(MOST);
+        let lines: &Self = Box::leak(Box::new(Self { queue, dropped: AtomicU64::new(0) }));
+        thread::Builder::new().name("log".to_owned()).spawn(move || lines.write(&waiting, out, tell))?;
         Ok(lines)
     }
 
