@@ -30,11 +30,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<AppView>> {
     let pin = state.ledger.soft_pin.as_ref()?;
     let (read_at, view) = app.last.as_ref()?;
+    let holds = pin.holds.as_ref()?;
     let is_over = view.pushes == Some(Pushes::Deploy);
-    if view.pinned.is_some() || pin.holds.is_none() || is_over {
+    if is_over || view.pinned.is_some() {
         return None;
     }
-    let view = AppView { pinned: pin.holds.clone(), ..view.clone() };
+    let view = AppView { pinned: Some(holds.clone()), ..view.clone() };
     Some(Reading { last: Some((*read_at, view)), fault: app.fault, missing: app.missing })
 }
 
@@ -89,14 +90,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             // A read from before the pause says nothing of it.
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
             // A pause that a person has ended was theirs: ours may come yet, and is told then.
-            let awaited = || SoftPin {
-                is_answered: false,
-                is_seen: false,
-                seen_absent: true,
-                until: pin.until.min(seen.at),
-                doubted_at: None,
-                ..pin.clone()
-            };
+            let awaited = || SoftPin { doubted_at: None, ..pin.clone() };
             let left = may_come(pin, seen.at).then(awaited);
             is_over.then(|| become_pin(state, pin, left, Vec::new(), None))
         }
@@ -168,7 +162,6 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
         return (!pin.is_seen).then(|| become_pin(state, pin, Some(new()), Vec::new(), None));
     }
     let attempt = match &pin.release {
-        Some(Call { status: CallStatus::Backoff { until, .. }, .. }) if seen.at < *until => return None,
         Some(call) => call.attempt + 1,
         None => 1,
     };
@@ -261,3 +254,6 @@ fn become_pin(
         about: Some(old.incident.clone()),
     })
 }
+
+#[cfg(test)]
+mod tests;

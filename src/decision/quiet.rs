@@ -232,7 +232,7 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
         policy.rules.is_empty()
             || policy.judging(&readings).any(|(_, reading)| reading.verdict == Verdict::Good)
     };
-    if !policy.has_judging() || policy.judging(&readings).any(is_in_the_way) || !is_good() {
+    if policy.judging(&readings).any(is_in_the_way) || !is_good() {
         return Decision::stay(None);
     }
     let mut ledger = state.ledger.clone();
@@ -241,3 +241,6 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     }
     Decision::become_state(State { situation: Situation::Steady { live: live.clone() }, ledger })
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ mod tests {
 
     fn soft(is_there: (bool, bool)) -> SoftPin {
         let (id, now) = (IncidentId::of(&"shop".into(), &"bad".into()), Moment::from_millis(0));
-        SoftPin { is_answered: is_there.0, is_seen: is_there.1, ..SoftPin::of(id, now) }
+        SoftPin { is_answered: is_there.0, is_seen: is_there.1, until: now, ..SoftPin::of(id) }
     }
 
     fn held() -> State {

@@ -125,7 +125,6 @@ pub(in crate::decision) fn begin(policy: &Policy, state: &State, seen: &Observat
     }
     fits(policy, state, seen.app, seen.operator.paused, request).ok()?;
     match (request, &state.situation) {
-        (Request::Rollback { .. }, Situation::Incident(_)) => None,
         (Request::Rollback { .. }, _) => roll_back(policy, state, request, seen),
         (Request::Commit | Request::Revert, Situation::Held(hold)) => settle(policy, state, hold, seen),
         _ => None,
@@ -195,8 +194,6 @@ fn settle(policy: &Policy, state: &State, hold: &Hold, seen: &Observation<'_>) -
         rule: None,
         evidence: None,
         asked: Some(Asked { by: caller(seen), order: Order::Settle }),
-        ending: None,
-        setbacks: 0,
         // What may come of them yet is remembered since that one ended.
         requests: Requests::default(),
         stage,

@@ -120,13 +120,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         New::Picked(made) => return adopt(policy, draft, target, *made, seen),
         New::Unsure(deployments) => return unsure(draft, deployments, seen),
         New::Perhaps(_) | New::Nothing if refused.is_some() => {}
-        New::Perhaps(Phase::InProgress | Phase::Unknown)
-            if seen.at.since(since) < rolling_back::ROLL_BACK_WITHIN =>
-        {
-            return draft.done(Some(since + rolling_back::ROLL_BACK_WITHIN), Some(Reason::InProgress));
-        }
-        // It failed, or will never say what it is: another one would be the second for this release.
-        New::Perhaps(_) => {
+        New::Perhaps(phase) => {
+            if let Some(until) = told_by(phase, since, seen.at) {
+                return draft.done(Some(until), Some(Reason::InProgress));
+            }
+            // It failed, or will never say what it is: another one would be the second for this release.
             draft.perhaps_created(seen.at);
             return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
         }
@@ -188,6 +186,12 @@ pub(super) enum New {
     /// Something that may be ours since nothing speaks against it, and where it stands.
     Perhaps(Phase),
     Nothing,
+}
+
+/// Until when what may be ours in this phase may say yet what it is, since it was asked for at `since`.
+pub(super) fn told_by(phase: Phase, since: Moment, now: Moment) -> Option<Moment> {
+    let until = since + rolling_back::ROLL_BACK_WITHIN;
+    (matches!(phase, Phase::InProgress | Phase::Unknown) && now < until).then_some(until)
 }
 
 /// See [`New`]. A platform that picks by itself, or does not heed the deployment it is told, may have gone back to what
@@ -347,4 +351,25 @@ fn existing(draft: &Draft, target: &Deployment, seen: &Observation<'_>) -> BTree
     let good = draft.ledger.good.iter().map(|entry| entry.id.clone());
     let known = [target.id.clone(), draft.incident.accused.id.clone()];
     listed.chain(good).chain(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_ours_has_as_long_to_say_so_as_a_rollback_takes() {
+        let since = Moment::from_millis(1_000);
+        let end = since + rolling_back::ROLL_BACK_WITHIN;
+        let before = end - Duration::from_millis(1);
+        for phase in [Phase::InProgress, Phase::Unknown] {
+            assert_eq!(told_by(phase, since, before), Some(end));
+            assert_eq!(told_by(phase, since, end), None);
+        }
+        for phase in [Phase::Active, Phase::Superseded, Phase::Error, Phase::Canceled] {
+            assert_eq!(told_by(phase, since, since), None);
+        }
+    }
 }

@@ -4,7 +4,6 @@
 use super::super::capability::{PinKind, Pushes};
 use super::super::effect::{Answer, Effect, Guard, Reason};
 use super::super::observation::{Deployment, Observation};
-use super::super::pin::{LAG, LATEST};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
@@ -18,10 +17,12 @@ const MOST_ASKED: u32 = 3;
 /// Asks for the pin where there is one to ask for, and goes on to the rollback where not.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
-    if draft.incident.capabilities.pin != PinKind::Soft || is_paused {
+    if draft.incident.capabilities.pin != PinKind::Soft {
+        return creating::ask(policy, draft, target, seen);
+    }
+    if seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused) {
         // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
-        let is_ours = |pin: &&mut SoftPin| is_paused && pin.may_be_ours(seen.at);
+        let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
         if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
             (pin.is_seen, pin.release) = (true, None);
         }
@@ -45,7 +46,7 @@ fn send(
     let told_only = draft.ledger.soft_pin.take_if(|pin| !pin.may_be_ours(seen.at));
     let lost_before = told_only.and_then(|pin| pin.lost_at.max(pin.lost_before));
     // Remembered before it is asked for: whatever becomes of the request, its end is owed.
-    let new = || SoftPin { lost_before, ..SoftPin::of(incident, seen.at + LATEST) };
+    let new = || SoftPin { lost_before, ..SoftPin::of(incident) };
     draft.ledger.soft_pin.get_or_insert_with(new);
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen);
@@ -63,34 +64,23 @@ pub(super) fn answered(
     let Stage::Pinning { target, call, deadline } = draft.incident.stage.clone() else {
         return draft.done(None, None);
     };
-    match answer {
-        Answer::Pinned => {
-            if let Some(pin) = &mut draft.ledger.soft_pin {
-                pin.is_answered = true;
-                // What was left of an earlier one is looked out for as long as this one from now on.
-                (pin.incident, pin.until) = (draft.incident.id.clone(), pin.until.max(seen.at + LATEST));
-                (pin.release, pin.tries, pin.let_go_at) = (None, 0, None);
-                (pin.is_app_gone, pin.doubted_at) = (false, None);
-            }
-            return create(policy, draft, target, seen);
+    let mine = &draft.incident.id;
+    let mut pin = draft.ledger.soft_pin.take();
+    match (answer, &mut pin) {
+        (Answer::Pinned, Some(pin)) => pin.is_made(mine, seen.at),
+        (Answer::NotSent(_) | Answer::NotApplied { .. }, _) => {
+            pin = pin.and_then(|pin| pin.without_request(mine));
         }
-        Answer::NotSent(_) | Answer::NotApplied { .. } => forget_unless_older(&mut draft),
-        // Not even a refusal is proof. A pause that comes about later is a person's.
-        Answer::Refused { .. } => {
-            let mine = draft.incident.id.clone();
-            let is_void = |pin: &SoftPin| pin.incident == mine && pin.lost_at.is_none() && !pin.is_there();
-            match draft.ledger.soft_pin.as_mut() {
-                Some(pin) if is_void(pin) => (pin.until, pin.seen_absent) = (seen.at + LAG, true),
-                Some(pin) => pin.until = pin.until.max(seen.at + LAG),
-                None => {}
-            }
-        }
-        _ => {}
+        (Answer::Refused { .. }, Some(pin)) => pin.is_refused(mine, seen.at),
+        (_, Some(pin)) => pin.is_lost(seen.at),
+        (_, None) => {}
     }
+    draft.ledger.soft_pin = pin;
     if let Some(reason) = refusal(answer) {
         return draft.close(Outcome::Refused, reason, seen);
     }
     match answer {
+        Answer::Pinned => return create(policy, draft, target, seen),
         // A closer look shows that pushes cannot be kept away from this app.
         Answer::NotSent(Guard::Changed) if !can_pin(seen) => return unprotected(policy, draft, target, seen),
         // The picture is another one: from the start again, with fresh eyes, after a while.
@@ -102,13 +92,8 @@ pub(super) fn answered(
         Answer::Refused { .. } => return unprotected(policy, draft, target, seen),
         _ => {}
     }
-    let status = draft.setback(answer, seen.at).unwrap_or_else(|| {
-        if let Some(pin) = &mut draft.ledger.soft_pin {
-            (pin.lost_at, pin.until) = (Some(seen.at), seen.at + LATEST);
-            (pin.seen_absent, pin.let_go_at, pin.doubted_at) = (false, None, None);
-        }
-        CallStatus::Unresolved { since: seen.at, absent_since: None, refused: None }
-    });
+    let unresolved = || CallStatus::unresolved(answer, seen.at);
+    let status = draft.setback(answer, seen.at).unwrap_or_else(unresolved);
     draft.stage(Stage::Pinning { target, call: Call { status, ..call }, deadline });
     look(policy, draft, seen)
 }
@@ -116,17 +101,6 @@ pub(super) fn answered(
 /// Whether there is still a pin to ask for, by the read that was made for it.
 fn can_pin(seen: &Observation<'_>) -> bool {
     seen.app.value().is_none_or(|view| view.capabilities.pin == PinKind::Soft)
-}
-
-/// A request that was surely not applied, and no earlier one either: nothing is owed for it.
-fn forget_unless_older(draft: &mut Draft) {
-    let mine = &draft.incident.id;
-    let is_void = |pin: &mut SoftPin| pin.incident == *mine && pin.lost_at.is_none() && !pin.is_there();
-    let void = draft.ledger.soft_pin.take_if(is_void);
-    // What an earlier one may make yet is told of as before.
-    let older = void.filter(|pin| pin.lost_before.is_some());
-    let told_only = |pin| SoftPin { until: Moment::default(), seen_absent: true, ..pin };
-    draft.ledger.soft_pin = draft.ledger.soft_pin.take().or(older.map(told_only));
 }
 
 /// Looks what became of it, and asks again.
@@ -146,7 +120,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             let read = seen.app.last.as_ref().filter(|(read_at, _)| *read_at > since);
             match read.map(|(_, view)| view.pushes) {
                 Some(Some(Pushes::Paused)) => {
-                    resolve(&mut draft, &call);
+                    if let Some(pin) = &mut draft.ledger.soft_pin {
+                        pin.is_found(&draft.incident.id, call.attempt);
+                    }
                     return create(policy, draft, target, seen);
                 }
                 Some(Some(Pushes::Deploy)) => {}
@@ -162,17 +138,6 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return unprotected(policy, draft, target, seen);
     }
     send(draft, target, call.attempt + 1, deadline, seen)
-}
-
-/// A read shows the pause that was asked for. If that was asked for once, nothing can come of it any more.
-fn resolve(draft: &mut Draft, call: &Call) {
-    let mine = &draft.incident.id;
-    if let Some(pin) = draft.ledger.soft_pin.as_mut() {
-        pin.is_seen = true;
-        if pin.incident == *mine && call.attempt == 1 {
-            pin.lost_at = None;
-        }
-    }
 }
 
 /// Nothing keeps pushes away: said, and no reason to leave the bad release live.

@@ -12,11 +12,8 @@ use super::super::story::Event;
 use super::super::target;
 use super::creating::New;
 use super::draft::Draft;
-use super::rolling_back::{self, current};
+use super::rolling_back::{self, ROLL_BACK_WITHIN, current};
 use super::{Decision, creating, is_disarmed};
-
-/// As long as a rollback may take.
-const RETURN_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// How old the list of what exists may be when it is asked for.
 const FRESH: Duration = Duration::from_secs(60);
@@ -41,7 +38,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         draft.tell(Event::Unarmed);
         return close(draft, Outcome::Held, seen);
     }
-    let until = Some(seen.at + RETURN_WITHIN);
+    let until = Some(seen.at + ROLL_BACK_WITHIN);
     let (target, rollback, live, deadline) = match draft.incident.stage.clone() {
         Stage::Soaking { target, rollback, live, .. } => (target, rollback, live, until),
         Stage::Reverting { target, rollback, live, deadline, .. } => {
@@ -114,14 +111,13 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     {
         return close(draft, Outcome::Held, seen);
     }
-    let asked_at = match call.status {
+    let (asked_at, waits) = match call.status {
         CallStatus::Owed => return draft.done(None, None),
-        CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
-        CallStatus::Backoff { until, .. } => until,
-        CallStatus::Unresolved { since, .. } => since,
+        CallStatus::Backoff { until, why } => (until, why),
+        CallStatus::Unresolved { since, .. } => (since, Reason::Blind),
     };
     let (Some(view), Some(_)) = (seen.app.since(asked_at), seen.history.since(asked_at)) else {
-        return draft.done(None, Some(Reason::Blind));
+        return draft.done(None, Some(waits));
     };
     // What goes back to anything else may be ours too, and is not what was asked for now.
     let accused = draft.incident.accused.id.clone();
@@ -151,11 +147,12 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return send(policy, draft, call.attempt, seen);
     };
     match new {
-        New::Perhaps(_) if refused.is_some() => {}
-        New::Perhaps(Phase::InProgress | Phase::Unknown) if seen.at.since(since) < RETURN_WITHIN => {
-            return draft.done(Some(since + RETURN_WITHIN), Some(Reason::InProgress));
+        New::Perhaps(phase) if refused.is_none() => {
+            return match creating::told_by(phase, since, seen.at) {
+                Some(until) => draft.done(Some(until), Some(Reason::InProgress)),
+                None => close(draft, Outcome::Held, seen),
+            };
         }
-        New::Perhaps(_) => return close(draft, Outcome::Held, seen),
         _ => {}
     }
     let read_at = seen.history.read_at().min(seen.app.read_at()).unwrap_or(seen.at);
@@ -183,7 +180,7 @@ fn begin(mut draft: Draft, made: Deployment, seen: &Observation<'_>) -> Decision
         return draft.done(None, None);
     };
     draft.note_ours(made.id.clone());
-    let deadline = seen.at + RETURN_WITHIN;
+    let deadline = seen.at + ROLL_BACK_WITHIN;
     draft.stage(Stage::Returning { target, rollback, live, made, deadline });
     follow(draft, seen)
 }

@@ -274,6 +274,7 @@ fn live(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::capability::{Capabilities, Pushes};
     use crate::decision::observation::Artifact;
     use crate::decision::scenarios::{World, policy};
 
@@ -303,6 +304,55 @@ mod tests {
         assert_eq!(seen(awaited, None, 90_000), Err(Reason::Superseded));
         assert_eq!(seen(missing, None, 2_999), Ok(missing));
         assert_eq!(seen(missing, None, 3_000), Err(Reason::Superseded));
+    }
+
+    #[test]
+    fn what_the_journal_alone_says_of_a_pin_takes_nothing_back() {
+        let missing = PinSight::Missing { since: at(0) };
+        let after = |kind, pushes, pinned: &str| {
+            let capabilities = Capabilities { pin: kind, ..Capabilities::default() };
+            let view = AppView { pinned: Some(pinned.into()), pushes, capabilities, ..AppView::default() };
+            let mut pin = missing;
+            let kept = matches!(sight(&mut pin, &"ours".into(), &view, at(1)), Sight::Kept);
+            kept.then_some(pin)
+        };
+        assert_eq!(after(PinKind::Soft, None, "ours"), Some(missing));
+        assert_eq!(after(PinKind::Soft, Some(Pushes::Paused), "ours"), Some(PinSight::Seen));
+        assert_eq!(after(PinKind::Hard, None, "ours"), Some(PinSight::Seen));
+        assert_eq!(after(PinKind::Soft, None, "theirs"), None);
+    }
+
+    #[test]
+    fn what_is_under_way_is_no_other_one_by_what_it_may_have_been_made_from() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let mut incident = world.state.incident().expect("an incident").clone();
+        incident.capabilities.targeting = Targeting::PlatformPicks;
+        let artifact = |what: &str, source: &str| Artifact {
+            code: vec![(what.to_owned(), source.to_owned())],
+            source: vec![("commit".to_owned(), source.to_owned())],
+            ..Artifact::default()
+        };
+        let wanted =
+            Deployment { id: "wanted".into(), artifact: artifact("image", "c1"), ..incident.accused.clone() };
+        let now = |phase| Deployment {
+            phase,
+            cloned_from: None,
+            artifact: artifact("commit", "c2"),
+            ..wanted.clone()
+        };
+        assert_eq!(wrong_target(&incident, &now(Phase::InProgress), &wanted), None);
+        assert!(wrong_target(&incident, &now(Phase::Active), &wanted).is_some());
+    }
+
+    #[test]
+    fn a_platform_that_pins_has_its_time_to_show_the_pin() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let Some(Stage::RollingBack { pin, .. }) = world.state.incident().map(|open| &open.stage) else {
+            panic!("{:?}", world.state)
+        };
+        assert!(matches!(pin, PinSight::Awaited { .. }), "{pin:?}");
     }
 
     #[test]

@@ -227,8 +227,9 @@ fn rollback_went_live(hold: &Hold, seen: &Observation<'_>) -> Option<Hold> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::observation::{Cause, Deployment, Phase};
-    use crate::decision::state::Requests;
+    use crate::decision::observation::{Cause, Deployment, Operator, Phase, Reading};
+    use crate::decision::scenarios::{World, policy};
+    use crate::decision::state::{Live, Requests};
     use crate::ids::IncidentId;
 
     fn deployment(id: &str, cloned_from: &str) -> Deployment {
@@ -275,5 +276,60 @@ mod tests {
         assert!(may_run(&[("web", "c1")]) && may_run(&[]), "a component that is not listed says nothing");
         assert!(!may_run(&[("job", "c1"), ("web", "c2")]));
         assert!(!may("old", deployment("bad", "none")));
+    }
+
+    fn hold(why: Reason) -> Hold {
+        let since = Moment::from_millis(1_000);
+        Hold {
+            why,
+            incident: IncidentId::of(&"shop".into(), &"bad".into()),
+            since,
+            live: Live { id: "old".into(), created_ms: 10, since },
+            runs: Artifact::default(),
+            pin: Some("gone".into()),
+            kept: None,
+        }
+    }
+
+    #[test]
+    fn a_rollback_that_goes_live_is_what_is_held_from_then_on() {
+        let held = hold(Reason::RollbackFailed);
+        let mut made = deployment("new", "good");
+        (made.created_ms, made.artifact.spec) = (20, "spec".into());
+        let now = Moment::from_millis(5_000);
+        let went_live = |active: Option<&Deployment>, pinned: &str, read_at| {
+            let view = AppView { active: active.cloned(), pinned: Some(pinned.into()), ..AppView::default() };
+            let seen = Observation {
+                at: now,
+                app: &Reading::known(read_at, view),
+                other_was_live_at: None,
+                history: &Reading::never(),
+                windows: &[],
+                answer: None,
+                operator: &Operator::default(),
+            };
+            rollback_went_live(&held, &seen)
+        };
+        let live = Live { id: "new".into(), created_ms: 20, since: now };
+        let new =
+            Hold { live, runs: made.artifact.clone(), pin: Some("new".into()), since: now, ..held.clone() };
+        assert_eq!(went_live(Some(&made), "new", now), Some(new));
+        assert_eq!(went_live(Some(&made), "other", now), None, "nobody's rollback");
+        assert_eq!(went_live(Some(&deployment("old", "good")), "old", now), None, "as before");
+        assert_eq!(went_live(None, "new", now), None);
+        assert_eq!(went_live(Some(&made), "new", Moment::from_millis(999)), None, "an old read");
+        made.created_ms = 5;
+        assert_eq!(went_live(Some(&made), "new", now), None, "an old answer");
+    }
+
+    #[test]
+    fn of_an_app_that_is_gone_nothing_is_left_to_settle() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("soaking");
+        let kept = Some(Box::new(world.state.incident().expect("an incident").clone()));
+        let held = Hold { kept, ..hold(Reason::SoakHealthy) };
+        let change = nothing_to_hold(&State::default(), &held).change.expect("a change");
+        let Situation::Held(left) = change.state.situation else { panic!("held") };
+        assert_eq!(left, Hold { pin: None, kept: None, ..held });
     }
 }

@@ -255,7 +255,7 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
     let mut world = steady(accepting(), PICKS);
     // Somebody let an earlier pause go, which is looked out for a little longer.
     let earlier = IncidentId::of(&"shop".into(), &"earlier".into());
-    let pin = SoftPin::of(earlier, world.at + secs(90));
+    let pin = SoftPin { until: world.at + secs(90), ..SoftPin::of(earlier) };
     world.state.ledger.soft_pin = Some(SoftPin { over_at: world.at, seen_absent: true, ..pin });
     world.release_bad();
     world.run_to_stage("rolling_back");

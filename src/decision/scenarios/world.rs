@@ -76,7 +76,7 @@ pub(in crate::decision) struct World {
     pub(super) measuring: Measuring,
     pub(super) operator: Operator,
     /// Deployments that fail their probes.
-    pub(super) bad: BTreeSet<DeploymentId>,
+    pub(in crate::decision) bad: BTreeSet<DeploymentId>,
     /// Microseconds that deployments take to answer, where it is not one millisecond.
     pub(super) takes: BTreeMap<DeploymentId, u32>,
     /// The share of requests that deployments fail, where that is what is measured.
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// As [`World::new`], after the live deployment was seen to be good.
-    pub(super) fn steady(policy: Policy) -> Self {
+    pub(in crate::decision) fn steady(policy: Policy) -> Self {
         let samples = policy.soak.min_samples;
         let mut world = Self::new(policy);
         world.run(secs(20) + TICK * samples);
@@ -233,7 +233,7 @@ impl World {
         id
     }
 
-    pub(super) fn release_bad(&mut self) -> DeploymentId {
+    pub(in crate::decision) fn release_bad(&mut self) -> DeploymentId {
         let id = self.release();
         self.bad.insert(id.clone());
         id
@@ -262,7 +262,7 @@ impl World {
     }
 
     /// Runs until `done` or for an hour.
-    pub(super) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+    pub(in crate::decision) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
         for _ in 0..1_800 {
             if done(self) {
                 return;
@@ -282,7 +282,7 @@ impl World {
         self.ended()
     }
 
-    pub(super) fn stage(&self) -> &'static str {
+    pub(in crate::decision) fn stage(&self) -> &'static str {
         self.state.incident().map_or("", |incident| incident.stage.word())
     }
 

@@ -177,8 +177,11 @@ fn what_ends_in_a_hold_says_what_a_person_can_do() {
             kept: is_kept.then(|| Box::new(closed.incident.clone())),
         };
         let mut state = State { situation: Situation::Held(hold), ..State::default() };
-        let pause =
-            || SoftPin { holds: pin.map(Into::into), ..SoftPin::of(closed.incident.id.clone(), moment(20)) };
+        let pause = || SoftPin {
+            holds: pin.map(Into::into),
+            until: moment(20),
+            ..SoftPin::of(closed.incident.id.clone())
+        };
         state.ledger.soft_pin = is_soft.then(pause);
         let story = vec![Told::Closed {
             outcome: Outcome::Held,

@@ -214,7 +214,14 @@ impl Draft {
             self.incident.stage,
             Stage::Soaking { .. } | Stage::Committing { .. } | Stage::Reverting { .. }
         );
-        let kept = || Incident { asked: None, ending: None, restartable: None, ..self.incident.clone() };
+        let kept = || Incident {
+            asked: None,
+            ending: None,
+            end_waits: None,
+            setbacks: 0,
+            restartable: None,
+            ..self.incident.clone()
+        };
         is_live.then(|| Box::new(kept()))
     }
 
@@ -254,5 +261,78 @@ fn verb_of(outcome: Outcome) -> Verb {
         Outcome::Superseded => Verb::Yield,
         Outcome::Observed => Verb::Observe,
         Outcome::Restarted => Verb::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::observation::Accepted;
+    use crate::decision::scenarios::{World, policy};
+
+    /// An incident whose request for a rollback has no answer yet.
+    fn asking() -> Incident {
+        let mut world = World::with_bad_release(policy());
+        world.latency = std::time::Duration::from_secs(4);
+        world.run_to_stage("rolling_back");
+        world.state.incident().expect("an incident").clone()
+    }
+
+    fn ordered(order: Order) -> Option<Asked> {
+        Some(Asked { by: "ada".into(), order })
+    }
+
+    #[test]
+    fn what_a_person_ordered_is_left_unless_it_was_undone() {
+        let incident = asking();
+        let accused = (incident.accused.id.clone(), incident.accused.artifact.clone());
+        let was = || Box::new(Situation::Learning { live: None });
+        let order = || ordered(Order::Rollback { to: None, accept: Accepted::default(), was: was() });
+        for (asked, outcome, is_left) in [
+            (order(), Outcome::Held, true),
+            (order(), Outcome::Reverted, false),
+            (ordered(Order::Settle), Outcome::Held, false),
+            (None, Outcome::Held, false),
+        ] {
+            let mut draft = Draft::new(Ledger::default(), Incident { asked, ..incident.clone() });
+            draft.remember_lost(outcome, incident.opened_at);
+            let [(_, _, requests)] = &draft.ledger.lost[..] else { panic!("{:?}", draft.ledger.lost) };
+            assert_eq!(requests.left, is_left.then(|| accused.clone()), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_person_named_in_vain_has_a_code_of_its_own() {
+        let refused = |reason, detail: &str| Event::TargetRefused {
+            target: "d1".into(),
+            reason,
+            detail: detail.to_owned(),
+        };
+        let mut draft = Draft::new(Ledger::default(), asking());
+        assert_eq!(draft.misnamed(Reason::NoTarget), "");
+        draft.tell(refused(Reason::NoTarget, "never_live"));
+        assert_eq!(draft.misnamed(Reason::NoTarget), "never_live");
+        draft.tell(refused(Reason::NotValid, "exceeded_revision_limit"));
+        assert_eq!(draft.misnamed(Reason::NotValid), "");
+        assert_eq!(draft.misnamed(Reason::NoTarget), "");
+    }
+
+    #[test]
+    fn what_may_go_live_unnoticed_is_under_way_and_not_pinned() {
+        let incident = asking();
+        let stages = {
+            let mut world = World::with_bad_release(policy());
+            ["rolling_back", "soaking"].map(|stage| {
+                world.run_to_stage(stage);
+                world.state.incident().expect("an incident").stage.clone()
+            })
+        };
+        let may = |stage: &Stage, pin| {
+            let mut incident = Incident { stage: stage.clone(), ..incident.clone() };
+            incident.capabilities.pin = pin;
+            Draft::new(Ledger::default(), incident).may_go_live()
+        };
+        assert!(may(&stages[0], PinKind::Absent) && may(&stages[0], PinKind::Soft));
+        assert!(!may(&stages[0], PinKind::Hard) && !may(&stages[1], PinKind::Absent));
     }
 }
