@@ -209,8 +209,11 @@ mod tests {
         assert!(some.has(Signal::Memory) && !some.has(Signal::Cpu) && read("[]").is_empty());
         let all = Signals::of(&Signal::ALL);
         assert_eq!(read(&serde_json::to_string(&all).unwrap()), all);
+        let with_all = Capabilities { signals: all, ..Capabilities::default() };
+        let written = serde_json::to_value(with_all).unwrap();
+        assert_eq!(serde_json::from_value::<Capabilities>(written).unwrap(), with_all);
         // A journal of an earlier release has no such field.
-        let mut old = serde_json::to_value(Capabilities { signals: all, ..Capabilities::default() }).unwrap();
+        let mut old = serde_json::to_value(with_all).unwrap();
         old.as_object_mut().unwrap().remove("signals");
         assert_eq!(serde_json::from_value::<Capabilities>(old.clone()).unwrap(), Capabilities::default());
         // And one that nobody knows any more.

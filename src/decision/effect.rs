@@ -425,6 +425,16 @@ mod tests {
     }
 
     #[test]
+    fn who_validated_is_written_where_it_was_not_the_platform() {
+        for (by, is_written) in [(Support::Native, false), (Support::Emulated, true)] {
+            let validation = Validation { by, ..Validation::default() };
+            let written = serde_json::to_value(&validation).unwrap();
+            assert_eq!(written.get("by").is_some(), is_written, "{written}");
+            assert_eq!(serde_json::from_value::<Validation>(written).unwrap(), validation);
+        }
+    }
+
+    #[test]
     fn the_fixed_words_are_the_ones_the_journal_writes() {
         let id = |id: &str| DeploymentId::from(id);
         let effects = [

@@ -200,6 +200,9 @@ fn value(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::observation::{Operator, Reading as Observed};
+    use crate::decision::policy::Regression;
+    use crate::decision::rule::Reading;
     use crate::decision::sample::{Failure, Sample, SampleResult};
     use crate::decision::scenarios::{World, policy};
 
@@ -219,10 +222,11 @@ mod tests {
 
     #[test]
     fn what_a_rollback_did_is_told_by_how_much_of_the_trouble_is_left() {
-        let policy = policy();
+        let mut policy = policy();
+        policy.probes[0].settle = Duration::from_secs(4);
         let probe = policy.probes[0].name.clone();
         let judged = |measure, (from, at_most): (f64, f64), bad: usize, millis| {
-            let prediction = Prediction { probe: probe.clone(), measure, from, at_most, within_seconds: 10 };
+            let prediction = Prediction { probe: probe.clone(), measure, from, at_most, within_seconds: 6 };
             // Rough for as long as it may be, then so many of a hundred failures.
             let rough = std::iter::repeat_n((false, 5_000), 10);
             let then = (0..100).map(move |n| (n >= bad, millis));
@@ -237,10 +241,13 @@ mod tests {
         assert_eq!(failures(1.0, 100).1, Efficacy::NoEffect, "no worse than all");
         assert_eq!(failures(0.2, 25).1, Efficacy::NoEffect);
         assert_eq!(failures(0.2, 26).1, Efficacy::Harmed);
+        assert_eq!(failures(0.4, 50).1, Efficacy::NoEffect);
+        assert_eq!(failures(0.4, 51).1, Efficacy::Harmed);
         assert_eq!(failures(0.02, 7).1, Efficacy::NoEffect, "within what so few failures vary by");
         let latency = |millis| judged(Measure::Latency { quantile: 0.5 }, (1.0, 0.2), 0, millis);
         assert_eq!(latency(200).expect("samples").1, Efficacy::Helped);
         assert_eq!(latency(600).expect("samples").1, Efficacy::NoEffect);
+        assert_eq!(latency(1_250).expect("samples").1, Efficacy::NoEffect);
         assert_eq!(latency(1_251).expect("samples").1, Efficacy::Harmed);
         let dead = judged(Measure::Latency { quantile: 0.5 }, (1.0, 0.2), 100, 1).expect("samples");
         assert_eq!(
@@ -264,5 +271,90 @@ mod tests {
         assert_eq!((prediction.measure, prediction.from), (Measure::Failures, 1.0));
         assert_eq!(prediction.at_most, 0.01, "nothing failed before");
         assert_eq!(Duration::from_secs(prediction.within_seconds), WITHIN.min(policy().soak.period / 2));
+    }
+
+    /// What is expected of going back from a release that is live since the second 800, a minute after that. Its samples
+    /// took so many milliseconds before and since, and as many of each ten failed.
+    fn expected(
+        conditions: &[(Condition, Verdict)],
+        (before, since): ((u32, i64), (u32, i64)),
+        first: i64,
+    ) -> (Measure, f64, f64) {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let mut incident = world.state.incident().expect("an incident").clone();
+        incident.live.since = at(800);
+        let evidence = incident.evidence.as_mut().expect("evidence");
+        let part = |verdict| Reading { verdict, ..evidence.clone() };
+        let parts = conditions.iter().map(|(_, verdict)| part(*verdict)).collect();
+        evidence.parts = parts;
+        let mut policy = policy();
+        policy.probes[0].settle = Duration::from_secs(10);
+        policy.soak.period = Duration::from_secs(240);
+        let tests = conditions.iter().map(|(condition, _)| Test { probe: 0, condition: condition.clone() });
+        policy.rules[0].tests = tests.collect();
+        let mut window = Window::new(Window::MAX);
+        for second in first..=860 {
+            // Right before it and until it has settled nobody's samples are good.
+            let (millis, bad) = match second {
+                ..798 => before,
+                798..810 => (9_000, 10),
+                810.. => since,
+            };
+            let is_bad = second % 10 < bad;
+            let result = if is_bad { SampleResult::Bad(Failure::Status(500)) } else { SampleResult::Good };
+            window.push(Sample { at: at(second), micros: millis * 1_000, result });
+        }
+        let seen = Observation {
+            at: at(860),
+            app: &Observed::never(),
+            other_was_live_at: None,
+            history: &Observed::never(),
+            windows: &[window],
+            answer: None,
+            operator: &Operator::default(),
+        };
+        let predicted = predict(&policy, &incident, &seen).expect("a prediction");
+        assert_eq!(predicted.within_seconds, 120);
+        (predicted.measure, predicted.from, predicted.at_most)
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_what_was_measured_until_the_release_went_live() {
+        let over = Duration::from_secs(60);
+        let in_a_row = (Condition::ConsecutiveFailures { count: 3 }, Verdict::Bad);
+        let slow = |quantile, verdict| {
+            (
+                Condition::Latency { quantile, above: Duration::from_millis(300), over, min_samples: 1 },
+                verdict,
+            )
+        };
+        let regression = |of| {
+            let glitch = Duration::from_secs(5);
+            let of = Regression { of, probability: 0.001, worse_by: 0.1, glitch, min_failures: 3 };
+            (Condition::Regression(of), Verdict::Bad)
+        };
+        let near = |(measure, from, at_most): (Measure, f64, f64), is: (Measure, f64, f64)| {
+            assert_eq!(measure, is.0);
+            assert!((from - is.1).abs() < 1e-9 && (at_most - is.2).abs() < 1e-9, "{from} {at_most}, {is:?}");
+        };
+        let latency = |quantile| Measure::Latency { quantile };
+        let failures = [in_a_row.clone()];
+        near(expected(&failures, ((1, 1), (1, 10)), 0), (Measure::Failures, 1.0, 0.11));
+        near(expected(&failures, ((1, 9), (1, 5)), 0), (Measure::Failures, 0.5, 0.5));
+        let median = [slow(0.5, Verdict::Bad)];
+        near(expected(&median, ((400, 0), (2_000, 0)), 0), (latency(0.5), 2.0, 0.5));
+        near(expected(&median, ((40, 0), (2_000, 0)), 0), (latency(0.5), 2.0, 0.06));
+        // Where nothing is known of before, what the rule allows, or the half of it.
+        near(expected(&median, ((40, 0), (2_000, 0)), 798), (latency(0.5), 2.0, 0.3));
+        let slower = [regression(Signal::Latency)];
+        near(expected(&slower, ((40, 0), (2_000, 0)), 798), (latency(0.75), 2.0, 1.0));
+        near(expected(&[regression(Signal::Failures)], ((1, 0), (1, 10)), 0), (Measure::Failures, 1.0, 0.01));
+        // Of several tests the first one that was bad is measured.
+        let tests = [slow(0.5, Verdict::Good), in_a_row, slow(0.9, Verdict::Bad)];
+        near(expected(&tests, ((1, 0), (1, 10)), 0), (Measure::Failures, 1.0, 0.01));
+        let words: Vec<&str> = Efficacy::ALL.iter().map(|efficacy| efficacy.word()).collect();
+        let written: Vec<_> = Efficacy::ALL.iter().map(|of| serde_json::to_value(of).unwrap()).collect();
+        assert_eq!(written, words);
     }
 }

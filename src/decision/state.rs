@@ -341,6 +341,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::made;
     use crate::decision::scenarios::{World, policy};
 
     #[test]
@@ -355,6 +356,20 @@ mod tests {
         assert_eq!((list.len(), list[0], list.last()), (Ledger::KEEP, 1, Some(&Ledger::KEEP)));
         Ledger::note(&mut list, Ledger::KEEP + 1);
         assert_eq!((list.len(), list[0]), (Ledger::KEEP, 2));
+    }
+
+    #[test]
+    fn as_many_good_ones_and_rollbacks_are_remembered_as_there_is_room_for() {
+        let mut ledger = Ledger::default();
+        let ids: Vec<_> = (0..=Ledger::KEEP_GOOD).map(|n| format!("d{n}")).collect();
+        for id in &ids {
+            ledger.note_good(made::deployment(id));
+        }
+        let good: Vec<_> = ledger.good.iter().map(|good| good.id.as_str()).collect();
+        assert_eq!(good, ids[1..]);
+        let at = |n: usize| Moment::from_millis(i64::try_from(n).unwrap());
+        (0..=Ledger::KEEP).for_each(|n| ledger.count_rollback(at(n)));
+        assert_eq!(ledger.rollbacks, (1..=Ledger::KEEP).map(at).collect::<Vec<_>>());
     }
 
     #[test]
@@ -382,7 +397,7 @@ mod tests {
         let accused = world.platform.active.clone();
         world.run_to_stage("rolling_back");
         assert_eq!(world.state.live().map(|live| &live.id), Some(&accused));
-        assert_eq!(world.state.attention(), Attention::Close);
+        assert_eq!((world.state.attention(), world.state.pace()), (Attention::Close, Pace::Watch));
         for stage in ["soaking", "committing"] {
             world.run_to_stage(stage);
             assert_eq!(world.state.live().map(|live| &live.id), Some(&world.platform.active));
@@ -392,7 +407,7 @@ mod tests {
             world.latency = std::time::Duration::from_secs(4);
         }
         world.run_to_close();
-        assert_eq!(world.state.attention(), Attention::Rest);
+        assert_eq!((world.state.attention(), world.state.pace()), (Attention::Rest, Pace::Rest));
         assert!(State::WORDS.contains(&world.state.word()));
     }
 }

@@ -494,6 +494,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_of_a_pin_or_a_restart_is_not_written() {
+        let call = |pin| Event::Call { call: Effect::Unpin, attempt: 1, pin };
+        let skipped = |restart| Event::RestartSkipped { restart, had_one: true };
+        for (event, key, is_written) in [
+            (call(PinKind::Hard), "pin", false),
+            (call(PinKind::Soft), "pin", true),
+            (skipped(Support::Native), "restart", false),
+            (skipped(Support::Absent), "restart", true),
+        ] {
+            let written = serde_json::to_value(&event).unwrap();
+            let (_, fields) = written.as_object().and_then(|fields| fields.iter().next()).unwrap();
+            assert_eq!(written.get(key).or(fields.get(key)).is_some(), is_written, "{written}");
+            assert_eq!(serde_json::from_value::<Event>(written).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn what_a_deployment_runs_reads_short() {
+        let runs = |runs: &[&str]| runs.iter().map(|runs| ("web".to_owned(), (*runs).to_owned())).collect();
+        let commit = "9a4df0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7";
+        assert_eq!(code_in_words(&runs(&[commit, "shop:1.4.2"])), "commit 9a4df0b, shop:1.4.2");
+        let no_commit = "9a4df0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6g7";
+        assert_eq!(code_in_words(&runs(&[no_commit])), no_commit);
+        assert_eq!(code_in_words(&runs(&[&commit[..12]])), commit[..12]);
+        assert_eq!(code_in_words(&runs(&[])), "");
+    }
+
+    #[test]
     fn what_was_compared_reads_in_its_own_units() {
         let said = |of, value, samples, compared| {
             let regression = crate::decision::policy::Regression {

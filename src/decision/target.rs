@@ -324,12 +324,80 @@ mod tests {
             ("platform_picks_other", &good, picks, vec![superseded(8), superseded(3)]),
             ("no_previous_success", &fresh, Capabilities::default(), vec![accused.clone()]),
             ("artifact_unknown", &fresh, by_code, vec![deployment(8, 0, Phase::Superseded, true)]),
+            ("", &fresh, by_code, vec![deployment(8, 8, Phase::Unknown, true)]),
         ];
         for (code, ledger, capabilities, list) in cases {
             let search = Search { accused: &accused, former: &[], tried: &[], capabilities };
             assert_eq!(pick(ledger, search, Some(&list)), Pick::None, "{code}");
             assert_eq!(why_none(ledger, search, &list), code);
         }
+    }
+
+    #[test]
+    fn what_a_platform_picks_is_known_to_be_good_by_its_id_or_by_what_it_runs() {
+        let picks = Capabilities { targeting: Targeting::PlatformPicks, ..Capabilities::default() };
+        let accused = deployment(9, 9, Phase::Active, true);
+        let list = [accused.clone(), superseded(8)];
+        let search = Search { accused: &accused, former: &[], tried: &[], capabilities: picks };
+        for (good, picked) in [
+            (deployment(8, 0, Phase::Active, true), "d8"),
+            (deployment(5, 8, Phase::Active, true), "d8"),
+            (superseded(5), "none"),
+        ] {
+            let ledger = Ledger { good: vec![good], ..Ledger::default() };
+            assert_eq!(id(&pick(&ledger, search, Some(&list))), picked);
+        }
+    }
+
+    #[test]
+    fn what_a_person_names_is_taken_unless_it_is_nothing_to_go_back_to() {
+        let targeting = |targeting| Capabilities { targeting, ..Capabilities::default() };
+        let (by_id, by_code) = (targeting(Targeting::ById), targeting(Targeting::ByCode));
+        let picks = targeting(Targeting::PlatformPicks);
+        let accused = deployment(9, 9, Phase::Active, true);
+        let list = [
+            accused.clone(),
+            superseded(8),
+            deployment(7, 0, Phase::Superseded, true),
+            deployment(6, 6, Phase::Error, false),
+            deployment(5, 5, Phase::Superseded, false),
+            deployment(4, 4, Phase::Active, false),
+            deployment(3, 3, Phase::Unknown, true),
+        ];
+        let ledger = Ledger {
+            good: vec![superseded(1)],
+            condemned: vec![("d8".into(), superseded(8).artifact)],
+            ..Ledger::default()
+        };
+        let tried = [("d2".into(), Reason::NotValid)];
+        let former = ["d11".into()];
+        for (id, capabilities, why_not) in [
+            ("d2", by_id, Some("tried")),
+            ("d10", by_id, Some("unknown_deployment")),
+            ("d9", by_id, Some("same_artifact")),
+            ("d6", by_id, Some("never_live")),
+            // What went live once did, whatever is known of its steps; and what is done may be told by them alone.
+            ("d5", by_id, None),
+            ("d4", by_id, None),
+            ("d3", by_id, None),
+            // Also what was condemned, and what only we remember.
+            ("d8", by_id, None),
+            ("d1", by_id, None),
+            ("d7", by_id, None),
+            ("d7", by_code, Some("artifact_unknown")),
+            ("d8", by_code, None),
+            ("d8", picks, None),
+            ("d7", picks, Some("platform_picks_other")),
+        ] {
+            let search = Search { accused: &accused, former: &former, tried: &tried, capabilities };
+            let named = named(&ledger, search, &list, &id.into());
+            assert_eq!(named.as_ref().err().copied(), why_not, "{id}");
+            assert!(named.is_err() || named.is_ok_and(|named| named.id.as_str() == id));
+        }
+        let nothing = [accused.clone(), superseded(11)];
+        let search = Search { accused: &accused, former: &former, tried: &[], capabilities: picks };
+        assert_eq!(named(&ledger, search, &nothing, &"d11".into()), Err("same_artifact"));
+        assert_eq!(named(&ledger, search, &[], &"d1".into()), Err("platform_picks_other"));
     }
 
     #[test]

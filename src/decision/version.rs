@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::decision::observation::{Artifact, Cause, Phase};
     use crate::decision::sample::{Failure, Sample};
+    use crate::decision::scenarios::{World, policy};
 
     const OLD: &str = "1f0e4a9c5d6b7a8c9d0e1f2a3b4c5d6e7f8a9b0c";
     const NEW: &str = "9a4df0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7";
@@ -185,6 +186,42 @@ mod tests {
         let live = Live { id: "d-2".into(), created_ms: 1, since: Moment::from_millis(2_000) };
         kept.set_aside((&judged, &live), others, &mut window);
         window.iter().map(|sample| sample.result.has_failed()).collect()
+    }
+
+    #[test]
+    fn what_is_judged_is_what_is_accused_and_in_its_soak_what_it_was_gone_back_to() {
+        let judged = |world: &World| {
+            judged(&world.state).map(|(deployment, live)| (deployment.id.clone(), live.id.clone()))
+        };
+        let mut world = World::steady(policy());
+        assert_eq!(judged(&world), None);
+        let accused = world.release_bad();
+        for stage in ["watching", "rolling_back"] {
+            world.run_until(|world| world.stage() == stage || world.state.word() == stage);
+            assert_eq!(judged(&world), Some((accused.clone(), accused.clone())), "{stage}");
+        }
+        world.latency = Duration::from_secs(4);
+        for stage in ["soaking", "committing"] {
+            world.run_to_stage(stage);
+            let rollback = world.platform.active.clone();
+            assert_ne!(rollback, accused);
+            assert_eq!(judged(&world), Some((rollback.clone(), rollback)), "{stage}");
+        }
+    }
+
+    #[test]
+    fn what_was_answered_right_when_it_went_live_is_its_own() {
+        let (judged, mut kept) = (deployment("d-2", NEW), Versions::default());
+        assert!(kept.is_empty());
+        let (at, means_nothing) = (Moment::from_millis(2_000), "2026-11-27");
+        kept.take(at, means_nothing.into());
+        kept.take(at + Duration::from_secs(1), NEW.into());
+        assert!(!kept.is_empty());
+        let mut window = Window::new(16);
+        window.push(Sample { at, micros: 1, result: SampleResult::Bad(Failure::Timeout) });
+        let live = Live { id: "d-2".into(), created_ms: 1, since: at };
+        kept.set_aside((&judged, &live), &[&judged], &mut window);
+        assert!(window.iter().all(|sample| sample.result.has_failed()));
     }
 
     #[test]

@@ -130,6 +130,7 @@ mod tests {
         assert_eq!(missing(&[(5, GONE), (15, GONE), (40, GONE)]), 35);
         assert_eq!(missing(&[(1, GONE), (40, GONE)]), 38, "counted from when it was asked for");
         assert_eq!(missing(&[(5, GONE), (10, DOWN), (15, GONE), (16, DOWN), (20, GONE)]), 15);
+        assert_eq!(missing(&[(5, GONE), (10, DOWN), (15, GONE), (40, GONE)]), 35);
         assert_eq!(missing(&[(5, GONE), (10, DOWN), (16, GONE)]), 0, "too far from the one before");
         assert_eq!(missing(&[(5, GONE), (40, DOWN)]), 0, "the latest word is another one");
         assert_eq!(missing(&[(5, GONE), (10, None), (11, GONE), (12, GONE)]), 1);

@@ -4,11 +4,13 @@
 use super::picks::{PICKS, accepting, changes, with_bad_release};
 use super::pushes::run_until_let_go;
 use super::world::{Reply, World, minutes, policy, secs};
-use crate::decision::effect::{Guard, Reason};
+use crate::decision::Change;
+use crate::decision::capability::Support;
+use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::incident::{Misfit, fits};
-use crate::decision::observation::{Accepted, Freeze, ReadFault, Request};
+use crate::decision::observation::{Accepted, AppView, Cause, Freeze, Phase, ReadFault, Reading, Request};
 use crate::decision::policy::{Mode, OnHealthy, OnUnhealthy, Policy};
-use crate::decision::state::{Outcome, Situation};
+use crate::decision::state::{Asked, Hold, Order, Outcome, Situation};
 
 const BOTH: Freeze = Freeze { rollback: true, commit: true };
 
@@ -54,6 +56,7 @@ fn a_person_s_rollback_takes_the_same_way_without_a_rule() {
     let words: Vec<&str> = world.effects.iter().map(|(_, effect)| effect.word()).collect();
     assert_eq!(words, ["validate", "create_rollback", "commit"]);
     assert_eq!(world.closed[0].incident.stage.target().map(|id| id.as_str()), Some("d2"));
+    assert_eq!(world.state.word(), "steady", "the watch it came from is over");
     assert!(
         world.transcript().contains("ada asked for a rollback from deployment d3"),
         "{}",
@@ -77,6 +80,7 @@ fn a_person_names_the_target_or_is_told_why_it_is_none() {
     assert!(said.contains("the deployment to go back to is d1: named by ada; rearguard "), "{said}");
 
     let mut world = with_good_release(policy());
+    world.records = true;
     assert_eq!(
         ends(&mut world, back(Some("d9"))),
         (Outcome::Refused, Reason::NoTarget),
@@ -92,6 +96,11 @@ fn a_person_names_the_target_or_is_told_why_it_is_none() {
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(world.closed[1].incident.rule, Some("down".into()));
     assert_ne!(world.closed[0].incident.id, world.closed[1].incident.id);
+    // Only the first end has a code that says more than its reason.
+    let changes = world.recorded.iter().filter_map(|(.., decision)| decision.change.as_deref());
+    let details: Vec<_> =
+        changes.filter(|change| change.closed.is_some()).map(Change::closing_detail).collect();
+    assert_eq!(details, [Some("unknown_deployment".to_owned()), None]);
 }
 
 #[test]
@@ -218,8 +227,15 @@ fn what_is_held_is_settled_by_a_person_s_word() {
         let mut world = World::with_bad_release(holding(policy()));
         assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
         world.run(minutes(60));
+        let asked_at = world.at;
         assert_eq!(ends(&mut world, request.clone()), (outcome, Reason::Requested), "{}", world.transcript());
         assert!(world.platform.pinned.is_none(), "{}", world.transcript());
+        // It is an incident of its own, that no rule opened.
+        let settled = &world.closed[1].incident;
+        assert_eq!((settled.opened_at, settled.first_failure_at), (asked_at, asked_at));
+        assert_eq!((&settled.rule, &settled.evidence), (&None, &None));
+        let order = Asked { by: "ada".into(), order: Order::Settle };
+        assert_eq!(settled.asked, Some(order));
         assert_eq!(world.closed.len(), 2);
         assert_eq!(world.count("create_rollback"), 1);
         world.run(minutes(5));
@@ -233,6 +249,68 @@ fn what_is_held_is_settled_by_a_person_s_word() {
         run_until_let_go(&mut world);
         assert_eq!(changes(&world).last(), Some(&"let go"), "{}", world.transcript());
     }
+}
+
+#[test]
+fn what_is_held_is_settled_while_it_is_live_and_pinned_as_it_was() {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    world.run_to_close();
+    // What the latest read shows, and what the held incident knew of its platform.
+    let with = |view: &dyn Fn(&mut AppView), revert, request| {
+        let (mut app, mut state) = (world.app.clone(), world.state.clone());
+        view(&mut app.last.as_mut().expect("a read").1);
+        let Situation::Held(Hold { kept: Some(kept), .. }) = &mut state.situation else { panic!("held") };
+        kept.capabilities.revert = revert;
+        fits(&world.policy, &state, &app, false, &request).err()
+    };
+    let is_as_it_was = |_: &mut AppView| {};
+    for request in [Request::Commit, Request::Revert] {
+        assert_eq!(with(&is_as_it_was, Support::Native, request.clone()), None);
+        let is_not_live = |view: &mut AppView| view.active.as_mut().expect("live").id = "other".into();
+        assert_eq!(with(&is_not_live, Support::Native, request.clone()), Some(Misfit::NotLive));
+        for pin in [None, Some("other".into())] {
+            let is_pinned = |view: &mut AppView| view.pinned = pin.clone();
+            assert_eq!(with(&is_pinned, Support::Native, request.clone()), Some(Misfit::NotLive));
+        }
+    }
+    assert_eq!(with(&is_as_it_was, Support::Absent, Request::Commit), None);
+    assert_eq!(with(&is_as_it_was, Support::Absent, Request::Revert), Some(Misfit::NoRevert));
+}
+
+#[test]
+fn an_order_is_about_what_is_live_by_the_read_that_comes_with_it() {
+    let mut world = with_good_release(policy());
+    let restart = world.platform.make(Cause::Restart, Some(&"d3".into()), world.at);
+    world.platform.finish(&restart, Phase::Active, world.at);
+    world.run(secs(10));
+    let Situation::Watching(watch) = world.state.situation.clone() else { panic!("{}", world.transcript()) };
+    let ordered = |world: &World| world.state.incident().expect("an incident").clone();
+    let mut same = world.clone();
+    says(&mut same, back(None));
+    let incident = ordered(&same);
+    assert_eq!((&incident.live, &incident.former), (&watch.live, &watch.former));
+    assert_eq!((incident.begun, incident.former.len()), (1, 1));
+    // Another one has gone live since.
+    let next = world.release();
+    let at = world.at;
+    world.app = Reading::known(at, world.platform.view(at));
+    says(&mut world, back(None));
+    let incident = ordered(&world);
+    assert_eq!((&incident.accused.id, &incident.live.id, incident.live.since), (&next, &next, at));
+    assert_eq!((incident.begun, incident.former.len()), (0, 0));
+}
+
+#[test]
+fn an_order_has_its_time_to_find_what_there_is_to_go_back_to() {
+    let mut world = with_good_release(policy());
+    (world.is_listless, world.history) = (true, Reading::never());
+    says(&mut world, back(None));
+    world.run(secs(30));
+    assert_eq!((world.stage(), world.waiting), ("validating", Some(Reason::Blind)), "{}", world.transcript());
+    world.is_listless = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
 }
 
 #[test]
@@ -317,6 +395,12 @@ fn a_freeze_window_refuses_what_nobody_ordered() {
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());
     assert!(world.effects.is_empty());
     // One that opens meanwhile does so as well, also right before the call.
+    let mut world = World::with_bad_release(policy());
+    world.reply("validate", Reply::Not(Rejection::RateLimited, None));
+    world.run_to_stage("validating");
+    world.operator.freeze = Freeze { rollback: true, commit: false };
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());
+    assert_eq!(world.count("create_rollback"), 0);
     let mut world = World::with_bad_release(policy());
     world.reply("create_rollback", Reply::Guarded(Guard::Frozen));
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());

@@ -1,11 +1,14 @@
 //! The course of an incident when nobody is in the way.
 
+use super::picks::{PICKS, with_bad_release};
 use super::world::{Reply, World, policy, rule, secs};
+use crate::decision::capability::{Capabilities, Signal, Signals, Support, Targeting};
 use crate::decision::decide;
 use crate::decision::effect::{Reason, Rejection};
 use crate::decision::observation::RecordedObservation;
-use crate::decision::policy::{Condition, OnUnhealthy, Policy};
+use crate::decision::policy::{Asked, Condition, OnUnhealthy, Policy};
 use crate::decision::state::{Outcome, Stage, State};
+use crate::decision::story::Event;
 
 #[test]
 fn a_bad_release_is_rolled_back_soaked_and_committed() {
@@ -136,13 +139,49 @@ fn a_recorded_decision_that_is_run_again_is_the_same_decision() {
     world.release_bad();
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy));
     assert!(world.recorded.len() > 10, "{}", world.recorded.len());
-    for (policy, state, seen, decision) in &world.recorded {
-        let json = serde_json::to_string(&(policy, state, seen)).unwrap();
-        let (policy, state, back): (Policy, State, RecordedObservation) =
-            serde_json::from_str(&json).unwrap();
-        assert_eq!(back, *seen);
-        assert_eq!(decide(&policy, &state, &back.as_seen()), *decision);
+    let first = is_made_again(&world);
+    // What says nothing is not written, over and over.
+    for nothing in ["freeze", "quiet_since", "signals", "by", "lag", "asked"] {
+        assert!(!first.contains(&format!("\"{nothing}\":")), "{nothing}: {first}");
     }
+}
+
+#[test]
+fn whatever_says_something_is_recorded() {
+    // A site that cannot be restarted, whose platform says how it fares and leaves most to us.
+    let signals = Signals::of(&[Signal::Health]);
+    let site = Capabilities {
+        targeting: Targeting::ById,
+        resend_is_safe: true,
+        restart: Support::Absent,
+        signals,
+        ..PICKS
+    };
+    let mut policy = Policy { restart_first: Some(secs(90)), ..policy() };
+    policy.probes[0].lag = secs(1);
+    let mut world = with_bad_release(policy, site);
+    world.policy.probes[0].asked = Asked::WhileJudging;
+    world.records = true;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.operator.freeze.rollback = true;
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Freeze), "{}", world.transcript());
+    is_made_again(&world);
+}
+
+/// What was recorded comes out of its text as it was, and is decided as it was. Gives the first of the texts.
+fn is_made_again(world: &World) -> String {
+    let written = world.recorded.iter().map(|(policy, state, seen, decision)| {
+        let story = decision.change.as_ref().map(|change| change.story.clone()).unwrap_or_default();
+        let given = (policy.clone(), state.clone(), seen.clone(), story);
+        let json = serde_json::to_string(&given).unwrap();
+        let back: (Policy, State, RecordedObservation, Vec<Event>) = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, given);
+        assert_eq!(decide(&back.0, &back.1, &back.2.as_seen()), *decision);
+        json
+    });
+    let written: Vec<String> = written.collect();
+    written[0].clone()
 }
 
 #[test]

@@ -27,10 +27,22 @@ pub(super) fn stays_bad(world: &mut World) {
 fn what_a_restart_heals_is_not_rolled_back_and_stays_under_watch() {
     let mut world = World::with_bad_release(restarting());
     heals(&mut world);
+    world.records = true;
     assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
     assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 0));
+    assert!(!world.transcript().contains("no restart is tried"), "{}", world.transcript());
     let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
     assert_eq!((watch.live.id.as_str(), watch.candidate.id.as_str()), ("d4", "d4"));
+    let changes = world.recorded.iter().filter_map(|(.., decision)| decision.change.as_deref());
+    let [end] = changes.filter(|change| change.closed.is_some()).collect::<Vec<_>>()[..] else {
+        panic!("one")
+    };
+    let Situation::Watching(begun) = &end.state.situation else { panic!("{end:?}") };
+    assert_eq!(
+        (begun.live.id.as_str(), begun.candidate.id.as_str(), begun.was_restarted),
+        ("d4", "d4", true)
+    );
+    assert_eq!(begun.former, ["d3".into()], "what it restarted is nothing to go back to");
     // It passes its watch, and is what the next incident goes back to.
     world.run(minutes(40));
     assert_eq!(world.state.word(), "steady");
@@ -154,6 +166,12 @@ fn where_the_platform_picks_or_cannot_restart_no_restart_is_tried() {
         assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
         assert_eq!(world.count("restart"), 0);
         assert!(world.transcript().contains(words), "{}", world.transcript());
+        // Nothing is said of a restart that nobody asked for.
+        world = World::steady(policy());
+        world.platform.capabilities = capabilities;
+        world.release_bad();
+        world.run_to_close();
+        assert!(!world.transcript().contains("no restart is tried"), "{}", world.transcript());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::platform::Who;
-use super::world::{World, minutes, policy, secs};
+use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::observation::{Cause, Phase, ReadFault, Reading};
 use crate::decision::policy::Condition;
 use crate::decision::sample::{Failure, Sample, SampleResult};
@@ -73,11 +73,17 @@ fn a_restart_of_the_candidate_keeps_its_watch() {
     let release = world.release();
     world.run(minutes(10));
     let Situation::Watching(before) = world.state.situation.clone() else { panic!("not watching") };
+    assert_eq!(world.wake_at, Some(before.until));
     let restart = world.platform.make(Cause::Restart, Some(&release), world.at);
     world.platform.finish(&restart, Phase::Active, world.at);
     world.run(secs(6));
     let Situation::Watching(after) = world.state.situation.clone() else { panic!("not watching") };
     assert_eq!((after.until, after.live.id), (before.until, restart.clone()));
+    assert_eq!(
+        (before.begun, after.begun),
+        (0, 1),
+        "what was weighed so far is not weighed again for nothing"
+    );
     world.bad.insert(restart);
     assert_eq!(world.run_to_close().0, Outcome::Committed);
     assert_eq!(world.platform.deployments.last().unwrap().cloned_from, Some("d2".into()));
@@ -139,6 +145,30 @@ fn a_release_that_nobody_could_judge_does_not_become_good_by_the_clock() {
     world.run(minutes(40));
     assert_eq!(world.state.word(), "learning");
     assert!(world.state.ledger.good.iter().all(|good| good.id != id));
+}
+
+#[test]
+fn a_release_is_not_good_while_a_rule_says_otherwise_or_nothing() {
+    let never = Condition::FailureRatio { above: 0.5, over: minutes(5), min_samples: 10_000 };
+    let half = Condition::FailureRatio { above: 0.2, over: minutes(1), min_samples: 1 };
+    for (condition, fails) in [(never, 0), (half, 2)] {
+        let mut policy = policy();
+        policy.rules.push(rule("erring", condition));
+        let mut world = World::new(policy);
+        let id = world.platform.active.clone();
+        for round in 0..150 {
+            match round % 4 < fails {
+                true => world.bad.insert(id.clone()),
+                false => world.bad.remove(&id),
+            };
+            world.tick();
+        }
+        assert_eq!(world.state.word(), "learning", "{}", world.transcript());
+        world.bad.clear();
+        world.policy.rules.pop();
+        world.run(minutes(1));
+        assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+    }
 }
 
 #[test]

@@ -104,3 +104,65 @@ impl Incident {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::scenarios::{World, policy};
+
+    const ROLLBACK: Freeze = Freeze { rollback: true, commit: false };
+    const COMMIT: Freeze = Freeze { rollback: false, commit: true };
+    const BOTH: Freeze = Freeze { rollback: true, commit: true };
+    const NONE: Freeze = Freeze { rollback: false, commit: false };
+
+    fn order() -> Asked {
+        let was = Box::new(Situation::Learning { live: None });
+        Asked { by: "ada".into(), order: Order::Rollback { to: None, accept: Accepted::default(), was } }
+    }
+
+    #[test]
+    fn a_freeze_window_stops_what_is_next_and_nobody_asked_for() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let incident = world.state.incident().expect("an incident").clone();
+        assert_eq!(incident.heeds(&policy()), ROLLBACK);
+        assert_eq!(Incident { asked: Some(order()), ..incident.clone() }.heeds(&policy()), NONE);
+        assert_eq!(Incident { approved: true, ..incident.clone() }.heeds(&policy()), NONE);
+        assert_eq!(
+            incident.heeds(&Policy { mode: Mode::Approve, ..policy() }),
+            NONE,
+            "somebody is asked yet"
+        );
+        world.run_to_stage("soaking");
+        world.latency = std::time::Duration::from_secs(4);
+        let soaking = world.state.incident().expect("an incident").clone();
+        let mut undone = world.clone();
+        undone.bad.insert(undone.platform.active.clone());
+        undone.run_to_stage("reverting");
+        let reverting = undone.state.incident().expect("an incident").clone();
+        world.run_to_stage("committing");
+        let committing = world.state.incident().expect("an incident").clone();
+        let ending = || Some(Ending { settle: Settle::Commit, by: "ada".into() });
+        for (incident, stops) in [(soaking, BOTH), (reverting, ROLLBACK), (committing, COMMIT)] {
+            assert_eq!(incident.heeds(&policy()), stops, "{}", incident.stage.word());
+            assert_eq!(Incident { ending: ending(), ..incident }.heeds(&policy()), NONE);
+        }
+    }
+
+    #[test]
+    fn an_order_goes_as_far_as_it_may_without_asking_and_settles_or_rolls_back() {
+        let mut world = World::with_bad_release(policy());
+        world.run_to_stage("rolling_back");
+        let incident = world.state.incident().expect("an incident").clone();
+        let mode = |incident: &Incident, mode| incident.mode(&Policy { mode, ..policy() });
+        for by_rule in [Mode::Observe, Mode::Approve, Mode::Enforce] {
+            assert_eq!(mode(&incident, by_rule), by_rule);
+        }
+        let ordered = Incident { rule: None, asked: Some(order()), ..incident.clone() };
+        assert_eq!(mode(&ordered, Mode::Observe), Mode::Observe);
+        assert_eq!(mode(&ordered, Mode::Approve), Mode::Enforce);
+        let settles = Asked { order: Order::Settle, ..order() };
+        let settlement = Incident { asked: Some(settles), ..ordered.clone() };
+        assert!(settlement.is_settlement() && !ordered.is_settlement() && !incident.is_settlement());
+    }
+}
