@@ -359,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn what_shares_no_code_is_the_same_by_all_that_is_said_of_both() {
+        let of = |code: (&str, &str), source: &[(&str, &str)]| {
+            let pair = |(name, runs): &(&str, &str)| ((*name).to_owned(), (*runs).to_owned());
+            let source = source.iter().map(pair).collect();
+            Artifact { code: vec![pair(&code)], source, ..Artifact::default() }
+        };
+        let built = of(("image", "i1"), &[("commit", "c1")]);
+        assert!(built.same_as(&of(("commit", "c1"), &[])));
+        assert!(!built.same_as(&of(("commit", "c2"), &[])));
+        assert!(!built.same_as(&of(("other", "c1"), &[])), "nothing is said of both");
+        assert!(built.same_as(&of(("image", "i1"), &[("commit", "c2")])), "the code itself says it");
+    }
+
+    #[test]
     fn a_reading_is_as_old_as_its_sending() {
         let at = Moment::from_millis;
         let reading = Reading::known(at(5), 'x');

@@ -350,3 +350,42 @@ pub struct Limits {
     /// ... within this time.
     pub per: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::scenarios::policy;
+
+    #[test]
+    fn what_was_waited_for_a_person_before_that_could_be_chosen_is_half_an_hour() {
+        let mut written = serde_json::to_value(policy()).unwrap();
+        written.as_object_mut().unwrap().remove("approve_within");
+        let old: Policy = serde_json::from_value(written).unwrap();
+        assert_eq!(old.approve_within, Duration::from_secs(1_800));
+    }
+
+    #[test]
+    fn a_condition_is_about_time_or_about_failures() {
+        let over = Duration::from_secs(60);
+        let regression = |of| {
+            let glitch = Duration::from_secs(5);
+            Condition::Regression(Regression {
+                of,
+                probability: 0.001,
+                worse_by: 0.1,
+                glitch,
+                min_failures: 3,
+            })
+        };
+        for (condition, is_about_time) in [
+            (Condition::ConsecutiveFailures { count: 3 }, false),
+            (Condition::FailureRatio { above: 0.1, over, min_samples: 1 }, false),
+            (Condition::Latency { quantile: 0.9, above: over, over, min_samples: 1 }, true),
+            (regression(Signal::Failures), false),
+            (regression(Signal::Latency), true),
+            (regression(Signal::Shares), false),
+        ] {
+            assert_eq!(condition.is_about_time(), is_about_time, "{condition:?}");
+        }
+    }
+}

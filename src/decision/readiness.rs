@@ -157,8 +157,8 @@ mod tests {
     use super::*;
     use crate::decision::effect::Verb;
     use crate::decision::observation::{Artifact, Phase};
-    use crate::decision::scenarios::policy;
-    use crate::decision::state::{Hold, Live};
+    use crate::decision::scenarios::{World, policy};
+    use crate::decision::state::{Call, CallStatus, Hold, Live, Watch};
 
     fn deployment(id: &str, created_ms: i64, phase: Phase) -> Deployment {
         Deployment {
@@ -233,6 +233,38 @@ mod tests {
     fn picks(scene: &mut Scene) {
         let can = &mut scene.view().capabilities;
         (can.targeting, can.resend_is_safe) = (Targeting::PlatformPicks, false);
+    }
+
+    #[test]
+    fn what_a_release_under_watch_was_called_before_is_nothing_to_go_back_to() {
+        let mut world = World::with_bad_release(policy());
+        world.run_until(|world| matches!(world.state.situation, Situation::Watching(_)));
+        let Situation::Watching(watch) = world.state.situation else { panic!("not watching") };
+        let watch = |former: &[&str]| {
+            let former = former.iter().map(|id| (*id).into()).collect();
+            Situation::Watching(Watch { former, ..watch.clone() })
+        };
+        assert_eq!(asked(|scene| scene.state.situation = watch(&[])), Ok("d1".to_owned()));
+        let none = asked(|scene| scene.state.situation = watch(&["d1"]));
+        assert_eq!(none, Err((Reason::NoTarget, "same_artifact")));
+    }
+
+    #[test]
+    fn an_app_is_quiet_once_nothing_is_done_about_it_nor_about_its_pushes() {
+        let with = |pin: Option<SoftPin>| {
+            let scene = Scene::of(|_| {});
+            let live = Live { id: "d2".into(), created_ms: 2, since: Moment::from_millis(0) };
+            let mut state = State { situation: Situation::Steady { live }, ..scene.state };
+            state.ledger.soft_pin = pin;
+            is_quiet(&state)
+        };
+        let pin = || SoftPin::of("shop-1".into());
+        let status = CallStatus::Owed;
+        let release = Some(Call { attempt: 1, intended_at: Moment::from_millis(0), status });
+        assert!(with(None) && with(Some(pin())), "it is looked out for, no more");
+        assert!(!with(Some(SoftPin { is_answered: true, ..pin() })));
+        assert!(!with(Some(SoftPin { is_seen: true, ..pin() })));
+        assert!(!with(Some(SoftPin { release, ..pin() })));
     }
 
     #[test]

@@ -326,6 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_could_tell_is_over_with_the_share_that_is_older_and_not_with_one_of_its_moment() {
+        let unknown = SampleResult::Unknown(BlindCause::Control);
+        let share = SampleResult::Share(Step::of(0.5));
+        for (at, kept) in [(5, [5].as_slice()), (7, &[7, 7]), (9, &[7, 9])] {
+            let mut window = Window::new(16);
+            window.push(Sample { result: unknown, ..sample(7) });
+            window.push(Sample { result: share, ..sample(at) });
+            assert_eq!(times(window.iter()), kept);
+        }
+    }
+
+    #[test]
+    fn an_app_is_well_by_a_sample_that_is_good_or_a_share() {
+        let well = |result: SampleResult| result.is_well();
+        assert!(well(SampleResult::Good) && well(SampleResult::Share(Step::of(1.0))));
+        assert!(
+            !well(SampleResult::Bad(Failure::Timeout)) && !well(SampleResult::Unvouched(Failure::Timeout))
+        );
+        assert!(!well(SampleResult::Unknown(BlindCause::Control)));
+    }
+
+    #[test]
     fn a_sample_is_finished_when_its_latency_is_over() {
         assert_eq!(sample(1_000).latency(), Duration::from_millis(2_500));
         assert_eq!(sample(1_000).finished(), Moment::from_millis(3_500));

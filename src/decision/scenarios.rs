@@ -30,6 +30,7 @@ mod settling;
 mod shares;
 mod slower;
 mod soaks;
+mod taken_for;
 mod told;
 mod walk;
 mod watching;

@@ -229,6 +229,7 @@ mod tests {
         let old = deployment("d-1", OLD);
         assert_eq!(left([Some(OLD), Some(OLD), Some(NEW), None], &[&old]), [true, false, true, true]);
         assert_eq!(left([None; 4], &[&old]), [true; 4]);
+        assert_eq!(left([None, Some(OLD), None, None], &[&old]), [true, false, true, true]);
     }
 
     #[test]

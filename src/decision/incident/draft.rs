@@ -243,8 +243,8 @@ impl Draft {
         let Requests { targets, counted, .. } = &mut self.incident.requests;
         counted.drain(..found.len().min(counted.len()));
         for wanted in wanted {
-            let place = targets.iter().rposition(|target| Some(&target.id) == wanted.as_ref()).unwrap_or(0);
-            if place < targets.len() {
+            let wanted = targets.iter().rposition(|target| Some(&target.id) == wanted.as_ref());
+            if let Some(place) = wanted.or(targets.first().map(|_| 0)) {
                 targets.remove(place);
             }
         }

@@ -8,7 +8,7 @@ use crate::decision::observation::Request;
 use crate::decision::policy::{Action, Asked, Condition, Mode, Policy, ProbePolicy, Rule, Test};
 use crate::decision::rule::{Pace, fewest_samples};
 use crate::decision::sample::{Failure, Sample, SampleResult};
-use crate::decision::state::{Ledger, Outcome};
+use crate::decision::state::{Ledger, Outcome, Situation};
 
 fn in_a_row(name: &str, count: u32, action: Action) -> Rule {
     Rule { action, ..rule(name, Condition::ConsecutiveFailures { count }) }
@@ -200,6 +200,8 @@ fn however_many_rules_tell_each_does_so_once() {
     world.run(minutes(10));
     let notices = told(&world);
     assert_eq!((notices.len(), notices[0]), (Ledger::KEEP, "r0"), "the first ones are still there");
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+    assert_eq!(world.wake_at, Some(watch.until), "nothing else is left to be decided");
     assert_eq!(world.state.word(), "watching");
 }
 

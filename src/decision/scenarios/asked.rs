@@ -10,7 +10,7 @@ use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::incident::{Misfit, fits};
 use crate::decision::observation::{Accepted, AppView, Cause, Freeze, Phase, ReadFault, Reading, Request};
 use crate::decision::policy::{Mode, OnHealthy, OnUnhealthy, Policy};
-use crate::decision::state::{Asked, Hold, Order, Outcome, Situation};
+use crate::decision::state::{Asked, Hold, Incident, Order, Outcome, Situation};
 
 const BOTH: Freeze = Freeze { rollback: true, commit: true };
 
@@ -252,6 +252,27 @@ fn what_is_held_is_settled_by_a_person_s_word() {
 }
 
 #[test]
+fn of_a_rollback_that_is_held_only_what_its_end_needs_is_kept() {
+    // Ordered, kept waiting by a freeze, and ended in vain by a person's word.
+    let mut world = with_good_release(policy());
+    says(&mut world, back(None));
+    world.run_to_stage("soaking");
+    world.operator.freeze = BOTH;
+    world.run(minutes(15));
+    for _ in 0..3 {
+        world.reply("commit", super::calls::LOST);
+    }
+    assert_eq!(ends(&mut world, Request::Commit).0, Outcome::Held, "{}", world.transcript());
+    let is_all_of_it = |incident: &Incident| {
+        incident.asked.is_some() && incident.ending.is_some() && incident.end_waits.is_some()
+    };
+    let incident = world.closed[0].incident.clone();
+    assert!(is_all_of_it(&incident), "{incident:?}");
+    let Situation::Held(Hold { kept: Some(kept), .. }) = &world.state.situation else { panic!("held") };
+    assert_eq!(**kept, Incident { asked: None, ending: None, end_waits: None, ..incident });
+}
+
+#[test]
 fn what_is_held_is_settled_while_it_is_live_and_pinned_as_it_was() {
     let mut policy = policy();
     policy.soak.on_healthy = OnHealthy::Hold;
@@ -463,9 +484,10 @@ fn a_question_is_no_question_any_more_once_mode_enforce_is_in_force() {
 
 #[test]
 fn whoever_approves_or_rejects_stands_in_the_story() {
-    for (request, line) in
-        [(Request::Approve, "ada approved the rollback"), (Request::Reject, "ada said no to the rollback")]
-    {
+    for (request, line) in [
+        (Request::Approve, "ada approved the rollback to d2"),
+        (Request::Reject, "ada said no to the rollback to d2"),
+    ] {
         let mut world = World::with_bad_release(Policy { mode: Mode::Approve, ..policy() });
         world.run_to_stage("awaiting_approval");
         says(&mut world, request);

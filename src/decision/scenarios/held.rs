@@ -6,7 +6,7 @@ use super::platform::Who;
 use super::world::{Reply, Sight, World, minutes, policy, secs};
 use crate::decision::capability::Capabilities;
 use crate::decision::effect::Reason;
-use crate::decision::observation::{Phase, Request};
+use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::policy::{OnHealthy, OnUnhealthy, Policy};
 use crate::decision::state::{Hold, Outcome, Situation};
 
@@ -287,4 +287,21 @@ fn a_rollback_that_failed_under_a_hold_until_it_was_replaced_is_nothing_to_go_ba
     world.run_until(|world| world.platform.active != rollback);
     world.run(secs(20));
     assert!(world.state.ledger.condemned.iter().any(|(id, _)| *id == rollback), "{}", world.transcript());
+}
+
+#[test]
+fn whatever_goes_live_while_the_rollback_is_pinned_is_no_answer_to_the_hold() {
+    let mut policy = policy();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = World::with_bad_release(policy);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    let (pinned, at) = (world.platform.pinned.clone(), world.at);
+    let other = world.platform.make(Cause::Release, None, at);
+    world.platform.finish(&other, Phase::Active, at);
+    world.platform.pinned = pinned;
+    world.run(minutes(2));
+    let Situation::Held(Hold { why, kept, .. }) = &world.state.situation else {
+        panic!("{}", world.transcript())
+    };
+    assert_eq!((*why, kept.is_some()), (Reason::SoakHealthy, true), "{}", world.transcript());
 }

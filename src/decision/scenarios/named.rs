@@ -12,7 +12,7 @@ use crate::decision::state::Outcome;
 use crate::ids::DeploymentId;
 
 /// A static site: pushes can be paused, and there is no restart.
-const SITE: Capabilities =
+pub(super) const SITE: Capabilities =
     Capabilities { targeting: Targeting::ById, resend_is_safe: true, restart: Support::Absent, ..PICKS };
 
 /// What the rollback that is under way makes runs what another deployment runs.

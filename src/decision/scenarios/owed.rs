@@ -70,6 +70,12 @@ fn a_token_that_may_not_let_pushes_go_is_said() {
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     world.run(minutes(10));
     assert_eq!((world.state.word(), world.waiting), ("steady", Some(Reason::Denied)));
+    // An incident says what it waits for itself, and nothing else.
+    let mut again = world.clone();
+    (again.policy.limits.cooldown, again.latency) = (secs(0), secs(10));
+    again.release_bad();
+    again.run_to_stage("validating");
+    assert_eq!(again.waiting, None, "{}", again.transcript());
     world.script.clear();
     run_until_let_go(&mut world);
     world.run(secs(4));

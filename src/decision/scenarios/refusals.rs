@@ -93,6 +93,8 @@ fn without_a_target_the_rollback_is_refused() {
     world.platform.deployments[0].phase = Phase::Canceled;
     world.platform.deployments[1].complete = false;
     assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::NoTarget));
+    // Nothing says more than the reason.
+    assert!(!world.transcript().contains("none can be gone back to"), "{}", world.transcript());
 }
 
 #[test]

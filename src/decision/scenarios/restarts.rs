@@ -6,7 +6,7 @@ use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Phase, Request};
 use crate::decision::policy::{Mode, Policy};
-use crate::decision::state::{Outcome, Situation};
+use crate::decision::state::{Outcome, Situation, Stage};
 
 pub(super) fn restarting() -> Policy {
     Policy { restart_first: Some(secs(90)), ..policy() }
@@ -54,12 +54,17 @@ fn what_a_restart_does_not_heal_is_rolled_back_after_the_wait() {
     let mut world = World::with_bad_release(restarting());
     stays_bad(&mut world);
     world.run_to_stage("restarting");
-    world.run_until(|world| world.platform.active.as_str() == "d4");
-    let live_at = world.at;
+    let judged_at = |world: &World| match world.state.incident().map(|incident| &incident.stage) {
+        Some(Stage::Restarting { until, .. }) => *until,
+        _ => None,
+    };
+    world.run_until(|world| judged_at(world).is_some());
+    let until = judged_at(&world).expect("a time");
+    assert_eq!(until, world.at + secs(90), "{}", world.transcript());
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1));
     let (asked_at, _) = world.effects.iter().find(|(_, effect)| effect.word() == "validate").expect("asked");
-    assert!((secs(90)..secs(100)).contains(&asked_at.since(live_at)), "{}", world.transcript());
+    assert_eq!(*asked_at, until, "{}", world.transcript());
     assert_eq!(world.closed[0].incident.accused.id.as_str(), "d4", "what is live is what is accused");
     assert_eq!(
         world.platform.get(&world.platform.active).and_then(|now| now.cloned_from.clone()),

@@ -8,7 +8,7 @@ use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::Phase;
 use crate::decision::policy::{OnUnhealthy, Policy};
-use crate::decision::state::Outcome;
+use crate::decision::state::{Hold, Outcome, Situation};
 
 /// A rollback that does not help, and is to be undone.
 fn undoing(policy: Policy, capabilities: Capabilities) -> World {
@@ -90,13 +90,19 @@ fn what_keeps_it_waiting_is_said_and_a_pause_a_freeze_and_a_token_are_waited_for
     let after = world.at.since(now);
     assert!((minutes(30)..minutes(32)).contains(&after), "{after:?}: {}", world.transcript());
     assert_eq!(changes(&world), ["rollback"]);
+    // A person who asks for it again does not wait for what was waited for before.
+    assert!(world.closed[0].incident.setbacks > 0);
+    let Situation::Held(Hold { kept: Some(kept), .. }) = &world.state.situation else { panic!("held") };
+    assert_eq!(kept.setbacks, 0);
 }
 
 #[test]
 fn what_comes_back_may_be_something_else_which_is_told_once() {
-    for (capabilities, told) in [(PICKS, 1), (BY_CODE, 0)] {
+    for (capabilities, setbacks, told) in [(PICKS, 0, 1), (PICKS, 2, 1), (BY_CODE, 2, 0)] {
         let mut world = undoing(accepting(), capabilities);
-        world.reply("create_rollback", Reply::Not(Rejection::RateLimited, None));
+        for _ in 0..setbacks {
+            world.reply("create_rollback", Reply::Not(Rejection::RateLimited, None));
+        }
         assert_eq!(
             world.run_to_close(),
             (Outcome::Reverted, Reason::SoakUnhealthy),

@@ -102,3 +102,28 @@ pub(super) fn perhaps_ours(deployments: &[DeploymentId], is_restart: bool) -> St
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::effect::{Condition, Validation};
+
+    #[test]
+    fn what_a_validation_says_is_told_by_who_said_it() {
+        let condition =
+            |code: &str| Condition { code: code.into(), message: String::new(), is_advice: false };
+        let said = |by, valid, error: Option<&str>| {
+            let validation =
+                Validation { valid, error: error.map(condition), warnings: vec![condition("w1")], by };
+            answered(&Answer::Validated(validation))
+        };
+        let nothing =
+            "nothing that can be read speaks against it (the platform has no dry run), warnings: w1";
+        assert_eq!(said(Support::Emulated, true, None), nothing);
+        assert_eq!(said(Support::Emulated, true, Some("e1")), nothing);
+        assert_eq!(said(Support::Emulated, false, Some("e1")), "what can be read speaks against it: e1");
+        assert_eq!(said(Support::Native, true, Some("e1")), "the platform would accept it, warnings: w1");
+        assert_eq!(said(Support::Native, false, Some("e1")), "the platform would not accept it: e1");
+        assert_eq!(said(Support::Native, false, None), "the platform would not accept it");
+    }
+}

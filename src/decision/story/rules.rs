@@ -117,3 +117,46 @@ pub(crate) fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::scenarios::policy;
+
+    fn failures(probe: usize, count: u32) -> Test {
+        Test { probe, condition: Condition::ConsecutiveFailures { count } }
+    }
+
+    #[test]
+    fn several_tests_read_as_all_any_or_some_of_them() {
+        let mut rule = policy().rules[0].clone();
+        rule.tests = vec![failures(0, 1), failures(0, 2), failures(7, 3)];
+        let probes = policy().probes;
+        let said = |needed| condition_in_words(&Rule { needed, ..rule.clone() }, &probes);
+        let [one, two, three] = ["home at 1 failure", "home at 2 failures", "? at 3 failures"];
+        assert_eq!(said(1), format!("bad {one} in a row or {two} in a row or {three} in a row"));
+        assert_eq!(said(2), format!("bad 2 of 3: {one} in a row; {two} in a row; {three} in a row"));
+        assert_eq!(said(3), format!("bad {one} in a row and {two} in a row and {three} in a row"));
+        let part = |verdict, value| Reading {
+            verdict,
+            value: Some(value),
+            threshold: 1.0,
+            samples: 3,
+            first_failure_at: None,
+            parts: Vec::new(),
+            compared: None,
+        };
+        let parts = vec![part(Verdict::Bad, 1.0), part(Verdict::Good, 0.0), part(Verdict::Bad, 3.0)];
+        let reading = Reading { parts, ..part(Verdict::Bad, 2.0) };
+        assert_eq!(
+            evidence_in_words(&Rule { needed: 2, ..rule.clone() }, &probes, &reading),
+            "2 of 3 are bad, limit 2: home bad: 1 failure in a row, limit 1; home good: 0 failures in a row, \
+             limit 2; ? bad: 3 failures in a row, limit 3"
+        );
+    }
+
+    #[test]
+    fn figures_have_as_many_digits_as_matter() {
+        assert_eq!([0.04, 9.94, 10.0, 1234.5].map(figures), ["0.0", "9.9", "10", "1234"]);
+    }
+}

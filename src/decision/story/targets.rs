@@ -105,6 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_obstacle_that_we_give_ourselves_has_its_meaning() {
+        for code in [
+            "no_previous_success",
+            "same_artifact",
+            "known_bad_target",
+            "platform_picks_other",
+            "artifact_unknown",
+            "app_suspended",
+            "app_deleting",
+            "not_live",
+        ] {
+            assert!(obstacle(code).is_some_and(|meaning| !meaning.is_empty()), "{code}");
+        }
+        assert_eq!(obstacle("a_platform_s_own"), None);
+    }
+
+    #[test]
     fn what_a_person_named_is_never_called_the_newest() {
         let ada = Caller::from("ada");
         let said = |named_by, seen_good, was_bad| chosen(&"d1".into(), "", seen_good, named_by, was_bad);

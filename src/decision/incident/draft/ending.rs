@@ -318,6 +318,18 @@ mod tests {
     }
 
     #[test]
+    fn the_watch_that_a_restart_would_go_on_with_is_not_kept() {
+        let mut world = World::with_bad_release(policy());
+        world.run_until(|world| matches!(world.state.situation, Situation::Watching(_)));
+        let Situation::Watching(watch) = world.state.situation.clone() else { panic!("not watching") };
+        world.run_to_stage("soaking");
+        let incident = world.state.incident().expect("an incident").clone();
+        let incident = Incident { restartable: Some(Box::new(watch)), ..incident };
+        let kept = Draft::new(Ledger::default(), incident.clone()).kept().expect("it is live");
+        assert_eq!(*kept, Incident { restartable: None, ..incident });
+    }
+
+    #[test]
     fn what_may_go_live_unnoticed_is_under_way_and_not_pinned() {
         let incident = asking();
         let stages = {
