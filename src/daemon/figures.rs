@@ -3,6 +3,9 @@
 //! Nothing is decided by them, and they come last: they are asked for after a poll that was answered, of apps that it
 //! could read, and never from what is left of the rate limit for acting.
 //!
+//! What is known is shown anew after each poll: an app may have another name by then, and whoever asked before, by the
+//! configuration of before, shows nothing as the last that it does.
+//!
 //! The two ways of being denied are not the same here. 403 is a token without the scope for a figure, which nobody adds
 //! meanwhile: it is told of once and changes nothing else, and the figure is asked for again after a reload. 401 is a
 //! token that is not accepted any more, most likely because it was rotated: it is read again, as a poll does, and the
@@ -54,26 +57,40 @@ struct Turn {
     next: Option<Moment>,
 }
 
+/// What was answered last.
+#[derive(Default)]
+struct Known {
+    bandwidth: Bandwidth,
+    balance: Option<f64>,
+}
+
 impl Figures {
-    /// Forgets what the account showed before it was changed, and starts where there is something to ask for.
+    /// Starts where there is something to ask for.
     pub(super) fn start(self, tasks: &TaskTracker) {
-        self.forget(Figure::Bandwidth);
-        self.forget(Figure::Balance);
         if !(self.account.config.bandwidth.is_zero() && self.account.config.balance.is_zero()) {
             tasks.spawn(self.run());
         }
     }
 
     async fn run(mut self) {
+        let mut known = Known::default();
+        let stop = self.stop.clone();
+        // Where it is stopped while it waits for an answer, that answer is not shown.
+        let _ = stop.run_until_cancelled(self.ask_on(&mut known)).await;
+        self.show(&Known::default());
+    }
+
+    async fn ask_on(&mut self, known: &mut Known) {
         let mut polls = self.account.slices.polls();
         let config = &self.account.config;
         let turn = |figure, every| Turn { figure, every, next: Some(self.clock.now()) };
         let mut turns = [turn(Figure::Bandwidth, config.bandwidth), turn(Figure::Balance, config.balance)];
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                answered = polls.changed() => if answered.is_err() { return },
+        while polls.changed().await.is_ok() {
+            // Where the poll reads no app, the token or the platform is not well, and the poll says so. Before the first
+            // answer the apps may be about to be told of.
+            let apps = self.account.slices.readable();
+            if apps.is_empty() {
+                continue;
             }
             // A reload, most likely: there may be new apps, or somebody saw to the token.
             if self.apps.has_changed().unwrap_or(false) {
@@ -81,34 +98,29 @@ impl Figures {
                 turns.iter_mut().for_each(|turn| turn.next = Some(self.clock.now()));
             }
             for turn in &mut turns {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    () = self.take(turn) => {}
-                }
+                self.take(turn, &apps, known).await;
+                self.show(known);
             }
         }
     }
 
-    /// Asks for a figure if it is due and there is something to ask with.
-    async fn take(&self, turn: &mut Turn) {
+    /// Asks for a figure of these apps if it is due and there is something to ask with.
+    async fn take(&self, turn: &mut Turn, apps: &[PlatformAppId], known: &mut Known) {
         let (now, budget) = (self.clock.now(), self.account.platform.budget());
         let is_due = !turn.every.is_zero() && turn.next.is_some_and(|next| next <= now);
         if !is_due || is_for_acting(budget) || budget.hold_reads.is_some() {
             return;
         }
-        // Where the poll reads no app, the token or the platform is not well, and the poll says so.
-        let apps = self.account.slices.readable();
-        if apps.is_empty() {
-            return;
-        }
         let platform = &self.account.config.name;
-        turn.next = match self.ask(turn.figure, &apps).await {
+        turn.next = match self.ask(turn.figure, apps, known).await {
             Ok(()) => Some(now + turn.every),
             Err(error @ PlatformError::Denied { status: MAY_NOT }) => {
                 let figure = turn.figure.word();
                 tracing::warn!(%platform, "no {figure} until the next reload, guarding goes on: failed to {error}");
-                self.forget(turn.figure);
+                match turn.figure {
+                    Figure::Bandwidth => known.bandwidth = Bandwidth::default(),
+                    Figure::Balance => known.balance = None,
+                }
                 None
             }
             Err(error) => {
@@ -121,32 +133,33 @@ impl Figures {
         };
     }
 
-    async fn ask(&self, figure: Figure, apps: &[PlatformAppId]) -> Result<(), PlatformError> {
+    async fn ask(
+        &self,
+        figure: Figure,
+        apps: &[PlatformAppId],
+        known: &mut Known,
+    ) -> Result<(), PlatformError> {
+        let platform = &self.account.platform;
         match figure {
-            Figure::Bandwidth => self.show_bandwidth(self.account.platform.bandwidth(apps).await?.value),
-            Figure::Balance => self.show_balance(Some(self.account.platform.balance().await?.value)),
+            Figure::Bandwidth => known.bandwidth = platform.bandwidth(apps).await?.value,
+            Figure::Balance => known.balance = Some(platform.balance().await?.value),
         }
         Ok(())
     }
 
-    fn forget(&self, figure: Figure) {
-        match figure {
-            Figure::Bandwidth => self.show_bandwidth(Bandwidth::default()),
-            Figure::Balance => self.show_balance(None),
-        }
-    }
-
-    fn show_balance(&self, dollars: Option<f64>) {
-        show(&self.metrics.balance, self.account.config.name.as_str(), dollars);
+    fn show(&self, known: &Known) {
+        show(&self.metrics.balance, self.account.config.name.as_str(), known.balance);
+        self.show_bandwidth(&known.bandwidth);
     }
 
     /// Shows the figures of one day. An app without one has none: its last one is of another day.
-    fn show_bandwidth(&self, bandwidth: Bandwidth) {
+    fn show_bandwidth(&self, bandwidth: &Bandwidth) {
         let platform = &self.account.config.name;
         let day = bandwidth.day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
         let day = day.map(|day| day.timestamp().as_duration().as_secs_f64());
         show(&self.metrics.bandwidth_day, platform.as_str(), day);
-        let bytes: BTreeMap<PlatformAppId, u64> = bandwidth.apps.into_iter().collect();
+        let bytes: BTreeMap<&PlatformAppId, u64> =
+            bandwidth.apps.iter().map(|(app, bytes)| (app, *bytes)).collect();
         for (id, app) in &self.apps.borrow().tasks {
             if app.config.platform == *platform
                 && let Some(metrics) = self.metrics.of_app(&app.config.name)
@@ -215,20 +228,10 @@ apps:
             Arc::new(DigitalOcean::in_process(wire, &config, Box::new(tokens)).expect("an account"));
         let clock = Arc::new(SteadyClock::resume(None));
         let slices = Slices::default();
-        let shop = PlatformAppId::from("shop");
-        // Somebody wants the app, and a poll could read it.
-        let _picture = slices.of(&shop);
-        let apps = vec![(shop.clone(), Ok(AppView::default()))];
-        slices.hand_out(clock.now(), &[shop], Listed { apps, is_whole: true });
         let (turns, questions) = (Arc::new(Semaphore::new(1)), Arc::default());
         let account = Account { platform, config, slices, turns, questions };
         let (apps, metrics) = (watch::channel(Apps::default()).1, Metrics::new(&[]).expect("metrics"));
         Figures { account, apps, clock, metrics, stop: CancellationToken::new() }
-    }
-
-    fn shows_the_balance(figures: &Figures) -> bool {
-        let text = render(&figures.metrics, Moment::default()).expect("rendered");
-        String::from_utf8(text).expect("text").contains("rearguard_account_balance_dollars{")
     }
 
     #[tokio::test]
@@ -236,13 +239,14 @@ apps:
         let figures = rotated(401);
         let now = figures.clock.now();
         let mut turn = Turn { figure: Figure::Balance, every: EVERY, next: Some(now) };
-        figures.take(&mut turn).await;
-        assert!(!shows_the_balance(&figures));
+        let mut known = Known::default();
+        figures.take(&mut turn, &[], &mut known).await;
+        assert_eq!(known.balance, None);
         let next = turn.next.expect("another turn");
         assert!((AGAIN..EVERY).contains(&next.since(now)), "{next:?}");
         turn.next = Some(now);
-        figures.take(&mut turn).await;
-        assert!(shows_the_balance(&figures));
+        figures.take(&mut turn, &[], &mut known).await;
+        assert!(known.balance.is_some());
         assert!(turn.next.is_some_and(|next| next.since(now) >= EVERY));
     }
 
@@ -250,9 +254,34 @@ apps:
     async fn a_token_without_the_scope_has_no_further_turn() {
         let figures = rotated(403);
         let mut turn = Turn { figure: Figure::Balance, every: EVERY, next: Some(figures.clock.now()) };
-        figures.take(&mut turn).await;
+        let mut known = Known::default();
+        figures.take(&mut turn, &[], &mut known).await;
         assert_eq!(turn.next, None);
-        figures.take(&mut turn).await;
-        assert!(!shows_the_balance(&figures));
+        figures.take(&mut turn, &[], &mut known).await;
+        assert_eq!(known.balance, None);
+    }
+    #[tokio::test]
+    async fn what_was_shown_is_not_once_another_configuration_is_in_force() {
+        let figures = rotated(401);
+        figures.account.platform.reload_token();
+        let (slices, clock, metrics) =
+            (figures.account.slices.clone(), Arc::clone(&figures.clock), figures.metrics.clone());
+        let (stop, tasks) = (figures.stop.clone(), TaskTracker::new());
+        let shop = PlatformAppId::from("shop");
+        let _picture = slices.of(&shop);
+        let is_shown = || {
+            let text = render(&metrics, Moment::default()).expect("rendered");
+            String::from_utf8(text).expect("text").contains("rearguard_account_balance_dollars{")
+        };
+        figures.start(&tasks);
+        while !is_shown() {
+            let apps = vec![(shop.clone(), Ok(AppView::default()))];
+            slices.hand_out(clock.now(), &[], Listed { apps, is_whole: true });
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        assert!(!is_shown());
     }
 }

@@ -9,8 +9,9 @@ use crate::world::{APP, Api, PATIENCE, Settings, World, known};
 const BYTES: &str = "rearguard_app_bandwidth_bytes{app=\"shop\"} 4000000000";
 const DOLLARS: &str = "rearguard_account_balance_dollars{platform=\"ocean\"} 12.23";
 
+/// So seldom that a machine which was suspended meanwhile asks no more often.
 fn asking() -> Settings {
-    Settings { watch: "1s", figures: "bandwidth: 10m, balance: 10m", ..Settings::default() }
+    Settings { watch: "1s", figures: "bandwidth: 24h, balance: 24h", ..Settings::default() }
 }
 
 /// As [`asking`], with a watch in which a bad release can be accused.
@@ -67,7 +68,7 @@ async fn the_figures_are_shown_with_their_day_and_go_with_their_app_and_their_ke
     assert!(!text.contains("app=\"shop\""), "{text}");
 
     // What is not asked for any more is not shown either.
-    let none = renamed.replace("bandwidth: 10m, balance: 10m", "bandwidth: 0s");
+    let none = renamed.replace("bandwidth: 24h, balance: 24h", "bandwidth: 0s");
     guard.daemon.reload(parse("rearguard.yaml", &none).unwrap()).await.unwrap();
     until_shown(&guard.api, "scrape without figures", |text| {
         !text.contains("rearguard_app_bandwidth_bytes{") && !text.contains("rearguard_account_balance")

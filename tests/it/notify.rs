@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::binary::Process;
-use crate::world::{APP, Guard, PATIENCE, Settings, World};
+use crate::world::{APP, Api, Guard, PATIENCE, Settings, World};
 
 /// A server that takes events, and keeps what came.
 #[derive(Clone)]
@@ -107,6 +107,14 @@ fn kinds(events: &[Value]) -> Vec<String> {
     events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect()
 }
 
+async fn until_nothing_waits(api: &Api) {
+    let deadline = Instant::now() + PATIENCE;
+    while api.metric(PENDING).await != 0.0 {
+        assert!(Instant::now() < deadline, "something waits for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The kinds of an incident that ends well.
 const WHOLE: [&str; 6] =
     ["fired", "rollback_requested", "rollback_created", "rollback_live", "restored", "closed"];
@@ -173,11 +181,7 @@ async fn a_webhook_that_fails_five_times_across_a_kill_has_each_event_in_order_a
         last["links"]["incident"],
         format!("https://guard.example.com/incidents/{}", incident["id"].as_str().unwrap())
     );
-    let deadline = Instant::now() + PATIENCE;
-    while second.api.metric(PENDING).await != 0.0 {
-        assert!(Instant::now() < deadline, "something waits for ever");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_nothing_waits(&second.api).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,6 +202,8 @@ async fn pushes_that_stay_paused_for_an_app_that_left_the_configuration_while_re
     let is_left = |event: &&Value| event["text"].as_str().unwrap().contains("is not configured");
     let mut second = Process::start_with(&world, &another).await;
     hook.until("the word", |hook| hook.taken().iter().any(|event| is_left(&event))).await;
+    // Of what is taken and not noted to be so, the next process cannot know.
+    until_nothing_waits(&second.api).await;
     second.signal("-KILL");
     second.end().await;
     let said = "a held pin of an app that is not configured: pushes are paused, so none is deployed";
