@@ -359,6 +359,14 @@ mod tests {
     }
 
     #[test]
+    fn each_request_has_the_word_that_people_type() {
+        use Request::{Approve, Commit, Reject, Resume, Revert};
+        let rollback = Request::Rollback { to: None, accept: Accepted::default() };
+        let words = [Approve, Reject, Resume, rollback, Commit, Revert].map(|request| request.word());
+        assert_eq!(words, ["approve", "reject", "resume", "rollback", "commit", "revert"]);
+    }
+
+    #[test]
     fn what_shares_no_code_is_the_same_by_all_that_is_said_of_both() {
         let of = |code: (&str, &str), source: &[(&str, &str)]| {
             let pair = |(name, runs): &(&str, &str)| ((*name).to_owned(), (*runs).to_owned());

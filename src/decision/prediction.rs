@@ -280,6 +280,20 @@ mod tests {
         (before, since): ((u32, i64), (u32, i64)),
         first: i64,
     ) -> (Measure, f64, f64) {
+        expected_by(conditions, (first, 860), |second| match second {
+            // Right before it and until it has settled nobody's samples are good.
+            ..798 => before,
+            798..810 => (9_000, 10),
+            810.. => since,
+        })
+    }
+
+    /// The same of samples between those two seconds, of which that is said of each.
+    fn expected_by(
+        conditions: &[(Condition, Verdict)],
+        (first, last): (i64, i64),
+        sample: impl Fn(i64) -> (u32, i64),
+    ) -> (Measure, f64, f64) {
         let mut world = World::with_bad_release(policy());
         world.run_to_stage("rolling_back");
         let mut incident = world.state.incident().expect("an incident").clone();
@@ -294,19 +308,14 @@ mod tests {
         let tests = conditions.iter().map(|(condition, _)| Test { probe: 0, condition: condition.clone() });
         policy.rules[0].tests = tests.collect();
         let mut window = Window::new(Window::MAX);
-        for second in first..=860 {
-            // Right before it and until it has settled nobody's samples are good.
-            let (millis, bad) = match second {
-                ..798 => before,
-                798..810 => (9_000, 10),
-                810.. => since,
-            };
+        for second in first..=last {
+            let (millis, bad) = sample(second);
             let is_bad = second % 10 < bad;
             let result = if is_bad { SampleResult::Bad(Failure::Status(500)) } else { SampleResult::Good };
             window.push(Sample { at: at(second), micros: millis * 1_000, result });
         }
         let seen = Observation {
-            at: at(860),
+            at: at(last),
             app: &Observed::never(),
             other_was_live_at: None,
             history: &Observed::never(),
@@ -317,6 +326,21 @@ mod tests {
         let predicted = predict(&policy, &incident, &seen).expect("a prediction");
         assert_eq!(predicted.within_seconds, 120);
         (predicted.measure, predicted.from, predicted.at_most)
+    }
+
+    #[test]
+    fn what_was_lately_is_two_minutes_of_the_release_and_ten_of_what_ran_before() {
+        let in_a_row = [(Condition::ConsecutiveFailures { count: 3 }, Verdict::Bad)];
+        let (_, from, at_most) = expected_by(&in_a_row, (0, 1_000), |second| match second {
+            197..497 => (1, 5),
+            497..810 | 880..940 => (1, 0),
+            _ => (1, 10),
+        });
+        assert!((0.49..0.51).contains(&from), "half of two minutes: {from}");
+        assert!(
+            (0.24..0.27).contains(&at_most),
+            "half of a half of ten minutes, and a little more: {at_most}"
+        );
     }
 
     #[test]

@@ -174,6 +174,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_the_platform_says_of_a_target_is_what_an_incident_would_make_of_it() {
+        let said = |valid| verdict(&policy(), &Validation { valid, ..Validation::default() });
+        let no_reason = (Reason::NotValid, "the platform gives no reason".to_owned());
+        assert_eq!((said(true), said(false)), (Ok(()), Err(no_reason)));
+    }
+
     struct Scene {
         policy: Policy,
         state: State,

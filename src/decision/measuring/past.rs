@@ -174,3 +174,65 @@ impl Kept {
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detection::counters::Step;
+
+    const EVERY: Duration = Duration::from_secs(5);
+    const ALL: Wanted = Wanted { failures: true, latency: true, shares: true };
+
+    fn at(round: i64) -> Moment {
+        Moment::from_millis(round * 5_000)
+    }
+
+    /// These rounds, of which none failed.
+    fn samples(rounds: impl IntoIterator<Item = i64>) -> impl Iterator<Item = Sample> {
+        let result = SampleResult::Share(Step::of(0.0));
+        rounds.into_iter().map(move |round| Sample { at: at(round), micros: 1_000, result })
+    }
+
+    fn known(rounds: impl IntoIterator<Item = i64>) -> Past {
+        let mut past = Past::default();
+        samples(rounds).for_each(|sample| past.add(&sample, EVERY, ALL));
+        past
+    }
+
+    /// How many rounds are known by their failures, and when those were whose shares are.
+    fn rounds(past: &Past) -> (usize, Vec<f64>) {
+        let shares = past.lately.shares.rounds().map(|round| round.at / 5.0);
+        (past.lately.failures.rounds().count(), shares.collect())
+    }
+
+    #[test]
+    fn what_was_sent_since_another_release_was_live_is_cut_off() {
+        let mut past = known(0..10);
+        past.cut(at(3));
+        assert_eq!(rounds(&past), (3, vec![0.0, 1.0, 2.0]));
+    }
+
+    #[test]
+    fn what_is_known_of_a_new_release_counts_once_it_is_good_and_only_what_was_not_forgotten() {
+        let mut past = known(0..3);
+        samples(3..6).for_each(|sample| past.add_new(&sample, EVERY, ALL));
+        past.forget_new();
+        past.accept_new(at(3));
+        assert_eq!(past, known(0..3), "nothing is known of it, and so what is known is not of it");
+        samples(6..8).for_each(|sample| past.add_new(&sample, EVERY, ALL));
+        past.accept_new(at(6));
+        assert_eq!((rounds(&past), past.since), ((5, vec![0.0, 1.0, 2.0, 6.0, 7.0]), at(6)));
+    }
+
+    #[test]
+    fn what_was_recorded_fills_up_to_the_next_round_that_is_known_and_is_the_release_s_own() {
+        let mut past = known([10, 14]);
+        past.since = at(10);
+        assert_eq!(past.fill(known(10..=14), EVERY), 3);
+        assert_eq!((rounds(&past).1, past.since), (vec![10.0, 11.0, 12.0, 13.0, 14.0], at(10)));
+        assert_eq!((past.fill(known(7..9), EVERY), past.since), (2, at(7)));
+        // Of what is known already nothing is taken, and so it says nothing of since when.
+        past.since = at(12);
+        assert_eq!((past.fill(known(8..9), EVERY), past.since), (0, at(12)));
+    }
+}

@@ -331,4 +331,34 @@ mod tests {
         let Situation::Held(left) = change.state.situation else { panic!("held") };
         assert_eq!(left, Hold { pin: None, kept: None, ..held });
     }
+
+    #[test]
+    fn a_pin_that_is_gone_before_it_was_live_is_of_the_incident_it_is_held_for_unless_it_is_known_to_be_another_s()
+     {
+        let held = hold(Reason::RollbackFailed);
+        let lost = |accused: &str| {
+            let left = Some((accused.into(), Artifact::default()));
+            let requests =
+                Requests { targets: vec![deployment("good", "none")], left, ..Requests::default() };
+            (Moment::default(), IncidentId::of(&"shop".into(), &accused.into()), requests)
+        };
+        let left = |listed: Option<Deployment>| {
+            let mut ledger = Ledger { lost: vec![lost("other"), lost("bad")], ..Ledger::default() };
+            let now = Moment::from_millis(5_000);
+            let seen = Observation {
+                at: now,
+                app: &Reading::known(now, AppView::default()),
+                other_was_live_at: None,
+                history: &Reading::known(now, listed.into_iter().collect()),
+                windows: &[],
+                answer: None,
+                operator: &Operator::default(),
+            };
+            leave_unseen(&mut ledger, &held, &seen);
+            ledger.condemned.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        assert_eq!(left(None), ["bad".into()]);
+        assert_eq!(left(Some(deployment("gone", "good"))), ["bad".into()]);
+        assert_eq!(left(Some(deployment("gone", "another"))), []);
+    }
 }

@@ -270,6 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_ordered_to_be_left_is_left_by_what_surely_goes_back_or_runs_something_else() {
+        let runs = |code: &str| Artifact { code: vec![("web".into(), code.into())], ..Artifact::default() };
+        let is_left = |cloned_from: &str, ran: &str| {
+            let left = Some(("bad".into(), runs("c1")));
+            let (at, incident, requests) = lost(&of("bad"), "good", None);
+            let requests = Requests { left, ..requests };
+            let mut ledger = Ledger { lost: vec![(at, incident, requests)], ..Ledger::default() };
+            let cloned_from = Some(cloned_from.into());
+            leave(
+                &mut ledger,
+                0,
+                Some(&Deployment { cloned_from, artifact: runs(ran), ..deployment("new") }),
+            );
+            !ledger.condemned.is_empty()
+        };
+        assert!(is_left("good", "c1") && is_left("another", "c2"));
+        assert!(!is_left("another", "c1"), "it may be that release once more");
+    }
+
+    #[test]
     fn each_request_counts_once_and_of_two_that_counted_at_the_same_moment_one_counts_anew() {
         let at = Moment::from_millis;
         let targets = vec![deployment("good"); 2];

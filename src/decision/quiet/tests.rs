@@ -1,9 +1,12 @@
 //! When one deployment took over from another, and what was bad before that.
 
 use super::*;
-use crate::decision::observation::Operator;
+use crate::decision::made::deployment;
+use crate::decision::observation::{Artifact, Operator};
 use crate::decision::sample::{Failure, Sample, SampleResult, Window};
 use crate::decision::scenarios::policy;
+use crate::decision::state::Requests;
+use crate::ids::IncidentId;
 
 const NOW: Moment = Moment::from_millis(100_000_000);
 
@@ -60,4 +63,32 @@ fn what_failed_since_another_one_may_have_been_live_was_not_bad_before_it() {
     ] {
         assert_eq!(bad(&failing_since(secs(ago)), age, read), is_bad, "{ago} {age:?} {read:?}");
     }
+}
+
+#[test]
+fn what_a_person_ordered_to_be_left_is_left_where_what_came_of_it_is_pinned_or_its_pin_was_settled() {
+    let made = Deployment { cloned_from: Some("good".into()), ..deployment("new") };
+    let is_left = |pinned: Option<&str>, settled: &str| {
+        let left = Some(("bad".into(), Artifact::default()));
+        let requests = Requests { targets: vec![deployment("good")], left, ..Requests::default() };
+        let mut ledger = Ledger {
+            lost: vec![(NOW, IncidentId::of(&"shop".into(), &"bad".into()), requests)],
+            settled: vec![(settled.into(), NOW)],
+            ..Ledger::default()
+        };
+        let (active, pinned) = (Some(made.clone()), pinned.map(Into::into));
+        let seen = Observation {
+            at: NOW,
+            app: &Reading::known(NOW, AppView { active, pinned, ..AppView::default() }),
+            other_was_live_at: None,
+            history: &Reading::never(),
+            windows: &[],
+            answer: None,
+            operator: &Operator::default(),
+        };
+        leave_what_was_ordered(&mut ledger, &seen);
+        !ledger.condemned.is_empty()
+    };
+    assert!(is_left(Some("new"), "other") && is_left(None, "new"));
+    assert!(!is_left(None, "other") && !is_left(Some("other"), "other"));
 }

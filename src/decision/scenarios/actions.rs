@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{World, minutes, policy, rule, secs};
-use crate::decision::effect::Reason;
+use super::world::{Reply, World, minutes, policy, rule, secs};
+use crate::decision::effect::{Reason, Rejection};
 use crate::decision::observation::Request;
 use crate::decision::policy::{Action, Asked, Condition, Mode, Policy, ProbePolicy, Rule, Test};
 use crate::decision::rule::{Pace, fewest_samples};
@@ -96,6 +96,8 @@ fn what_needs_no_asking_is_done_while_a_person_is_asked_for_less() {
     let mut world = World::with_bad_release(with(rules()));
     world.run_to_stage("awaiting_approval");
     assert_eq!(world.state.incident().and_then(|incident| incident.rule.clone()), Some("early".into()));
+    // The platform may be asked for as long as ever.
+    world.reply("validate", Reply::Not(Rejection::RateLimited, Some(secs(50))));
     world.run_to_stage("rolling_back");
     let incident = world.state.incident().expect("open");
     assert_eq!(

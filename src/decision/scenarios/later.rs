@@ -111,6 +111,8 @@ fn a_rollback_that_goes_live_after_a_person_ended_its_hold_is_held_again_where_n
     let mut world = with_bad_release(accepting(), BY_CODE);
     world.roll_out = Some(minutes(40));
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    // What was settled before is another one.
+    world.state.ledger.settled.push(("another".into(), world.at));
     world.ask(Request::Resume);
     world.run(secs(10));
     assert_ne!(world.state.word(), "held");
@@ -259,6 +261,8 @@ fn a_restart_in_the_soak_that_does_not_say_what_it_runs_is_a_person_s_to_look_at
     world.run_until(|world| world.platform.in_progress.is_some());
     world.platform.deployments.last_mut().expect("a restart").artifact.code.clear();
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    let told = format!("deployment {} has begun since the restart", world.platform.active);
+    assert!(world.transcript().contains(&told), "{}", world.transcript());
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! A restart whose answer was lost, or that met something else than was meant: no release is restarted twice.
 
-use super::calls::{APPLIED, LOST};
-use super::platform::Write;
+use super::calls::{APPLIED, LOST, late};
+use super::picks::{BY_CODE, accepting, with_bad_release};
+use super::platform::{Who, Write};
 use super::restarts::{heals, restarting, stays_bad};
 use super::world::{Reply, World, minutes, secs};
 use crate::clock::Moment;
 use crate::decision::effect::{Reason, Rejection};
-use crate::decision::observation::{Artifact, Cause, Deployment, Phase};
+use crate::decision::observation::{Artifact, Cause, Deployment, Phase, Request};
+use crate::decision::policy::Policy;
 use crate::decision::state::Outcome;
+use crate::ids::DeploymentId;
 
 #[test]
 fn an_answer_that_is_lost_leads_to_no_second_restart() {
@@ -203,4 +206,74 @@ fn a_restart_that_meets_a_newer_release_is_the_one_that_release_has() {
             world.transcript()
         );
     }
+}
+
+/// The rollback is live, and the restart that was asked for before it got lost and may still come.
+fn soaking_with_a_lost_restart(reply: Reply) -> World {
+    let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.reply("restart", reply);
+    world.run_to_stage("soaking");
+    world.run(secs(10));
+    world
+}
+
+/// What is live is started again, and is live at once.
+fn is_restarted(world: &mut World) -> DeploymentId {
+    let at = world.at;
+    let made = world.platform.restart(Who::Person, at).id;
+    world.platform.finish(&made, Phase::Active, at);
+    made
+}
+
+#[test]
+fn a_colleague_s_restart_of_the_rollback_is_no_lost_one() {
+    let mut world = with_bad_release(accepting(), BY_CODE);
+    world.run_to_stage("soaking");
+    world.run(secs(10));
+    is_restarted(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+}
+
+#[test]
+fn a_release_in_the_soak_is_no_lost_restart_and_neither_is_a_restart_of_it() {
+    for (is_seen, end) in [
+        (true, (Outcome::Superseded, Reason::Superseded)),
+        // Which of them was restarted nobody can tell.
+        (false, (Outcome::Held, Reason::WrongTarget)),
+    ] {
+        let mut world = soaking_with_a_lost_restart(LOST);
+        world.release();
+        if !is_seen {
+            is_restarted(&mut world);
+        }
+        assert_eq!(world.run_to_close(), end, "{}", world.transcript());
+        assert!(!world.transcript().contains("restart was applied after all"), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn a_lost_restart_that_comes_before_the_rollback_is_seen_to_be_live_is_what_is_soaked() {
+    let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.reply("restart", LOST);
+    world.run_to_stage("rolling_back");
+    let (rollback, at) = (world.platform.in_progress.clone().expect("under way"), world.at);
+    world.platform.finish(&rollback, Phase::Active, at);
+    let made = is_restarted(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(world.closed[0].incident.stage.rollback(), Some(&made), "{}", world.transcript());
+}
+
+#[test]
+fn a_restart_that_came_instead_of_the_rollback_is_the_accused_release_and_never_a_good_one() {
+    let policy = Policy { restart_first: Some(secs(60)), ..accepting() };
+    let mut world = with_bad_release(policy, BY_CODE);
+    world.reply("restart", late(55));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    world.ask(Request::Resume);
+    world.bad.clear();
+    world.run_until(|world| world.state.word() == "steady");
+    let live = world.platform.active.clone();
+    assert!(!world.state.ledger.good.iter().any(|good| good.id == live), "{}", world.transcript());
 }

@@ -99,6 +99,10 @@ fn what_is_asked_for_is_the_release_s_own_time_and_no_more_than_a_day() {
     active.created_ms = 1;
     let unclear = Now { at: old.at, platform_ms: None };
     assert_eq!(old.measuring.missing(&old.policy, &old.state, &old.app, unclear, 0), None, "who knows");
+    // Nobody knows of it whether it can have been live for as long as it is said to be.
+    let mut undated = old.clone();
+    undated.app.last.as_mut().expect("it was read").1.active.as_mut().expect("one is live").created_ms = 0;
+    assert_eq!(missing(&undated), None);
     let a_day = missing(&old).expect("days");
     assert_eq!((a_day.from, a_day.to), (read_at - DOUBT - secs(24 * 3_600), read_at - DOUBT));
 
@@ -110,6 +114,65 @@ fn what_is_asked_for_is_the_release_s_own_time_and_no_more_than_a_day() {
     silent.measuring = Measuring::default();
     let since = silent.state.live().expect("one is live").since;
     assert_eq!(missing(&silent).map(|missing| missing.from), Some(since + secs(60) + DOUBT));
+}
+
+#[test]
+fn what_is_asked_for_is_more_than_a_few_rounds_of_which_most_are_not_known() {
+    // Nothing is known of it, and it is live for so long after it has settled, as far as clocks can be relied on.
+    let live_for = |time: Duration| {
+        let mut world = met(erring());
+        world.measuring = Measuring::default();
+        let age = time + secs(60) + 2 * DOUBT;
+        world.app.last.as_mut().expect("it was read").1.active_age_ms =
+            Some(u64::try_from(age.as_millis()).expect("a short time"));
+        world
+    };
+    let (short, least) = (secs(100) - Duration::from_millis(1), secs(100));
+    assert_eq!((missing(&live_for(short)), missing(&live_for(least)).is_some()), (None, true));
+    let known = |rounds: u32| {
+        let mut world = live_for(secs(500));
+        let missing_before = missing(&world).expect("minutes");
+        let samples =
+            recorded(missing_before.from, missing_before.from + secs(5) * (rounds - 1), without_errors);
+        assert_eq!(fill(&mut world, &missing_before, &samples), rounds as usize);
+        missing(&world).is_some()
+    };
+    assert_eq!((known(89), known(90)), (true, false));
+}
+
+#[test]
+fn a_release_that_was_live_before_it_was_made_is_another_one_by_more_than_dates_may_differ() {
+    let world = met(erring());
+    let (read_at, view) = world.app.last.as_ref().expect("it was read");
+    let created_ms = view.active.as_ref().expect("one is live").created_ms;
+    let age = i64::try_from(view.active_age_ms.expect("it says so")).expect("hours");
+    let ago = world.at.as_millis() - read_at.as_millis() + age;
+    let is_asked = |before_ms: i64| {
+        let now = Now { at: world.at, platform_ms: Some(created_ms + ago - before_ms) };
+        world.measuring.missing(&world.policy, &world.state, &world.app, now, 0).is_some()
+    };
+    assert_eq!((is_asked(3_000), is_asked(3_001)), (true, false));
+}
+
+#[test]
+fn what_is_scraped_a_little_too_soon_counts() {
+    let mut world = met(erring());
+    world.measuring = Measuring::default();
+    let missing = missing(&world).expect("two hours");
+    let times = (0..100).map(|n| missing.from + Duration::from_millis(4_500) * n);
+    let samples: Vec<Sample> = times.map(|at| Sample { at, micros: 0, result: without_errors(at) }).collect();
+    assert_eq!(fill(&mut world, &missing, &samples), 100);
+}
+
+#[test]
+fn what_was_recorded_of_another_release_is_not_taken() {
+    let mut world = met(erring());
+    let missing = missing(&world).expect("two hours");
+    let samples = recorded(missing.from, missing.to, without_errors);
+    let next = world.release();
+    world.errs.insert(next, 0.0);
+    world.run(minutes(40));
+    assert_eq!((world.state.word(), fill(&mut world, &missing, &samples)), ("steady", 0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
+use crate::decision::measuring::{Measuring, Shown};
 use crate::decision::policy::{Condition, Policy, Regression, Rule, Signal, Test};
 use crate::decision::state::{Outcome, Situation};
 
@@ -134,4 +135,92 @@ fn what_one_test_of_several_says_leaves_what_is_known_of_an_app_as_it_is() {
     };
     assert!(failed([1, 900], 2) >= 5.0, "{}", failed([1, 900], 2));
     assert_eq!((failed([1, 900], 1), failed([1, 1], 2)), (0.0, 0.0), "a rule that is Bad says since when");
+}
+
+#[test]
+fn without_a_rule_that_compares_releases_nothing_is_kept() {
+    let world = World::steady(policy());
+    assert!(!Measuring::is_wanted(&world.policy) && world.measuring.pasts().is_empty());
+    let mut world = known(worse());
+    assert!(Measuring::is_wanted(&world.policy) && world.measuring.pasts().len() == 1);
+    // And nothing of it once the probe asks something else.
+    world.measuring.forget(&"home".into());
+    assert!(world.measuring.known(&world.policy).is_empty());
+}
+
+#[test]
+fn what_is_known_outlives_the_process() {
+    let mut world = known(worse());
+    let before = world.measuring.known(&world.policy);
+    assert!(before.values().any(|before| before.baseline.rounds() > 100), "{before:?}");
+    world.restart();
+    assert_eq!(world.measuring.known(&world.policy), before);
+}
+
+#[test]
+fn rules_that_are_other_ones_weigh_anew_with_less() {
+    let mut world = known(worse());
+    world.release();
+    world.run(secs(20));
+    world.measuring.begin_anew();
+    world.run(secs(6));
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{}", world.transcript()) };
+    assert_eq!(watch.begun, 1, "{}", world.transcript());
+}
+
+#[test]
+fn what_is_weighed_is_confirmed_by_reads_that_show_the_release_and_by_no_other() {
+    let mut world = known(worse());
+    world.release();
+    world.run(secs(40));
+    let confirmed = |world: &World| {
+        let mut windows = world.windows.clone();
+        let shown = Shown { app: &world.app, other_was_live_at: world.other_was_live_at };
+        let mut measuring = world.measuring.clone();
+        measuring.weigh(&world.policy, &world.state, shown, &mut windows);
+        let weighed = windows[0].gauge(&"worse".into()).and_then(|gauge| gauge.weighed.clone());
+        weighed.expect("it is weighed").confirmed.last_at
+    };
+    let read_at = world.app.read_at().expect("it was read");
+    let last = confirmed(&world).expect("some are confirmed");
+    assert!(last < read_at && read_at.since(last) <= secs(2), "{last:?}, {read_at:?}");
+    // Another one is seen to be live, and nothing is decided yet.
+    world.run_until(|world| world.windows[0].between(read_at, world.at).count() > 2);
+    let mut view = world.app.last.clone().expect("it was read").1;
+    view.active.as_mut().expect("one is live").id = "another".into();
+    world.app = crate::decision::observation::Reading::known(world.at, view);
+    let before = confirmed(&world).expect("some are confirmed");
+    assert!(world.at.since(before) > secs(2), "{before:?}");
+}
+
+#[test]
+fn a_bad_release_is_no_way_for_an_app_to_be() {
+    let mut world = known(worse());
+    world.release_bad();
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(40));
+    assert_eq!(world.state.word(), "steady", "{}", world.transcript());
+    let known = world.measuring.known(&world.policy);
+    assert!(known.values().all(|before| before.baseline.failed() == 0.0), "{known:?}");
+}
+
+#[test]
+fn what_a_rule_says_of_another_probe_leaves_what_is_known_of_this_one_as_it_is() {
+    // How often the release before was seen to fail, each time as often in a row as the rule has to see.
+    let failed = |probe, count| {
+        let mut policy = worse();
+        policy.probes.push(policy.probes[0].clone());
+        policy.probes[1].name = "other".into();
+        policy.rules.push(Rule::of("down", probe, Condition::ConsecutiveFailures { count }));
+        let mut world = known(policy);
+        for _ in 0..6 {
+            world.outage = true;
+            world.run(secs(6));
+            world.outage = false;
+            world.run(minutes(5));
+        }
+        world.measuring.known(&world.policy).values().next().expect("it is known").baseline.failed()
+    };
+    assert_eq!(failed(0, 3), 0.0, "the last one is what makes it Bad");
+    assert!(failed(0, 4) >= 5.0 && failed(1, 3) >= 5.0, "{} {}", failed(0, 4), failed(1, 3));
 }

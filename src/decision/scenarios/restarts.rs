@@ -50,6 +50,20 @@ fn what_a_restart_heals_is_not_rolled_back_and_stays_under_watch() {
 }
 
 #[test]
+fn a_restart_that_rolls_out_slowly_has_five_minutes_to_be_live() {
+    let mut world = World::with_bad_release(restarting());
+    world.roll_out = Some(minutes(4));
+    heals(&mut world);
+    assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+    let mut world = World::with_bad_release(restarting());
+    world.roll_out = None;
+    world.run_until(|world| world.count("restart") == 1);
+    let asked_at = world.at;
+    world.run_to_stage("validating");
+    assert_eq!(world.at.since(asked_at), minutes(5), "{}", world.transcript());
+}
+
+#[test]
 fn what_a_restart_does_not_heal_is_rolled_back_after_the_wait() {
     let mut world = World::with_bad_release(restarting());
     stays_bad(&mut world);

@@ -6,7 +6,7 @@ use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
 use super::world::{Reply, World, minutes, secs};
 use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::Phase;
+use crate::decision::observation::{Cause, Phase, Request};
 use crate::decision::policy::{OnUnhealthy, Policy};
 use crate::decision::state::{Hold, Outcome, Situation};
 
@@ -131,4 +131,61 @@ fn what_came_of_it_is_settled_where_it_is_what_was_wanted() {
     world.platform.finish(&made, Phase::Error, at);
     assert_eq!(world.run_to_close().0, Outcome::Held, "{}", world.transcript());
     assert!(!is_settled(&world), "{}", world.transcript());
+}
+
+#[test]
+fn what_begins_while_it_is_refused_is_not_waited_for() {
+    let mut world = undoing(accepting(), BY_CODE);
+    world.platform.says_code_late = true;
+    world.reply("create_rollback", Reply::Refused { status: 409, applied: false });
+    world.run_until(|world| world.count("create_rollback") == 2);
+    world.platform.make(Cause::Release, None, world.at);
+    let now = world.at;
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert!(world.at.since(now) < minutes(2), "{}", world.transcript());
+}
+
+#[test]
+fn one_that_got_lost_is_looked_at_again_when_its_time_is_over() {
+    let mut world = undoing(accepting(), BY_CODE);
+    world.reply("create_rollback", LOST);
+    world.run_until(|world| world.count("create_rollback") == 2);
+    let now = world.at;
+    world.run(secs(8));
+    assert_eq!(world.wake_at, Some(now + world.policy.reconcile), "{}", world.transcript());
+}
+
+#[test]
+fn what_there_is_to_go_back_to_is_looked_at_as_soon_as_it_is_needed() {
+    // The soak's end; a person's word; and a request that waited for the end of a pause.
+    for case in 0..3 {
+        let mut policy = accepting();
+        policy.soak.on_unhealthy = OnUnhealthy::Revert;
+        let mut world = with_bad_release(policy, BY_CODE);
+        world.run_to_stage("soaking");
+        let rollback = world.platform.active.clone();
+        if case == 2 {
+            world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(10))));
+            world.bad.insert(rollback.clone());
+            world.run_to_stage("reverting");
+            world.operator.paused = true;
+            world.run(secs(20));
+        }
+        let sent = world.count("create_rollback");
+        // The list is not to be had for a while.
+        world.is_listless = true;
+        world.run(minutes(2));
+        match case {
+            0 => drop(world.bad.insert(rollback)),
+            1 => world.ask(Request::Revert),
+            _ => world.operator.paused = false,
+        }
+        world.run(secs(10));
+        assert_eq!(world.waiting, Some(Reason::Blind), "{case}: {}", world.transcript());
+        // Long before the next read that is due by itself.
+        world.run_until(|world| world.polled_at == world.at);
+        world.is_listless = false;
+        world.tick();
+        assert_eq!(world.count("create_rollback"), sent + 1, "{case}: {}", world.transcript());
+    }
 }

@@ -153,3 +153,22 @@ fn failures_and_latency_share_the_probability_and_either_accuses() {
     assert!((evidence.evidence.as_ref().unwrap().threshold - 7.0 / (0.001 * 0.9 * 5.0)).abs() < 1e-6);
     assert!(world.transcript().contains(" samples failed, where "), "{}", world.transcript());
 }
+
+#[test]
+fn what_is_too_slow_and_answers_is_how_often_the_app_fails_all_the_same() {
+    let rounds = |too_slow: bool| {
+        let mut policy = slower();
+        policy.rules = vec![rule("worse", regression(Signal::Failures, 0.02, 5))];
+        let above = if too_slow { secs(0) } else { secs(9) };
+        policy
+            .rules
+            .push(rule("slow", Condition::Latency { quantile: 0.5, above, over: secs(60), min_samples: 10 }));
+        let mut world = World::steady(Policy { rules: policy.rules[..1].to_vec(), ..policy.clone() });
+        world.run(minutes(10));
+        world.policy = policy;
+        world.run(minutes(20));
+        world.measuring.known(&world.policy).values().next().expect("it is known").baseline.rounds()
+    };
+    assert_eq!(rounds(true), rounds(false));
+    assert!(rounds(true) > 300, "{}", rounds(true));
+}

@@ -48,7 +48,7 @@ fn what_begins_while_a_request_is_refused_is_not_waited_for() {
     world.run_until(|world| world.count("create_rollback") == 1);
     world.platform.make(Cause::Release, None, world.at);
     world.run(minutes(3));
-    assert!(world.transcript().contains("refused with status 409"), "{}", world.transcript());
+    assert!(world.transcript().contains("(not_valid: refused with status 409)"), "{}", world.transcript());
 }
 
 #[test]
@@ -109,6 +109,7 @@ fn that_either_of_two_goes_live_is_no_answer_to_their_hold() {
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
     world.run(minutes(10));
     assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    assert!(!world.transcript().contains("has begun since"), "both were told of: {}", world.transcript());
 }
 
 #[test]
@@ -118,6 +119,14 @@ fn the_accused_release_once_more_ends_a_soak_as_any_other_does() {
     world.run(secs(10));
     deploys_again(&mut world);
     assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+}
+
+#[test]
+fn a_restart_that_was_surely_not_applied_is_not_remembered_as_lost() {
+    let mut world = World::with_bad_release(restarting());
+    world.reply("restart", Reply::Not(Rejection::RateLimited, None));
+    world.run_to_stage("rolling_back");
+    assert!(!world.state.incident().expect("open").restart_lost, "{}", world.transcript());
 }
 
 #[test]

@@ -220,3 +220,17 @@ fn what_takes_longer_is_measured_although_nothing_is_known_of_before() {
     let weight = scale.weigh(&failing_at_last(600, 0), None).now;
     assert!(weight.rounds > 0 && weight.is_assumed && weight.failed == 0, "{weight:?}");
 }
+
+#[test]
+fn a_share_is_a_bad_one_only_where_it_is_more_than_so_much_worse() {
+    let rule = Regression { worse_by: 0.5, ..regression(Signal::Shares, 0.001) };
+    let mut before = Before::default();
+    before.baseline.add(0.0, 10);
+    let first_bad_at = |share: f64| {
+        let watch = (at(0), Duration::from_secs(1_800));
+        let mut scale = Scale::new(&rule, &before, (0.001, 0), &policy().probes[0], watch);
+        let shares = window((0..3).map(|_| SampleResult::Share(Step::of(share))));
+        scale.weigh(&shares, None).now.first_failure_at
+    };
+    assert_eq!((first_bad_at(0.5), first_bad_at(0.6)), (None, Some(at(0))));
+}
