@@ -168,7 +168,10 @@ pub(super) fn decide(
         return draft.close(Outcome::Held, Reason::Blind, seen);
     }
     draft.follow_restart(seen);
-    draft.see_pin(seen);
+    if answer.is_none() {
+        // The read that an answer comes with is from before the request: a pause that it shows is not what came of that.
+        draft.see_pin(seen);
+    }
     match incident.stage {
         Stage::AwaitingApproval { .. } => approval::look(policy, draft, seen),
         Stage::Validating { .. } => match answer {

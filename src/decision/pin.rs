@@ -86,6 +86,8 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
+        // From before the pause, for all that is known.
+        Pushes::Deploy if pin.is_there() && seen.app.since(pin.known_at + LAG).is_none() => None,
         Pushes::Deploy if pin.doubted_at.is_some() => {
             // A read from before the pause says nothing of it.
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
@@ -156,17 +158,18 @@ pub(super) fn is_gone(seen: &Observation<'_>) -> bool {
 
 /// Asks for the end, unless it has to wait.
 fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'_>) -> Option<Decision> {
+    let mut shown = pin.clone();
+    shown.see(seen.at);
     if seen.operator.paused || policy.mode == Mode::Observe {
         // That it is there is known from now on, however long the end has to wait.
-        let new = || SoftPin { is_seen: true, ..pin.clone() };
-        return (!pin.is_seen).then(|| become_pin(state, pin, Some(new()), Vec::new(), None));
+        return (!pin.is_seen).then(|| become_pin(state, pin, Some(shown), Vec::new(), None));
     }
     let attempt = match &pin.release {
         Some(call) => call.attempt + 1,
         None => 1,
     };
     let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
-    let new = SoftPin { is_seen: true, release: Some(release), tries: pin.tries + 1, ..pin.clone() };
+    let new = SoftPin { release: Some(release), tries: pin.tries + 1, ..shown };
     // What goes on for days is told less and less often.
     let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
     let story = if new.tries.is_power_of_two() { vec![event] } else { Vec::new() };

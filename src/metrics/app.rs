@@ -124,7 +124,6 @@ impl AppMetrics {
         new.failed.store(old.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         new.state.store(old.state.load(Ordering::Relaxed), Ordering::Relaxed);
         new.stage.store(old.stage.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.bandwidth.store(old.bandwidth.load(Ordering::Relaxed), Ordering::Relaxed);
         for probe in &new.probes {
             let Some(old) = old.probes.iter().find(|old| old.name == probe.name) else { continue };
             carry(&old.results, &probe.results);

@@ -12,7 +12,7 @@ use crate::lab::{
     Action, AppKind, Durations, Fate, Fault, Health, Hint, Release, RollbackRule, Source, Unknowns,
 };
 
-pub(super) use draw::{CLOSE, NEWEST, ORDERED, OTHER};
+pub(super) use draw::{CLOSE, CLOSE_OTHER, NEWEST, ORDERED, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;

@@ -46,7 +46,7 @@ pub(super) struct Disk {
     pub(super) intents: Intents,
     /// Each rollback that ever stood there, whether it was sent or not.
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
-    /// By the platform's id of the app, when pushes were to be paused.
+    /// By the platform's id of the app, when pushes were to be paused, as far as it is not known that nothing was sent.
     pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
     /// How many decisions it was given to keep.
     pub(super) decisions: Arc<AtomicUsize>,
@@ -85,15 +85,23 @@ impl Disk {
         incident: Option<&Incident>,
     ) {
         let (mut intents, mut requests) = (lock(&self.intents), lock(&self.requests));
-        if let Some(answer) = answer
-            && let Some(Effect::CreateRollback { .. }) = intents.remove(&app)
+        let answered = answer.and_then(|answer| Some((intents.remove(&app)?, answer)));
+        if let Some((Effect::CreateRollback { .. }, answer)) = &answered
             && let Some(request) = requests.iter_mut().rfind(|request| request.app == app)
         {
-            request.is_unclear = *answer == Answer::Unresolved;
+            request.is_unclear = **answer == Answer::Unresolved;
             request.made = match answer {
                 Answer::Created(made) => Some(made.id.to_string()),
                 _ => None,
             };
+        }
+        // Of what was not sent it is known that nothing can come of it.
+        if let Some((Effect::Pin { .. }, Answer::NotSent(_))) = &answered {
+            let mut pauses = lock(&self.pauses);
+            let last = pauses.iter().rposition(|(id, _)| *id == app);
+            if let Some(last) = last {
+                pauses.remove(last);
+            }
         }
         let Some(effect) = effect else { return };
         if matches!(effect, Effect::Pin { .. }) {

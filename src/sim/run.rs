@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use super::course::{Course, Event};
 use super::disk::{Disk, Intents};
@@ -148,15 +150,29 @@ pub(super) fn run(seed: u64, is_told: bool) -> Sum {
     sum
 }
 
+/// The time of lines of the log, as that of the course.
+struct Uptime(Arc<Machine>);
+
+impl FormatTime for Uptime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", seconds(self.0.uptime_ms()))
+    }
+}
+
+fn seconds(millis: i64) -> String {
+    format!("{:>5}.{:03}", millis / 1_000, millis % 1_000)
+}
+
 /// Runs `course`, with what chance is left drawn from `seed`.
 pub(super) fn through(course: Course, seed: u64, is_told: bool) -> Run {
     fastrand::seed(seed);
     panics::none_yet();
+    let mut run = begun(course, seed, is_told);
     let _log = is_told.then(|| {
-        let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
+        let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+        let log = log.with_timer(Uptime(Arc::clone(&run.machine)));
         tracing::subscriber::set_default(log.with_test_writer().finish())
     });
-    let mut run = begun(course, seed, is_told);
     loop {
         run.lives += 1;
         let runtime =
@@ -279,8 +295,7 @@ impl Quiet {
 
 impl Run {
     pub(super) fn tell(&mut self, line: &str) {
-        let at = self.machine.uptime_ms();
-        let line = format!("{:>5}.{:03}  {line}", at / 1_000, at % 1_000);
+        let line = format!("{}  {line}", seconds(self.machine.uptime_ms()));
         if self.is_told {
             println!("{line}");
         }

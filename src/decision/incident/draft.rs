@@ -63,7 +63,7 @@ impl Draft {
         let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
         let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {
-            pin.is_seen = true;
+            pin.see(seen.at);
         }
     }
 

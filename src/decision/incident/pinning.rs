@@ -24,7 +24,8 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
         let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
         if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
-            (pin.is_seen, pin.release) = (true, None);
+            pin.see(seen.at);
+            pin.release = None;
         }
         return creating::ask(policy, draft, target, seen);
     }
@@ -121,7 +122,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             match read.map(|(_, view)| view.pushes) {
                 Some(Some(Pushes::Paused)) => {
                     if let Some(pin) = &mut draft.ledger.soft_pin {
-                        pin.is_found(&draft.incident.id, call.attempt);
+                        pin.is_found(&draft.incident.id, call.attempt, seen.at);
                     }
                     return create(policy, draft, target, seen);
                 }

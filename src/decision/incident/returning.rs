@@ -113,7 +113,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let (asked_at, waits) = match call.status {
         CallStatus::Owed => return draft.done(None, None),
-        CallStatus::Backoff { until, why } => (until, why),
+        CallStatus::Backoff { until, why } => (until, if seen.at < until { why } else { Reason::Blind }),
         CallStatus::Unresolved { since, .. } => (since, Reason::Blind),
     };
     let (Some(view), Some(_)) = (seen.app.since(asked_at), seen.history.since(asked_at)) else {

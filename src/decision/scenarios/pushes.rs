@@ -111,6 +111,24 @@ fn pushes_that_somebody_paused_before_are_left_as_they_are() {
 }
 
 #[test]
+fn pushes_that_somebody_pauses_right_before_we_would_are_left_as_they_are() {
+    for guard in [Guard::Changed, Guard::Interrupted] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.latency = secs(4);
+        world.reply("pin", Reply::Guarded(guard));
+        world.run_until(|world| world.count("pin") == 1);
+        // A read shows it before our own request would be sent, which is not sent then.
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+        world.reply("pin", Reply::Guarded(Guard::Changed));
+        world.read();
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        world.run(minutes(10));
+        assert_eq!((changes(&world), world.platform.pushes), (vec!["rollback"], Some(Pushes::Paused)));
+    }
+}
+
+#[test]
 fn pushes_that_somebody_lets_go_meanwhile_are_left_alone() {
     let mut world = with_bad_release(accepting(), PICKS);
     world.run_to_stage("soaking");
@@ -124,6 +142,26 @@ fn pushes_that_somebody_lets_go_meanwhile_are_left_alone() {
     world.platform.set_pushes(Who::Person, Pushes::Paused, at);
     world.run(minutes(90));
     assert_eq!((changes(&world), world.platform.pushes), (vec!["pause", "rollback"], Some(Pushes::Paused)));
+}
+
+#[test]
+fn a_read_from_before_our_pause_is_nobody_s_letting_go() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.run(secs(4));
+    assert_eq!(world.platform.pushes, Some(Pushes::Paused));
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    // Reads lag all of a sudden, and then nobody can look for minutes.
+    world.lag = secs(30);
+    world.run(secs(10));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(5));
+    (world.fault, world.lag, world.operator.paused) = (None, secs(0), false);
+    world.run(secs(10));
+    assert_eq!((changes(&world), world.platform.pushes), (vec!["pause", "let go"], Some(Pushes::Deploy)));
+    assert!(!world.transcript().contains("somebody has let pushes"), "{}", world.transcript());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
 use super::world::{Reply, World, minutes, secs};
 use crate::decision::capability::Capabilities;
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Cause, Phase, Request};
+use crate::decision::observation::{Cause, Phase, ReadFault, Request};
 use crate::decision::policy::{OnUnhealthy, Policy};
 use crate::decision::state::{Hold, Outcome, Situation};
 
@@ -131,6 +131,20 @@ fn what_came_of_it_is_settled_where_it_is_what_was_wanted() {
     world.platform.finish(&made, Phase::Error, at);
     assert_eq!(world.run_to_close().0, Outcome::Held, "{}", world.transcript());
     assert!(!is_settled(&world), "{}", world.transcript());
+}
+
+#[test]
+fn what_is_not_waited_for_any_more_is_not_said_while_nobody_can_look() {
+    let mut world = undoing(accepting(), BY_CODE);
+    for _ in 0..2 {
+        world.reply("create_rollback", Reply::Guarded(Guard::Paused));
+    }
+    world.run_until(|world| world.count("create_rollback") == 3);
+    assert_eq!(world.waiting, Some(Reason::Paused), "{}", world.transcript());
+    world.fault = Some(ReadFault::Unreachable);
+    // It waits for two seconds, after the second time.
+    world.tick();
+    assert_eq!(world.waiting, Some(Reason::Blind), "{}", world.transcript());
 }
 
 #[test]

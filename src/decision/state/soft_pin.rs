@@ -19,6 +19,9 @@ pub struct SoftPin {
     pub is_answered: bool,
     /// A read has shown it since.
     pub is_seen: bool,
+    /// When it was first known to be there: for a while after that a read may still be from before it.
+    #[serde(default)]
+    pub known_at: Moment,
     /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
     pub until: Moment,
     /// Since it was asked for, a read has shown that it is not there. Until then a pause that is seen is ours, however late:
@@ -57,6 +60,7 @@ impl SoftPin {
             holds: None,
             is_answered: false,
             is_seen: false,
+            known_at: Moment::default(),
             until: Moment::default(),
             seen_absent: false,
             lost_at: None,
@@ -86,8 +90,21 @@ impl SoftPin {
         self.incident == *incident && self.lost_at.is_none() && !self.is_there()
     }
 
+    /// A read shows it.
+    pub fn see(&mut self, now: Moment) {
+        self.is_known(now);
+        self.is_seen = true;
+    }
+
+    fn is_known(&mut self, now: Moment) {
+        if !self.is_there() {
+            self.known_at = now;
+        }
+    }
+
     /// The platform says that it is there, for that incident.
     pub fn is_made(&mut self, incident: &IncidentId, now: Moment) {
+        self.is_known(now);
         self.is_answered = true;
         // What was left of an earlier one is looked out for as long as this one from now on.
         (self.incident, self.until) = (incident.clone(), self.until.max(now + LATEST));
@@ -111,8 +128,8 @@ impl SoftPin {
     }
 
     /// A read shows what was asked for at that attempt. If that was the first one, nothing can come of it any more.
-    pub fn is_found(&mut self, incident: &IncidentId, attempt: u32) {
-        self.is_seen = true;
+    pub fn is_found(&mut self, incident: &IncidentId, attempt: u32, now: Moment) {
+        self.see(now);
         if self.incident == *incident && attempt == 1 {
             self.lost_at = None;
         }
@@ -196,10 +213,20 @@ mod tests {
             ..pin()
         };
         let made = |pin: &SoftPin| after(pin, |pin| pin.is_made(&incident("bad"), NOW));
-        let there = SoftPin { is_answered: true, until: NOW + LATEST, ..pin() };
+        let there = SoftPin { is_answered: true, known_at: NOW, until: NOW + LATEST, ..pin() };
         assert_eq!(made(&old), there);
         let longer = SoftPin { until: NOW + 2 * LATEST, ..old };
         assert_eq!(made(&longer), SoftPin { until: NOW + 2 * LATEST, ..there });
+    }
+
+    #[test]
+    fn it_is_known_since_it_was_answered_or_seen_for_the_first_time() {
+        let seen = after(&pin(), |pin| pin.see(NOW));
+        assert_eq!(seen, SoftPin { is_seen: true, known_at: NOW, ..pin() });
+        assert_eq!(after(&seen, |pin| pin.see(NOW + LAG)), seen);
+        assert_eq!(after(&seen, |pin| pin.is_made(&incident("bad"), NOW + LAG)).known_at, NOW);
+        let answered = after(&pin(), |pin| pin.is_made(&incident("bad"), NOW));
+        assert_eq!(after(&answered, |pin| pin.see(NOW + LAG)).known_at, NOW);
     }
 
     #[test]
@@ -207,8 +234,8 @@ mod tests {
         let old = SoftPin { seen_absent: true, let_go_at: Some(NOW), doubted_at: Some(NOW), ..pin() };
         let lost = after(&old, |pin| pin.is_lost(NOW));
         assert_eq!(lost, SoftPin { lost_at: Some(NOW), until: NOW + LATEST, ..pin() });
-        let found = |accused, attempt| after(&lost, |pin| pin.is_found(&incident(accused), attempt));
-        let seen = SoftPin { is_seen: true, ..lost.clone() };
+        let found = |accused, attempt| after(&lost, |pin| pin.is_found(&incident(accused), attempt, NOW));
+        let seen = SoftPin { is_seen: true, known_at: NOW, ..lost.clone() };
         assert_eq!(found("bad", 1), SoftPin { lost_at: None, ..seen.clone() });
         assert_eq!(found("bad", 2), seen);
         assert_eq!(found("later", 1), seen);

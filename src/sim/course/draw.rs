@@ -33,6 +33,9 @@ pub(in crate::sim) const CLOSE: u64 = 10_000_000;
 /// From here on the platform is another one, see [`Course::elsewhere`].
 pub(in crate::sim) const OTHER: u64 = 20_000_000;
 
+/// From here on, and until [`ORDERED`] behind [`OTHER`], a course on another platform is a close one as well.
+pub(in crate::sim) const CLOSE_OTHER: u64 = OTHER + 3_000_000;
+
 /// A way to draw.
 struct Dice(fastrand::Rng);
 
@@ -109,7 +112,7 @@ impl Course {
         if seed >= MORE {
             course.more(&mut Dice(fastrand::Rng::with_seed(!seed)), wildness);
         }
-        if (CLOSE..OTHER).contains(&seed) {
+        if (CLOSE..OTHER).contains(&seed) || (CLOSE_OTHER..OTHER + ORDERED).contains(&seed) {
             course.close(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(32))));
         }
         if seed % CLOSE >= NEWEST {
@@ -263,11 +266,18 @@ impl Course {
             ..self.unknowns
         };
         for (_, event) in &mut self.events {
-            if let Event::Person(app, action) = event
-                && matches!(action, Action::Commit | Action::Revert | Action::Maintenance | Action::Autoscale)
-            {
-                // What people do there instead.
-                *event = Event::Person(*app, Action::SetAutoDeploy { on: dice.flip() });
+            // What people do there instead.
+            match event {
+                Event::Person(
+                    app,
+                    Action::Commit | Action::Revert | Action::Maintenance | Action::Autoscale,
+                ) => *event = Event::Person(*app, Action::SetAutoDeploy { on: dice.flip() }),
+                Event::Meets(_, met) => {
+                    if let [Event::Person(_, action @ Action::Revert)] = &mut met[..] {
+                        *action = Action::SetAutoDeploy { on: false };
+                    }
+                }
+                _ => {}
             }
         }
         if source == Source::StaticSite && dice.once_in(3) {
