@@ -90,6 +90,7 @@ impl Figures {
             // answer the apps may be about to be told of.
             let apps = self.account.slices.readable();
             if apps.is_empty() {
+                self.show(known);
                 continue;
             }
             // A reload, most likely: there may be new apps, or somebody saw to the token.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::Decision;
 use super::capability::{Capabilities, Support};
-use super::effect::{Answer, Reason, Verb};
+use super::effect::{Answer, Effect, Reason, Verb};
 use super::limits;
 use super::observation::{Freeze, Observation, Operator, Request};
 use super::policy::{Mode, Policy, Rule};
@@ -148,6 +148,7 @@ pub(super) fn decide(
     if owed.is_some() && seen.answer.is_none() {
         return Decision::stay(None);
     }
+    let is_pausing = matches!(owed, Some(Effect::Pin { .. }));
     let mut draft = Draft::new(state.ledger.clone(), incident.clone());
     let answer = owed.and_then(|call| {
         let answer = seen.answer?;
@@ -168,8 +169,8 @@ pub(super) fn decide(
         return draft.close(Outcome::Held, Reason::Blind, seen);
     }
     draft.follow_restart(seen);
-    if answer.is_none() {
-        // The read that an answer comes with is from before the request: a pause that it shows is not what came of that.
+    if !is_pausing {
+        // The read that its answer comes with is from before the request: a pause that it shows is not what came of that.
         draft.see_pin(seen);
     }
     match incident.stage {

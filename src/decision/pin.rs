@@ -87,7 +87,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
         // From before the pause, for all that is known.
-        Pushes::Deploy if pin.is_there() && seen.app.since(pin.known_at + LAG).is_none() => None,
+        Pushes::Deploy if pin.is_there() && seen.app.since(pin.is_shown_from()).is_none() => None,
         Pushes::Deploy if pin.doubted_at.is_some() => {
             // A read from before the pause says nothing of it.
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
@@ -213,10 +213,9 @@ fn settled_from(pin: &SoftPin) -> Option<Moment> {
     Some((let_go_at + LAG).max(lost_at + SOON))
 }
 
-/// The pause is over. It is looked out for once more, for as long as a read may lag. What was lost of its requests is
-/// settled by that but for a short while: a pause that is seen later is a person's, who means it.
+/// The pause is over. What was lost of its requests is settled by that but for a short while: a pause that is seen later is
+/// a person's, who means it.
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
-    let lags = (sureness == Sureness::ByRead).then(|| now + LAG);
     let first = pin.let_go_at.unwrap_or(now);
     // What came about meanwhile is seen by the first read that does not lag.
     let late = pin.lost_at.map(|lost_at| (lost_at + SOON).max(first + 2 * LAG));
@@ -225,7 +224,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
     // What comes later than that is no more than told.
     let is_told = may_come(pin, now).then_some(now);
-    let looked_out_for = lags.max(comes_late).or(is_told).map(|until| SoftPin {
+    let looked_out_for = comes_late.or(is_told).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
         seen_absent: true,

@@ -64,6 +64,10 @@ impl Draft {
         let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {
             pin.see(seen.at);
+            // It may have come about after the rollback, which it protects all the same.
+            if let Some(rollback) = self.incident.stage.rollback_made() {
+                pin.holds = Some(rollback.id.clone());
+            }
         }
     }
 

@@ -20,19 +20,27 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     if draft.incident.capabilities.pin != PinKind::Soft {
         return creating::ask(policy, draft, target, seen);
     }
-    if seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused) {
-        // Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
-        let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
-        if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
-            pin.see(seen.at);
-            pin.release = None;
-        }
+    if is_paused(&mut draft, seen) {
         return creating::ask(policy, draft, target, seen);
     }
     if draft.incident.mode(policy) == Mode::Observe {
         return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
     }
     send(draft, target, 1, deadline, seen)
+}
+
+/// Whether pushes are paused already. Paused for an earlier incident of ours it goes on for this one; paused by a person
+/// it is theirs.
+fn is_paused(draft: &mut Draft, seen: &Observation<'_>) -> bool {
+    if seen.app.value().and_then(|view| view.pushes) != Some(Pushes::Paused) {
+        return false;
+    }
+    let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
+    if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
+        pin.see(seen.at);
+        pin.release = None;
+    }
+    true
 }
 
 fn send(
@@ -116,6 +124,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     match call.status {
         CallStatus::Owed => return draft.done(None, None),
         CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
+        CallStatus::Backoff { .. } if is_paused(&mut draft, seen) => {
+            return create(policy, draft, target, seen);
+        }
         CallStatus::Backoff { .. } => {}
         CallStatus::Unresolved { since, .. } => {
             let read = seen.app.last.as_ref().filter(|(read_at, _)| *read_at > since);

@@ -145,6 +145,77 @@ fn pushes_that_somebody_lets_go_meanwhile_are_left_alone() {
 }
 
 #[test]
+fn pushes_that_somebody_pauses_while_we_wait_to_do_so_are_left_as_they_are() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.run(secs(10));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(10));
+    assert_eq!((changes(&world), world.platform.pushes), (vec!["rollback"], Some(Pushes::Paused)));
+    assert_eq!(world.count("pin"), 1, "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_that_was_refused_and_is_there_all_the_same_protects_the_rollback_that_is_held() {
+    let mut policy = accepting();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = with_bad_release(policy, PICKS);
+    // It is seen after the rollback was made.
+    world.lag = secs(10);
+    world.reply("pin", Reply::Refused { status: 409, applied: true });
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(20));
+    assert_eq!((changes(&world), world.platform.pushes), (vec!["pause", "rollback"], Some(Pushes::Paused)));
+}
+
+#[test]
+fn a_read_from_before_our_pause_ends_no_hold() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.platform.picks = Some(world.platform.deployments[0].id.clone());
+    world.roll_out = Some(secs(4));
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::WrongTarget), "{}", world.transcript());
+    world.run(secs(10));
+    world.lag = secs(20);
+    world.run(secs(4));
+    assert_eq!(world.app.value().and_then(|view| view.pushes), Some(Pushes::Deploy));
+    assert_eq!(world.state.word(), "held", "{}", world.transcript());
+    world.lag = secs(0);
+    world.run(minutes(5));
+    assert_eq!((world.state.word(), world.platform.pushes), ("held", Some(Pushes::Paused)));
+    // Once it is old enough a person's word is heard.
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    world.run(secs(10));
+    assert_ne!(world.state.word(), "held", "{}", world.transcript());
+}
+
+#[test]
+fn what_is_paused_once_more_is_there_since_then() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.run(secs(100));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
+    world.run_until(|world| world.count("pin") == 2);
+    world.run(secs(4));
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    world.lag = secs(20);
+    world.run(secs(10));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(20));
+    (world.fault, world.lag, world.operator.paused) = (None, secs(0), false);
+    world.run(secs(10));
+    let last = (changes(&world).last().copied(), world.platform.pushes);
+    assert_eq!(last, (Some("let go"), Some(Pushes::Deploy)), "{}", world.transcript());
+}
+
+#[test]
 fn a_read_from_before_our_pause_is_nobody_s_letting_go() {
     let mut world = with_bad_release(accepting(), PICKS);
     world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(50))));

@@ -19,7 +19,7 @@ pub struct SoftPin {
     pub is_answered: bool,
     /// A read has shown it since.
     pub is_seen: bool,
-    /// When it was first known to be there: for a while after that a read may still be from before it.
+    /// Since when it is known to be there: for a while after that a read may still be from before it.
     #[serde(default)]
     pub known_at: Moment,
     /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
@@ -92,20 +92,20 @@ impl SoftPin {
 
     /// A read shows it.
     pub fn see(&mut self, now: Moment) {
-        self.is_known(now);
-        self.is_seen = true;
-    }
-
-    fn is_known(&mut self, now: Moment) {
         if !self.is_there() {
             self.known_at = now;
         }
+        self.is_seen = true;
+    }
+
+    /// From when on a read that is sent cannot be from before it.
+    pub fn is_shown_from(&self) -> Moment {
+        self.known_at + LAG
     }
 
     /// The platform says that it is there, for that incident.
     pub fn is_made(&mut self, incident: &IncidentId, now: Moment) {
-        self.is_known(now);
-        self.is_answered = true;
+        (self.is_answered, self.known_at) = (true, now);
         // What was left of an earlier one is looked out for as long as this one from now on.
         (self.incident, self.until) = (incident.clone(), self.until.max(now + LATEST));
         (self.release, self.tries, self.let_go_at) = (None, 0, None);
@@ -129,7 +129,7 @@ impl SoftPin {
 
     /// A read shows what was asked for at that attempt. If that was the first one, nothing can come of it any more.
     pub fn is_found(&mut self, incident: &IncidentId, attempt: u32, now: Moment) {
-        self.see(now);
+        (self.is_seen, self.known_at) = (true, now);
         if self.incident == *incident && attempt == 1 {
             self.lost_at = None;
         }
@@ -220,11 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_since_it_was_answered_or_seen_for_the_first_time() {
+    fn it_is_known_since_it_was_asked_for_the_last_time_or_seen_for_the_first_time() {
         let seen = after(&pin(), |pin| pin.see(NOW));
         assert_eq!(seen, SoftPin { is_seen: true, known_at: NOW, ..pin() });
         assert_eq!(after(&seen, |pin| pin.see(NOW + LAG)), seen);
-        assert_eq!(after(&seen, |pin| pin.is_made(&incident("bad"), NOW + LAG)).known_at, NOW);
+        // It was asked for once more since it was seen not to be there.
+        assert_eq!(after(&seen, |pin| pin.is_made(&incident("bad"), NOW + LAG)).known_at, NOW + LAG);
+        assert_eq!(after(&seen, |pin| pin.is_found(&incident("bad"), 2, NOW + LAG)).known_at, NOW + LAG);
         let answered = after(&pin(), |pin| pin.is_made(&incident("bad"), NOW));
         assert_eq!(after(&answered, |pin| pin.see(NOW + LAG)).known_at, NOW);
     }
