@@ -31,7 +31,8 @@ pub(super) fn shown(state: &State, app: &Reading<AppView>) -> Option<Reading<App
     let pin = state.ledger.soft_pin.as_ref()?;
     let (read_at, view) = app.last.as_ref()?;
     let holds = pin.holds.as_ref()?;
-    let is_over = view.pushes == Some(Pushes::Deploy);
+    // A read that may be from before the pause says nothing of its end.
+    let is_over = view.pushes == Some(Pushes::Deploy) && *read_at >= pin.is_shown_from();
     if is_over || view.pinned.is_some() {
         return None;
     }
@@ -213,9 +214,14 @@ fn settled_from(pin: &SoftPin) -> Option<Moment> {
     Some((let_go_at + LAG).max(lost_at + SOON))
 }
 
-/// The pause is over. What was lost of its requests is settled by that but for a short while: a pause that is seen later is
-/// a person's, who means it.
+/// The pause is over.
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
+    become_pin(state, pin, left_over(pin, sureness, now), vec![event], None)
+}
+
+/// What is left of a pause that is over. What was lost of its requests is settled by that but for a short while: a pause that
+/// is seen later is a person's, who means it.
+fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> {
     let first = pin.let_go_at.unwrap_or(now);
     // What came about meanwhile is seen by the first read that does not lag.
     let late = pin.lost_at.map(|lost_at| (lost_at + SOON).max(first + 2 * LAG));
@@ -224,7 +230,7 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
     // What comes later than that is no more than told.
     let is_told = may_come(pin, now).then_some(now);
-    let looked_out_for = comes_late.or(is_told).map(|until| SoftPin {
+    comes_late.or(is_told).map(|until| SoftPin {
         is_answered: false,
         is_seen: false,
         seen_absent: true,
@@ -234,8 +240,14 @@ fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Mom
         release: None,
         tries: 0,
         ..pin.clone()
-    });
-    become_pin(state, pin, looked_out_for, vec![event], None)
+    })
+}
+
+/// What a read leaves of it in an incident: it is over where the read says so and is not from before it.
+pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> Option<SoftPin> {
+    let read = seen.app.since(pin.is_shown_from()).and_then(|view| view.pushes);
+    let is_over = pin.is_there() && read == Some(Pushes::Deploy);
+    if is_over { left_over(&pin, Sureness::ByRead, seen.at) } else { Some(pin) }
 }
 
 fn become_pin(

@@ -11,8 +11,7 @@ use super::super::state::{
     Call, CallStatus, Incident, Ledger, Live, Requests, Settle, Situation, SoftPin, Stage, State,
 };
 use super::super::story::Event;
-use super::super::target;
-use super::super::{Change, Decision, Ruling};
+use super::super::{Change, Decision, Ruling, pin, target};
 use super::restarting;
 use crate::clock::Moment;
 use crate::ids::{DeploymentId, IncidentId};
@@ -58,8 +57,9 @@ impl Draft {
         }
     }
 
-    /// Whether a read shows that pushes are paused, which our own request did.
+    /// Takes note of a read that shows whether pushes are paused, which our own request did.
     pub(super) fn see_pin(&mut self, seen: &Observation<'_>) {
+        self.ledger.soft_pin = self.ledger.soft_pin.take().and_then(|pin| pin::unless_over(pin, seen));
         let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
         let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {

@@ -20,7 +20,8 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     if draft.incident.capabilities.pin != PinKind::Soft {
         return creating::ask(policy, draft, target, seen);
     }
-    if is_paused(&mut draft, seen) {
+    if says_paused(seen) {
+        go_on_with(&mut draft, seen);
         return creating::ask(policy, draft, target, seen);
     }
     if draft.incident.mode(policy) == Mode::Observe {
@@ -29,18 +30,17 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     send(draft, target, 1, deadline, seen)
 }
 
-/// Whether pushes are paused already. Paused for an earlier incident of ours it goes on for this one; paused by a person
-/// it is theirs.
-fn is_paused(draft: &mut Draft, seen: &Observation<'_>) -> bool {
-    if seen.app.value().and_then(|view| view.pushes) != Some(Pushes::Paused) {
-        return false;
-    }
+fn says_paused(seen: &Observation<'_>) -> bool {
+    seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused)
+}
+
+/// Pushes are paused already. Paused for an earlier incident of ours it goes on for this one; paused by a person it is theirs.
+fn go_on_with(draft: &mut Draft, seen: &Observation<'_>) {
     let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
     if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
         pin.see(seen.at);
         pin.release = None;
     }
-    true
 }
 
 fn send(
@@ -124,7 +124,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     match call.status {
         CallStatus::Owed => return draft.done(None, None),
         CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
-        CallStatus::Backoff { .. } if is_paused(&mut draft, seen) => {
+        CallStatus::Backoff { until, .. } if says_paused(seen) => {
+            if seen.app.since(until).is_none() {
+                return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
+            }
+            go_on_with(&mut draft, seen);
             return create(policy, draft, target, seen);
         }
         CallStatus::Backoff { .. } => {}

@@ -13,7 +13,7 @@ use super::super::target;
 use super::creating::New;
 use super::draft::Draft;
 use super::rolling_back::{self, ROLL_BACK_WITHIN, current};
-use super::{Decision, creating, is_disarmed};
+use super::{Decision, creating, is_disarmed, settling};
 
 /// How old the list of what exists may be when it is asked for.
 const FRESH: Duration = Duration::from_secs(60);
@@ -113,7 +113,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let (asked_at, waits) = match call.status {
         CallStatus::Owed => return draft.done(None, None),
-        CallStatus::Backoff { until, why } => (until, if seen.at < until { why } else { Reason::Blind }),
+        CallStatus::Backoff { until, why } => {
+            (until, if seen.at < until { why } else { settling::waiting(seen) })
+        }
         CallStatus::Unresolved { since, .. } => (since, Reason::Blind),
     };
     let (Some(view), Some(_)) = (seen.app.since(asked_at), seen.history.since(asked_at)) else {

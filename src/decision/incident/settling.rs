@@ -153,7 +153,8 @@ fn is_overtaken(draft: &Draft, view: &AppView) -> bool {
     is_ours(draft, view) && rolling_back::is_overtaken(rollback, draft, view)
 }
 
-fn waiting(seen: &Observation<'_>) -> Reason {
+/// Why a read is waited for.
+pub(super) fn waiting(seen: &Observation<'_>) -> Reason {
     match seen.app.fault {
         Some(super::super::observation::ReadFault::Denied) => Reason::Denied,
         _ => Reason::Blind,

@@ -24,8 +24,7 @@ pub(in super::super) fn held(
         return decision;
     }
     // A pause of pushes comes back with the app.
-    let soft_pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.holds == hold.pin);
-    let is_soft = soft_pin.is_some();
+    let is_soft = state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.holds == hold.pin);
     if hold.pin.is_some() && !is_soft && pin::is_gone(seen) {
         return nothing_to_hold(state, hold);
     }
@@ -38,9 +37,7 @@ pub(in super::super) fn held(
     if let Some(hold) = rollback_went_live(hold, seen) {
         return goes_live(state, hold, seen);
     }
-    // A read that may be from before our pause says nothing of its end.
-    let from = soft_pin.map_or(hold.since, |pin| pin.is_shown_from().max(hold.since));
-    let settled = match (seen.app.since(from), &hold.pin) {
+    let settled = match (seen.app.since(hold.since), &hold.pin) {
         (Some(view), Some(pin)) => view.pinned.as_ref() != Some(pin),
         _ => false,
     };

@@ -159,6 +159,23 @@ fn pushes_that_somebody_pauses_while_we_wait_to_do_so_are_left_as_they_are() {
 }
 
 #[test]
+fn what_somebody_pauses_while_we_wait_to_do_so_is_looked_at_again_before_it_is_relied_on() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    world.run_until(|world| world.count("pin") == 1);
+    let until = world.at + secs(50);
+    world.platform.set_pushes(Who::Person, Pushes::Paused, until);
+    world.run(secs(8));
+    // They let pushes go again while nobody can look.
+    world.fault = Some(ReadFault::Unreachable);
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, until);
+    world.run_until(|world| world.at + secs(2) == until);
+    (world.fault, world.polled_at) = (None, world.at);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    assert_eq!(changes(&world)[..2], ["pause", "rollback"], "{}", world.transcript());
+}
+
+#[test]
 fn a_pause_that_was_refused_and_is_there_all_the_same_protects_the_rollback_that_is_held() {
     let mut policy = accepting();
     policy.soak.on_healthy = OnHealthy::Hold;
@@ -213,6 +230,69 @@ fn what_is_paused_once_more_is_there_since_then() {
     world.run(secs(10));
     let last = (changes(&world).last().copied(), world.platform.pushes);
     assert_eq!(last, (Some("let go"), Some(Pushes::Deploy)), "{}", world.transcript());
+}
+
+#[test]
+fn what_is_paused_once_more_and_refused_all_the_same_is_let_go_whatever_reads_from_before_it_say() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.run(secs(100));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    world.reply("pin", Reply::Refused { status: 409, applied: true });
+    world.reply("create_rollback", Reply::Guarded(Guard::Paused));
+    world.run_until(|world| world.count("pin") == 2);
+    world.lag = secs(20);
+    world.run(secs(10));
+    assert_eq!(world.ended(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    world.lag = secs(0);
+    world.run(minutes(1));
+    assert_eq!(world.platform.pushes, Some(Pushes::Deploy), "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_of_a_person_after_ours_was_let_go_is_theirs_where_ours_could_not_be_asked_for_again() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.run(secs(100));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    world.run_until(|world| world.count("pin") == 2);
+    world.run(secs(20));
+    let at = world.at;
+    world.platform.set_pushes(Who::Person, Pushes::Paused, at);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(10));
+    assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+}
+
+#[test]
+fn a_pause_of_a_person_after_ours_was_let_go_is_theirs_although_we_are_about_to_ask_for_it_again() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
+    world.run_until(|world| world.count("pin") == 1);
+    for pushes in [Pushes::Deploy, Pushes::Paused] {
+        world.run(secs(if pushes == Pushes::Deploy { 100 } else { 10 }));
+        let at = world.at;
+        world.platform.set_pushes(Who::Person, pushes, at);
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(10));
+    assert_eq!((world.count("pin"), world.platform.pushes), (1, Some(Pushes::Paused)));
+}
+
+#[test]
+fn reads_from_before_our_pause_end_no_incident() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_until(|world| world.stage() == "rolling_back");
+    world.run(secs(6));
+    world.lag = secs(20);
+    world.run(secs(10));
+    world.lag = secs(0);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
 }
 
 #[test]

@@ -135,16 +135,19 @@ fn what_came_of_it_is_settled_where_it_is_what_was_wanted() {
 
 #[test]
 fn what_is_not_waited_for_any_more_is_not_said_while_nobody_can_look() {
-    let mut world = undoing(accepting(), BY_CODE);
-    for _ in 0..2 {
-        world.reply("create_rollback", Reply::Guarded(Guard::Paused));
+    for (fault, why) in [(ReadFault::Unreachable, Reason::Blind), (ReadFault::Denied, Reason::Denied)] {
+        let mut world = undoing(accepting(), BY_CODE);
+        for _ in 0..2 {
+            world.reply("create_rollback", Reply::Guarded(Guard::Paused));
+        }
+        world.run_until(|world| world.count("create_rollback") == 3);
+        assert_eq!(world.waiting, Some(Reason::Paused), "{}", world.transcript());
+        world.fault = Some(fault);
+        world.read();
+        // It waits for two seconds, after the second time.
+        world.tick();
+        assert_eq!(world.waiting, Some(why), "{}", world.transcript());
     }
-    world.run_until(|world| world.count("create_rollback") == 3);
-    assert_eq!(world.waiting, Some(Reason::Paused), "{}", world.transcript());
-    world.fault = Some(ReadFault::Unreachable);
-    // It waits for two seconds, after the second time.
-    world.tick();
-    assert_eq!(world.waiting, Some(Reason::Blind), "{}", world.transcript());
 }
 
 #[test]

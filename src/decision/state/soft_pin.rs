@@ -114,6 +114,7 @@ impl SoftPin {
 
     /// It was refused, which is no proof that it was not done. A pause that comes about later is a person's.
     pub fn is_refused(&mut self, incident: &IncidentId, now: Moment) {
+        self.known_at = now;
         if self.is_void(incident) {
             (self.until, self.seen_absent) = (now + LAG, true);
         } else {
@@ -123,7 +124,7 @@ impl SoftPin {
 
     /// Nobody knows what became of the request.
     pub fn is_lost(&mut self, now: Moment) {
-        (self.lost_at, self.until) = (Some(now), now + LATEST);
+        (self.lost_at, self.until, self.known_at) = (Some(now), now + LATEST, now);
         (self.seen_absent, self.let_go_at, self.doubted_at) = (false, None, None);
     }
 
@@ -191,10 +192,10 @@ mod tests {
     #[test]
     fn what_was_refused_is_looked_out_for_as_long_as_a_read_may_lag() {
         let refused = |pin: &SoftPin| after(pin, |pin| pin.is_refused(&incident("bad"), NOW));
-        assert_eq!(refused(&pin()), SoftPin { until: NOW + LAG, seen_absent: true, ..pin() });
+        assert_eq!(refused(&pin()), SoftPin { until: NOW + LAG, seen_absent: true, known_at: NOW, ..pin() });
         for pin in known() {
-            assert_eq!(refused(&pin), SoftPin { until: NOW + LAG, ..pin.clone() });
-            let later = SoftPin { until: NOW + 2 * LAG, ..pin };
+            assert_eq!(refused(&pin), SoftPin { until: NOW + LAG, known_at: NOW, ..pin.clone() });
+            let later = SoftPin { until: NOW + 2 * LAG, known_at: NOW, ..pin };
             assert_eq!(refused(&later), later);
         }
     }
@@ -235,7 +236,7 @@ mod tests {
     fn what_was_lost_may_come_about_within_an_hour_unless_it_was_asked_for_once_and_is_found() {
         let old = SoftPin { seen_absent: true, let_go_at: Some(NOW), doubted_at: Some(NOW), ..pin() };
         let lost = after(&old, |pin| pin.is_lost(NOW));
-        assert_eq!(lost, SoftPin { lost_at: Some(NOW), until: NOW + LATEST, ..pin() });
+        assert_eq!(lost, SoftPin { lost_at: Some(NOW), until: NOW + LATEST, known_at: NOW, ..pin() });
         let found = |accused, attempt| after(&lost, |pin| pin.is_found(&incident(accused), attempt, NOW));
         let seen = SoftPin { is_seen: true, known_at: NOW, ..lost.clone() };
         assert_eq!(found("bad", 1), SoftPin { lost_at: None, ..seen.clone() });
