@@ -101,7 +101,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
             Some(over(state, pin, event, Sureness::ByRead, seen.at))
         }
-        Pushes::Deploy if pin.is_seen => {
+        Pushes::Deploy if pin.is_there() => {
             Some(over(state, pin, Event::LetGoByOthers, Sureness::ByRead, seen.at))
         }
         // Not seen, or not any more. Only a read that a lost request would show by now says that it left nothing.
@@ -247,7 +247,11 @@ fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> 
 pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> Option<SoftPin> {
     let read = seen.app.since(pin.is_shown_from()).and_then(|view| view.pushes);
     let is_over = pin.is_there() && read == Some(Pushes::Deploy);
-    if is_over { left_over(&pin, Sureness::ByRead, seen.at) } else { Some(pin) }
+    if !is_over {
+        return Some(pin);
+    }
+    // What may come yet of its requests protects nothing until it is seen.
+    left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at)
 }
 
 fn become_pin(

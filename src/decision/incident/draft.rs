@@ -59,7 +59,11 @@ impl Draft {
 
     /// Takes note of a read that shows whether pushes are paused, which our own request did.
     pub(super) fn see_pin(&mut self, seen: &Observation<'_>) {
+        let was_there = self.keeps_pushes();
         self.ledger.soft_pin = self.ledger.soft_pin.take().and_then(|pin| pin::unless_over(pin, seen));
+        if was_there && !self.keeps_pushes() {
+            self.tell(Event::LetGoByOthers);
+        }
         let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
         let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {

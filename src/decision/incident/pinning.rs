@@ -8,7 +8,7 @@ use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, Obstacle, creating, is_disarmed, obstacle, refusal, validating};
+use super::{Decision, Obstacle, creating, is_disarmed, obstacle, refusal, settling, validating};
 use crate::clock::Moment;
 
 /// How often it is asked for. The bad release is live meanwhile.
@@ -125,8 +125,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         CallStatus::Owed => return draft.done(None, None),
         CallStatus::Backoff { until, why } if seen.at < until => return draft.done(Some(until), Some(why)),
         CallStatus::Backoff { until, .. } if says_paused(seen) => {
-            if seen.app.since(until).is_none() {
-                return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
+            if seen.app.since(until).is_none() && seen.at < deadline {
+                return Decision { look: true, ..draft.done(Some(deadline), Some(settling::waiting(seen))) };
             }
             go_on_with(&mut draft, seen);
             return create(policy, draft, target, seen);

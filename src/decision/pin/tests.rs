@@ -158,14 +158,19 @@ fn the_end_is_asked_for_once_it_is_seen_and_may_be() {
 #[test]
 fn pushes_that_are_deployed_end_it_by_what_was_known_of_it() {
     let by_read = seen(Pushes::Deploy);
-    // Asked for: that was our own request. Seen before: a person was faster.
+    // Asked for: that was our own request. Known to be there before: a person was faster.
     let asked = SoftPin { release: released(1, backoff(NOW)), ..there() };
     assert!(matches!(by_read.let_go(&asked).unwrap().story[..], [Event::Adopted { .. }]));
-    let was_seen = SoftPin { is_seen: true, ..there() };
-    assert_eq!(by_read.let_go(&was_seen).unwrap().story, [Event::LetGoByOthers]);
+    for known in [there(), SoftPin { is_seen: true, ..pin() }] {
+        assert_eq!(by_read.let_go(&known).unwrap().story, [Event::LetGoByOthers]);
+        // A read that may be from before it does not say so.
+        let new = SoftPin { known_at: NOW - LAG, ..known };
+        assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&new), None);
+        assert!(by_read.let_go(&new).is_some());
+    }
     // Neither: it may come yet, or have come and gone.
-    let unseen = SoftPin { seen_absent: false, ..there() };
-    assert_eq!(after(by_read.let_go(&unseen)), Some(there()));
+    let unseen = SoftPin { seen_absent: false, ..pin() };
+    assert_eq!(after(by_read.let_go(&unseen)), Some(pin()));
     let lost = SoftPin { lost_at: Some(NOW - LAG), ..unseen };
     assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&lost), None, "too early to say");
     assert_eq!(after(by_read.let_go(&lost)), Some(SoftPin { seen_absent: true, ..lost }));

@@ -171,8 +171,15 @@ fn what_somebody_pauses_while_we_wait_to_do_so_is_looked_at_again_before_it_is_r
     world.platform.set_pushes(Who::Person, Pushes::Deploy, until);
     world.run_until(|world| world.at + secs(2) == until);
     (world.fault, world.polled_at) = (None, world.at);
+    let mut dark = world.clone();
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(changes(&world)[..2], ["pause", "rollback"], "{}", world.transcript());
+    // Not for ever, where nobody can look.
+    dark.fault = Some(ReadFault::Denied);
+    dark.run(minutes(1));
+    assert_eq!(dark.waiting, Some(Reason::Denied), "{}", dark.transcript());
+    dark.run(minutes(60));
+    assert_ne!(dark.stage(), "rolling_back", "{}", dark.transcript());
 }
 
 #[test]
@@ -282,6 +289,8 @@ fn a_pause_of_a_person_after_ours_was_let_go_is_theirs_although_we_are_about_to_
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     world.run(minutes(10));
     assert_eq!((world.count("pin"), world.platform.pushes), (1, Some(Pushes::Paused)));
+    let told = world.transcript().matches("somebody has let pushes be deployed again").count();
+    assert_eq!(told, 1, "{}", world.transcript());
 }
 
 #[test]
