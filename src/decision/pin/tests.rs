@@ -290,3 +290,18 @@ fn what_is_over_is_looked_out_for_as_long_as_something_may_come_of_it() {
     let too_late = SoftPin { let_go_at: Some(NOW - 2 * LAG), ..lost(LATEST + secs(1)) };
     assert_eq!(over(&too_late, Sureness::Answered), None);
 }
+
+#[test]
+fn what_is_over_within_an_incident_protects_nothing_any_more() {
+    let held = SoftPin { holds: Some("back".into()), ..there() };
+    let left = |pin: &SoftPin, given: Given| given.with(pin, |_, _, seen| unless_over(pin.clone(), seen));
+    assert_eq!(left(&held, seen(Pushes::Deploy)), None);
+    assert_eq!(left(&held, seen(Pushes::Paused)), Some(held.clone()));
+    // What was lost may come yet, and is another one.
+    let lost = SoftPin { lost_at: Some(NOW - secs(10)), ..held.clone() };
+    let awaited = left(&lost, seen(Pushes::Deploy)).expect("it is looked out for");
+    assert_eq!((awaited.is_there(), awaited.holds, awaited.lost_at), (false, None, lost.lost_at));
+    let new = SoftPin { known_at: NOW, ..held };
+    assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()), "a read that may be from before it");
+    assert_eq!(left(&pin(), seen(Pushes::Deploy)), Some(pin()), "nothing was there");
+}
