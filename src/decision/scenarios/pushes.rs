@@ -1,14 +1,14 @@
 //! Pushes are paused for a rollback where nothing else pins, and let go again, by us and once.
 
 use super::calls::{APPLIED, LOST};
-use super::picks::{PICKS, accepting, changes, steady, with_bad_release};
+use super::picks::{BY_CODE, PICKS, accepting, changes, steady, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, secs};
-use crate::decision::capability::Pushes;
+use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Phase, ReadFault};
 use crate::decision::policy::{Mode, OnHealthy};
-use crate::decision::state::{Outcome, SoftPin};
+use crate::decision::state::{Outcome, SoftPin, Stage};
 use crate::ids::IncidentId;
 
 /// Runs on until pushes are nothing of ours any more.
@@ -178,8 +178,31 @@ fn what_somebody_pauses_while_we_wait_to_do_so_is_looked_at_again_before_it_is_r
     dark.fault = Some(ReadFault::Denied);
     dark.run(minutes(1));
     assert_eq!(dark.waiting, Some(Reason::Denied), "{}", dark.transcript());
-    dark.run(minutes(60));
-    assert_ne!(dark.stage(), "rolling_back", "{}", dark.transcript());
+    let Some(Stage::Pinning { deadline, .. }) = dark.state.incident().map(|incident| incident.stage.clone())
+    else {
+        panic!("{}", dark.transcript())
+    };
+    dark.run_until(|dark| dark.count("create_rollback") == 1 || dark.stage() != "rolling_back");
+    assert_eq!(dark.at, deadline, "{}", dark.transcript());
+}
+
+#[test]
+fn what_could_not_be_let_go_yet_goes_on_for_the_next_incident_and_is_not_to_be_let_go_meanwhile() {
+    let mut world = with_bad_release(accepting(), Capabilities { pin: PinKind::Soft, ..BY_CODE });
+    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(50))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.operator.paused = true;
+    assert_eq!(world.run_to_close(), (Outcome::Refused, Reason::Paused), "{}", world.transcript());
+    world.operator.paused = false;
+    (0..3).for_each(|_| world.reply("unpin", Reply::Not(Rejection::RateLimited, Some(secs(60)))));
+    // It heals, and what comes next does not.
+    world.bad.clear();
+    world.run(secs(90));
+    assert!(world.state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.release.is_some()));
+    world.release_bad();
+    world.run_until(|world| world.count("create_rollback") == 2);
+    let pin = world.state.ledger.soft_pin.as_ref().expect("it goes on");
+    assert_eq!((world.count("pin"), &pin.release), (1, &None), "{}", world.transcript());
 }
 
 #[test]
