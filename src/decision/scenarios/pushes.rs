@@ -239,14 +239,20 @@ fn a_read_from_before_our_pause_ends_no_hold() {
     assert_ne!(world.state.word(), "held", "{}", world.transcript());
 }
 
-#[test]
-fn what_is_paused_once_more_is_there_since_then() {
+/// Pushes are paused, the rollback has to wait, and a person lets them go long enough after that to be told apart.
+fn let_go_before_the_rollback() -> World {
     let mut world = with_bad_release(accepting(), PICKS);
     world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
     world.run_until(|world| world.count("pin") == 1);
     world.run(secs(100));
     let at = world.at;
     world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    world
+}
+
+#[test]
+fn what_is_paused_once_more_is_there_since_then() {
+    let mut world = let_go_before_the_rollback();
     world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
     world.run_until(|world| world.count("pin") == 2);
     world.run(secs(4));
@@ -264,12 +270,7 @@ fn what_is_paused_once_more_is_there_since_then() {
 
 #[test]
 fn what_is_paused_once_more_and_refused_all_the_same_is_let_go_whatever_reads_from_before_it_say() {
-    let mut world = with_bad_release(accepting(), PICKS);
-    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
-    world.run_until(|world| world.count("pin") == 1);
-    world.run(secs(100));
-    let at = world.at;
-    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    let mut world = let_go_before_the_rollback();
     world.reply("pin", Reply::Refused { status: 409, applied: true });
     world.reply("create_rollback", Reply::Guarded(Guard::Paused));
     world.run_until(|world| world.count("pin") == 2);
@@ -283,12 +284,7 @@ fn what_is_paused_once_more_and_refused_all_the_same_is_let_go_whatever_reads_fr
 
 #[test]
 fn a_pause_of_a_person_after_ours_was_let_go_is_theirs_where_ours_could_not_be_asked_for_again() {
-    let mut world = with_bad_release(accepting(), PICKS);
-    world.reply("create_rollback", Reply::Not(Rejection::RateLimited, Some(secs(120))));
-    world.run_until(|world| world.count("pin") == 1);
-    world.run(secs(100));
-    let at = world.at;
-    world.platform.set_pushes(Who::Person, Pushes::Deploy, at);
+    let mut world = let_go_before_the_rollback();
     world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(50))));
     world.run_until(|world| world.count("pin") == 2);
     world.run(secs(20));

@@ -19,7 +19,8 @@ pub struct SoftPin {
     pub is_answered: bool,
     /// A read has shown it since.
     pub is_seen: bool,
-    /// Since when it is known to be there: for a while after that a read may still be from before it.
+    /// When it was last asked for, as far as that may have been done, or first seen: for a while after that a read may still
+    /// be from before it.
     #[serde(default)]
     pub known_at: Moment,
     /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
