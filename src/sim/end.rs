@@ -8,7 +8,7 @@ use super::life::asked;
 use super::machine::lock;
 use super::run::Run;
 use crate::daemon::Engine;
-use crate::lab::{Action, Fate, GUARD_TOKEN, Health, Operation, Release};
+use crate::lab::{Action, Entry, Fate, GUARD_TOKEN, Health, Operation, Release};
 use crate::server::{AppStatus, Backend};
 
 impl Run {
@@ -106,11 +106,15 @@ impl Run {
             return;
         }
         self.resumes(Some(app), backend).await;
-        // A person's rollback may have counted as ours where nobody could tell.
-        let entries = self.lab.ledger().entries.into_iter();
-        let rollbacks =
-            entries.filter(|entry| entry.app == site && entry.operation == Operation::CreateRollback);
-        if rollbacks.count() >= self.course.budget {
+        // A person's rollback may have counted as ours where nobody could tell, and so does a request of ours of which nobody
+        // knows whether it was sent.
+        let is_rollback = |entry: &&Entry| entry.app == site && entry.operation == Operation::CreateRollback;
+        let made = self.lab.ledger().entries.iter().filter(is_rollback).count();
+        let app_id = &self.shapes[app].id;
+        let requests = lock(&self.disk.requests);
+        let unclear = requests.iter().filter(|asked| asked.app == *app_id && asked.is_unclear).count();
+        drop(requests);
+        if made + unclear >= self.course.budget {
             return;
         }
         self.tell(&format!("-- drill of app {app}"));

@@ -30,14 +30,16 @@ impl Model {
             _ if builds => (release.deploy_ms.unwrap_or(durations.deploy_ms), release.rollout),
             _ => (durations.rollback_ms, Fate::Works),
         };
+        // No two are made in the same moment.
+        let created_ms = app.deployments.last().map_or(now, |last| now.max(last.created_ms + 1));
         app.deployments.push(Deployment {
             id: uuid(self.seed, &app.name, app.deployments.len() + 1),
             release,
             cause,
             who,
             phase: Phase::PendingBuild,
-            created_ms: now,
-            updated_ms: now,
+            created_ms,
+            updated_ms: created_ms,
             started_ms: None,
             live_ms: None,
             previous: app.id_at(app.active),
