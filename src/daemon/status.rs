@@ -13,7 +13,7 @@ use crate::decision::observation::ReadFault;
 use crate::decision::policy::Action;
 use crate::decision::rule::{self, Pace};
 use crate::decision::sample::{BlindCause, SampleResult, Window};
-use crate::decision::state::{Notice, Situation, SoftPin, Stage, State};
+use crate::decision::state::{Notice, Situation, Stage, State};
 use crate::decision::story::{condition_in_words, evidence_in_words, percent};
 use crate::ids::RuleName;
 use crate::server::{
@@ -51,11 +51,11 @@ pub(super) fn of(app: &App) -> AppStatus {
         in_progress_deployment: view.and_then(|view| view.in_progress.clone()),
         failed_deployment: app.failed.newest.clone(),
         pinned_deployment: view.and_then(|view| view.pinned.clone()).or_else(|| {
-            let pin = state?.ledger.soft_pin.as_ref().filter(|pin| pin.is_there())?;
+            let pin = state?.ledger.soft_pin.as_ref().filter(|pin| pin.is_there)?;
             pin.holds.clone()
         }),
         pushes_paused: state
-            .is_some_and(|state| state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)),
+            .is_some_and(|state| state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.is_there)),
         last_good_deployment: state.and_then(|state| state.ledger.last_good()).cloned(),
         left_good_deployment: state.and_then(|state| state.ledger.left_good()).cloned(),
         newer_release: app.is_newer_release(),

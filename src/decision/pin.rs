@@ -46,7 +46,7 @@ pub(super) fn waits(policy: &Policy, state: &State, seen: &Observation<'_>) -> O
     if pin.doubted_at.is_some() {
         return Some(Reason::ForeignPin);
     }
-    if !pin.is_there() {
+    if !pin.is_there {
         return None;
     }
     match &pin.release {
@@ -84,37 +84,33 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Some(call) => call.intended_at,
         None => pin.over_at,
     };
+    let is_shown = || seen.app.since(pin.is_shown_from()).is_some();
     match seen.app.since(asked_at)?.pushes? {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
         // From before the pause, for all that is known.
-        Pushes::Deploy if pin.is_there() && seen.app.since(pin.is_shown_from()).is_none() => None,
+        Pushes::Deploy if pin.is_there && !is_shown() => None,
         Pushes::Deploy if pin.doubted_at.is_some() => {
             // A read from before the pause says nothing of it.
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
             // A pause that a person has ended was theirs: ours may come yet, and is told then.
             let awaited = || SoftPin { doubted_at: None, ..pin.clone() };
-            let left = may_come(pin, seen.at).then(awaited);
+            let left = pin.may_come(seen.at).then(awaited);
             is_over.then(|| become_pin(state, pin, left, Vec::new(), None))
         }
-        Pushes::Deploy if pin.release.is_some() => {
-            let event = Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None };
-            Some(over(state, pin, event, Sureness::ByRead, seen.at))
+        Pushes::Deploy if pin.is_there || pin.release.is_some() => {
+            Some(over(state, pin, seen_over(pin), Sureness::ByRead, seen.at))
         }
-        Pushes::Deploy if pin.is_there() => {
-            Some(over(state, pin, Event::LetGoByOthers, Sureness::ByRead, seen.at))
-        }
-        // Not seen, or not any more. Only a read that a lost request would show by now says that it left nothing.
+        // Only a read that a request would show by now says that it left nothing.
         Pushes::Deploy if !pin.seen_absent => {
-            let is_late = |lost_at: Moment| seen.app.since(lost_at + LAG).is_some();
             let new = || SoftPin { seen_absent: true, ..pin.clone() };
-            pin.lost_at.is_none_or(is_late).then(|| become_pin(state, pin, Some(new()), Vec::new(), None))
+            is_shown().then(|| become_pin(state, pin, Some(new()), Vec::new(), None))
         }
         // Nothing comes of it after its time.
         Pushes::Deploy => {
             let is_settled = settled_from(pin).is_some_and(|from| seen.app.since(from).is_some());
             let is_over = is_settled || seen.at > pin.until;
-            if is_over && may_come(pin, seen.at) {
+            if is_over && pin.may_come(seen.at) {
                 // It is not waited for any more, but what comes of it is told.
                 let until = pin.until.min(seen.at);
                 let new = SoftPin { until, ..pin.clone() };
@@ -125,17 +121,12 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     }
 }
 
-/// Whether a lost request may still be applied.
-fn may_come(pin: &SoftPin, now: Moment) -> bool {
-    pin.lost_at.max(pin.lost_before).is_some_and(|lost_at| now <= lost_at + LATEST)
-}
-
 /// A pause that comes too late to be taken for ours is a person's, and nobody undoes that. Where a lost request of ours may
 /// have made it this is told, for as long as such a request is remembered.
 fn doubted(state: &State, pin: &SoftPin, now: Moment) -> Option<Decision> {
     match pin.doubted_at {
         Some(since) if now.since(since) <= LATEST => None,
-        None if may_come(pin, now) => {
+        None if pin.may_come(now) => {
             let new = SoftPin { doubted_at: Some(now), ..pin.clone() };
             Some(become_pin(state, pin, Some(new), vec![Event::PausedPerhapsByUs], None))
         }
@@ -163,7 +154,7 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
     shown.see(seen.at);
     if seen.operator.paused || policy.mode == Mode::Observe {
         // That it is there is known from now on, however long the end has to wait.
-        return (!pin.is_seen).then(|| become_pin(state, pin, Some(shown), Vec::new(), None));
+        return (!pin.is_there).then(|| become_pin(state, pin, Some(shown), Vec::new(), None));
     }
     let attempt = match &pin.release {
         Some(call) => call.attempt + 1,
@@ -172,7 +163,7 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
     let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
     let new = SoftPin { release: Some(release), tries: pin.tries + 1, ..shown };
     // What goes on for days is told less and less often.
-    let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
+    let event = Event::Call { call: Effect::Unpin, attempt: new.tries, pin: PinKind::Soft };
     let story = if new.tries.is_power_of_two() { vec![event] } else { Vec::new() };
     Some(become_pin(state, pin, Some(new), story, Some(Effect::Unpin)))
 }
@@ -189,7 +180,7 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
         Answer::NotApplied { retry_after, .. } => *retry_after,
         _ => None,
     };
-    let doubling = Duration::from_secs(1 << call.attempt.min(6));
+    let doubling = Duration::from_secs(1 << pin.tries.min(6));
     let wait = asked.unwrap_or(doubling).clamp(Duration::from_secs(1), LONGEST_WAIT);
     let why = match answer {
         Answer::NotApplied { why: Rejection::Denied, .. } => Reason::Denied,
@@ -197,21 +188,30 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
         _ => Reason::Blind,
     };
     let status = CallStatus::Backoff { until: seen.at + wait, why };
-    // What was not sent has not been tried.
-    let attempt = call.attempt - u32::from(matches!(answer, Answer::NotSent(_)));
-    let release = Call { attempt, status, ..call.clone() };
-    // A fresh read has shown that there is nothing to end: a person was faster.
-    if *answer == Answer::NotSent(Guard::Changed) {
-        return become_pin(state, pin, Some(SoftPin { release: None, ..pin.clone() }), vec![told], None);
-    }
-    let story = if pin.tries.is_power_of_two() { vec![told] } else { Vec::new() };
-    become_pin(state, pin, Some(SoftPin { release: Some(release), ..pin.clone() }), story, None)
+    let is_surely_not_applied = matches!(answer, Answer::NotSent(_) | Answer::NotApplied { .. });
+    let attempt = call.attempt - u32::from(is_surely_not_applied);
+    let mut release = Some(Call { attempt, status, ..call.clone() });
+    // A fresh read has shown that there is nothing to end: a person was faster, or an earlier one was applied.
+    let is_changed = *answer == Answer::NotSent(Guard::Changed);
+    release.take_if(|call| is_changed && call.attempt == 0);
+    let story = if is_changed || pin.tries.is_power_of_two() { vec![told] } else { Vec::new() };
+    become_pin(state, pin, Some(SoftPin { release, ..pin.clone() }), story, None)
 }
 
 /// From when on a read of pushes that are deployed settles what was lost, where they were let go since.
 fn settled_from(pin: &SoftPin) -> Option<Moment> {
     let (let_go_at, lost_at) = (pin.let_go_at?, pin.lost_at?);
     Some((let_go_at + LAG).max(lost_at + SOON))
+}
+
+/// Whose doing it is that a read shows the end of it.
+fn seen_over(pin: &SoftPin) -> Event {
+    match &pin.release {
+        Some(call) if call.attempt > 0 => {
+            Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None }
+        }
+        _ => Event::LetGoByOthers,
+    }
 }
 
 /// The pause is over.
@@ -229,10 +229,9 @@ fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> 
     // A read that still shows it may be from before our own request, however often that is repeated.
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
     // What comes later than that is no more than told.
-    let is_told = may_come(pin, now).then_some(now);
+    let is_told = pin.may_come(now).then_some(now);
     comes_late.or(is_told).map(|until| SoftPin {
-        is_answered: false,
-        is_seen: false,
+        is_there: false,
         seen_absent: true,
         let_go_at: Some(first),
         until,
@@ -243,15 +242,19 @@ fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> 
     })
 }
 
-/// What a read leaves of it in an incident: it is over where the read says so and is not from before it.
-pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> Option<SoftPin> {
+/// What a read leaves of it in an incident, and whose doing that is: it is over where the read says so and is not from
+/// before it.
+pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> (Option<SoftPin>, Option<Event>) {
     let read = seen.app.since(pin.is_shown_from()).and_then(|view| view.pushes);
-    let is_over = pin.is_there() && read == Some(Pushes::Deploy);
-    if !is_over {
-        return Some(pin);
+    if read != Some(Pushes::Deploy) {
+        return (Some(pin), None);
     }
+    if !pin.is_there {
+        return (Some(SoftPin { seen_absent: true, ..pin }), None);
+    }
+    let told = seen_over(&pin);
     // What may come yet of its requests protects nothing until it is seen.
-    left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at)
+    (left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at), Some(told))
 }
 
 fn become_pin(

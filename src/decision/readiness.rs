@@ -44,7 +44,7 @@ pub const REASONS: [Reason; 22] = [
 /// Whether nothing is done about the app, nor about pushes that were paused for it. A pause that may yet come about, of
 /// a request that was lost, is no reason not to ask for as long as it is looked out for.
 pub fn is_quiet(state: &State) -> bool {
-    let is_done = |pin: &SoftPin| !pin.is_there() && pin.release.is_none();
+    let is_done = |pin: &SoftPin| !pin.is_there && pin.release.is_none();
     matches!(
         state.situation,
         Situation::Learning { live: Some(_) } | Situation::Steady { .. } | Situation::Watching(_)
@@ -269,8 +269,7 @@ mod tests {
         let status = CallStatus::Owed;
         let release = Some(Call { attempt: 1, intended_at: Moment::from_millis(0), status });
         assert!(with(None) && with(Some(pin())), "it is looked out for, no more");
-        assert!(!with(Some(SoftPin { is_answered: true, ..pin() })));
-        assert!(!with(Some(SoftPin { is_seen: true, ..pin() })));
+        assert!(!with(Some(SoftPin { is_there: true, ..pin() })));
         assert!(!with(Some(SoftPin { release, ..pin() })));
     }
 

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::decision::effect::{Reason, Verb};
 use crate::decision::rule;
 use crate::decision::sample::{BlindCause, SampleResult};
-use crate::decision::state::{SoftPin, Stage};
+use crate::decision::state::Stage;
 use crate::metrics::AppMetrics;
 
 impl App {
@@ -56,7 +56,7 @@ impl App {
             _ => None,
         };
         let pinned = self.view.value().is_some_and(|view| view.pinned.is_some())
-            || state.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there);
+            || state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.is_there);
         let paused = self.is_paused();
         self.metrics.show(state, &readings, pinned, paused, soak_until);
     }

@@ -61,7 +61,7 @@ pub(super) async fn name(backend: &ShellBackend) -> bool {
 
 fn left_behind(state: &State) -> Option<Left<'_>> {
     let pin = state.ledger.soft_pin.as_ref();
-    let is_paused = pin.is_some_and(|pin| pin.is_there() && !state.is_gone());
+    let is_paused = pin.is_some_and(|pin| pin.is_there && !state.is_gone());
     match &state.situation {
         Situation::Incident(incident) => {
             let has_hard_pin = incident.capabilities.pin == PinKind::Hard;
@@ -109,9 +109,9 @@ mod tests {
     use crate::decision::state::{CallStatus, Hold, Live, SoftPin};
     use crate::journal::made;
 
-    fn soft(is_there: (bool, bool)) -> SoftPin {
+    fn soft(is_there: bool) -> SoftPin {
         let (id, now) = (IncidentId::of(&"shop".into(), &"bad".into()), Moment::from_millis(0));
-        SoftPin { is_answered: is_there.0, is_seen: is_there.1, until: now, ..SoftPin::of(id) }
+        SoftPin { is_there, until: now, ..SoftPin::of(id) }
     }
 
     fn held() -> State {
@@ -130,11 +130,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_pushes_is_left_behind_as_long_as_it_may_be_there() {
-        for (is_there, what) in [
-            ((true, false), Some("a pause of pushes")),
-            ((false, true), Some("a pause of pushes")),
-            ((false, false), None),
-        ] {
+        for (is_there, what) in [(true, Some("a pause of pushes")), (false, None)] {
             let mut state = State::default();
             state.ledger.soft_pin = Some(soft(is_there));
             assert_eq!(left_behind(&state).map(|left| left.what), what);
@@ -159,16 +155,10 @@ mod tests {
         };
         let table = [
             (held(), "a held pin", PINNED, ANSWER, "rearguard commit"),
-            (pause(held(), (true, true)), "a held pin", PAUSED, SWITCH_ON, "rearguard resume"),
+            (pause(held(), true), "a held pin", PAUSED, SWITCH_ON, "rearguard resume"),
             (open(), "an open incident", "if a rollback was made", ANSWER, "followed"),
-            (pause(open(), (true, false)), "an open incident", PAUSED, SWITCH_ON, "followed"),
-            (
-                pause(open(), (false, false)),
-                "an open incident",
-                "pushes may be paused",
-                SWITCH_ON,
-                "followed",
-            ),
+            (pause(open(), true), "an open incident", PAUSED, SWITCH_ON, "followed"),
+            (pause(open(), false), "an open incident", "pushes may be paused", SWITCH_ON, "followed"),
             (without_pin(), "an open incident", "nothing is kept", "see what", "followed"),
         ];
         for (state, what, keeps, settle, again) in &table {

@@ -59,13 +59,12 @@ impl Draft {
 
     /// Takes note of a read that shows whether pushes are paused, which our own request did.
     pub(super) fn see_pin(&mut self, seen: &Observation<'_>) {
-        let was_there = self.keeps_pushes();
-        self.ledger.soft_pin = self.ledger.soft_pin.take().and_then(|pin| pin::unless_over(pin, seen));
-        if was_there && !self.keeps_pushes() {
-            self.tell(Event::LetGoByOthers);
-        }
+        let known = self.ledger.soft_pin.take().map(|pin| pin::unless_over(pin, seen));
+        let (left, told) = known.unwrap_or_default();
+        self.ledger.soft_pin = left;
+        self.story.extend(told);
         let is_paused = seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused);
-        let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_seen && pin.may_be_ours(seen.at);
+        let is_new = |pin: &&mut SoftPin| is_paused && !pin.is_there && pin.may_be_ours(seen.at);
         if let Some(pin) = self.ledger.soft_pin.as_mut().filter(is_new) {
             pin.see(seen.at);
             // It may have come about after the rollback, which it protects all the same.
@@ -90,7 +89,7 @@ impl Draft {
 
     /// Whether we keep pushes from being deployed.
     pub(super) fn keeps_pushes(&self) -> bool {
-        self.ledger.soft_pin.as_ref().is_some_and(SoftPin::is_there)
+        self.ledger.soft_pin.as_ref().is_some_and(|pin| pin.is_there)
     }
 
     pub(super) fn tell(&mut self, event: Event) {

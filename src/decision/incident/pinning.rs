@@ -51,12 +51,8 @@ fn send(
     seen: &Observation<'_>,
 ) -> Decision {
     let incident = draft.incident.id.clone();
-    // What is looked out for only to be told of is looked out for beside this one.
-    let told_only = draft.ledger.soft_pin.take_if(|pin| !pin.may_be_ours(seen.at));
-    let lost_before = told_only.and_then(|pin| pin.lost_at.max(pin.lost_before));
     // Remembered before it is asked for: whatever becomes of the request, its end is owed.
-    let new = || SoftPin { lost_before, ..SoftPin::of(incident) };
-    draft.ledger.soft_pin.get_or_insert_with(new);
+    draft.ledger.soft_pin.get_or_insert_with(|| SoftPin::of(incident));
     let accused = draft.incident.accused.id.clone();
     let call = draft.owe(Effect::Pin { accused }, attempt, seen);
     draft.stage(Stage::Pinning { target, call, deadline });
@@ -78,10 +74,10 @@ pub(super) fn answered(
     match (answer, &mut pin) {
         (Answer::Pinned, Some(pin)) => pin.is_made(mine, seen.at),
         (Answer::NotSent(_) | Answer::NotApplied { .. }, _) => {
-            pin = pin.and_then(|pin| pin.without_request(mine));
+            pin = pin.and_then(SoftPin::without_request);
         }
         (Answer::Refused { .. }, Some(pin)) => pin.is_refused(mine, seen.at),
-        (_, Some(pin)) => pin.is_lost(seen.at),
+        (_, Some(pin)) => pin.is_lost(mine, seen.at),
         (_, None) => {}
     }
     draft.ledger.soft_pin = pin;
@@ -137,7 +133,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             match read.map(|(_, view)| view.pushes) {
                 Some(Some(Pushes::Paused)) => {
                     if let Some(pin) = &mut draft.ledger.soft_pin {
-                        pin.is_found(&draft.incident.id, call.attempt, seen.at);
+                        pin.is_found(seen.at);
                     }
                     return create(policy, draft, target, seen);
                 }

@@ -37,7 +37,7 @@ fn stage(draft: &mut Draft, target: Deployment, rollback: Deployment, seen: &Obs
     let awaited = PinSight::Awaited { since: seen.at };
     let pin = match (draft.incident.capabilities.pin, &mut draft.ledger.soft_pin) {
         (PinKind::Hard, _) => awaited,
-        (_, Some(pin)) if pin.is_there() => {
+        (_, Some(pin)) if pin.is_there => {
             pin.holds = Some(rollback.id.clone());
             awaited
         }

@@ -20,7 +20,7 @@ fn pin() -> SoftPin {
 
 /// One that the platform said is there.
 fn there() -> SoftPin {
-    SoftPin { is_answered: true, ..pin() }
+    SoftPin { is_there: true, ..pin() }
 }
 
 fn released(attempt: u32, status: CallStatus) -> Option<Call> {
@@ -135,20 +135,21 @@ fn the_end_is_asked_for_once_it_is_seen_and_may_be() {
     let change = seen(Pushes::Paused).let_go(&there()).unwrap();
     assert_eq!(change.effect, Some(Effect::Unpin));
     let call = Call { attempt: 1, intended_at: NOW, status: CallStatus::Owed };
-    let asked = SoftPin { is_seen: true, release: Some(call), tries: 1, ..there() };
+    let asked = SoftPin { release: Some(call), tries: 1, ..there() };
     assert_eq!(change.state.ledger.soft_pin, Some(asked));
     assert_eq!(change.story.len(), 1);
     // Where rearguard may not act it is known from then on that it is there.
     let paused = Given { operator: Operator { paused: true, ..Operator::default() }, ..seen(Pushes::Paused) };
     for given in [paused, Given { mode: Mode::Observe, ..seen(Pushes::Paused) }] {
-        let change = given.let_go(&there()).unwrap();
-        let known = SoftPin { is_seen: true, ..there() };
+        let awaited = SoftPin { until: NOW, ..pin() };
+        let change = given.let_go(&awaited).unwrap();
+        let known = SoftPin { is_there: true, known_at: Some(NOW), ..awaited };
         assert_eq!((&change.effect, &change.state.ledger.soft_pin), (&None, &Some(known.clone())));
         assert_eq!(given.let_go(&known), None);
     }
     // Only a read from after the time that was waited for lets it be asked for again.
     let until = NOW - secs(4);
-    let tried = SoftPin { release: released(3, backoff(until)), tries: 4, is_seen: true, ..there() };
+    let tried = SoftPin { release: released(3, backoff(until)), tries: 4, ..there() };
     assert_eq!(seen_at(until - secs(1), Pushes::Paused).let_go(&tried), None);
     let change = seen_at(until, Pushes::Paused).let_go(&tried).unwrap();
     let new = change.state.ledger.soft_pin.unwrap();
@@ -158,20 +159,20 @@ fn the_end_is_asked_for_once_it_is_seen_and_may_be() {
 #[test]
 fn pushes_that_are_deployed_end_it_by_what_was_known_of_it() {
     let by_read = seen(Pushes::Deploy);
-    // Asked for: that was our own request. Known to be there before: a person was faster.
-    let asked = SoftPin { release: released(1, backoff(NOW)), ..there() };
-    assert!(matches!(by_read.let_go(&asked).unwrap().story[..], [Event::Adopted { .. }]));
-    for known in [there(), SoftPin { is_seen: true, ..pin() }] {
+    // Asked for: that was our own request, if one may have been applied. Known to be there before: a person was faster.
+    let asked = |attempt| SoftPin { release: released(attempt, backoff(NOW)), ..there() };
+    assert!(matches!(by_read.let_go(&asked(1)).unwrap().story[..], [Event::Adopted { .. }]));
+    for known in [there(), asked(0)] {
         assert_eq!(by_read.let_go(&known).unwrap().story, [Event::LetGoByOthers]);
-        // A read that may be from before it does not say so.
-        let new = SoftPin { known_at: NOW - LAG, ..known };
-        assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&new), None);
-        assert!(by_read.let_go(&new).is_some());
     }
+    // A read that may be from before it does not say so.
+    let new = SoftPin { known_at: Some(NOW - LAG), ..there() };
+    assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&new), None);
+    assert!(by_read.let_go(&new).is_some());
     // Neither: it may come yet, or have come and gone.
     let unseen = SoftPin { seen_absent: false, ..pin() };
     assert_eq!(after(by_read.let_go(&unseen)), Some(pin()));
-    let lost = SoftPin { lost_at: Some(NOW - LAG), ..unseen };
+    let lost = SoftPin { known_at: Some(NOW - LAG), ..unseen };
     assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&lost), None, "too early to say");
     assert_eq!(after(by_read.let_go(&lost)), Some(SoftPin { seen_absent: true, ..lost }));
     // It is awaited until its time is over.
@@ -198,16 +199,12 @@ fn a_pause_that_is_none_of_ours_is_told_where_a_request_may_have_made_it() {
     // A person's, and nothing of ours was lost.
     let change = paused.let_go(&pin()).unwrap();
     assert_eq!((change.story, change.state.ledger.soft_pin), (Vec::new(), None));
-    for lost in [
-        SoftPin { lost_at: Some(NOW - LATEST), ..pin() },
-        SoftPin { lost_before: Some(NOW - LATEST), ..pin() },
-    ] {
-        let change = paused.let_go(&lost).unwrap();
-        let doubted = SoftPin { doubted_at: Some(NOW), ..lost };
-        assert_eq!((change.story, &change.effect), (vec![Event::PausedPerhapsByUs], &None));
-        assert_eq!(change.state.ledger.soft_pin, Some(doubted.clone()));
-        assert_eq!(paused.let_go(&doubted), None, "it is told once");
-    }
+    let lost = SoftPin { lost_at: Some(NOW - LATEST), ..pin() };
+    let change = paused.let_go(&lost).unwrap();
+    let doubted = SoftPin { doubted_at: Some(NOW), ..lost };
+    assert_eq!((change.story, &change.effect), (vec![Event::PausedPerhapsByUs], &None));
+    assert_eq!(change.state.ledger.soft_pin, Some(doubted.clone()));
+    assert_eq!(paused.let_go(&doubted), None, "it is told once");
     let too_late = SoftPin { lost_at: Some(NOW - LATEST - secs(1)), ..pin() };
     assert_eq!(after(paused.let_go(&too_late)), None);
     // A person ends it: ours may come yet.
@@ -233,31 +230,33 @@ fn an_answer_that_is_no_yes_is_waited_after() {
         let story = std::mem::take(&mut change.story).len();
         (change.state.ledger.soft_pin.unwrap(), story)
     };
-    let waits = |attempt, answer: Answer| match answered(&owed(attempt, 3), answer).0.release.unwrap() {
+    let waits = |tries, answer: Answer| match answered(&owed(1, tries), answer).0.release.unwrap() {
         Call { attempt, status: CallStatus::Backoff { until, why }, .. } => (attempt, until.since(NOW), why),
         call => panic!("{call:?}"),
     };
     let not = |why, retry_after| Answer::NotApplied { why, retry_after };
-    assert_eq!(waits(1, not(Rejection::Denied, None)), (1, secs(2), Reason::Denied));
-    assert_eq!(waits(2, not(Rejection::NotConnected, None)), (2, secs(4), Reason::Blind));
-    assert_eq!(waits(9, not(Rejection::NotConnected, None)), (9, secs(60), Reason::Blind));
+    assert_eq!(waits(1, not(Rejection::Denied, None)), (0, secs(2), Reason::Denied));
+    assert_eq!(waits(2, not(Rejection::NotConnected, None)), (0, secs(4), Reason::Blind));
+    assert_eq!(waits(9, Answer::Unresolved), (1, secs(60), Reason::Blind));
     // As long as the platform asks for, in reason.
-    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(17)))), (1, secs(17), Reason::Blind));
+    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(17)))), (0, secs(17), Reason::Blind));
     assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(3_600)))).1, LONGEST_WAIT);
     assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(0)))).1, secs(1));
-    // What was not sent has not been tried.
-    assert_eq!(waits(2, Answer::NotSent(Guard::Paused)), (1, secs(4), Reason::Paused));
+    assert_eq!(waits(2, Answer::NotSent(Guard::Paused)), (0, secs(4), Reason::Paused));
     // What goes on is told less and less often.
     let told = |tries| answered(&owed(9, tries), not(Rejection::Denied, None)).1;
     assert_eq!((told(3), told(4), told(5)), (0, 1, 0));
     // A fresh read has shown that there is nothing to end.
-    let (left, story) = answered(&owed(9, 9), Answer::NotSent(Guard::Changed));
+    let (left, story) = answered(&owed(1, 9), Answer::NotSent(Guard::Changed));
     assert_eq!((left.release, left.tries, story), (None, 9, 1));
+    // Which may be the doing of an earlier one.
+    let (left, _) = answered(&owed(2, 9), Answer::NotSent(Guard::Changed));
+    assert_eq!(left.release.map(|call| call.attempt), Some(1));
 }
 
 #[test]
 fn what_is_over_is_looked_out_for_as_long_as_something_may_come_of_it() {
-    let asked = SoftPin { release: released(3, CallStatus::Owed), is_seen: true, tries: 3, ..there() };
+    let asked = SoftPin { release: released(3, CallStatus::Owed), tries: 3, ..there() };
     let over = |pin: &SoftPin, sureness| {
         let event = Event::LetGoByOthers;
         after(
@@ -294,14 +293,22 @@ fn what_is_over_is_looked_out_for_as_long_as_something_may_come_of_it() {
 #[test]
 fn what_is_over_within_an_incident_protects_nothing_any_more() {
     let held = SoftPin { holds: Some("back".into()), ..there() };
-    let left = |pin: &SoftPin, given: Given| given.with(pin, |_, _, seen| unless_over(pin.clone(), seen));
-    assert_eq!(left(&held, seen(Pushes::Deploy)), None);
+    let known = |pin: &SoftPin, given: Given| given.with(pin, |_, _, seen| unless_over(pin.clone(), seen));
+    let left = |pin: &SoftPin, given: Given| known(pin, given).0;
+    assert_eq!(known(&held, seen(Pushes::Deploy)), (None, Some(Event::LetGoByOthers)));
+    // Our own request to end it was lost.
+    let asked = SoftPin { release: released(1, backoff(NOW)), ..held.clone() };
+    assert!(matches!(known(&asked, seen(Pushes::Deploy)), (None, Some(Event::Adopted { .. }))));
     assert_eq!(left(&held, seen(Pushes::Paused)), Some(held.clone()));
     // What was lost may come yet, and is another one.
     let lost = SoftPin { lost_at: Some(NOW - secs(10)), ..held.clone() };
     let awaited = left(&lost, seen(Pushes::Deploy)).expect("it is looked out for");
-    assert_eq!((awaited.is_there(), awaited.holds, awaited.lost_at), (false, None, lost.lost_at));
-    let new = SoftPin { known_at: NOW, ..held };
+    assert_eq!((awaited.is_there, awaited.holds, awaited.lost_at), (false, None, lost.lost_at));
+    let new = SoftPin { known_at: Some(NOW), ..held };
     assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()), "a read that may be from before it");
-    assert_eq!(left(&pin(), seen(Pushes::Deploy)), Some(pin()), "nothing was there");
+    // Nothing is there: what is seen after its time is a person's.
+    let unseen = SoftPin { seen_absent: false, ..pin() };
+    assert_eq!(left(&unseen, seen(Pushes::Deploy)), Some(pin()));
+    let new = SoftPin { known_at: Some(NOW), ..unseen };
+    assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()));
 }

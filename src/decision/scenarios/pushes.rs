@@ -478,6 +478,22 @@ fn what_is_still_looked_out_for_of_an_earlier_pause_does_not_end_a_later_one() {
     world.run_to_stage("rolling_back");
     let pin = world.state.ledger.soft_pin.clone().expect("a pause");
     let mine = world.state.incident().expect("open").id.clone();
-    assert_eq!((pin.incident, pin.is_answered), (mine, true));
-    assert!(pin.until.since(world.at) > minutes(50), "reads may lag: it is looked out for as any other");
+    assert_eq!((pin.incident, pin.is_there), (mine, true));
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+#[test]
+fn what_a_hold_protects_is_known_without_a_read() {
+    let mut policy = accepting();
+    policy.soak.on_healthy = OnHealthy::Hold;
+    let mut world = with_bad_release(policy, PICKS);
+    world.run_to_stage("soaking");
+    world.fault = Some(ReadFault::Unreachable);
+    world.restart();
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakHealthy), "{}", world.transcript());
+    let held = world.state.situation.clone();
+    world.fault = None;
+    world.run(minutes(10));
+    assert_eq!(world.state.situation, held, "{}", world.transcript());
+    assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
 }

@@ -1,5 +1,7 @@
 //! The pause of pushes that stands in for a pin.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::pin::{LAG, LATEST};
@@ -11,19 +13,17 @@ use crate::ids::{DeploymentId, IncidentId};
 /// say whose doing that is, so it is remembered from before it is asked for until it is seen to be over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SoftPin {
-    /// The incident it was for.
+    /// The incident it was last asked for.
     pub incident: IncidentId,
     /// The rollback it protects; without one nothing needs it once the incident is over.
     pub holds: Option<DeploymentId>,
-    /// The platform said that it is there.
-    pub is_answered: bool,
-    /// A read has shown it since.
-    pub is_seen: bool,
+    /// Pushes are paused, as far as anybody knows: the platform said so, or a read has shown it.
+    pub is_there: bool,
     /// When it was last asked for, as far as that may have been done, or first seen: for a while after that a read may still
-    /// be from before it.
-    #[serde(default)]
-    pub known_at: Moment,
-    /// How long it is looked out for while reads do not show it: they may lag, and a lost request may be applied yet.
+    /// be from before it. Never where nothing can have come of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_at: Option<Moment>,
+    /// How long it is looked out for while it is not there: reads may lag, and a lost request may be applied yet.
     pub until: Moment,
     /// Since it was asked for, a read has shown that it is not there. Until then a pause that is seen is ours, however late:
     /// nobody may have been able to look.
@@ -31,13 +31,13 @@ pub struct SoftPin {
     pub seen_absent: bool,
     /// When the last request for it was lost.
     pub lost_at: Option<Moment>,
-    /// When the last request of an earlier incident was lost that nobody waits for any more: what comes of it is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost_before: Option<Moment>,
+    /// Another one may have been under way then: one that is found is not all that may come.
+    #[serde(default)]
+    pub lost_again: bool,
     /// When it was known to be over: what was read before says nothing any more.
     #[serde(default)]
     pub over_at: Moment,
-    /// The request to end it.
+    /// The request to end it. Its attempts are those that may have been applied.
     pub release: Option<Call>,
     /// How often its end was tried.
     #[serde(default)]
@@ -59,13 +59,12 @@ impl SoftPin {
         Self {
             incident,
             holds: None,
-            is_answered: false,
-            is_seen: false,
-            known_at: Moment::default(),
+            is_there: false,
+            known_at: None,
             until: Moment::default(),
             seen_absent: false,
             lost_at: None,
-            lost_before: None,
+            lost_again: false,
             over_at: Moment::default(),
             release: None,
             tries: 0,
@@ -77,74 +76,65 @@ impl SoftPin {
 
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
     pub fn may_be_ours(&self, now: Moment) -> bool {
-        let is_awaited = self.is_there() || self.release.is_some() || now <= self.until || !self.seen_absent;
+        let is_awaited = self.is_there || self.release.is_some() || now <= self.until || !self.seen_absent;
         is_awaited && self.doubted_at.is_none()
     }
 
-    /// Whether pushes are paused, as far as anybody knows.
-    pub fn is_there(&self) -> bool {
-        self.is_answered || self.is_seen
-    }
-
-    /// Whether nothing came of it, nor can: it was for that incident alone, none of its requests was lost, nobody saw it.
-    fn is_void(&self, incident: &IncidentId) -> bool {
-        self.incident == *incident && self.lost_at.is_none() && !self.is_there()
+    /// Whether a lost request may still be applied.
+    pub fn may_come(&self, now: Moment) -> bool {
+        self.lost_at.is_some_and(|lost_at| now <= lost_at + LATEST)
     }
 
     /// A read shows it.
     pub fn see(&mut self, now: Moment) {
-        if !self.is_there() {
-            self.known_at = now;
+        if !self.is_there {
+            (self.is_there, self.known_at) = (true, Some(now));
         }
-        self.is_seen = true;
     }
 
     /// From when on a read that is sent cannot be from before it.
     pub fn is_shown_from(&self) -> Moment {
-        self.known_at + LAG
+        self.known_at.map_or(Moment::default(), |known_at| known_at + LAG)
     }
 
     /// The platform says that it is there, for that incident.
     pub fn is_made(&mut self, incident: &IncidentId, now: Moment) {
-        (self.is_answered, self.known_at) = (true, now);
-        // What was left of an earlier one is looked out for as long as this one from now on.
-        (self.incident, self.until) = (incident.clone(), self.until.max(now + LATEST));
-        (self.release, self.tries, self.let_go_at) = (None, 0, None);
-        (self.is_app_gone, self.doubted_at) = (false, None);
+        self.is_there = true;
+        self.is_asked(incident, now, LAG);
+        self.is_app_gone = false;
     }
 
-    /// It was refused, which is no proof that it was not done. A pause that comes about later is a person's.
+    /// It was refused, which is no proof that it was not done: a read says whether it is there, soon. A pause that comes about
+    /// later is a person's, unless an earlier request has made it or may have.
     pub fn is_refused(&mut self, incident: &IncidentId, now: Moment) {
-        self.known_at = now;
-        if self.is_void(incident) {
-            (self.until, self.seen_absent) = (now + LAG, true);
-        } else {
-            self.until = self.until.max(now + LAG);
-        }
+        self.seen_absent = self.known_at.is_none() || self.seen_absent && !self.is_there;
+        self.is_there = false;
+        self.is_asked(incident, now, LAG);
     }
 
     /// Nobody knows what became of the request.
-    pub fn is_lost(&mut self, now: Moment) {
-        (self.lost_at, self.until, self.known_at) = (Some(now), now + LATEST, now);
-        (self.seen_absent, self.let_go_at, self.doubted_at) = (false, None, None);
+    pub fn is_lost(&mut self, incident: &IncidentId, now: Moment) {
+        (self.lost_again, self.lost_at, self.seen_absent) = (self.may_come(now), Some(now), false);
+        self.is_asked(incident, now, LATEST);
     }
 
-    /// A read shows what was asked for at that attempt. If that was the first one, nothing can come of it any more.
-    pub fn is_found(&mut self, incident: &IncidentId, attempt: u32, now: Moment) {
-        (self.is_seen, self.known_at) = (true, now);
-        if self.incident == *incident && attempt == 1 {
-            self.lost_at = None;
-        }
+    /// A request for it may have been applied, for that incident, or is within that time.
+    fn is_asked(&mut self, incident: &IncidentId, now: Moment, within: Duration) {
+        (self.incident, self.known_at) = (incident.clone(), Some(now));
+        self.until = self.until.max(now + within);
+        (self.release, self.tries) = (None, 0);
+        (self.let_go_at, self.doubted_at) = (None, None);
     }
 
-    /// What is left of it where the request was surely not applied: of a void one what an earlier one may make yet, to be
-    /// told of as before.
-    pub fn without_request(self, incident: &IncidentId) -> Option<Self> {
-        if !self.is_void(incident) {
-            return Some(self);
-        }
-        let older = self.lost_before.is_some().then_some(self);
-        older.map(|pin| Self { until: Moment::default(), seen_absent: true, ..pin })
+    /// A read shows what was lost. If it was the only request that was, nothing can come of it any more.
+    pub fn is_found(&mut self, now: Moment) {
+        (self.is_there, self.known_at) = (true, Some(now));
+        self.lost_at.take_if(|_| !self.lost_again);
+    }
+
+    /// What is left of it where the request was surely not applied: what was known before.
+    pub fn without_request(self) -> Option<Self> {
+        self.known_at.is_some().then_some(self)
     }
 }
 
@@ -162,86 +152,87 @@ mod tests {
         SoftPin::of(incident("bad"))
     }
 
-    /// The same with something that is known of it, which is more than a request that failed.
-    fn known() -> [SoftPin; 4] {
-        [
-            SoftPin { is_answered: true, ..pin() },
-            SoftPin { is_seen: true, ..pin() },
-            SoftPin { lost_at: Some(NOW), ..pin() },
-            SoftPin { incident: incident("earlier"), ..pin() },
-        ]
+    /// The same for an earlier incident, an hour and more ago.
+    fn earlier() -> SoftPin {
+        SoftPin { known_at: Some(NOW - 2 * LATEST), ..SoftPin::of(incident("earlier")) }
     }
 
-    fn after(pin: &SoftPin, what: impl FnOnce(&mut SoftPin)) -> SoftPin {
+    fn after(pin: &SoftPin, what: impl FnOnce(&mut SoftPin, &IncidentId)) -> SoftPin {
         let mut after = pin.clone();
-        what(&mut after);
+        what(&mut after, &incident("bad"));
         after
     }
 
     #[test]
     fn a_request_that_was_surely_not_applied_leaves_what_was_known_before() {
-        let bad = incident("bad");
-        assert_eq!(pin().without_request(&bad), None);
-        for pin in known() {
-            assert_eq!(pin.clone().without_request(&bad), Some(pin));
-        }
-        let older = SoftPin { lost_before: Some(NOW), until: NOW, ..pin() };
-        let told = SoftPin { until: Moment::default(), seen_absent: true, ..older.clone() };
-        assert_eq!(older.without_request(&bad), Some(told));
+        assert_eq!(pin().without_request(), None);
+        assert_eq!(earlier().without_request(), Some(earlier()));
     }
 
     #[test]
     fn what_was_refused_is_looked_out_for_as_long_as_a_read_may_lag() {
-        let refused = |pin: &SoftPin| after(pin, |pin| pin.is_refused(&incident("bad"), NOW));
-        assert_eq!(refused(&pin()), SoftPin { until: NOW + LAG, seen_absent: true, known_at: NOW, ..pin() });
-        for pin in known() {
-            assert_eq!(refused(&pin), SoftPin { until: NOW + LAG, known_at: NOW, ..pin.clone() });
-            let later = SoftPin { until: NOW + 2 * LAG, known_at: NOW, ..pin };
-            assert_eq!(refused(&later), later);
+        let refused = |pin: &SoftPin| after(pin, |pin, id| pin.is_refused(id, NOW));
+        let asked = SoftPin { until: NOW + LAG, known_at: Some(NOW), ..pin() };
+        assert_eq!(refused(&pin()), SoftPin { seen_absent: true, ..asked.clone() });
+        // Whether an earlier one is there is not known either, and nobody may have been able to look since.
+        let old = SoftPin { let_go_at: Some(NOW), doubted_at: Some(NOW), tries: 3, ..earlier() };
+        for seen_absent in [false, true] {
+            let there = SoftPin { is_there: true, seen_absent, ..old.clone() };
+            assert_eq!(refused(&there), asked);
         }
+        let absent = SoftPin { seen_absent: true, ..old };
+        assert_eq!(refused(&absent), SoftPin { seen_absent: true, ..asked.clone() });
+        let later = SoftPin { until: NOW + LATEST, lost_at: Some(NOW), ..earlier() };
+        assert_eq!(refused(&later), SoftPin { until: NOW + LATEST, lost_at: Some(NOW), ..asked });
     }
 
     #[test]
-    fn what_the_platform_says_is_there_begins_anew_and_is_looked_out_for_for_an_hour() {
+    fn what_the_platform_says_is_there_begins_anew() {
         let release =
             Some(Call { attempt: 1, intended_at: NOW, status: crate::decision::state::CallStatus::Owed });
         let old = SoftPin {
-            incident: incident("earlier"),
             release,
             tries: 3,
             let_go_at: Some(NOW),
             is_app_gone: true,
             doubted_at: Some(NOW),
-            ..pin()
+            ..earlier()
         };
-        let made = |pin: &SoftPin| after(pin, |pin| pin.is_made(&incident("bad"), NOW));
-        let there = SoftPin { is_answered: true, known_at: NOW, until: NOW + LATEST, ..pin() };
-        assert_eq!(made(&old), there);
-        let longer = SoftPin { until: NOW + 2 * LATEST, ..old };
-        assert_eq!(made(&longer), SoftPin { until: NOW + 2 * LATEST, ..there });
+        let made = after(&old, |pin, id| pin.is_made(id, NOW));
+        let there = SoftPin { is_there: true, known_at: Some(NOW), until: NOW + LAG, ..pin() };
+        assert_eq!(made, there);
     }
 
     #[test]
     fn it_is_known_since_it_was_asked_for_the_last_time_or_seen_for_the_first_time() {
-        let seen = after(&pin(), |pin| pin.see(NOW));
-        assert_eq!(seen, SoftPin { is_seen: true, known_at: NOW, ..pin() });
-        assert_eq!(after(&seen, |pin| pin.see(NOW + LAG)), seen);
+        let seen = after(&pin(), |pin, _| pin.see(NOW));
+        assert_eq!(seen, SoftPin { is_there: true, known_at: Some(NOW), ..pin() });
+        assert_eq!(after(&seen, |pin, _| pin.see(NOW + LAG)), seen);
         // It was asked for once more since it was seen not to be there.
-        assert_eq!(after(&seen, |pin| pin.is_made(&incident("bad"), NOW + LAG)).known_at, NOW + LAG);
-        assert_eq!(after(&seen, |pin| pin.is_found(&incident("bad"), 2, NOW + LAG)).known_at, NOW + LAG);
-        let answered = after(&pin(), |pin| pin.is_made(&incident("bad"), NOW));
-        assert_eq!(after(&answered, |pin| pin.see(NOW + LAG)).known_at, NOW);
+        let later = Some(NOW + LAG);
+        assert_eq!(after(&seen, |pin, id| pin.is_made(id, NOW + LAG)).known_at, later);
+        assert_eq!(after(&seen, |pin, _| pin.is_found(NOW + LAG)).known_at, later);
+        assert_eq!(pin().is_shown_from(), Moment::default());
+        assert_eq!(seen.is_shown_from(), NOW + LAG);
     }
 
     #[test]
-    fn what_was_lost_may_come_about_within_an_hour_unless_it_was_asked_for_once_and_is_found() {
-        let old = SoftPin { seen_absent: true, let_go_at: Some(NOW), doubted_at: Some(NOW), ..pin() };
-        let lost = after(&old, |pin| pin.is_lost(NOW));
-        assert_eq!(lost, SoftPin { lost_at: Some(NOW), until: NOW + LATEST, known_at: NOW, ..pin() });
-        let found = |accused, attempt| after(&lost, |pin| pin.is_found(&incident(accused), attempt, NOW));
-        let seen = SoftPin { is_seen: true, known_at: NOW, ..lost.clone() };
-        assert_eq!(found("bad", 1), SoftPin { lost_at: None, ..seen.clone() });
-        assert_eq!(found("bad", 2), seen);
-        assert_eq!(found("later", 1), seen);
+    fn what_was_lost_may_come_about_within_an_hour_unless_it_is_the_only_one_and_is_found() {
+        let lost_at = |pin: &SoftPin, at| after(pin, |pin, id| pin.is_lost(id, at));
+        let old = SoftPin { seen_absent: true, let_go_at: Some(NOW), doubted_at: Some(NOW), ..earlier() };
+        let lost = lost_at(&old, NOW);
+        let known_at = Some(NOW);
+        assert_eq!(lost, SoftPin { lost_at: Some(NOW), until: NOW + LATEST, known_at, ..pin() });
+        assert!(lost.may_come(NOW + LATEST) && !lost.may_come(NOW + LATEST + LAG) && !pin().may_come(NOW));
+        let found = |pin: &SoftPin, at| after(pin, |pin, _| pin.is_found(at));
+        let there = SoftPin { is_there: true, known_at: Some(NOW + LAG), ..lost.clone() };
+        assert_eq!(found(&lost, NOW + LAG), SoftPin { lost_at: None, ..there });
+        // Which of two it is cannot be told.
+        let again = lost_at(&lost, NOW + LATEST);
+        assert_eq!((again.lost_again, again.lost_at), (true, Some(NOW + LATEST)));
+        assert_eq!(found(&again, NOW + LATEST).lost_at, again.lost_at);
+        // The one before that cannot come any more.
+        let long_after = lost_at(&again, NOW + 3 * LATEST);
+        assert_eq!(found(&long_after, NOW + 3 * LATEST).lost_at, None);
     }
 }

@@ -175,7 +175,7 @@ impl Draft {
                 since: seen.at,
                 live: live_now(live, seen),
                 runs: what_runs(seen),
-                pin: seen.app.value().and_then(|view| self.own_pin(view)),
+                pin: self.own_pin(seen.app.value()),
                 kept: self.kept(),
             }),
             // The revert's deployment is on its way; whatever comes is to be learnt.
@@ -235,10 +235,10 @@ impl Draft {
         }
     }
 
-    pub(in super::super) fn own_pin(&self, view: &AppView) -> Option<DeploymentId> {
+    pub(in super::super) fn own_pin(&self, view: Option<&AppView>) -> Option<DeploymentId> {
         match &self.ledger.soft_pin {
             Some(pin) => pin.holds.clone(),
-            None => view.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some()),
+            None => view?.pinned.clone().filter(|pin| self.ledger.made_for(pin).is_some()),
         }
     }
 }
