@@ -98,8 +98,8 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             let left = pin.may_come(seen.at).then(awaited);
             is_over.then(|| become_pin(state, pin, left, Vec::new(), None))
         }
-        Pushes::Deploy if pin.is_there || pin.release.is_some() => {
-            Some(over(state, pin, seen_over(pin), Sureness::ByRead, seen.at))
+        Pushes::Deploy if pin.is_there => {
+            Some(over(state, pin, seen_over(pin, seen.at), Sureness::ByRead, seen.at))
         }
         // Only a read that a request would show by now says that it left nothing.
         Pushes::Deploy if !pin.seen_absent => {
@@ -122,11 +122,12 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
 }
 
 /// A pause that comes too late to be taken for ours is a person's, and nobody undoes that. Where a lost request of ours may
-/// have made it this is told, for as long as such a request is remembered.
+/// have made it this is told, for an hour.
 fn doubted(state: &State, pin: &SoftPin, now: Moment) -> Option<Decision> {
     match pin.doubted_at {
         Some(since) if now.since(since) <= LATEST => None,
-        None if pin.may_come(now) => {
+        // No read from after the time in which it may come about has shown that it did not.
+        None if pin.lost_at.is_some() => {
             let new = SoftPin { doubted_at: Some(now), ..pin.clone() };
             Some(become_pin(state, pin, Some(new), vec![Event::PausedPerhapsByUs], None))
         }
@@ -156,15 +157,12 @@ fn try_again(policy: &Policy, state: &State, pin: &SoftPin, seen: &Observation<'
         // That it is there is known from now on, however long the end has to wait.
         return (!pin.is_there).then(|| become_pin(state, pin, Some(shown), Vec::new(), None));
     }
-    let attempt = match &pin.release {
-        Some(call) => call.attempt + 1,
-        None => 1,
-    };
+    let attempt = pin.tries + 1;
     let release = Call { attempt, intended_at: seen.at, status: CallStatus::Owed };
-    let new = SoftPin { release: Some(release), tries: pin.tries + 1, ..shown };
+    let new = SoftPin { release: Some(release), tries: attempt, ..shown };
     // What goes on for days is told less and less often.
-    let event = Event::Call { call: Effect::Unpin, attempt: new.tries, pin: PinKind::Soft };
-    let story = if new.tries.is_power_of_two() { vec![event] } else { Vec::new() };
+    let event = Event::Call { call: Effect::Unpin, attempt, pin: PinKind::Soft };
+    let story = if attempt.is_power_of_two() { vec![event] } else { Vec::new() };
     Some(become_pin(state, pin, Some(new), story, Some(Effect::Unpin)))
 }
 
@@ -188,14 +186,15 @@ fn answered(state: &State, pin: &SoftPin, answer: &Answer, seen: &Observation<'_
         _ => Reason::Blind,
     };
     let status = CallStatus::Backoff { until: seen.at + wait, why };
+    let release = Call { status, ..call.clone() };
+    // A fresh read has shown that there is nothing to end any more.
+    if *answer == Answer::NotSent(Guard::Changed) {
+        return become_pin(state, pin, Some(SoftPin { release: None, ..pin.clone() }), vec![told], None);
+    }
     let is_surely_not_applied = matches!(answer, Answer::NotSent(_) | Answer::NotApplied { .. });
-    let attempt = call.attempt - u32::from(is_surely_not_applied);
-    let mut release = Some(Call { attempt, status, ..call.clone() });
-    // A fresh read has shown that there is nothing to end: a person was faster, or an earlier one was applied.
-    let is_changed = *answer == Answer::NotSent(Guard::Changed);
-    release.take_if(|call| is_changed && call.attempt == 0);
-    let story = if is_changed || pin.tries.is_power_of_two() { vec![told] } else { Vec::new() };
-    become_pin(state, pin, Some(SoftPin { release, ..pin.clone() }), story, None)
+    let tried_at = if is_surely_not_applied { pin.tried_at } else { Some(seen.at) };
+    let story = if pin.tries.is_power_of_two() { vec![told] } else { Vec::new() };
+    become_pin(state, pin, Some(SoftPin { release: Some(release), tried_at, ..pin.clone() }), story, None)
 }
 
 /// From when on a read of pushes that are deployed settles what was lost, where they were let go since.
@@ -204,10 +203,11 @@ fn settled_from(pin: &SoftPin) -> Option<Moment> {
     Some((let_go_at + LAG).max(lost_at + SOON))
 }
 
-/// Whose doing it is that a read shows the end of it.
-fn seen_over(pin: &SoftPin) -> Event {
-    match &pin.release {
-        Some(call) if call.attempt > 0 => {
+/// Whose doing it is that a read shows the end of it: ours, where we have asked for that lately and nobody knows what became
+/// of it.
+fn seen_over(pin: &SoftPin, now: Moment) -> Event {
+    match pin.tried_at {
+        Some(tried_at) if now <= tried_at + SOON => {
             Event::Adopted { call: Effect::Unpin.word().to_owned(), deployment: None }
         }
         _ => Event::LetGoByOthers,
@@ -237,6 +237,7 @@ fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> 
         until,
         over_at: now + shown_after,
         release: None,
+        tried_at: None,
         tries: 0,
         ..pin.clone()
     })
@@ -250,9 +251,12 @@ pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> (Option<SoftP
         return (Some(pin), None);
     }
     if !pin.is_there {
-        return (Some(SoftPin { seen_absent: true, ..pin }), None);
+        // A request that would have come about by now never will.
+        let may_come = |lost_at: &Moment| seen.app.since(*lost_at + LATEST + LAG).is_none();
+        let lost_at = pin.lost_at.filter(may_come);
+        return (Some(SoftPin { seen_absent: true, lost_at, ..pin }), None);
     }
-    let told = seen_over(&pin);
+    let told = seen_over(&pin, seen.at);
     // What may come yet of its requests protects nothing until it is seen.
     (left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at), Some(told))
 }

@@ -39,7 +39,7 @@ fn go_on_with(draft: &mut Draft, seen: &Observation<'_>) {
     let is_ours = |pin: &&mut SoftPin| pin.may_be_ours(seen.at);
     if let Some(pin) = draft.ledger.soft_pin.as_mut().filter(is_ours) {
         pin.see(seen.at);
-        pin.release = None;
+        (pin.release, pin.tries) = (None, 0);
     }
 }
 

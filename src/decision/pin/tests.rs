@@ -149,20 +149,21 @@ fn the_end_is_asked_for_once_it_is_seen_and_may_be() {
     }
     // Only a read from after the time that was waited for lets it be asked for again.
     let until = NOW - secs(4);
-    let tried = SoftPin { release: released(3, backoff(until)), tries: 4, ..there() };
+    let tried = SoftPin { release: released(4, backoff(until)), tries: 4, ..there() };
     assert_eq!(seen_at(until - secs(1), Pushes::Paused).let_go(&tried), None);
     let change = seen_at(until, Pushes::Paused).let_go(&tried).unwrap();
     let new = change.state.ledger.soft_pin.unwrap();
-    assert_eq!((new.release.unwrap().attempt, new.tries, change.story.len()), (4, 5, 0));
+    assert_eq!((new.release.unwrap().attempt, new.tries, change.story.len()), (5, 5, 0));
 }
 
 #[test]
 fn pushes_that_are_deployed_end_it_by_what_was_known_of_it() {
     let by_read = seen(Pushes::Deploy);
     // Asked for: that was our own request, if one may have been applied. Known to be there before: a person was faster.
-    let asked = |attempt| SoftPin { release: released(attempt, backoff(NOW)), ..there() };
-    assert!(matches!(by_read.let_go(&asked(1)).unwrap().story[..], [Event::Adopted { .. }]));
-    for known in [there(), asked(0)] {
+    let asked = |ago| SoftPin { release: released(1, backoff(NOW)), tried_at: Some(NOW - ago), ..there() };
+    assert!(matches!(by_read.let_go(&asked(SOON)).unwrap().story[..], [Event::Adopted { .. }]));
+    let denied = SoftPin { tried_at: None, ..asked(SOON) };
+    for known in [there(), denied, asked(SOON + secs(1))] {
         assert_eq!(by_read.let_go(&known).unwrap().story, [Event::LetGoByOthers]);
     }
     // A read that may be from before it does not say so.
@@ -205,8 +206,9 @@ fn a_pause_that_is_none_of_ours_is_told_where_a_request_may_have_made_it() {
     assert_eq!((change.story, &change.effect), (vec![Event::PausedPerhapsByUs], &None));
     assert_eq!(change.state.ledger.soft_pin, Some(doubted.clone()));
     assert_eq!(paused.let_go(&doubted), None, "it is told once");
-    let too_late = SoftPin { lost_at: Some(NOW - LATEST - secs(1)), ..pin() };
-    assert_eq!(after(paused.let_go(&too_late)), None);
+    // Or may have, since nobody has looked since that time.
+    let unseen = SoftPin { lost_at: Some(NOW - 2 * LATEST), ..pin() };
+    assert_eq!(paused.let_go(&unseen).unwrap().story, [Event::PausedPerhapsByUs]);
     // A person ends it: ours may come yet.
     let doubted = SoftPin { doubted_at: Some(NOW - LAG), lost_at: Some(NOW - LATEST), ..pin() };
     assert_eq!(seen_at(NOW - secs(1), Pushes::Deploy).let_go(&doubted), None, "that read may lag");
@@ -231,32 +233,37 @@ fn an_answer_that_is_no_yes_is_waited_after() {
         (change.state.ledger.soft_pin.unwrap(), story)
     };
     let waits = |tries, answer: Answer| match answered(&owed(1, tries), answer).0.release.unwrap() {
-        Call { attempt, status: CallStatus::Backoff { until, why }, .. } => (attempt, until.since(NOW), why),
+        Call { status: CallStatus::Backoff { until, why }, .. } => (until.since(NOW), why),
         call => panic!("{call:?}"),
     };
     let not = |why, retry_after| Answer::NotApplied { why, retry_after };
-    assert_eq!(waits(1, not(Rejection::Denied, None)), (0, secs(2), Reason::Denied));
-    assert_eq!(waits(2, not(Rejection::NotConnected, None)), (0, secs(4), Reason::Blind));
-    assert_eq!(waits(9, Answer::Unresolved), (1, secs(60), Reason::Blind));
+    assert_eq!(waits(1, not(Rejection::Denied, None)), (secs(2), Reason::Denied));
+    assert_eq!(waits(2, not(Rejection::NotConnected, None)), (secs(4), Reason::Blind));
+    assert_eq!(waits(9, Answer::Unresolved), (secs(60), Reason::Blind));
     // As long as the platform asks for, in reason.
-    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(17)))), (0, secs(17), Reason::Blind));
-    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(3_600)))).1, LONGEST_WAIT);
-    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(0)))).1, secs(1));
-    assert_eq!(waits(2, Answer::NotSent(Guard::Paused)), (0, secs(4), Reason::Paused));
+    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(17)))), (secs(17), Reason::Blind));
+    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(3_600)))).0, LONGEST_WAIT);
+    assert_eq!(waits(1, not(Rejection::RateLimited, Some(secs(0)))).0, secs(1));
+    assert_eq!(waits(2, Answer::NotSent(Guard::Paused)), (secs(4), Reason::Paused));
     // What goes on is told less and less often.
     let told = |tries| answered(&owed(9, tries), not(Rejection::Denied, None)).1;
     assert_eq!((told(3), told(4), told(5)), (0, 1, 0));
     // A fresh read has shown that there is nothing to end.
-    let (left, story) = answered(&owed(1, 9), Answer::NotSent(Guard::Changed));
+    let (left, story) = answered(&owed(9, 9), Answer::NotSent(Guard::Changed));
     assert_eq!((left.release, left.tries, story), (None, 9, 1));
-    // Which may be the doing of an earlier one.
-    let (left, _) = answered(&owed(2, 9), Answer::NotSent(Guard::Changed));
-    assert_eq!(left.release.map(|call| call.attempt), Some(1));
+    // What may have been done is remembered.
+    let tried = |answer| answered(&SoftPin { tried_at: Some(NOW - SOON), ..owed(9, 9) }, answer).0.tried_at;
+    assert_eq!(tried(Answer::Unresolved), Some(NOW));
+    for answer in
+        [not(Rejection::Denied, None), Answer::NotSent(Guard::Paused), Answer::NotSent(Guard::Changed)]
+    {
+        assert_eq!(tried(answer), Some(NOW - SOON));
+    }
 }
 
 #[test]
 fn what_is_over_is_looked_out_for_as_long_as_something_may_come_of_it() {
-    let asked = SoftPin { release: released(3, CallStatus::Owed), tries: 3, ..there() };
+    let asked = SoftPin { release: released(3, CallStatus::Owed), tries: 3, tried_at: Some(NOW), ..there() };
     let over = |pin: &SoftPin, sureness| {
         let event = Event::LetGoByOthers;
         after(
@@ -297,7 +304,7 @@ fn what_is_over_within_an_incident_protects_nothing_any_more() {
     let left = |pin: &SoftPin, given: Given| known(pin, given).0;
     assert_eq!(known(&held, seen(Pushes::Deploy)), (None, Some(Event::LetGoByOthers)));
     // Our own request to end it was lost.
-    let asked = SoftPin { release: released(1, backoff(NOW)), ..held.clone() };
+    let asked = SoftPin { tried_at: Some(NOW), ..held.clone() };
     assert!(matches!(known(&asked, seen(Pushes::Deploy)), (None, Some(Event::Adopted { .. }))));
     assert_eq!(left(&held, seen(Pushes::Paused)), Some(held.clone()));
     // What was lost may come yet, and is another one.
@@ -309,6 +316,13 @@ fn what_is_over_within_an_incident_protects_nothing_any_more() {
     // Nothing is there: what is seen after its time is a person's.
     let unseen = SoftPin { seen_absent: false, ..pin() };
     assert_eq!(left(&unseen, seen(Pushes::Deploy)), Some(pin()));
+    let lost = |ago| SoftPin { lost_at: Some(NOW - ago), ..unseen.clone() };
+    let awaited = LATEST + LAG - secs(1);
+    assert_eq!(
+        left(&lost(awaited), seen(Pushes::Deploy)),
+        Some(SoftPin { seen_absent: true, ..lost(awaited) })
+    );
+    assert_eq!(left(&lost(LATEST + LAG), seen(Pushes::Deploy)), Some(pin()), "it never comes any more");
     let new = SoftPin { known_at: Some(NOW), ..unseen };
     assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()));
 }

@@ -37,8 +37,11 @@ pub struct SoftPin {
     /// When it was known to be over: what was read before says nothing any more.
     #[serde(default)]
     pub over_at: Moment,
-    /// The request to end it. Its attempts are those that may have been applied.
+    /// The request to end it.
     pub release: Option<Call>,
+    /// When its end was last asked for, as far as that may have been done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<Moment>,
     /// How often its end was tried.
     #[serde(default)]
     pub tries: u32,
@@ -67,6 +70,7 @@ impl SoftPin {
             lost_again: false,
             over_at: Moment::default(),
             release: None,
+            tried_at: None,
             tries: 0,
             let_go_at: None,
             is_app_gone: false,
@@ -76,7 +80,7 @@ impl SoftPin {
 
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
     pub fn may_be_ours(&self, now: Moment) -> bool {
-        let is_awaited = self.is_there || self.release.is_some() || now <= self.until || !self.seen_absent;
+        let is_awaited = self.is_there || now <= self.until || !self.seen_absent;
         is_awaited && self.doubted_at.is_none()
     }
 
@@ -122,7 +126,7 @@ impl SoftPin {
     fn is_asked(&mut self, incident: &IncidentId, now: Moment, within: Duration) {
         (self.incident, self.known_at) = (incident.clone(), Some(now));
         self.until = self.until.max(now + within);
-        (self.release, self.tries) = (None, 0);
+        (self.release, self.tried_at, self.tries) = (None, None, 0);
         (self.let_go_at, self.doubted_at) = (None, None);
     }
 
@@ -175,7 +179,8 @@ mod tests {
         let asked = SoftPin { until: NOW + LAG, known_at: Some(NOW), ..pin() };
         assert_eq!(refused(&pin()), SoftPin { seen_absent: true, ..asked.clone() });
         // Whether an earlier one is there is not known either, and nobody may have been able to look since.
-        let old = SoftPin { let_go_at: Some(NOW), doubted_at: Some(NOW), tries: 3, ..earlier() };
+        let ended = SoftPin { tried_at: Some(NOW), tries: 3, ..earlier() };
+        let old = SoftPin { let_go_at: Some(NOW), doubted_at: Some(NOW), ..ended };
         for seen_absent in [false, true] {
             let there = SoftPin { is_there: true, seen_absent, ..old.clone() };
             assert_eq!(refused(&there), asked);
