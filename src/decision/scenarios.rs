@@ -36,6 +36,7 @@ mod taken_for;
 mod told;
 mod walk;
 mod watching;
+mod whose_pause;
 mod years;
 
 pub(crate) use told::{Records, Tale, told};
