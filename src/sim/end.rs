@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disk::Trouble;
+use super::disk::{Request, Trouble};
 use super::judge;
 use super::life::asked;
 use super::machine::lock;
@@ -111,9 +111,8 @@ impl Run {
         let is_rollback = |entry: &&Entry| entry.app == site && entry.operation == Operation::CreateRollback;
         let made = self.lab.ledger().entries.iter().filter(is_rollback).count();
         let app_id = &self.shapes[app].id;
-        let requests = lock(&self.disk.requests);
-        let unclear = requests.iter().filter(|asked| asked.app == *app_id && asked.is_unclear).count();
-        drop(requests);
+        let is_unclear = |asked: &&Request| asked.app == *app_id && asked.is_unclear;
+        let unclear = lock(&self.disk.requests).iter().filter(is_unclear).count();
         if made + unclear >= self.course.budget {
             return;
         }
