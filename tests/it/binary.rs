@@ -110,6 +110,37 @@ async fn kill_after(moment: Duration) {
     assert_eq!(world.live_version().as_deref(), Some("v1"));
 }
 
+/// What takes a journal back to the schema of each earlier version, the newest one first.
+const OLDER: [&str; 3] = [
+    "DROP TABLE pause_words; PRAGMA user_version = 3",
+    "DROP TABLE deliveries; DROP TABLE notices; DROP TABLE marks; PRAGMA user_version = 2",
+    "ALTER TABLE paused DROP COLUMN pause; PRAGMA user_version = 1",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_in_the_middle_of_an_incident_goes_on_with_it() {
+    for taken_back in 1..=OLDER.len() {
+        let world = World::new().await;
+        let soak = "{ period: 4s, min_samples: 5 }";
+        let settings = Settings { watch: "30s", soak, ..Settings::default() };
+        let mut old = Process::start(&world, &settings).await;
+        old.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
+        world.lab.push(APP, Release::bad("v2")).unwrap();
+        old.api.until_state("soaking").await;
+        old.signal("-KILL");
+        old.end().await;
+        let journal = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();
+        for older in &OLDER[..taken_back] {
+            journal.execute_batch(older).unwrap();
+        }
+        drop(journal);
+        let new = Process::start(&world, &settings).await;
+        let incident = new.api.until_closed().await;
+        assert_eq!(incident["outcome"], "committed", "{taken_back} back: {incident:#}");
+        assert_eq!(world.writes(), (1, 1, 0), "{taken_back} back");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_costs_its_probes_and_nothing_else() {
     let world = World::new().await;

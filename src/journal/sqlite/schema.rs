@@ -7,7 +7,7 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"RGRD");
 
 /// The steps from an empty file to today's schema. `user_version` counts those that were taken, so a step that
 /// was released is never edited; a change is a new step at the end.
-const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE, OUTBOX, PAUSE_WORDS];
+pub(super) const STEPS: &[&str] = &[FIRST, PAUSES_THAT_SAY_MORE, OUTBOX, PAUSE_WORDS];
 
 /// The schema this version writes.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

@@ -19,6 +19,7 @@ use super::thread::{Access, Request, Store};
 use crate::ids::AppName;
 use crate::journal::Pause;
 
+mod older;
 mod refused;
 
 /// A directory of its own, with a journal in it as soon as one is opened.
