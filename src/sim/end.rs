@@ -11,6 +11,10 @@ use crate::daemon::Engine;
 use crate::lab::{Action, Entry, Fate, GUARD_TOKEN, Health, Operation, Release};
 use crate::server::{AppStatus, Backend};
 
+/// What an incident may take at the most: half an hour each for a person's word, the rollback and an undoing of it, and
+/// what a soak may.
+const LONGEST_S: u64 = 3 * 30 * 60 + 10 * 60;
+
 impl Run {
     /// All faults stop. Every incident has to end, every pin of ours to be in somebody's hands, and what comes next to
     /// be dealt with.
@@ -21,7 +25,7 @@ impl Run {
         let mut rounds = 0;
         while let Some(open) = self.an_open_incident(&backend).await {
             rounds += 1;
-            assert!(rounds < 3 * 360, "no end of an incident: {open:?}\n{}", self.story());
+            assert!(rounds < LONGEST_S / 10, "no end of an incident: {open:?}\n{}", self.story());
             tokio::time::sleep(Duration::from_secs(10)).await;
         }
         tokio::time::sleep(Duration::from_secs(60)).await;

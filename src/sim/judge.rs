@@ -387,7 +387,12 @@ pub(super) fn no_pin_is_forgotten(run: &Run, apps: &[AppStatus]) {
     }
 }
 
-/// [I25] A bad release in quiet times is rolled back from.
+/// From the first read that can show a bad release to the first request because of it: two samples, and half a minute.
+const ACTS_WITHIN_MS: i64 = 2 * 2_000 + 30_000;
+/// The slowest pace of polls in a course.
+const POLL_MS: i64 = 30_000;
+
+/// [I25] A bad release in quiet times is rolled back from, soon.
 pub(super) fn was_rolled_back(run: &Run, app: usize, bad: &str) {
     let unknowns = &run.course.unknowns;
     // Where the platform went somewhere else, or does not say where to, a person is told instead.
@@ -405,6 +410,17 @@ pub(super) fn was_rolled_back(run: &Run, app: usize, bad: &str) {
     };
     let done = rollbacks(run, app).into_iter().find(is_it);
     let Some(done) = done else { panic!("a bad release in quiet times is not rolled back\n{}", run.story()) };
+    let went_live = state.deployment(bad).and_then(|made| made.live_ms).expect("the bad release was live");
+    // A restart, where that comes first.
+    let is_about = |entry: &&Entry| {
+        matches!(entry.operation, Operation::Restart | Operation::CreateRollback)
+            && entry.who == Who::Guard
+            && entry.active_before.as_deref() == Some(bad)
+    };
+    let entries = run.lab.ledger().entries;
+    let took = entries.iter().find(is_about).map_or(done.at_ms, |first| first.at_ms) - went_live;
+    let may_take = POLL_MS + run.lag_ms() + ACTS_WITHIN_MS;
+    assert!(took <= may_take, "rolled back {took} ms after it was live\n{}", run.story());
     // A push that waited for the pin to go may have had an incident of its own meanwhile.
     let is_settled = state.pinned.is_none() || state.pinned != done.deployment;
     assert!(is_settled, "its pin is not settled\n{}", run.story());

@@ -126,7 +126,7 @@ async fn an_update_in_the_middle_of_an_incident_goes_on_with_it() {
         let mut old = Process::start(&world, &settings).await;
         old.api.until("the live deployment", |app| app["live_deployment"].is_string()).await;
         world.lab.push(APP, Release::bad("v2")).unwrap();
-        old.api.until_state("soaking").await;
+        old.api.until("a soak", |app| app["stage"] == "soaking").await;
         old.signal("-KILL");
         old.end().await;
         let journal = rusqlite::Connection::open(world.path("rearguard.db")).unwrap();

@@ -1,8 +1,11 @@
 //! The incidents that are gone through: what happens in each, and what the platform has to have seen at its end.
 
-use rearguard::lab::{Allowed, Fault, Health, Kind, Operation, Release, Target, Unknowns, When};
+use rearguard::lab::{
+    Allowed, AppKind, Fault, Health, Kind, Operation, Release, Source, Target, Unknowns, When,
+};
 
-use crate::world::{APP, Settings, World};
+use crate::judge;
+use crate::world::{Settings, World};
 
 /// A whole incident, from a bad release to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +18,14 @@ pub(crate) enum Course {
     LostAnswer,
     /// The request for the rollback is lost.
     LostRequest,
+    /// On a platform that pins nothing: pushes are paused, the rollback helps, and they are let go. Where nobody knows whether
+    /// the rollback was made a person is asked, since that platform goes back once more each time.
+    Paused,
 }
 
 impl Course {
-    pub(crate) const ALL: [Self; 4] = [Self::Committed, Self::Reverted, Self::LostAnswer, Self::LostRequest];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Committed, Self::Reverted, Self::LostAnswer, Self::LostRequest, Self::Paused];
 
     /// A word for people.
     pub(crate) fn word(self) -> &'static str {
@@ -27,11 +34,15 @@ impl Course {
             Self::Reverted => "revert",
             Self::LostAnswer => "lost answer",
             Self::LostRequest => "lost request",
+            Self::Paused => "pause",
         }
     }
 
     /// The world it happens in. Its platform would roll a pinned app back a second time, if it were asked to.
     pub(crate) async fn world(self) -> World {
+        if self == Self::Paused {
+            return World::of(AppKind::sevalla(Source::PrivateGit)).await;
+        }
         let unknowns = Unknowns { create_when_pinned: Allowed::Accepts, ..Unknowns::default() };
         let mut first = Release::good("v1");
         if self == Self::Reverted {
@@ -61,14 +72,23 @@ impl Course {
         }
     }
 
-    /// What settles the pin.
-    pub(crate) fn settled_by(self) -> Operation {
-        if self == Self::Reverted { Operation::RevertRollback } else { Operation::CommitRollback }
+    /// What settles the pin, in the journal's word.
+    pub(crate) fn settled_by(self) -> &'static str {
+        match self {
+            Self::Reverted => "revert",
+            Self::Paused => "unpin",
+            _ => "commit",
+        }
     }
 
     /// The incident's outcome in the journal's word.
     pub(crate) fn outcome(self) -> &'static str {
         if self == Self::Reverted { "reverted" } else { "committed" }
+    }
+
+    /// Whether it may end in a person's hands as well.
+    pub(crate) fn may_be_held(self) -> bool {
+        self == Self::Paused
     }
 
     /// What the app runs at the end.
@@ -85,12 +105,12 @@ impl Course {
         match self {
             Self::LostAnswer => Some(true),
             Self::LostRequest => Some(false),
-            Self::Committed | Self::Reverted => None,
+            Self::Committed | Self::Reverted | Self::Paused => None,
         }
     }
 
     /// Whether the platform has done all that this course is about.
     pub(crate) fn is_settled(self, world: &World) -> bool {
-        !world.lab.ledger().applied(self.settled_by(), APP).is_empty()
+        judge::sent(&world.lab.ledger(), self.settled_by()).iter().any(|entry| entry.applied())
     }
 }

@@ -9,12 +9,22 @@ use rusqlite::Connection;
 use crate::course::Course;
 use crate::world::{APP, World};
 
-/// The platform's calls and the journal's words for them.
-const WRITES: [(Operation, &str); 3] = [
-    (Operation::CreateRollback, "create_rollback"),
-    (Operation::CommitRollback, "commit"),
-    (Operation::RevertRollback, "revert"),
-];
+/// The journal's words for the platform's calls.
+const WRITES: [&str; 5] = ["create_rollback", "commit", "revert", "pin", "unpin"];
+
+/// The requests of one kind that arrived.
+pub(crate) fn sent<'a>(ledger: &'a Ledger, word: &str) -> Vec<&'a Entry> {
+    let (operation, auto_deploy) = match word {
+        "create_rollback" => (Operation::CreateRollback, None),
+        "commit" => (Operation::CommitRollback, None),
+        "revert" => (Operation::RevertRollback, None),
+        "pin" => (Operation::SetAutoDeploy, Some(false)),
+        "unpin" => (Operation::SetAutoDeploy, Some(true)),
+        word => panic!("no call is named {word}"),
+    };
+    let all = ledger.received(operation, APP).into_iter();
+    all.filter(|entry| auto_deploy.is_none() || entry.auto_deploy == auto_deploy).collect()
+}
 
 /// What a process that ended has left: the file is sound, and has an intent for everything that was sent. Judged from
 /// a copy, since looking at the file itself would change what the next process finds.
@@ -64,9 +74,9 @@ pub(crate) fn unintended(lab: &Lab, intents: &BTreeMap<String, Vec<i64>>) -> Vec
     // The lab reads the wall clock once, at its start, and on a busy machine begins to count a while later.
     let lab_is_late_ms = jiff::Timestamp::now().as_millisecond() - lab.now_ms();
     let mut broken = Vec::new();
-    for (operation, word) in WRITES {
+    for word in WRITES {
         let intended = intents.get(word).map_or(&[][..], Vec::as_slice);
-        for (nth, sent) in ledger.received(operation, APP).into_iter().enumerate() {
+        for (nth, sent) in sent(&ledger, word).into_iter().enumerate() {
             match intended.get(nth) {
                 None => broken.push(format!("{word} was sent without an intent in the journal")),
                 // Both are cut to the millisecond.
@@ -87,12 +97,18 @@ pub(crate) struct Cast {
 }
 
 /// What has to hold when everything has come to its end. `lost`: the call that never came to anything, if one was lost.
-pub(crate) fn of_the_end(world: &World, course: Course, cast: &Cast, lost: Option<Operation>) -> Vec<String> {
+pub(crate) fn of_the_end(
+    world: &World,
+    course: Course,
+    cast: &Cast,
+    lost: Option<Operation>,
+    is_held: bool,
+) -> Vec<String> {
     let file = world.path("rearguard.db");
     let mut broken = of_the_file(world, &file);
-    broken.extend(numbers(&world.lab.ledger(), course, lost));
-    broken.extend(writes(&world.lab.ledger(), cast));
-    broken.extend(app(world, course));
+    broken.extend(numbers(&world.lab.ledger(), course, lost, is_held));
+    broken.extend(writes(&world.lab.ledger(), course, cast));
+    broken.extend(app(world, course, is_held));
     broken.extend(rows(&Connection::open(file).unwrap(), cast));
     broken
 }
@@ -101,16 +117,22 @@ fn unless(is_so: bool, what: impl FnOnce() -> String) -> Option<String> {
     (!is_so).then(what)
 }
 
-/// [I3, I4] Each call is carried out once, and sent again only where it was lost.
-fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>) -> Vec<String> {
+/// [I3, I4] Each call is carried out once, and sent again only where it was lost. That pushes are paused or let go can be
+/// asked for twice without harm.
+fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>, is_held: bool) -> Vec<String> {
     let mut broken = Vec::new();
-    for (operation, word) in WRITES {
-        let is_create = operation == Operation::CreateRollback;
-        let wanted = usize::from(is_create || operation == course.settled_by());
-        let lost = usize::from(lost == Some(operation)) + if is_create { course.requests_lost() } else { 0 };
-        let applied = ledger.applied(operation, APP).len();
-        let sent = ledger.received(operation, APP).len();
-        broken.extend(unless(applied == wanted, || {
+    for word in WRITES {
+        let all = sent(ledger, word);
+        let (sent, applied) = (all.len(), all.iter().filter(|entry| entry.applied()).count());
+        if matches!(word, "pin" | "unpin") && course == Course::Paused {
+            broken.extend(unless(applied > 0, || format!("{word} was never applied")));
+            continue;
+        }
+        let is_create = word == "create_rollback";
+        let wanted = usize::from(is_create || word == course.settled_by());
+        let is_lost = all.first().is_some_and(|entry| lost == Some(entry.operation));
+        let lost = usize::from(is_lost) + if is_create { course.requests_lost() } else { 0 };
+        broken.extend(unless(applied == wanted || is_held && applied == 0, || {
             format!("{word} was applied {applied} times, not {wanted}")
         }));
         broken.extend(unless(sent <= wanted + lost, || {
@@ -121,15 +143,18 @@ fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>) -> Vec<Stri
 }
 
 /// [I5, I6, I7, I10] What was asked for was right each time.
-fn writes(ledger: &Ledger, cast: &Cast) -> Vec<String> {
+fn writes(ledger: &Ledger, course: Course, cast: &Cast) -> Vec<String> {
     let pin = made(ledger);
     let is_right = |entry: &Entry| match entry.operation {
         Operation::CreateRollback => {
+            // What never came to anything has no target where the platform picks it.
+            let is_picked = course == Course::Paused && entry.applied_ms.is_none();
             !entry.skip_pin
-                && entry.target.as_ref() == Some(&cast.good)
+                && (is_picked || entry.target.as_ref() == Some(&cast.good))
                 && entry.active_before.as_ref() == Some(&cast.bad)
         }
         Operation::CommitRollback | Operation::RevertRollback => pin.is_some() && entry.pinned_before == pin,
+        Operation::SetAutoDeploy => course == Course::Paused,
         _ => false,
     };
     let ours = ledger.by(Who::Guard).into_iter();
@@ -143,17 +168,29 @@ fn made(ledger: &Ledger) -> Option<String> {
 }
 
 /// [I9] The app runs what it should, and its pin is gone.
-fn app(world: &World, course: Course) -> Vec<String> {
+fn app(world: &World, course: Course, is_held: bool) -> Vec<String> {
     let app = world.lab.app(APP).unwrap();
     let is_rollback = course == Course::Reverted || app.active == made(&world.lab.ledger());
     let is_version = app.version.as_deref() == Some(course.version());
     [
         unless(app.pinned.is_none(), || format!("a pin is forgotten: {:?}", app.pinned)),
-        unless(is_version && is_rollback, || format!("{:?} is live as {:?}", app.version, app.active)),
+        unless(app.auto_deploy != Some(false), || "pushes stay paused".to_owned()),
+        unless(is_held || is_version && is_rollback, || {
+            format!("{:?} is live as {:?}", app.version, app.active)
+        }),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The calls that wait for their answer.
+const OWED: &str =
+    "SELECT count(*) FROM effects WHERE answer IS NULL AND json_extract(effect, '$.call') <> 'validate'";
+
+/// How many there are.
+pub(crate) fn owed(file: &Path) -> i64 {
+    Connection::open(file).unwrap().query_row(OWED, [], |row| row.get(0)).unwrap()
 }
 
 /// [I26] Nothing is owed any more, and the release had one incident.
@@ -161,10 +198,8 @@ fn rows(journal: &Connection, cast: &Cast) -> Vec<String> {
     let count = |sql: &str, parameters: &[&str]| -> i64 {
         journal.query_row(sql, rusqlite::params_from_iter(parameters), |row| row.get(0)).unwrap()
     };
-    let owed =
-        "SELECT count(*) FROM effects WHERE answer IS NULL AND json_extract(effect, '$.call') <> 'validate'";
     let accusing = "SELECT count(*) FROM incidents WHERE json_extract(record, '$.bad_deployment') = ?1";
-    let (owed, incidents) = (count(owed, &[]), count(accusing, &[&cast.bad]));
+    let (owed, incidents) = (count(OWED, &[]), count(accusing, &[&cast.bad]));
     [
         unless(owed == 0, || format!("{owed} calls are owed at the end")),
         unless(incidents == 1, || format!("{incidents} incidents of one release")),

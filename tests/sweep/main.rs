@@ -1,8 +1,8 @@
 //! The crash sweep: the unmodified binary, made to fail at its Nth operation, for every N.
 //!
 //! A whole incident runs against the lab, once for each N, and at the Nth write of the journal, or the Nth send to the
-//! network, the process is killed, or the disk is full, or an fsync fails. `strace` does it, so that what is tried is
-//! what ships. After a kill the process is started again without faults, and everything has to come to its end. A sweep
+//! network, the process is killed, or the disk is full, or an fsync fails. `strace` does it, so that nothing is built in
+//! for it. After a kill the process is started again without faults, and everything has to come to its end. A sweep
 //! is over when runs go through without meeting their trouble. What is believed is the platform's ledger and the
 //! journal's file, never the daemon's view of itself.
 //!

@@ -150,19 +150,25 @@ impl Run {
         self.pushed_at = Some(Instant::now());
         let cast = Cast { good, bad };
         let holder = self.hold_the_journal();
-        while !self.course.is_settled(&self.world) {
-            self.look_after("a pin that is settled").await?;
-        }
-        loop {
+        let is_held = loop {
             let incident = self.guard.incident_of(&cast.bad).await;
             let outcome = incident.map(|incident| incident["outcome"].clone());
             match outcome {
-                Some(outcome) if outcome == self.course.outcome() => break,
+                Some(outcome) if outcome == self.course.outcome() => break false,
+                Some(outcome) if outcome == "held" && self.course.may_be_held() => break true,
                 Some(outcome) if outcome.is_string() => {
                     return Err(format!("the incident ends as {outcome}"));
                 }
                 _ => self.look_after("an incident that is closed").await?,
             }
+        };
+        // The pause of pushes is let go after the incident.
+        let file = self.world.path("rearguard.db");
+        while !self.course.is_settled(&self.world)
+            || !self.guard.knows_the_app().await
+            || judge::owed(&file) > 0
+        {
+            self.look_after("a pin that is settled").await?;
         }
         if let Some(holder) = holder {
             self.broken.extend(holder.await.unwrap());
@@ -177,7 +183,7 @@ impl Run {
             Trouble::Received(operation, false) => Some(operation),
             _ => None,
         };
-        self.broken.extend(judge::of_the_end(&self.world, self.course, &cast, lost));
+        self.broken.extend(judge::of_the_end(&self.world, self.course, &cast, lost, is_held));
         let is_counted = matches!(self.trouble, Trouble::None);
         Ok(is_counted.then(|| Counted::read(&trace(&self.world), lines)))
     }
@@ -205,7 +211,7 @@ impl Run {
         self.look_for_a_failed_call();
         let is_time = match self.trouble {
             Trouble::Received(operation, _) => self.world.lab.ledger().calls(operation) > 0,
-            Trouble::Disk(Disk::FullFrom(_)) => {
+            Trouble::Disk(Disk::FullFrom(_) | Disk::ReadOnlyFrom(_)) => {
                 self.met.is_some_and(|(since, _)| since.elapsed() > WITH_A_FULL_DISK)
             }
             Trouble::Locked { after_ms, .. } => {

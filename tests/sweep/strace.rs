@@ -14,6 +14,8 @@ pub(crate) enum Disk {
     FullFor(u32, u32),
     /// It is full from the Nth write on.
     FullFrom(u32),
+    /// It takes no writes from the Nth one on, as one that is mounted read-only.
+    ReadOnlyFrom(u32),
     /// The Nth write is an I/O error.
     WriteFails(u32),
     /// The Nth fsync is an I/O error.
@@ -45,6 +47,7 @@ impl Injection {
                 failing("pwrite64", "ENOSPC", format!("{n}..{}", n + times - 1))
             }
             Self::Disk(Disk::FullFrom(n)) => failing("pwrite64", "ENOSPC", format!("{n}+")),
+            Self::Disk(Disk::ReadOnlyFrom(n)) => failing("pwrite64", "EROFS", format!("{n}+")),
             Self::Disk(Disk::WriteFails(n)) => failing("pwrite64", "EIO", n.to_string()),
             Self::Disk(Disk::SyncFails(n)) => failing("fsync", "EIO", n.to_string()),
         }
@@ -76,11 +79,14 @@ pub(crate) fn has_failed_a_call(log: &Path) -> bool {
     std::fs::read_to_string(log).is_ok_and(|log| log.contains("(INJECTED)"))
 }
 
+/// How the requests of a rollback begin, on either platform.
+const CALLS: [&str; 3] = ["POST /v2/apps/", "POST /v3/applications/", "PATCH /v3/applications/"];
+
 /// Whether the last thing the process did was to begin to send one of the rollback's calls.
 pub(crate) fn was_sending_a_call(log: &Path) -> bool {
     let log = std::fs::read_to_string(log).unwrap_or_default();
     let last = log.lines().rev().find(|line| !line.contains("+++"));
-    last.is_some_and(|line| line.contains("writev(") && line.contains("POST /v2/apps/"))
+    last.is_some_and(|line| line.contains("writev(") && CALLS.iter().any(|call| line.contains(call)))
 }
 
 /// How often a call was made.

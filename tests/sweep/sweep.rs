@@ -63,6 +63,12 @@ fn of_calls(course: Course, counted: &Counted) -> Vec<Sweep> {
             (8, 2),
         ),
         sweep("the disk is full until a restart", "pwrite64", |n| Trouble::Disk(Disk::FullFrom(n)), (6, 1)),
+        sweep(
+            "the disk is read-only until a restart",
+            "pwrite64",
+            |n| Trouble::Disk(Disk::ReadOnlyFrom(n)),
+            (4, 1),
+        ),
         sweep("the Nth write is an I/O error", "pwrite64", |n| Trouble::Disk(Disk::WriteFails(n)), (6, 1)),
         sweep("the Nth sync is an I/O error", "fsync", |n| Trouble::Disk(Disk::SyncFails(n)), (6, 2)),
     ]
@@ -95,9 +101,17 @@ fn of_receptions(course: Course) -> Vec<Sweep> {
             Trouble::Received(asked[n as usize / 2], n % 2 == 1)
         },
         Course::Reverted => |n| Trouble::Received(Operation::RevertRollback, n == 1),
+        Course::Paused => |n| {
+            let asked = [Operation::SetAutoDeploy, Operation::CreateRollback];
+            Trouble::Received(asked[n as usize / 2], n % 2 == 1)
+        },
         Course::LostAnswer | Course::LostRequest => return Vec::new(),
     };
-    let last = if course == Course::Committed { 5 } else { 1 };
+    let last = match course {
+        Course::Committed => 5,
+        Course::Paused => 3,
+        _ => 1,
+    };
     vec![Sweep {
         what: "killed when a request has arrived",
         course,
