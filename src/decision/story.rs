@@ -337,8 +337,8 @@ impl Event {
                 "somebody has let pushes be deployed again; nothing is left to be done".to_owned()
             }
             Self::PausedPerhapsByUs => {
-                "pushes are paused: by somebody, or by rearguard's own request that was lost; they stay so until \
-                 somebody lets them be deployed"
+                "pushes are paused: by somebody, or by what rearguard asked for; they stay so until somebody lets \
+                 them be deployed"
                     .to_owned()
             }
             Self::WrongTarget { deployment, expected, got, is_accused } => {

@@ -116,7 +116,7 @@ pub struct Entry {
     pub pinned_before: Option<String>,
     /// Whether pushes were deployed before, where the platform has a switch for it.
     pub auto_deploy_before: Option<bool>,
-    /// Set auto deploy: what was asked for.
+    /// Whether pushes are deployed from then on. Set auto deploy: what was asked for. Rollback: where it changed that.
     pub auto_deploy: Option<bool>,
     /// When it was carried out, if it was. Later than `at_ms` for a late apply.
     pub applied_ms: Option<i64>,

@@ -239,6 +239,8 @@ pub struct Unknowns {
     pub rollback_trigger: RollbackTrigger,
     /// Sevalla: a change of `auto_deploy` gets its 200 and does not happen.
     pub patch_ignored: bool,
+    /// Sevalla: what a rollback makes of `auto_deploy` where that means anything; nothing, where there is none.
+    pub rollback_sets_auto_deploy: Option<bool>,
     /// Sevalla: applications have a deployment hook.
     pub hook_enabled: bool,
     /// Sevalla: the status of a cancel of what has ended.
@@ -282,6 +284,7 @@ impl Default for Unknowns {
             null_image: NullImage::Never,
             rollback_trigger: RollbackTrigger::RollbackDeployment,
             patch_ignored: false,
+            rollback_sets_auto_deploy: None,
             hook_enabled: false,
             cancel_of_finished: 404,
             exit_codes: Shown::Omitted,

@@ -78,8 +78,8 @@ impl World {
         while let Some(next) = self.next_late(now) {
             let late = self.late.swap_remove(next);
             self.model.advance(late.due);
-            let written = self.model.write(late.due, late.place, late.who, late.write);
-            self.settle(late.entry, late.place, late.due, &written);
+            // Nobody waits for the answer.
+            let _ = self.carry_out(late);
         }
         self.model.advance(now);
         self.now = now;
@@ -106,8 +106,13 @@ impl World {
             }
             _ => {}
         }
-        let written = self.model.write(self.now, place, who, write);
-        self.settle(entry, place, self.now, &written);
+        self.carry_out(Late { due: self.now, place, who, write, entry })
+    }
+
+    fn carry_out(&mut self, Late { due, place, who, write, entry }: Late) -> Written {
+        let before = self.model.apps[place].kind.auto_deploy();
+        let written = self.model.write(due, place, who, write);
+        self.settle(entry, place, due, before, &written);
         written
     }
 
@@ -169,7 +174,7 @@ impl World {
         self.ledger.push(entry)
     }
 
-    fn settle(&mut self, entry: usize, place: usize, at: i64, written: &Written) {
+    fn settle(&mut self, entry: usize, place: usize, at: i64, before: Option<bool>, written: &Written) {
         let app = &self.model.apps[place];
         let entry = &mut self.ledger.entries[entry];
         match written {
@@ -180,6 +185,7 @@ impl World {
                     let made = deployment.as_ref().and_then(|id| app.place_of(id));
                     let target = made.and_then(|made| app.deployments[made].goes_back_to());
                     entry.target = target.map(str::to_owned).or(entry.target.take());
+                    entry.auto_deploy = app.kind.auto_deploy().filter(|_| app.kind.auto_deploy() != before);
                 }
             }
             Err(refusal) => entry.refused = Some(refusal.message.clone()),

@@ -12,7 +12,7 @@ use crate::lab::{
     Action, AppKind, Durations, Fate, Fault, Health, Hint, Release, RollbackRule, Source, Unknowns,
 };
 
-pub(super) use draw::{CLOSE, CLOSE_OTHER, NEWEST, ORDERED, OTHER};
+pub(super) use draw::{CLOSE, CLOSE_OTHER, LATEST, NEWEST, ORDERED, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
@@ -120,6 +120,10 @@ pub(super) const RULES: [&str; 2] = [
     "[{ name: down, probe: home, consecutive_failures: 3 }, \
      { name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]",
 ];
+
+/// The rule that is left where the other one is taken away.
+const FLAKY: &str =
+    "[{ name: flaky, probe: home, failure_ratio: { above: 0.3, over: 30s, min_samples: 8 } }]";
 
 /// A course.
 #[derive(Clone, Debug)]

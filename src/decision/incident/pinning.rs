@@ -155,6 +155,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 /// Nothing keeps pushes away: said, and no reason to leave the bad release live.
 fn unprotected(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     draft.tell(Event::Unprotected);
+    if can_pin(seen) {
+        let before = draft.ledger.soft_pin.take();
+        draft.ledger.soft_pin = Some(SoftPin::of_rollback(before, &draft.incident.id, seen.at));
+    }
     create(policy, draft, target, seen)
 }
 

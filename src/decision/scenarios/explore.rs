@@ -199,6 +199,8 @@ fn happen(world: &mut World, event: &Event) -> bool {
 struct Node {
     world: World,
     path: Vec<Event>,
+    /// A pin may be nobody's on the way that led here.
+    may_forget: bool,
 }
 
 #[derive(Default)]
@@ -302,14 +304,16 @@ fn is_open(world: &World) -> bool {
     matches!(world.state.situation, Situation::Incident(_))
 }
 
+/// Whether a pin may be nobody's after it: a person who resumes takes the pin over; a duplicate makes one that no call of
+/// ours stands for.
+fn may_forget(event: &Event) -> bool {
+    matches!(event, Event::Ask(Request::Resume) | Event::Duplicate)
+}
+
 /// Judges a world that was not there before.
-fn judged(world: &World, path: &[Event]) {
+fn judged(world: &World, may_forget: bool) {
     judge::at_rest(world);
-    let may_forget = |event: &Event| {
-        // A person who resumes takes the pin over; a duplicate makes one that no call of ours stands for.
-        matches!(event, Event::Ask(Request::Resume) | Event::Duplicate)
-    };
-    if !path.iter().any(may_forget) {
+    if !may_forget {
         judge::no_pin_is_forgotten(world);
     }
 }
@@ -332,8 +336,8 @@ fn explore(variant: Variant, depth: usize) -> Found {
     let (mut found, mut seen) = (Found::default(), HashSet::new());
     let mut layer: Vec<Node> = Vec::new();
     for world in variant.roots() {
-        if seen.insert(key(&world)) {
-            layer.push(Node { world, path: Vec::new() });
+        if seen.insert((key(&world), false)) {
+            layer.push(Node { world, path: Vec::new(), may_forget: false });
         }
     }
     for level in 0..depth {
@@ -342,16 +346,17 @@ fn explore(variant: Variant, depth: usize) -> Found {
             for event in EVENTS {
                 let mut path = node.path.clone();
                 path.push(event.clone());
+                let may_forget = node.may_forget || may_forget(&event);
                 let step = catch_unwind(AssertUnwindSafe(|| {
                     let mut world = node.world.clone();
                     if !happen(&mut world, &event) {
                         return None;
                     }
                     let key = key(&world);
-                    if seen.contains(&key) {
+                    if seen.contains(&(key, may_forget)) {
                         return Some((key, None));
                     }
-                    judged(&world, &path);
+                    judged(&world, may_forget);
                     if key.is_multiple_of(CALMED) {
                         comes_to_an_end(&world);
                     }
@@ -363,16 +368,16 @@ fn explore(variant: Variant, depth: usize) -> Found {
                 let Some((key, world)) = step else { continue };
                 found.tried += 1;
                 let Some(world) = world else { continue };
-                seen.insert(key);
+                seen.insert((key, may_forget));
                 found.calmed += usize::from(key.is_multiple_of(CALMED));
                 if level + 1 < depth {
-                    next.push(Node { world, path });
+                    next.push(Node { world, path, may_forget });
                 }
             }
         }
         layer = next;
     }
-    found.worlds = seen.len();
+    found.worlds = seen.into_iter().map(|(key, _)| key).collect::<HashSet<_>>().len();
     found
 }
 

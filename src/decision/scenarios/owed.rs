@@ -214,7 +214,7 @@ fn a_pause_that_comes_too_late_to_be_surely_ours_is_told_once_and_stays() {
         world.run_to_close();
         let until = world.at + minutes(30);
         world.run_until(|world| world.at >= until);
-        let told = |world: &World| world.transcript().matches("by rearguard's own request").count();
+        let told = |world: &World| world.transcript().matches("by what rearguard asked for").count();
         assert_eq!(
             (world.platform.pushes, told(&world)),
             (Some(Pushes::Paused), 1),
@@ -292,7 +292,7 @@ fn a_pause_that_was_lost_is_told_when_it_comes_although_another_incident_has_pau
         let let_go = |world: &World| changes(world).iter().filter(|change| **change == "let go").count() == 2;
         world.run_until(let_go);
         world.run(minutes(30));
-        let told = world.transcript().matches("by rearguard's own request").count();
+        let told = world.transcript().matches("by what rearguard asked for").count();
         assert_eq!((world.platform.pushes, told), (Some(Pushes::Paused), 1), "{}", world.transcript());
     }
 }

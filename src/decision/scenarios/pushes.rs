@@ -88,6 +88,25 @@ fn a_pause_that_is_not_to_be_had_leaves_the_rollback() {
 }
 
 #[test]
+fn what_the_rollback_itself_paused_is_let_go_where_ours_may_have_and_told_where_not() {
+    let busy = Reply::Not(Rejection::RateLimited, None);
+    for (reply, asked, is_ours) in
+        [(Reply::Refused { status: 403, applied: false }, 1, true), (busy, 3, false)]
+    {
+        let mut world = with_bad_release(accepting(), PICKS);
+        (0..asked).for_each(|_| world.reply("pin", reply.clone()));
+        world.run_until(|world| world.count("create_rollback") == 1);
+        world.platform.pushes = Some(Pushes::Paused);
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        world.run(minutes(5));
+        let told = world.transcript();
+        assert_eq!(told.contains("pushes are paused: by somebody, or by what rearguard asked for"), !is_ours);
+        let left = if is_ours { Pushes::Deploy } else { Pushes::Paused };
+        assert_eq!((world.count("pin"), world.platform.pushes), (asked, Some(left)), "{told}");
+    }
+}
+
+#[test]
 fn a_pause_that_comes_about_an_age_later_is_let_go_as_well() {
     let mut world = with_bad_release(accepting(), PICKS);
     for after in [minutes(40), minutes(40), minutes(40)] {

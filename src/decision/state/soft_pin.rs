@@ -78,6 +78,13 @@ impl SoftPin {
         }
     }
 
+    /// What the rollback itself may make of pushes, where it is asked for without a pause: the platform does not say. A pause
+    /// that is seen is told then, since nobody can tell whose doing it was.
+    pub fn of_rollback(before: Option<Self>, incident: &IncidentId, now: Moment) -> Self {
+        let seen_absent = || Self { seen_absent: true, ..Self::of(incident.clone()) };
+        Self { known_at: Some(now), lost_at: Some(now), ..before.unwrap_or_else(seen_absent) }
+    }
+
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
     pub fn may_be_ours(&self, now: Moment) -> bool {
         let is_awaited = self.is_there || now <= self.until || !self.seen_absent;
@@ -206,6 +213,18 @@ mod tests {
         let made = after(&old, |pin, id| pin.is_made(id, NOW));
         let there = SoftPin { is_there: true, known_at: Some(NOW), until: NOW + LAG, ..pin() };
         assert_eq!(made, there);
+    }
+
+    #[test]
+    fn a_pause_that_may_be_the_rollbacks_own_is_not_ours_unless_another_one_may_come() {
+        let of_rollback = |before| SoftPin::of_rollback(before, &incident("bad"), NOW);
+        let told = SoftPin { known_at: Some(NOW), lost_at: Some(NOW), seen_absent: true, ..pin() };
+        assert_eq!(of_rollback(None), told);
+        assert!(!told.may_be_ours(NOW) && told.may_come(NOW + LATEST));
+        let lost = after(&pin(), |pin, id| pin.is_lost(id, NOW - LAG));
+        let later = SoftPin { known_at: Some(NOW), lost_at: Some(NOW), ..lost.clone() };
+        assert_eq!(of_rollback(Some(lost)), later);
+        assert!(later.may_be_ours(NOW));
     }
 
     #[test]

@@ -20,11 +20,11 @@ impl Model {
             Write::PickedRollback => {
                 let target = self.pick(place)?;
                 let cause = Cause::Rollback { target: self.apps[place].deployments[target].id.clone() };
-                Ok(Some(self.again(now, place, target, cause, who)))
+                Ok(Some(self.reuse(now, place, target, cause, who)))
             }
             Write::Rollback { target, .. } => {
                 let from = self.named(place, &target)?;
-                Ok(Some(self.again(now, place, from, Cause::Rollback { target }, who)))
+                Ok(Some(self.reuse(now, place, from, Cause::Rollback { target }, who)))
             }
             Write::Redeploy { image } => {
                 let from = self.of_image(place, &image)?;
@@ -32,9 +32,7 @@ impl Model {
                 Ok(Some(self.again(now, place, from, Cause::Redeploy { target }, who)))
             }
             Write::SetAutoDeploy { on } => {
-                if let AppKind::Sevalla { auto_deploy, .. } = &mut self.apps[place].kind {
-                    *auto_deploy = Some(on);
-                }
+                self.set_auto_deploy(place, on);
                 Ok(None)
             }
             Write::Commit
@@ -42,6 +40,23 @@ impl Model {
             | Write::Maintenance
             | Write::Autoscale
             | Write::AutoRollback { .. } => Err(no_such_thing()),
+        }
+    }
+
+    /// The rollback, and what it makes of pushes [not documented: switch].
+    fn reuse(&mut self, now: i64, place: usize, from: usize, cause: Cause, who: Who) -> String {
+        let made = self.again(now, place, from, cause, who);
+        if let Some(on) = self.unknowns.rollback_sets_auto_deploy
+            && self.apps[place].kind.source().is_some_and(Source::hears_pushes)
+        {
+            self.set_auto_deploy(place, on);
+        }
+        made
+    }
+
+    fn set_auto_deploy(&mut self, place: usize, on: bool) {
+        if let AppKind::Sevalla { auto_deploy, .. } = &mut self.apps[place].kind {
+            *auto_deploy = Some(on);
         }
     }
 

@@ -203,6 +203,30 @@ fn auto_deploy_is_changed_or_the_change_is_ignored_and_the_ledger_knows() {
 }
 
 #[test]
+fn a_rollback_leaves_pushes_alone_or_pauses_them_or_lets_them_go_and_the_ledger_knows_what_it_changed() {
+    for before in [true, false] {
+        for rollback_sets_auto_deploy in [None, Some(false), Some(true)] {
+            let mut shop = shop_with_v2(Unknowns { rollback_sets_auto_deploy, ..Unknowns::default() });
+            shop.try_to("PATCH", "", &json!({ "auto_deploy": before }).to_string());
+            shop.roll_back();
+            let after = rollback_sets_auto_deploy.unwrap_or(before);
+            assert_eq!(shop.get("")["auto_deploy"], json!(after));
+            let entry = shop.world.ledger.received(Operation::CreateRollback, "shop")[0].clone();
+            assert_eq!(entry.auto_deploy, (after != before).then_some(after));
+        }
+    }
+    // It means nothing there.
+    let pauses = Unknowns { rollback_sets_auto_deploy: Some(false), ..Unknowns::default() };
+    let mut image = shop_of(Source::DockerImage, &LabConfig { unknowns: pauses, ..LabConfig::default() });
+    image.push(Release::good("v2"));
+    image.post("/deployments", &json!({}));
+    image.wait(60_000);
+    let before = image.get("")["auto_deploy"].clone();
+    image.roll_back();
+    assert_eq!(image.get("")["auto_deploy"], before);
+}
+
+#[test]
 fn there_is_a_hook_only_if_the_switch_says_so() {
     let mut shop = shop_with_v2(Unknowns::default());
     assert_eq!(shop.try_to("GET", "/deployment-hook", "").0, 404);

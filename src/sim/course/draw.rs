@@ -1,17 +1,18 @@
 //! How a course is drawn from its seed.
 
+mod close;
+mod elsewhere;
 mod ordered;
 
 use std::time::Duration;
 
 use super::super::disk::Trouble;
 use super::super::machine::{Passage, Point};
-use super::{Course, Event, RULES};
+use super::{Course, Event, FLAKY, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind, NullImage,
-    Operation, Pin, Release, Replaced, RevertCause, RevertTo, RollbackRule, RollbackTrigger, Shown, Source,
-    Target, Unknowns, When, WhilePinned, Zeros,
+    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin,
+    Release, Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
 };
 
 /// How many rollbacks an app has in an hour, in most courses.
@@ -32,6 +33,9 @@ pub(in crate::sim) const CLOSE: u64 = 10_000_000;
 
 /// From here on the platform is another one, see [`Course::elsewhere`].
 pub(in crate::sim) const OTHER: u64 = 20_000_000;
+
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::latest`] adds.
+pub(in crate::sim) const LATEST: u64 = 600_000;
 
 /// From here on, and until [`ORDERED`] behind [`OTHER`], a course on another platform is a close one as well.
 pub(in crate::sim) const CLOSE_OTHER: u64 = OTHER + 3_000_000;
@@ -121,6 +125,9 @@ impl Course {
         if seed >= OTHER {
             course.elsewhere(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(16))));
         }
+        if seed % 1_000_000 >= LATEST && seed / 1_000_000 != OTHER / 1_000_000 {
+            course.latest(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(8))));
+        }
         if seed % CLOSE >= ORDERED {
             course.ordered(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(16))));
         }
@@ -179,112 +186,18 @@ impl Course {
         }
     }
 
-    /// Bad releases, small budgets, little memory, reads that jump, a network that breaks where nothing else tells, and
-    /// with each release something that happens right between two steps.
-    fn close(&mut self, dice: &mut Dice) {
-        self.budget = dice.of(&[2, 3, BUDGET]);
-        // Without controls nobody can tell that only the sites are out of reach.
-        let needs_controls = self.events.iter().any(|(_, event)| matches!(event, Event::SitesCutOff(_)));
-        self.has_controls &= needs_controls || dice.flip();
-        self.unknowns.reads_jump = dice.flip();
-        // What reads that jump say at the very end is nothing to judge by.
-        self.is_liveness |= self.unknowns.reads_jump;
-        if dice.flip() {
-            self.unknowns.reads_lag_ms = dice.of(&[2_000, 15_000]);
-        }
-        let pushes = self.events.iter_mut().filter_map(|(at, event)| match event {
-            Event::Push(app, release) => Some((*at, *app, release)),
-            _ => None,
-        });
-        let mut places = Vec::new();
-        for (at, app, release) in pushes {
-            if dice.flip() {
-                release.health = Health::Bad { status: 500 };
+    /// Rollbacks that pause pushes by themselves, or let them go, and rules that are taken away, in an incident too.
+    fn latest(&mut self, dice: &mut Dice) {
+        self.unknowns.rollback_sets_auto_deploy = dice.of(&[None, Some(false), Some(true)]);
+        if dice.once_in(3) {
+            for _ in 0..dice.0.u32(1..5) {
+                let policy = Event::Policy {
+                    rules: dice.of(&[RULES[0], FLAKY, FLAKY]),
+                    on_unhealthy: self.on_unhealthy,
+                    migrations: self.migrations,
+                };
+                self.events.push((dice.0.i64(1_000..self.length_ms), policy));
             }
-            places.push((at, app));
-        }
-        for (at, app) in places {
-            let meeting = self.meeting(dice, app, at, 14);
-            self.events.push((at, meeting));
-            match dice.0.u32(0..16) {
-                0..4 => self.accompany(at + dice.0.i64(0..60_000), Event::CutOff(true), dice),
-                4 => self.events.push((at, Event::StateLost)),
-                5 => self.accompany(at, Event::Region(app, "fra"), dice),
-                _ => {}
-            }
-        }
-        for (_, event) in &mut self.events {
-            if let Event::Meets(Passage { then: None, .. }, events) = event
-                && let [Event::Pause(..)] = events[..]
-            {
-                // Long enough for nobody to say that the call was on its way.
-                events.push(Event::Sleeps(Duration::from_secs(1)));
-            }
-        }
-        if dice.flip() {
-            // Whoever begins here has seen nothing that is good.
-            self.events.push((2_000, Event::StateLost));
-        }
-    }
-
-    /// On Sevalla, where the platform picks, pins softly or not at all, and has neither commit nor revert.
-    fn elsewhere(&mut self, dice: &mut Dice) {
-        let source = dice.of(&[
-            Source::PrivateGit,
-            Source::PrivateGit,
-            Source::PrivateGit,
-            Source::PublicGit,
-            Source::DockerImage,
-            Source::StaticSite,
-        ]);
-        self.kind = AppKind::sevalla(source);
-        self.restart_first = dice.once_in(3);
-        let rules = [
-            RollbackRule::PreviousRow,
-            RollbackRule::PreviousRow,
-            RollbackRule::PreviousDistinct,
-            RollbackRule::LatestSuccess,
-        ];
-        let triggers = [
-            RollbackTrigger::RollbackDeployment,
-            RollbackTrigger::RollbackDeployment,
-            RollbackTrigger::ManualDeploy,
-            RollbackTrigger::Unheard,
-        ];
-        self.unknowns = Unknowns {
-            rollback_rule: dice.of(&rules),
-            nothing_to_roll_back: dice.of(&[404, 500]),
-            null_image: dice.of(&[
-                NullImage::Never,
-                NullImage::Never,
-                NullImage::UntilItEnds,
-                NullImage::ForEver,
-            ]),
-            rollback_trigger: dice.of(&triggers),
-            patch_ignored: dice.once_in(8),
-            hook_enabled: dice.flip(),
-            ..self.unknowns
-        };
-        for (_, event) in &mut self.events {
-            // What people do there instead.
-            match event {
-                Event::Person(
-                    app,
-                    Action::Commit | Action::Revert | Action::Maintenance | Action::Autoscale,
-                ) => *event = Event::Person(*app, Action::SetAutoDeploy { on: dice.flip() }),
-                Event::Meets(_, met) => {
-                    if let [Event::Person(_, action @ Action::Revert)] = &mut met[..] {
-                        *action = Action::SetAutoDeploy { on: false };
-                    }
-                }
-                _ => {}
-            }
-        }
-        if source == Source::StaticSite && dice.once_in(3) {
-            self.unknowns.honour_site_target = Hint::Ignored;
-        }
-        if self.unknowns.null_image == NullImage::ForEver && dice.flip() {
-            self.unknowns.null_image = NullImage::ImageForEver;
         }
     }
 
@@ -294,30 +207,6 @@ impl Course {
             self.unknowns.cloned_from = ClonedFrom::Built;
         }
         self.restart_first = dice.once_in(6);
-    }
-
-    /// Something that happens between a decision and the read before the write, or between that read and the write.
-    fn meeting(&mut self, dice: &mut Dice, app: usize, when: i64, most: u32) -> Event {
-        let then = dice.flip().then_some(Point::AfterReading);
-        let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..most), then };
-        let release = || Box::new(Release::good("in between"));
-        let person = |action| vec![Event::Person(app, action)];
-        let events = match dice.0.u32(0..8) {
-            0 | 1 => vec![Event::Push(app, release()), Event::Sleeps(Duration::from_secs(120))],
-            2 => person(Action::Rollback { to: None, skip_pin: false }),
-            3 => person(Action::Rollback { to: None, skip_pin: true }),
-            4 => person(Action::Revert),
-            5 => {
-                self.events.push((when + 90_000, Event::Pause(Some(app), false)));
-                vec![Event::Pause(Some(app), true)]
-            }
-            6 => {
-                self.events.push((when + 90_000, Event::Mode(app, "enforce")));
-                vec![Event::Mode(app, "observe")]
-            }
-            _ => vec![Event::Health(app, Health::Good)],
-        };
-        Event::Meets(passage, events)
     }
 
     /// Adds an event, and for what does not last for ever, its end.
