@@ -23,8 +23,14 @@ use crate::lab::{
 };
 use crate::server::AppStatus;
 
-/// A write is on its way for less than that after the last look before it.
+/// A write is on its way for less than that after the last look before it, while the machine is awake.
 const ON_ITS_WAY_MS: i64 = 100;
+
+/// Until when a write may arrive that was on its way at a time on the machine's clock.
+fn arrives_by(run: &Run, since_ms: i64) -> i64 {
+    let slept = run.machine.slept_ms(since_ms..=since_ms + ON_ITS_WAY_MS);
+    since_ms + ON_ITS_WAY_MS + slept
+}
 
 /// How long after its end an incident's lost requests are reckoned with.
 const LATEST_MS: i64 = 3_600_000;
@@ -224,7 +230,7 @@ fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
         let at = entry.at_ms - EPOCH_MS;
         let quiet = run.quiet.iter().find(|quiet| {
             quiet.app.is_none_or(|quiet| quiet == app)
-                && at > quiet.from_ms + ON_ITS_WAY_MS
+                && at > arrives_by(run, quiet.from_ms)
                 && quiet.to_ms.is_none_or(|to| at <= to)
         });
         if let Some(quiet) = quiet {
@@ -271,8 +277,11 @@ fn not_without_a_yes(run: &Run, app: usize) {
             entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
         // The same release under the id that it was asked about, before it was restarted or moved.
         let all = live.map(|live| evidence::all_of_the_same(&state.deployments, live)).unwrap_or_default();
-        // Of a static site's nothing says that it is a restart: whoever asks anew asks about what was begun anew.
-        let is_told = !matches!(run.course.kind, AppKind::Sevalla { source: Source::StaticSite, .. });
+        // Where nothing says that it is a restart, whoever asks anew asks about what was begun anew.
+        let is_told = match run.course.kind {
+            AppKind::DigitalOcean => run.course.unknowns.cause_details == Shown::Shown,
+            AppKind::Sevalla { source, .. } => source != Source::StaticSite,
+        };
         let ids = &all[..if is_told { all.len() } else { all.len().min(1) }];
         let Some(live_ms) = ids.last().and_then(|first| first.live_ms) else { continue };
         let (from, to) = (live_ms - EPOCH_MS, entry.at_ms - EPOCH_MS);

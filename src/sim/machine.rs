@@ -56,6 +56,8 @@ pub(super) struct Machine {
     past_ms: AtomicI64,
     /// When the present process began.
     life: Mutex<Option<Instant>>,
+    /// When it slept, and for how long.
+    slept: Mutex<Vec<(i64, i64)>>,
     /// How far the wall clock is off.
     wall_off_ms: AtomicI64,
     /// Nothing gets out.
@@ -80,6 +82,7 @@ impl Machine {
         Self {
             past_ms: AtomicI64::new(0),
             life: Mutex::new(None),
+            slept: Mutex::new(Vec::new()),
             wall_off_ms: AtomicI64::new(0),
             is_cut_off: AtomicBool::new(false),
             are_sites_cut_off: AtomicBool::new(false),
@@ -112,7 +115,14 @@ impl Machine {
 
     /// It sleeps: its timers stand still, its boot-time clock does not.
     pub(super) fn sleeps(&self, span: Duration) {
-        self.past_ms.fetch_add(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        let span_ms = i64::try_from(span.as_millis()).unwrap_or(0);
+        lock(&self.slept).push((self.uptime_ms(), span_ms));
+        self.past_ms.fetch_add(span_ms, Ordering::Relaxed);
+    }
+
+    /// For how long it slept between the two.
+    pub(super) fn slept_ms(&self, between: std::ops::RangeInclusive<i64>) -> i64 {
+        lock(&self.slept).iter().filter(|(at, _)| between.contains(at)).map(|(_, span)| span).sum()
     }
 
     pub(super) fn set_wall(&self, off_ms: i64) {

@@ -346,11 +346,13 @@ fn again(
     validating::look(policy, draft, seen)
 }
 
+/// What is there before the request. What an earlier incident made is, too, where a read that lags behind does not list it.
 fn existing(draft: &Draft, target: &Deployment, seen: &Observation<'_>) -> BTreeSet<DeploymentId> {
     let listed = seen.history.value().into_iter().flatten().map(|entry| entry.id.clone());
     let good = draft.ledger.good.iter().map(|entry| entry.id.clone());
+    let ours = draft.ledger.ours.iter().map(|(made, _)| made.clone());
     let known = [target.id.clone(), draft.incident.accused.id.clone()];
-    listed.chain(good).chain(known).collect()
+    listed.chain(good).chain(ours).chain(known).collect()
 }
 
 #[cfg(test)]

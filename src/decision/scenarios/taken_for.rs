@@ -95,6 +95,23 @@ fn a_colleague_s_rollback_to_the_same_is_not_counted_for_ours() {
 }
 
 #[test]
+fn what_an_earlier_incident_made_is_nothing_that_came_of_a_later_request() {
+    for capabilities in [SITE, BY_CODE] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        // The platform answered it, and no read lists it in time.
+        let earlier = DeploymentId::from("d4");
+        world.state.ledger.ours.push((earlier.clone(), "an earlier one".into()));
+        world.reply("create_rollback", Reply::Lost { applied_after: None });
+        world.run_until(|world| world.count("create_rollback") == 1);
+        let at = world.at;
+        let made = world.platform.rollback(Who::Rearguard, &"d2".into(), at, at);
+        assert_eq!(made.map(|made| made.id), Some(earlier));
+        world.run(minutes(2));
+        assert!(!world.transcript().contains("applied after all"), "{}", world.transcript());
+    }
+}
+
+#[test]
 fn that_either_of_two_goes_live_is_no_answer_to_their_hold() {
     let mut policy = accepting();
     policy.soak.on_unhealthy = OnUnhealthy::Revert;
