@@ -216,23 +216,31 @@ fn seen_over(pin: &SoftPin, now: Moment) -> Event {
 
 /// The pause is over.
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
-    become_pin(state, pin, left_over(pin, sureness, now), vec![event], None)
+    let lost_rollback = state.ledger.lost.iter().map(|(lost_at, ..)| *lost_at).max();
+    become_pin(state, pin, left_over(pin, lost_rollback, sureness, now), vec![event], None)
 }
 
 /// What is left of a pause that is over. What was lost of its requests is settled by that but for a short while: a pause that
 /// is seen later is a person's, who means it.
-fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> {
+fn left_over(
+    pin: &SoftPin,
+    lost_rollback: Option<Moment>,
+    sureness: Sureness,
+    now: Moment,
+) -> Option<SoftPin> {
     let first = pin.let_go_at.unwrap_or(now);
     // What came about meanwhile is seen by the first read that does not lag.
     let late = pin.lost_at.map(|lost_at| (lost_at + SOON).max(first + 2 * LAG));
     let comes_late = late.filter(|until| *until > now);
     // A read that still shows it may be from before our own request, however often that is repeated.
     let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
-    // What comes later than that is no more than told.
-    let is_told = pin.may_come(now).then_some(now);
+    // What comes later than that is no more than told, and so is what a rollback that is carried out late makes of pushes.
+    let lost_at = if comes_late.is_some() { pin.lost_at } else { pin.lost_at.max(lost_rollback) };
+    let is_told = lost_at.is_some_and(|lost_at| now <= lost_at + LATEST).then_some(now);
     comes_late.or(is_told).map(|until| SoftPin {
         is_there: false,
         seen_absent: true,
+        lost_at,
         let_go_at: Some(first),
         until,
         over_at: now + shown_after,
@@ -258,7 +266,7 @@ pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> (Option<SoftP
     }
     let told = seen_over(&pin, seen.at);
     // What may come yet of its requests protects nothing until it is seen.
-    (left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at), Some(told))
+    (left_over(&SoftPin { holds: None, ..pin }, None, Sureness::ByRead, seen.at), Some(told))
 }
 
 fn become_pin(

@@ -11,6 +11,7 @@ use super::machine::{EPOCH_MS, Machine, Point, lock};
 use crate::clock::Moment;
 use crate::decision::effect::{Answer, Effect};
 use crate::decision::state::{Incident, State};
+use crate::decision::story::Event;
 use crate::ids::{Caller, ChannelName, IncidentId, PlatformAppId};
 use crate::journal::{
     Call, DecisionRecord, Entry, IncidentQuery, IncidentRecord, Journal, JournalError, Notice, OpenEffect,
@@ -48,6 +49,8 @@ pub(super) struct Disk {
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
     /// By the platform's id of the app, when pushes were to be paused, as far as it is not known that nothing was sent.
     pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
+    /// By the platform's id of the app, when it was told that pushes are paused, perhaps by what was asked for.
+    pub(super) doubts: Arc<Mutex<Vec<(String, i64)>>>,
     /// How many decisions it was given to keep.
     pub(super) decisions: Arc<AtomicUsize>,
     /// How often anything was read, or tried to be.
@@ -213,9 +216,13 @@ impl Journal for OpenDisk {
         let (app, effect) = (entry.id.to_string(), entry.effect.clone());
         let (disk, answer) = (self.disk.clone(), entry.answered.clone());
         let incident = entry.state.incident().cloned();
+        let doubts = entry.timeline.iter().any(|told| told.event == Event::PausedPerhapsByUs.word());
         self.write(move || {
             Box::pin(async move {
                 self.store.record(entry).await?;
+                if doubts {
+                    lock(&disk.doubts).push((app.clone(), disk.machine.uptime_ms()));
+                }
                 disk.note(app, effect, answer.as_ref(), incident.as_ref());
                 Ok(())
             })

@@ -236,6 +236,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         intents,
         requests: Arc::default(),
         pauses: Arc::default(),
+        doubts: Arc::default(),
         decisions: Arc::default(),
         reads: Arc::default(),
     };
@@ -387,19 +388,6 @@ impl Run {
         }
         machine.goes_on();
         None
-    }
-
-    /// Whether the timeline of an incident of the app, by the platform's id of it, has such an event.
-    pub(super) fn has_told(&self, app: &str, event: &str) -> bool {
-        let runtime = Builder::new_current_thread().build().expect("a runtime");
-        let journal = SqliteJournal::inline(&self.disk.file);
-        let query = IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() };
-        let incidents = runtime.block_on(journal.incidents(query)).expect("incidents");
-        let mut of_app = incidents.iter().filter(|incident| incident.app_id.as_str() == app);
-        of_app.any(|incident| {
-            let told = runtime.block_on(journal.incident(&incident.id)).expect("an incident");
-            told.is_some_and(|(_, timeline)| timeline.iter().any(|entry| entry.event == event))
-        })
     }
 
     /// Counts what the journal has of them.

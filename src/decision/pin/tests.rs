@@ -326,3 +326,21 @@ fn what_is_over_within_an_incident_protects_nothing_any_more() {
     let new = SoftPin { known_at: Some(NOW), ..unseen };
     assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()));
 }
+
+#[test]
+fn what_a_lost_rollback_may_make_of_pushes_is_told_and_never_undone() {
+    let left = |pin: &SoftPin, lost_rollback| {
+        let left = left_over(pin, lost_rollback, Sureness::Answered, NOW);
+        left.map(|left| (left.lost_at, left.until))
+    };
+    let at = NOW - secs(10);
+    assert_eq!(left(&there(), None), None);
+    assert_eq!(left(&there(), Some(at)), Some((Some(at), NOW)));
+    assert_eq!(left(&there(), Some(NOW - LATEST)), Some((Some(NOW - LATEST), NOW)));
+    assert_eq!(left(&there(), Some(NOW - LATEST - secs(1))), None);
+    // For how long a lost pause is undone is its own affair.
+    let lost = SoftPin { lost_at: Some(NOW - secs(200)), ..there() };
+    assert_eq!(left(&lost, Some(at)), left(&lost, None));
+    let is_over = SoftPin { lost_at: Some(NOW - secs(400)), let_go_at: Some(NOW - secs(200)), ..there() };
+    assert_eq!(left(&is_over, Some(at)), Some((Some(at), NOW)));
+}

@@ -6,10 +6,13 @@ use super::platform::Who;
 use super::world::{Reply, World, minutes, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Phase, ReadFault};
+use crate::decision::observation::{Cause, Phase, ReadFault};
 use crate::decision::policy::{Mode, OnHealthy};
 use crate::decision::state::{Outcome, SoftPin};
 use crate::ids::IncidentId;
+
+/// Told of a pause that may be of a rollback's doing.
+const PERHAPS_BY_US: &str = "pushes are paused: by somebody, or by what rearguard asked for";
 
 /// Runs on until pushes are nothing of ours any more.
 pub(super) fn run_until_let_go(world: &mut World) {
@@ -100,10 +103,54 @@ fn what_the_rollback_itself_paused_is_let_go_where_ours_may_have_and_told_where_
         assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
         world.run(minutes(5));
         let told = world.transcript();
-        assert_eq!(told.contains("pushes are paused: by somebody, or by what rearguard asked for"), !is_ours);
+        assert_eq!(told.contains(PERHAPS_BY_US), !is_ours);
         let left = if is_ours { Pushes::Deploy } else { Pushes::Paused };
         assert_eq!((world.count("pin"), world.platform.pushes), (asked, Some(left)), "{told}");
     }
+}
+
+#[test]
+fn what_a_rollback_that_is_carried_out_late_pauses_itself_is_told() {
+    for (is_let_go_by_others, after, is_told) in [
+        (false, 3, true),
+        (true, 3, true),
+        (false, 50, true),
+        (true, 50, true),
+        (false, 70, false),
+        (true, 70, false),
+    ] {
+        let mut world = with_bad_release(accepting(), PICKS);
+        world.reply("create_rollback", LOST);
+        world.run_until(|world| world.count("create_rollback") == 1);
+        if is_let_go_by_others {
+            // Noticed by the first read that can be from after the pause.
+            world.run(secs(20));
+            world.platform.set_pushes(Who::Person, Pushes::Deploy, world.at);
+        }
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+        world.run(minutes(after));
+        assert_eq!(world.platform.pushes, Some(Pushes::Deploy), "{}", world.transcript());
+        world.platform.pushes = Some(Pushes::Paused);
+        world.run(minutes(5));
+        assert_eq!(world.transcript().contains(PERHAPS_BY_US), is_told, "{}", world.transcript());
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+    }
+}
+
+#[test]
+fn what_a_late_rollback_pauses_itself_is_told_where_pushes_were_let_go_before_its_incident_ended() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.platform.says_code_late = true;
+    world.reply("create_rollback", LOST);
+    world.run_until(|world| world.count("create_rollback") == 1);
+    // What may be ours is waited for.
+    world.platform.make(Cause::Release, None, world.at);
+    world.run(secs(20));
+    world.platform.set_pushes(Who::Person, Pushes::Deploy, world.at);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    world.platform.pushes = Some(Pushes::Paused);
+    world.run(minutes(1));
+    assert!(world.transcript().contains(PERHAPS_BY_US), "{}", world.transcript());
 }
 
 #[test]

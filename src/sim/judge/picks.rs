@@ -99,7 +99,8 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     let is_new = run.machine.uptime_ms() - applied < UNSEEN_MS + 60_000;
     let is_lost = run.is_lost_between(last.at_ms, i64::MAX);
     // What the rollback did by itself is told.
-    let is_told = last.operation == Operation::CreateRollback && run.has_told(id, "paused_perhaps_by_us");
+    let is_told = last.operation == Operation::CreateRollback
+        && lock(&run.disk.doubts).iter().any(|(of, at)| of == id && *at >= applied);
     // Pushes are let go again and again, where the platform does not do it.
     let is_tried = run.course.unknowns.patch_ignored && status.is_some_and(|app| app.pushes_paused);
     let is_in_hand = matches!(known, Some("held" | "incident")) || is_paused || is_told || is_tried;

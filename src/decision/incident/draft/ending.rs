@@ -5,7 +5,7 @@ use super::super::super::effect::{Reason, Verb};
 use super::super::super::observation::{AppView, Observation};
 use super::super::super::quiet::what_runs;
 use super::super::super::state::{
-    Asked, Hold, Incident, Ledger, Live, Order, Outcome, Situation, Stage, State, Watch,
+    Asked, Hold, Incident, Ledger, Live, Order, Outcome, Situation, SoftPin, Stage, State, Watch,
 };
 use super::super::super::story::Event;
 use super::super::super::{Change, Closed, Decision};
@@ -110,6 +110,10 @@ impl Draft {
         }
         let lost = &mut self.ledger.lost;
         lost.push((now, incident.id.clone(), requests));
+        if incident.capabilities.pin == PinKind::Soft {
+            let of_rollback = || SoftPin::of_rollback(None, &incident.id, now);
+            self.ledger.soft_pin.get_or_insert_with(of_rollback);
+        }
         if lost.len() > Ledger::KEEP_LOST {
             lost.remove(0);
         }
