@@ -65,6 +65,9 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         return Some(answered(state, pin, answer, seen));
     }
     match (pin.is_app_gone, is_gone(seen)) {
+        (false, true) if !pin.may_be_ours(seen.at) => {
+            return Some(become_pin(state, pin, None, Vec::new(), None));
+        }
         // It may come back, paused as it was.
         (false, true) => {
             let new = SoftPin { release: None, tries: 0, is_app_gone: true, ..pin.clone() };
@@ -85,7 +88,15 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         None => pin.over_at,
     };
     let is_shown = || seen.app.since(pin.is_shown_from()).is_some();
-    match seen.app.since(asked_at)?.pushes? {
+    let view = seen.app.since(asked_at)?;
+    let Some(pushes) = view.pushes else {
+        // Of an app that pushes cannot be kept from any more nothing is ever shown.
+        let is_over = view.capabilities.pin != PinKind::Soft
+            && !pin.may_be_ours(seen.at)
+            && !pin.is_to_be_told(seen.at);
+        return is_over.then(|| become_pin(state, pin, None, Vec::new(), None));
+    };
+    match pushes {
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
         // From before the pause, for all that is known.
@@ -95,7 +106,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             let is_over = pin.doubted_at.is_some_and(|since| seen.app.since(since + LAG).is_some());
             // A pause that a person has ended was theirs: ours may come yet, and is told then.
             let awaited = || SoftPin { doubted_at: None, ..pin.clone() };
-            let left = pin.may_come(seen.at).then(awaited);
+            let left = pin.is_to_be_told(seen.at).then(awaited);
             is_over.then(|| become_pin(state, pin, left, Vec::new(), None))
         }
         Pushes::Deploy if pin.is_there => {
@@ -110,7 +121,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         Pushes::Deploy => {
             let is_settled = settled_from(pin).is_some_and(|from| seen.app.since(from).is_some());
             let is_over = is_settled || seen.at > pin.until;
-            if is_over && pin.may_come(seen.at) {
+            if is_over && pin.is_to_be_told(seen.at) {
                 // It is not waited for any more, but what comes of it is told.
                 let until = pin.until.min(seen.at);
                 let new = SoftPin { until, ..pin.clone() };
@@ -127,7 +138,7 @@ fn doubted(state: &State, pin: &SoftPin, now: Moment) -> Option<Decision> {
     match pin.doubted_at {
         Some(since) if now.since(since) <= LATEST => None,
         // No read from after the time in which it may come about has shown that it did not.
-        None if pin.lost_at.is_some() => {
+        None if pin.lost_at.or(pin.rollback_at).is_some() => {
             let new = SoftPin { doubted_at: Some(now), ..pin.clone() };
             Some(become_pin(state, pin, Some(new), vec![Event::PausedPerhapsByUs], None))
         }
@@ -216,31 +227,25 @@ fn seen_over(pin: &SoftPin, now: Moment) -> Event {
 
 /// The pause is over.
 fn over(state: &State, pin: &SoftPin, event: Event, sureness: Sureness, now: Moment) -> Decision {
-    let lost_rollback = state.ledger.lost.iter().map(|(lost_at, ..)| *lost_at).max();
-    become_pin(state, pin, left_over(pin, lost_rollback, sureness, now), vec![event], None)
+    become_pin(state, pin, left_over(pin, sureness, now), vec![event], None)
 }
 
 /// What is left of a pause that is over. What was lost of its requests is settled by that but for a short while: a pause that
 /// is seen later is a person's, who means it.
-fn left_over(
-    pin: &SoftPin,
-    lost_rollback: Option<Moment>,
-    sureness: Sureness,
-    now: Moment,
-) -> Option<SoftPin> {
+fn left_over(pin: &SoftPin, sureness: Sureness, now: Moment) -> Option<SoftPin> {
     let first = pin.let_go_at.unwrap_or(now);
     // What came about meanwhile is seen by the first read that does not lag.
     let late = pin.lost_at.map(|lost_at| (lost_at + SOON).max(first + 2 * LAG));
     let comes_late = late.filter(|until| *until > now);
-    // A read that still shows it may be from before our own request, however often that is repeated.
-    let shown_after = if sureness == Sureness::Answered { LAG } else { Duration::from_millis(1) };
-    // What comes later than that is no more than told, and so is what a rollback that is carried out late makes of pushes.
-    let lost_at = if comes_late.is_some() { pin.lost_at } else { pin.lost_at.max(lost_rollback) };
-    let is_told = lost_at.is_some_and(|lost_at| now <= lost_at + LATEST).then_some(now);
+    // What comes later than that is no more than told.
+    let is_told = pin.is_to_be_told(now).then_some(now);
+    // A read that still shows it may be from before our own request, however often that is repeated, and nothing is told on one
+    // that lags.
+    let is_sure = sureness == Sureness::ByRead && comes_late.is_some();
+    let shown_after = if is_sure { Duration::from_millis(1) } else { LAG };
     comes_late.or(is_told).map(|until| SoftPin {
         is_there: false,
         seen_absent: true,
-        lost_at,
         let_go_at: Some(first),
         until,
         over_at: now + shown_after,
@@ -261,12 +266,12 @@ pub(super) fn unless_over(pin: SoftPin, seen: &Observation<'_>) -> (Option<SoftP
     if !pin.is_there {
         // A request that would have come about by now never will.
         let may_come = |lost_at: &Moment| seen.app.since(*lost_at + LATEST + LAG).is_none();
-        let lost_at = pin.lost_at.filter(may_come);
-        return (Some(SoftPin { seen_absent: true, lost_at, ..pin }), None);
+        let (lost_at, rollback_at) = (pin.lost_at.filter(may_come), pin.rollback_at.filter(may_come));
+        return (Some(SoftPin { seen_absent: true, lost_at, rollback_at, ..pin }), None);
     }
     let told = seen_over(&pin, seen.at);
     // What may come yet of its requests protects nothing until it is seen.
-    (left_over(&SoftPin { holds: None, ..pin }, None, Sureness::ByRead, seen.at), Some(told))
+    (left_over(&SoftPin { holds: None, ..pin }, Sureness::ByRead, seen.at), Some(told))
 }
 
 fn become_pin(

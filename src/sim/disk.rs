@@ -98,8 +98,8 @@ impl Disk {
                 _ => None,
             };
         }
-        // Of what was not sent it is known that nothing can come of it.
-        if let Some((Effect::Pin { .. }, Answer::NotSent(_))) = &answered {
+        // Of what was not sent it is known that nothing can come of it, and of what was done that it has.
+        if let Some((Effect::Pin { .. }, Answer::NotSent(_) | Answer::Pinned)) = &answered {
             let mut pauses = lock(&self.pauses);
             let last = pauses.iter().rposition(|(id, _)| *id == app);
             if let Some(last) = last {

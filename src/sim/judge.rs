@@ -277,11 +277,8 @@ fn not_without_a_yes(run: &Run, app: usize) {
             entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
         // The same release under the id that it was asked about, before it was restarted or moved.
         let all = live.map(|live| evidence::all_of_the_same(&state.deployments, live)).unwrap_or_default();
-        // Where nothing says that it is a restart, whoever asks anew asks about what was begun anew.
-        let is_told = match run.course.kind {
-            AppKind::DigitalOcean => run.course.unknowns.cause_details == Shown::Shown,
-            AppKind::Sevalla { source, .. } => source != Source::StaticSite,
-        };
+        // Of a static site's nothing says that it is a restart: whoever asks anew asks about what was begun anew.
+        let is_told = !matches!(run.course.kind, AppKind::Sevalla { source: Source::StaticSite, .. });
         let ids = &all[..if is_told { all.len() } else { all.len().min(1) }];
         let Some(live_ms) = ids.last().and_then(|first| first.live_ms) else { continue };
         let (from, to) = (live_ms - EPOCH_MS, entry.at_ms - EPOCH_MS);
@@ -305,7 +302,12 @@ fn not_without_a_yes(run: &Run, app: usize) {
             Heard::ForNow => !since(no, &run.ends),
             Heard::Perhaps => false,
         };
-        if said.iter().any(|word| word.said == Request::Reject && stands(word)) {
+        // Where the platform hides what brought it about, only a restart of ours is known for one, and a no is none to what
+        // others have begun anew.
+        let hides_cause =
+            run.course.kind == AppKind::DigitalOcean && run.course.unknowns.cause_details != Shown::Shown;
+        let is_heard = |word: &Word| !hides_cause || ids.first().is_some_and(|made| word.is_about(&made.id));
+        if said.iter().any(|word| word.said == Request::Reject && is_heard(word) && stands(word)) {
             broken(run, "a rollback after a no", entry);
         }
     }

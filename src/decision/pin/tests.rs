@@ -1,6 +1,7 @@
 //! What becomes of one pause of pushes, by one read, answer or word.
 
 use super::*;
+use crate::decision::capability::Capabilities;
 use crate::decision::observation::{Operator, ReadFault};
 use crate::decision::scenarios::policy;
 use crate::ids::{DeploymentId, IncidentId};
@@ -328,19 +329,34 @@ fn what_is_over_within_an_incident_protects_nothing_any_more() {
 }
 
 #[test]
-fn what_a_lost_rollback_may_make_of_pushes_is_told_and_never_undone() {
-    let left = |pin: &SoftPin, lost_rollback| {
-        let left = left_over(pin, lost_rollback, Sureness::Answered, NOW);
-        left.map(|left| (left.lost_at, left.until))
+fn what_a_rollback_may_make_of_pushes_is_told_and_never_undone() {
+    let left = |rollback_at, sureness| {
+        let left = left_over(&SoftPin { rollback_at, ..there() }, sureness, NOW);
+        left.map(|left| (left.until, left.over_at, left.may_be_ours(NOW + secs(1))))
     };
-    let at = NOW - secs(10);
-    assert_eq!(left(&there(), None), None);
-    assert_eq!(left(&there(), Some(at)), Some((Some(at), NOW)));
-    assert_eq!(left(&there(), Some(NOW - LATEST)), Some((Some(NOW - LATEST), NOW)));
-    assert_eq!(left(&there(), Some(NOW - LATEST - secs(1))), None);
-    // For how long a lost pause is undone is its own affair.
-    let lost = SoftPin { lost_at: Some(NOW - secs(200)), ..there() };
-    assert_eq!(left(&lost, Some(at)), left(&lost, None));
-    let is_over = SoftPin { lost_at: Some(NOW - secs(400)), let_go_at: Some(NOW - secs(200)), ..there() };
-    assert_eq!(left(&is_over, Some(at)), Some((Some(at), NOW)));
+    for sureness in [Sureness::Answered, Sureness::ByRead] {
+        assert_eq!(left(None, sureness), None);
+        assert_eq!(left(Some(NOW - LATEST), sureness), Some((NOW, NOW + LAG, false)));
+        assert_eq!(left(Some(NOW - LATEST - secs(1)), sureness), None);
+    }
+    let unseen = SoftPin { rollback_at: Some(NOW - 2 * LATEST), ..pin() };
+    assert_eq!(seen(Pushes::Paused).let_go(&unseen).unwrap().story, [Event::PausedPerhapsByUs]);
+}
+
+#[test]
+fn what_is_only_told_ends_where_nothing_is_ever_shown() {
+    let unknown = |pin| {
+        let view = AppView {
+            pushes: None,
+            capabilities: Capabilities { pin, ..Capabilities::default() },
+            ..AppView::default()
+        };
+        Given { app: Reading::known(NOW, view), ..seen(Pushes::Deploy) }
+    };
+    let told = |ago| SoftPin { rollback_at: Some(NOW - ago), ..pin() };
+    let is_ended = |given: Given, pin: &SoftPin| given.let_go(pin).map(|change| change.state.ledger.soft_pin);
+    assert_eq!(is_ended(unknown(PinKind::Absent), &told(2 * LATEST)), Some(None));
+    assert_eq!(is_ended(unknown(PinKind::Soft), &told(2 * LATEST)), None);
+    assert_eq!(is_ended(unknown(PinKind::Absent), &told(LATEST)), None);
+    assert_eq!(is_ended(unknown(PinKind::Absent), &there()), None);
 }

@@ -1,6 +1,7 @@
 //! Pushes are paused for a rollback where nothing else pins, and let go again, by us and once.
 
 use super::calls::{APPLIED, LOST};
+use super::named::SITE;
 use super::picks::{BY_CODE, PICKS, accepting, changes, steady, with_bad_release};
 use super::platform::Who;
 use super::world::{Reply, World, minutes, secs};
@@ -149,8 +150,25 @@ fn what_a_late_rollback_pauses_itself_is_told_where_pushes_were_let_go_before_it
     world.platform.set_pushes(Who::Person, Pushes::Deploy, world.at);
     assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
     world.platform.pushes = Some(Pushes::Paused);
-    world.run(minutes(1));
+    world.run(minutes(3));
     assert!(world.transcript().contains(PERHAPS_BY_US), "{}", world.transcript());
+}
+
+#[test]
+fn a_person_s_pause_after_an_incident_is_left_alone_whatever_rollback_was_lost_before_it() {
+    let mut world = with_bad_release(accepting(), SITE);
+    world.reply("create_rollback", LOST);
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.run(minutes(31));
+    let pin = world.state.ledger.soft_pin.clone();
+    assert!(pin.is_some_and(|pin| pin.rollback_at.is_some()), "{}", world.transcript());
+    world.release_bad();
+    world.run_until(|world| world.count("unpin") == 2);
+    world.run(secs(30));
+    world.platform.set_pushes(Who::Person, Pushes::Paused, world.at);
+    world.run(minutes(10));
+    assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
+    assert_eq!(world.count("unpin"), 2, "{}", world.transcript());
 }
 
 #[test]

@@ -37,6 +37,10 @@ pub struct SoftPin {
     /// When it was known to be over: what was read before says nothing any more.
     #[serde(default)]
     pub over_at: Moment,
+    /// When a rollback was asked for without it, or was lost, which may pause pushes itself: what comes of that is told, and never
+    /// undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_at: Option<Moment>,
     /// The request to end it.
     pub release: Option<Call>,
     /// When its end was last asked for, as far as that may have been done.
@@ -67,6 +71,7 @@ impl SoftPin {
             until: Moment::default(),
             seen_absent: false,
             lost_at: None,
+            rollback_at: None,
             lost_again: false,
             over_at: Moment::default(),
             release: None,
@@ -78,11 +83,13 @@ impl SoftPin {
         }
     }
 
-    /// What the rollback itself may make of pushes, where it is asked for without a pause: the platform does not say. A pause
-    /// that is seen is told then, since nobody can tell whose doing it was.
+    /// What the rollback itself may make of pushes, where it is asked for without a pause, or is lost: the platform does not say.
+    /// A pause that is seen is told then, since nobody can tell whose doing it was.
     pub fn of_rollback(before: Option<Self>, incident: &IncidentId, now: Moment) -> Self {
-        let seen_absent = || Self { seen_absent: true, ..Self::of(incident.clone()) };
-        Self { known_at: Some(now), lost_at: Some(now), ..before.unwrap_or_else(seen_absent) }
+        // A read that still shows one may be from before.
+        let fresh = || Self { seen_absent: true, over_at: now + LAG, ..Self::of(incident.clone()) };
+        let pin = before.unwrap_or_else(fresh);
+        Self { known_at: pin.known_at.or(Some(now)), rollback_at: Some(now), ..pin }
     }
 
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
@@ -94,6 +101,11 @@ impl SoftPin {
     /// Whether a lost request may still be applied.
     pub fn may_come(&self, now: Moment) -> bool {
         self.lost_at.is_some_and(|lost_at| now <= lost_at + LATEST)
+    }
+
+    /// Whether something may still come about that is told, be it of a lost request or of a rollback.
+    pub fn is_to_be_told(&self, now: Moment) -> bool {
+        self.may_come(now) || self.rollback_at.is_some_and(|rollback_at| now <= rollback_at + LATEST)
     }
 
     /// A read shows it.
@@ -218,11 +230,14 @@ mod tests {
     #[test]
     fn a_pause_that_may_be_the_rollbacks_own_is_not_ours_unless_another_one_may_come() {
         let of_rollback = |before| SoftPin::of_rollback(before, &incident("bad"), NOW);
-        let told = SoftPin { known_at: Some(NOW), lost_at: Some(NOW), seen_absent: true, ..pin() };
+        let asked = SoftPin { known_at: Some(NOW), rollback_at: Some(NOW), ..pin() };
+        let told = SoftPin { seen_absent: true, over_at: NOW + LAG, ..asked.clone() };
         assert_eq!(of_rollback(None), told);
-        assert!(!told.may_be_ours(NOW) && told.may_come(NOW + LATEST));
+        assert_eq!(of_rollback(Some(pin())), asked);
+        assert!(!told.may_be_ours(NOW) && !told.may_come(NOW));
+        assert!(told.is_to_be_told(NOW + LATEST) && !told.is_to_be_told(NOW + LATEST + LAG));
         let lost = after(&pin(), |pin, id| pin.is_lost(id, NOW - LAG));
-        let later = SoftPin { known_at: Some(NOW), lost_at: Some(NOW), ..lost.clone() };
+        let later = SoftPin { rollback_at: Some(NOW), ..lost.clone() };
         assert_eq!(of_rollback(Some(lost)), later);
         assert!(later.may_be_ours(NOW));
     }

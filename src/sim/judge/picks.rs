@@ -11,6 +11,8 @@ use crate::sim::run::Run;
 
 /// A request that is lost is reckoned with for so long: what comes about later nobody looks for any more.
 const LATEST_MS: i64 = 3_600_000;
+/// How far reads may lag behind a write, for all that is known.
+const LAG_MS: i64 = 90_000;
 /// What was refused is looked out for no longer than reads may lag, and a little more for what is under way.
 const REFUSED_MS: i64 = 180_000;
 
@@ -74,13 +76,27 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
             let span = if is_refused { REFUSED_MS } else { LATEST_MS };
             asked_ms <= at && (at - asked_ms < span || (!is_refused && !is_forgotten(asked_ms + span)))
         };
-        let asked_for_one = asked.iter().any(|asked| may_come(asked.at_ms, was_told(asked)));
         // One that never left is as good: that it did not, nobody knows.
         let meant_one = lock(&run.disk.pauses).iter().any(|(id, asked_ms)| {
             let answer = asked.iter().find(|asked| (0..REFUSED_MS).contains(&(asked.at_ms - asked_ms)));
             let is_refused = answer.is_some_and(was_told);
             *id == run.shapes[app].id && may_come(*asked_ms, is_refused)
         });
+        // What was asked for before pushes were let go is over, where it was answered and a read has shown it. That somebody
+        // else does is not known while reads may be from before our pause.
+        let is_over = |asked_ms: i64| {
+            let Some(over) = changes[..since].last() else { return false };
+            let is_by_us = over.who == Who::Guard && over.operation == Operation::SetAutoDeploy;
+            let from =
+                over.applied_ms.unwrap_or(0).max(asked_ms + if is_by_us { run.lag_ms() } else { LAG_MS });
+            let to = paused_by.and_then(|before| before.applied_ms).unwrap_or(at);
+            let mut shown = pushes_shown.iter().filter(|(id, _)| *id == run.shapes[app].id);
+            shown.any(|(_, at_ms)| (from..to).contains(at_ms))
+        };
+        let asked_for_one = asked
+            .iter()
+            .filter(|asked| !is_over(asked.at_ms))
+            .any(|asked| may_come(asked.at_ms, was_told(asked)));
         if !is_ours && !asked_for_one && !meant_one {
             broken(run, "pushes are let go that a person paused", entry);
         }

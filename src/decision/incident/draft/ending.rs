@@ -1,6 +1,6 @@
 //! How an incident ends: what is remembered of it, and the situation after it.
 
-use super::super::super::capability::PinKind;
+use super::super::super::capability::{PinKind, Pushes};
 use super::super::super::effect::{Reason, Verb};
 use super::super::super::observation::{AppView, Observation};
 use super::super::super::quiet::what_runs;
@@ -11,7 +11,6 @@ use super::super::super::story::Event;
 use super::super::super::{Change, Closed, Decision};
 use super::super::restarting;
 use super::Draft;
-use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
 impl Draft {
@@ -56,7 +55,7 @@ impl Draft {
         for made in rollback.filter(|_| is_settled).into_iter().chain(returned) {
             Ledger::note(&mut self.ledger.settled, (made.clone(), seen.at));
         }
-        self.remember_lost(outcome, seen.at);
+        self.remember_lost(outcome, seen);
         match outcome {
             // What comes next is another release, or it has had its restart.
             Outcome::Committed | Outcome::Reverted | Outcome::Restarted => self.ledger.lost_restart = None,
@@ -95,7 +94,8 @@ impl Draft {
     }
 
     /// Keeps the requests of which nothing was seen: what one of them makes later is ours.
-    pub(in super::super) fn remember_lost(&mut self, outcome: Outcome, now: Moment) {
+    pub(in super::super) fn remember_lost(&mut self, outcome: Outcome, seen: &Observation<'_>) {
+        let now = seen.at;
         let incident = &self.incident;
         let mut requests = incident.requests.clone();
         let found = self.found_by_reading().len();
@@ -110,13 +110,18 @@ impl Draft {
         }
         let lost = &mut self.ledger.lost;
         lost.push((now, incident.id.clone(), requests));
-        if incident.capabilities.pin == PinKind::Soft {
-            let of_rollback = || SoftPin::of_rollback(None, &incident.id, now);
-            self.ledger.soft_pin.get_or_insert_with(of_rollback);
-        }
         if lost.len() > Ledger::KEEP_LOST {
             lost.remove(0);
         }
+        // Pushes that somebody else had paused before are none of its doing.
+        let view = seen.app.value();
+        let is_soft = view.is_none_or(|view| view.capabilities.pin == PinKind::Soft);
+        let is_paused = view.is_some_and(|view| view.pushes == Some(Pushes::Paused));
+        let before = self.ledger.soft_pin.take();
+        self.ledger.soft_pin = match before {
+            None if !is_soft || is_paused || incident.capabilities.pin != PinKind::Soft => None,
+            before => Some(SoftPin::of_rollback(before, &incident.id, now)),
+        };
     }
 
     /// The code of why what a person named is nothing to go back to, where that is what it ends for.
@@ -271,7 +276,8 @@ fn verb_of(outcome: Outcome) -> Verb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::observation::Accepted;
+    use crate::decision::capability::Capabilities;
+    use crate::decision::observation::{Accepted, Operator, Reading};
     use crate::decision::scenarios::{World, policy};
 
     /// An incident whose request for a rollback has no answer yet.
@@ -284,6 +290,49 @@ mod tests {
 
     fn ordered(order: Order) -> Option<Asked> {
         Some(Asked { by: "ada".into(), order })
+    }
+
+    fn remember_lost(draft: &mut Draft, outcome: Outcome, app: &Reading<AppView>) {
+        let (history, operator) = (Reading::never(), Operator::default());
+        draft.remember_lost(
+            outcome,
+            &Observation {
+                at: draft.incident.opened_at,
+                app,
+                other_was_live_at: None,
+                history: &history,
+                windows: &[],
+                answer: None,
+                operator: &operator,
+            },
+        );
+    }
+
+    #[test]
+    fn what_a_lost_rollback_may_pause_is_looked_out_for_unless_somebody_had_paused_it_or_nobody_can() {
+        let can = |pin| Capabilities { pin, ..Capabilities::default() };
+        let (soft, absent) = (can(PinKind::Soft), can(PinKind::Absent));
+        let view = |capabilities, pushes| AppView { capabilities, pushes, ..AppView::default() };
+        let paused = Some(Pushes::Paused);
+        let at = asking().opened_at;
+        for (of_incident, view, is_known, is_looked_out_for) in [
+            (soft, Some(view(soft, Some(Pushes::Deploy))), false, true),
+            (soft, None, false, true),
+            (soft, Some(view(soft, paused)), false, false),
+            (soft, Some(view(soft, paused)), true, true),
+            (soft, Some(view(absent, None)), false, false),
+            (absent, Some(view(soft, None)), false, false),
+            (absent, None, false, false),
+        ] {
+            let incident = Incident { capabilities: of_incident, ..asking() };
+            let known = SoftPin::of(incident.id.clone());
+            let ledger = Ledger { soft_pin: is_known.then_some(known), ..Ledger::default() };
+            let mut draft = Draft::new(ledger, incident);
+            let app = view.clone().map_or(Reading::never(), |view| Reading::known(at, view));
+            remember_lost(&mut draft, Outcome::Held, &app);
+            let rollback_at = draft.ledger.soft_pin.map(|pin| pin.rollback_at);
+            assert_eq!(rollback_at, is_looked_out_for.then_some(Some(at)), "{of_incident:?} {view:?}");
+        }
     }
 
     #[test]
@@ -299,7 +348,7 @@ mod tests {
             (None, Outcome::Held, false),
         ] {
             let mut draft = Draft::new(Ledger::default(), Incident { asked, ..incident.clone() });
-            draft.remember_lost(outcome, incident.opened_at);
+            remember_lost(&mut draft, outcome, &Reading::never());
             let [(_, _, requests)] = &draft.ledger.lost[..] else { panic!("{:?}", draft.ledger.lost) };
             assert_eq!(requests.left, is_left.then(|| accused.clone()), "{outcome:?}");
         }
