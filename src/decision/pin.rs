@@ -65,6 +65,7 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         return Some(answered(state, pin, answer, seen));
     }
     match (pin.is_app_gone, is_gone(seen)) {
+        // What is no more than told is owed nothing.
         (false, true) if !pin.may_be_ours(seen.at) => {
             return Some(become_pin(state, pin, None, Vec::new(), None));
         }
