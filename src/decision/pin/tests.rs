@@ -128,6 +128,9 @@ fn of_an_app_that_is_gone_nothing_is_asked_until_it_comes_back() {
     let change = gone.let_go(&tried).unwrap();
     assert_eq!((change.story, change.state.ledger.soft_pin), (vec![Event::AppGone], Some(left.clone())));
     assert_eq!(gone.let_go(&left), None);
+    // What is no more than told is owed nothing.
+    let told = gone.let_go(&SoftPin { rollback_at: Some(NOW), ..pin() }).unwrap();
+    assert_eq!((told.story, told.state.ledger.soft_pin), (vec![], None));
     assert_eq!(after(seen(Pushes::Paused).let_go(&left)), Some(SoftPin { is_app_gone: false, ..left }));
 }
 
@@ -324,6 +327,13 @@ fn what_is_over_within_an_incident_protects_nothing_any_more() {
         Some(SoftPin { seen_absent: true, ..lost(awaited) })
     );
     assert_eq!(left(&lost(LATEST + LAG), seen(Pushes::Deploy)), Some(pin()), "it never comes any more");
+    let rolled_back = |ago| SoftPin { rollback_at: Some(NOW - ago), ..pin() };
+    assert_eq!(left(&rolled_back(awaited), seen(Pushes::Deploy)), Some(rolled_back(awaited)));
+    assert_eq!(
+        left(&rolled_back(LATEST + LAG), seen(Pushes::Deploy)),
+        Some(pin()),
+        "nor does what it paused"
+    );
     let new = SoftPin { known_at: Some(NOW), ..unseen };
     assert_eq!(left(&new, seen(Pushes::Deploy)), Some(new.clone()));
 }
