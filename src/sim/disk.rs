@@ -47,7 +47,7 @@ pub(super) struct Disk {
     pub(super) intents: Intents,
     /// Each rollback that ever stood there, whether it was sent or not.
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
-    /// By the platform's id of the app, when pushes were to be paused, as far as it is not known that nothing was sent.
+    /// By the platform's id of the app, when pushes were to be paused, as far as it is not known what became of that.
     pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
     /// By the platform's id of the app, when it was told that pushes are paused, perhaps by what was asked for.
     pub(super) doubts: Arc<Mutex<Vec<(String, i64)>>>,
