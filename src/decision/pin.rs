@@ -82,14 +82,8 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
         (false, false) if pin.holds.is_some() => return None,
         (false, false) => {}
     }
-    let asked_at = match &pin.release {
-        // The read before the request was sent says nothing of what became of it.
-        Some(Call { status: CallStatus::Backoff { until, .. }, .. }) => *until,
-        Some(call) => call.intended_at,
-        None => pin.over_at,
-    };
     let is_shown = || seen.app.since(pin.is_shown_from()).is_some();
-    let view = seen.app.since(asked_at)?;
+    let view = seen.app.since(pin.over_at)?;
     let Some(pushes) = view.pushes else {
         // Of an app that pushes cannot be kept from any more nothing is ever shown.
         let is_over = view.capabilities.pin != PinKind::Soft
@@ -97,7 +91,13 @@ pub(super) fn let_go(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
             && !pin.is_to_be_told(seen.at);
         return is_over.then(|| become_pin(state, pin, None, Vec::new(), None));
     };
+    let waits_until = match &pin.release {
+        Some(Call { status: CallStatus::Backoff { until, .. }, .. }) => Some(*until),
+        _ => None,
+    };
     match pushes {
+        // The read before the request was sent says nothing of what became of it.
+        Pushes::Paused if waits_until.is_some_and(|until| seen.app.since(until).is_none()) => None,
         Pushes::Paused if pin.may_be_ours(seen.at) => try_again(policy, state, pin, seen),
         Pushes::Paused => doubted(state, pin, seen.at),
         // From before the pause, for all that is known.

@@ -16,9 +16,11 @@ use std::time::Duration;
 use key::key;
 
 use super::judge;
+use super::picks::{BY_CODE, PICKS, steady};
 use super::platform::Who;
 use super::walk::calm;
 use super::world::{Reply, Sight, World, policy, secs};
+use crate::decision::capability::{Capabilities, PinKind, Pushes};
 use crate::decision::effect::{Effect, Guard, Rejection};
 use crate::decision::observation::{Accepted, Cause, Freeze, Phase, ReadFault, Request};
 use crate::decision::policy::{Condition, Mode, OnUnhealthy, Policy};
@@ -52,6 +54,8 @@ enum Event {
     PersonReverts,
     PersonRollsBack,
     PersonRestarts,
+    /// A person has pushes not deployed, or deployed again, where that can be had.
+    PersonSwitchesPushes,
     Ask(Request),
     Pause,
     /// A freeze window of both kinds opens or ends.
@@ -77,7 +81,7 @@ enum Fate {
     Changed,
 }
 
-const EVENTS: [Event; 34] = [
+const EVENTS: [Event; 35] = [
     Event::Pass,
     Event::Wait,
     Event::Jump,
@@ -91,6 +95,7 @@ const EVENTS: [Event; 34] = [
     Event::PersonReverts,
     Event::PersonRollsBack,
     Event::PersonRestarts,
+    Event::PersonSwitchesPushes,
     Event::Ask(Request::Approve),
     Event::Ask(Request::Reject),
     Event::Ask(Request::Resume),
@@ -114,7 +119,7 @@ const EVENTS: [Event; 34] = [
     Event::Crash,
 ];
 
-const CALLS: [&str; 4] = ["validate", "create_rollback", "commit", "revert"];
+const CALLS: [&str; 7] = ["validate", "pin", "restart", "create_rollback", "commit", "revert", "unpin"];
 
 fn reply(fate: Fate) -> Reply {
     match fate {
@@ -147,6 +152,11 @@ fn happen(world: &mut World, event: &Event) -> bool {
         Event::Build => drop(world.platform.make(Cause::Release, None, at)),
         Event::Ends(phase) => {
             let Some(id) = world.platform.in_progress.clone() else { return false };
+            // A restart heals nothing by itself.
+            let is_restart = world.platform.get(&id).is_some_and(|entry| entry.cause == Cause::Restart);
+            if is_restart && world.bad.contains(&world.platform.active) {
+                world.bad.insert(id.clone());
+            }
             world.platform.finish(&id, *phase, at);
         }
         Event::Duplicate => {
@@ -169,6 +179,14 @@ fn happen(world: &mut World, event: &Event) -> bool {
             if world.bad.contains(&live) {
                 world.bad.insert(id);
             }
+        }
+        Event::PersonSwitchesPushes => {
+            let pushes = match world.platform.pushes {
+                None => return false,
+                Some(Pushes::Deploy) => Pushes::Paused,
+                Some(Pushes::Paused) => Pushes::Deploy,
+            };
+            world.platform.set_pushes(Who::Person, pushes, at);
         }
         Event::Ask(request) => world.ask(request.clone()),
         Event::Pause => world.operator.paused = !world.operator.paused,
@@ -213,6 +231,8 @@ struct Found {
 /// A platform's behaviour and a policy.
 #[derive(Clone, Copy, Debug)]
 struct Variant {
+    capabilities: Capabilities,
+    restart_first: bool,
     mode: Mode,
     refuses_when_pinned: bool,
     says_cloned_from: bool,
@@ -227,6 +247,8 @@ fn variants() -> Vec<Variant> {
     let all = [true, false].into_iter().flat_map(|refuses_when_pinned| {
         [true, false].into_iter().flat_map(move |says_cloned_from| {
             [OnUnhealthy::Revert, OnUnhealthy::Hold].map(|on_unhealthy| Variant {
+                capabilities: Capabilities::default(),
+                restart_first: false,
                 mode: Mode::Enforce,
                 refuses_when_pinned,
                 says_cloned_from,
@@ -245,6 +267,17 @@ fn variants() -> Vec<Variant> {
     // A process dies between a call and its answer, too.
     all.push(Variant { latency: secs(4), ..first });
     all.push(Variant { latency: secs(4), ..last });
+    all.push(Variant { restart_first: true, ..first });
+    // Where nothing says what a rollback repeats, pushes are all that can be kept away, or not even they.
+    let [picks, by_code] =
+        [PICKS, BY_CODE].map(|capabilities| Variant { capabilities, says_cloned_from: false, ..first });
+    all.push(picks);
+    all.push(Variant { on_unhealthy: OnUnhealthy::Hold, ..picks });
+    all.push(Variant { mode: Mode::Approve, ..picks });
+    all.push(Variant { lag: secs(10), ..picks });
+    all.push(Variant { latency: secs(4), ..picks });
+    all.push(by_code);
+    all.push(Variant { restart_first: true, lag: secs(10), ..by_code });
     all
 }
 
@@ -258,12 +291,14 @@ impl Variant {
         policy.soak.on_unhealthy = self.on_unhealthy;
         policy.limits.cooldown = secs(60);
         policy.limits.max_rollbacks = 10;
+        policy.accept_platform_choice = true;
+        policy.restart_first = self.restart_first.then_some(secs(30));
         policy
     }
 
     /// The steps of an incident, each as far as it goes by itself.
     fn roots(self) -> Vec<World> {
-        let mut world = World::steady(self.policy());
+        let mut world = steady(self.policy(), self.capabilities);
         world.platform.refuses_when_pinned = self.refuses_when_pinned;
         world.platform.says_cloned_from = self.says_cloned_from;
         world.roll_out = None;
@@ -279,6 +314,20 @@ impl Variant {
             world.ask(Request::Approve);
             world.run(secs(4));
         }
+        if self.capabilities.pin == PinKind::Soft {
+            // Pushes are paused, and nobody heard whether they are.
+            for applied_after in [Some(Duration::ZERO), None] {
+                let mut world = world.clone();
+                world.reply("pin", Reply::Lost { applied_after });
+                world.run_until(|world| world.count("pin") > 0);
+                roots.push(world);
+            }
+        }
+        if self.restart_first {
+            world.run_until(|world| world.platform.in_progress.is_some());
+            roots.push(world.clone());
+            happen(&mut world, &Event::Ends(Phase::Active));
+        }
         world.run_until(|world| world.platform.in_progress.is_some());
         roots.push(world.clone());
         let rollback = world.platform.in_progress.clone().expect("a rollback");
@@ -286,18 +335,45 @@ impl Variant {
         world.platform.finish(&rollback, Phase::Active, at);
         world.run(secs(8));
         roots.push(world.clone());
-        // The commit and the revert, asked for and not answered.
+        if self.capabilities.pin == PinKind::Soft {
+            roots.extend(long_after(&world));
+        }
+        // What ends it is asked for and not answered: a commit or a revert, where there are such calls, or what they are
+        // made of.
         for outage in [false, true] {
             let mut world = world.clone();
             world.outage = outage;
-            for call in ["commit", "revert"] {
+            let before = world.effects.len();
+            for call in ["commit", "revert", "unpin", "create_rollback"] {
                 world.reply(call, Reply::Lost { applied_after: None });
             }
-            world.run_until(|world| world.count("commit") + world.count("revert") > 0 || !is_open(world));
+            world.run_until(|world| world.effects.len() > before || !is_open(world));
             roots.push(world);
         }
         roots
     }
+}
+
+/// Long after a pause of pushes that is still there: the rollback does not help, or no end of it is heard of. Then a person lets
+/// pushes go.
+fn long_after(world: &World) -> Vec<World> {
+    let mut roots = Vec::new();
+    for outage in [false, true] {
+        let mut world = world.clone();
+        world.outage = outage;
+        for _ in 0..8 {
+            world.reply("unpin", Reply::Lost { applied_after: None });
+        }
+        world.run(secs(100));
+        roots.push(world.clone());
+        if world.platform.pushes == Some(Pushes::Paused) {
+            world.script.clear();
+            happen(&mut world, &Event::PersonSwitchesPushes);
+            world.run(secs(8));
+            roots.push(world);
+        }
+    }
+    roots
 }
 
 fn is_open(world: &World) -> bool {
@@ -315,6 +391,7 @@ fn judged(world: &World, may_forget: bool) {
     judge::at_rest(world);
     if !may_forget {
         judge::no_pin_is_forgotten(world);
+        judge::no_pause_of_pushes_is_forgotten(world);
     }
 }
 

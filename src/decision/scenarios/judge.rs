@@ -6,10 +6,18 @@ use super::platform::{Who, Write};
 use super::world::World;
 use crate::clock::Moment;
 use crate::decision::Closed;
+use crate::decision::capability::Pushes;
 use crate::decision::effect::{Effect, Reason};
 use crate::decision::observation::{Deployment, Phase};
 use crate::decision::state::{Incident, Outcome, Situation};
 use crate::ids::DeploymentId;
+
+/// How long after it was asked for a pause of pushes may still come about, for all that is known.
+const LATEST: Duration = Duration::from_secs(3_600);
+/// How far reads may lag behind a write, for all that is known.
+const LAG: Duration = Duration::from_secs(90);
+/// A pause of pushes is let go within that once nothing is in the way, two waits for an answer included.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// Judges a call that is about to be sent.
 pub(super) fn effect(world: &World, effect: &Effect) {
@@ -23,7 +31,8 @@ pub(super) fn effect(world: &World, effect: &Effect) {
             never_to_a_barred_target(world, accused, target);
         }
         Effect::Commit { rollback } | Effect::Revert { rollback } => only_our_own_pin(world, rollback),
-        Effect::Validate { .. } | Effect::Restart { .. } | Effect::Pin { .. } | Effect::Unpin => {}
+        Effect::Unpin => only_our_own_pause(world),
+        Effect::Validate { .. } | Effect::Restart { .. } | Effect::Pin { .. } => {}
     }
 }
 
@@ -110,6 +119,36 @@ fn only_our_own_pin(world: &World, rollback: &DeploymentId) {
     );
 }
 
+/// Every change of what pushes do.
+fn changes_of_pushes(world: &World) -> Vec<(Moment, Who, Pushes)> {
+    let changes = world.platform.ledger.iter().filter_map(|(at, who, write)| match write {
+        Write::Pushes(pushes) => Some((*at, *who, *pushes)),
+        _ => None,
+    });
+    changes.collect()
+}
+
+/// Pushes that a person paused stay paused, wherever anybody could know whose pause it is.
+fn only_our_own_pause(world: &World) {
+    let changes = changes_of_pushes(world);
+    let Some((paused_at, Who::Person, Pushes::Paused)) = changes.last() else { return };
+    let read_at = world.app.read_at().unwrap_or_default();
+    // What a lost request of ours came to nobody can tell from what a person did.
+    let is_unclear = world.lost_pins.iter().any(|lost_at| world.at.since(*lost_at) <= LATEST);
+    if is_unclear || *paused_at + world.worst_lag > read_at {
+        return;
+    }
+    let is_ours = |(_, who, pushes): &&_| (*who, *pushes) == (Who::Rearguard, Pushes::Paused);
+    let ours = changes.iter().rfind(is_ours);
+    let is_known_to_be_over = ours.is_none_or(|(ours, ..)| {
+        let over = changes.iter().find(|(at, _, pushes)| at >= ours && *pushes == Pushes::Deploy);
+        // A read soon after it may be from before it.
+        let from = over.map(|(over, ..)| (*over + world.worst_lag).max(*ours + LAG));
+        from.is_some_and(|from| world.shown_deploying.is_some_and(|shown| shown >= from))
+    });
+    assert!(!is_known_to_be_over, "pushes are let go that a person paused:\n{}", world.transcript());
+}
+
 fn one_incident_a_deployment(world: &World) {
     let mut accused: Vec<_> = incidents(world)
         .filter(|incident| incident.asked.is_none())
@@ -153,6 +192,37 @@ pub(super) fn no_pin_is_forgotten(world: &World) {
     }
     later.run(Duration::from_secs(30));
     assert!(!has_unknown_pin(&later), "a forgotten pin:\n{}", later.transcript());
+}
+
+/// A pause of ours that is still there belongs to an open incident or a hold, or is let go within minutes, or a person was
+/// told of it.
+pub(super) fn no_pause_of_pushes_is_forgotten(world: &World) {
+    if !has_unknown_pause(world) {
+        return;
+    }
+    let mut later = world.clone();
+    super::walk::calm(&mut later);
+    if let Some(id) = later.platform.in_progress.clone() {
+        let at = later.at;
+        later.platform.finish(&id, Phase::Active, at);
+    }
+    let until = later.at + FORGOTTEN_AFTER;
+    while has_unknown_pause(&later) {
+        assert!(later.at < until, "a forgotten pause of pushes:\n{}", later.transcript());
+        later.tick();
+    }
+}
+
+fn has_unknown_pause(world: &World) -> bool {
+    let Some((paused_at, Who::Rearguard, Pushes::Paused)) = changes_of_pushes(world).last().copied() else {
+        return false;
+    };
+    let mut asked = world.effects.iter().rev().filter(|(_, effect)| matches!(effect, Effect::Pin { .. }));
+    // What comes about so late nobody looks out for any more.
+    let is_in_time = asked.any(|(sent, _)| *sent <= paused_at && paused_at.since(*sent) <= LATEST);
+    let is_told = world.doubts.iter().any(|told| *told >= paused_at);
+    let is_in_hand = matches!(world.state.situation, Situation::Held(_) | Situation::Incident(_));
+    is_in_time && !is_told && !is_in_hand
 }
 
 fn has_unknown_pin(world: &World) -> bool {

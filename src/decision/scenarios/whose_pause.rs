@@ -240,3 +240,33 @@ fn what_a_person_pauses_hours_after_our_requests_were_lost_is_theirs_however_lon
     assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{}", world.transcript());
     assert!(!world.transcript().contains("perhaps"), "{}", world.transcript());
 }
+
+#[test]
+fn a_person_who_lets_pushes_go_while_our_own_end_of_it_waits_and_pauses_them_again_keeps_their_pause() {
+    let after_a_while = Reply::Not(Rejection::RateLimited, Some(secs(60)));
+    // The last of so many tries, after which the next one is a while away.
+    let waits = [
+        (after_a_while, 1),
+        (Reply::Not(Rejection::Denied, None), 5),
+        (Reply::Guarded(Guard::Paused), 5),
+        (LOST, 5),
+    ];
+    for (reply, tries) in waits {
+        let mut world = with_bad_release(accepting(), PICKS);
+        for _ in 0..6 {
+            world.reply("unpin", reply.clone());
+        }
+        assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+        world.run_until(|world| world.count("unpin") == tries);
+        for pushes in [Pushes::Deploy, Pushes::Paused] {
+            world.run(secs(6));
+            let at = world.at;
+            world.platform.set_pushes(Who::Person, pushes, at);
+        }
+        world.run(minutes(10));
+        let said = world.transcript();
+        assert_eq!(world.platform.pushes, Some(Pushes::Paused), "{reply:?}\n{said}");
+        let told = said.matches("somebody has let pushes be deployed again").count();
+        assert_eq!(told, usize::from(reply != LOST), "{reply:?}\n{said}");
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::platform::Platform;
 use crate::clock::Moment;
+use crate::decision::capability::Pushes;
 use crate::decision::effect::{Answer, DECISIONS, Effect, Guard, Reason, Rejection};
 use crate::decision::incident::fits;
 use crate::decision::measuring::{Measuring, Shown};
@@ -20,6 +21,7 @@ use crate::decision::policy::{
 };
 use crate::decision::sample::{BlindCause, Failure, Sample, SampleResult, Window};
 use crate::decision::state::{Outcome, Situation, State};
+use crate::decision::story::Event;
 use crate::decision::{Change, Closed, Decision, decide};
 use crate::detection::counters::Step;
 use crate::ids::DeploymentId;
@@ -111,6 +113,12 @@ pub(in crate::decision) struct World {
     pub(super) refused: Vec<Moment>,
     /// The longest that reads lagged behind.
     pub(super) worst_lag: Duration,
+    /// When a pause of pushes was asked for that got no answer, or a no.
+    pub(super) lost_pins: Vec<Moment>,
+    /// When it was told that pushes are paused, perhaps by such a request.
+    pub(super) doubts: Vec<Moment>,
+    /// The last read that showed that pushes are deployed.
+    pub(super) shown_deploying: Option<Moment>,
     /// Keep every decision that changed something, with what it was given.
     pub(super) records: bool,
     pub(super) recorded: Vec<(Policy, State, RecordedObservation, Decision)>,
@@ -202,6 +210,9 @@ impl World {
             created: Vec::new(),
             refused: Vec::new(),
             worst_lag: Duration::ZERO,
+            lost_pins: Vec::new(),
+            doubts: Vec::new(),
+            shown_deploying: None,
             records: false,
             recorded: Vec::new(),
             past: VecDeque::new(),
@@ -364,6 +375,9 @@ impl World {
         {
             self.other_was_live_at = Some(*at);
         }
+        if view.pushes == Some(Pushes::Deploy) {
+            self.shown_deploying = Some(self.at);
+        }
         self.app = Reading::known(self.at, view);
     }
 
@@ -470,6 +484,9 @@ impl World {
         if let Some(closed) = &change.closed {
             self.closed.push(closed.clone());
         }
+        if change.story.contains(&Event::PausedPerhapsByUs) {
+            self.doubts.push(self.at);
+        }
         if !self.is_told {
             return;
         }
@@ -504,7 +521,11 @@ impl World {
         self.windows = self.policy.probes.iter().map(|_| Window::new(600)).collect();
         // What the journal has of it is recalled, and what was weighed is gone.
         self.measuring = Measuring::recalled(self.measuring.pasts().clone());
-        self.outstanding = self.state.owed().map(|_| (self.at, Answer::Unresolved));
+        let owed = self.state.owed();
+        if matches!(owed, Some(Effect::Pin { .. })) {
+            self.lost_pins.push(self.at);
+        }
+        self.outstanding = owed.map(|_| (self.at, Answer::Unresolved));
         self.line("restart");
     }
 }

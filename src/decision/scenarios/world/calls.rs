@@ -77,6 +77,9 @@ impl World {
     }
 
     fn answer(&mut self, effect: &Effect, reply: Reply) -> Answer {
+        if matches!((effect, &reply), (Effect::Pin { .. }, Reply::Lost { .. } | Reply::Refused { .. })) {
+            self.lost_pins.push(self.at);
+        }
         match reply {
             Reply::Normal => self.apply(effect, self.at),
             Reply::Overtaken => {
