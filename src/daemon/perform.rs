@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::apps::{Seat, Wanted};
+use super::apps::Seat;
 use super::fleet::FleetLine;
 use super::look::count_age_from_sending;
 use super::pause::Paused;
@@ -16,8 +16,9 @@ use crate::decision::capability::Pushes;
 use crate::decision::effect::{Answer, Effect, Guard, Rejection};
 use crate::decision::fleet::Permit;
 use crate::decision::observation::{AppView, Freeze};
-use crate::decision::policy::Mode;
-use crate::ids::{AppName, PlatformAppId};
+use crate::decision::policy::{Mode, Policy};
+use crate::decision::state::{Stage, State};
+use crate::ids::{AppName, PlatformAppId, RuleName};
 use crate::platform::{Answered, Goal, Platform, PlatformError};
 
 /// What an effect needs to be performed.
@@ -27,12 +28,7 @@ pub(super) struct Order {
     /// What the app was to be when it was decided on.
     pub(super) config: Arc<AppConfig>,
     pub(super) effect: Effect,
-    /// It undoes a rollback of ours: what was begun is brought to its end, whatever else is the matter.
-    pub(super) is_return: bool,
-    /// A person asked for it by name, which is no sign of a storm.
-    pub(super) is_asked: bool,
-    /// The freeze windows that stop it.
-    pub(super) heeds: Freeze,
+    pub(super) mandate: Mandate,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) fleet: FleetLine,
     pub(super) paused: Paused,
@@ -43,6 +39,37 @@ pub(super) struct Order {
     pub(super) decided_at: Moment,
     /// The longest all of it may take; beyond, the answer is unresolved.
     pub(super) limit: Duration,
+}
+
+/// On whose word it is done, and what it is for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mandate {
+    /// It undoes a rollback of ours: what was begun is brought to its end, whatever else is the matter.
+    pub(super) is_return: bool,
+    /// A person asked for it by name, which is no sign of a storm.
+    pub(super) is_asked: bool,
+    /// The rule that has it done, where no person has said yes to that.
+    pub(super) unasked: Option<RuleName>,
+    /// The freeze windows that stop it.
+    pub(super) heeds: Freeze,
+}
+
+impl Mandate {
+    /// That of the call which `state` owes.
+    pub(super) fn of(state: &State, policy: &Policy) -> Self {
+        let Some(incident) = state.incident() else { return Self::default() };
+        Self {
+            is_return: matches!(incident.stage, Stage::Reverting { .. }),
+            is_asked: incident.asked.is_some(),
+            unasked: incident.rule.clone().filter(|_| !incident.approved),
+            heeds: incident.heeds(policy),
+        }
+    }
+
+    /// Whether it only brings to its end what was begun.
+    fn is_an_end(&self, effect: &Effect) -> bool {
+        self.is_return || matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. })
+    }
 }
 
 /// How old a decision may be when its call is sent, at the least: writing it down takes a moment, or a few seconds where
@@ -109,9 +136,8 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     if !fits {
         return Err(Unsent::By(Guard::Changed));
     }
-    let settles = matches!(order.effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. });
-    if !settles && !order.is_return {
-        let stands = order.is_asked.then(|| order.fleet.stands());
+    if !order.mandate.is_an_end(&order.effect) {
+        let stands = order.mandate.is_asked.then(|| order.fleet.stands());
         let permit = match stands {
             Some(permit) => Some(permit),
             None => order.fleet.want(&order.id).await,
@@ -128,20 +154,19 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
 /// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
 /// the decision. Gives the time that is left.
 fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
-    let config = order
-        .seat
-        .wanted()
-        .as_ref()
-        .map_or_else(|| Arc::clone(&order.config), |wanted| Arc::clone(&wanted.config));
-    if order.paused.is_paused_at_last(&config, order.clock.now()) {
+    let wanted = order.seat.wanted().as_ref().map(|wanted| Arc::clone(&wanted.config));
+    let config = wanted.as_ref().unwrap_or(&order.config);
+    if order.paused.is_paused_at_last(config, order.clock.now()) {
         return Err(Unsent::By(Guard::Paused));
     }
     let frozen = freeze::at(&config.freeze, order.clock.wall()).blocks;
-    if frozen.rollback && order.heeds.rollback || frozen.commit && order.heeds.commit {
+    let Mandate { heeds, unasked, .. } = &order.mandate;
+    if frozen.rollback && heeds.rollback || frozen.commit && heeds.commit {
         return Err(Unsent::By(Guard::Frozen));
     }
-    let is_observed = |wanted: &Wanted| wanted.config.policy.mode == Mode::Observe;
-    if order.seat.wanted().as_ref().is_some_and(is_observed) {
+    let needs_asking = |rule| config.policy.mode_for(rule) != Mode::Enforce;
+    let is_withheld = wanted.is_none() || unasked.as_ref().is_some_and(needs_asking);
+    if config.policy.mode == Mode::Observe || is_withheld && !order.mandate.is_an_end(&order.effect) {
         return Err(Unsent::By(Guard::Observe));
     }
     // A journal that took its time, a process that was stopped, a machine that slept: its timers may not have

@@ -163,7 +163,7 @@ pub enum Guard {
     Paused,
     /// A freeze window has opened.
     Frozen,
-    /// Mode observe came into force.
+    /// A configuration came into force by which it is not done unasked, or not at all.
     Observe,
     /// Too many apps want a rollback at once.
     Storm,
@@ -497,6 +497,7 @@ mod tests {
             Event::Restored { after_seconds: 1.0 },
             Event::Call { call: effects[0].clone(), attempt: 1, pin: PinKind::Hard },
             Event::Unarmed,
+            Event::Unconfigured,
             Event::Inexact,
             Event::RestartSkipped { restart: Support::Absent, had_one: false },
             Event::RestartJudged {

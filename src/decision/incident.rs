@@ -21,7 +21,7 @@ use super::Decision;
 use super::capability::{Capabilities, Support};
 use super::effect::{Answer, Effect, Reason, Verb};
 use super::limits;
-use super::observation::{Freeze, Observation, Operator, Request};
+use super::observation::{Deployment, Freeze, Observation, Operator, Request};
 use super::policy::{Mode, Policy, Rule};
 use super::rule::{self, Pace, Reading, Verdict};
 use super::state::{Incident, Ledger, Outcome, Requests, Stage, State, Watch};
@@ -156,13 +156,11 @@ pub(super) fn decide(
         Some(answer)
     });
     let undecided = matches!(incident.stage, Stage::AwaitingApproval { .. } | Stage::Validating { .. });
-    if incident.mode(policy) == Mode::Observe && undecided {
-        // A reload took the right to act away.
-        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
-    }
-    if undecided && is_disarmed(policy, incident) {
-        // So did one that withdrew the consent to what the platform picks.
-        return draft.close_unarmed(seen);
+    if undecided {
+        draft = match unless_withheld(policy, draft, seen) {
+            Ok(draft) => draft,
+            Err(end) => return end,
+        };
     }
     if answer.is_none() && is_gone(incident, seen) {
         draft.tell(Event::AppGone);
@@ -217,6 +215,35 @@ fn is_gone(incident: &Incident, seen: &Observation<'_>) -> bool {
         _ => return false,
     };
     seen.app.missing_for(call.intended_at) >= GONE_AFTER
+}
+
+/// Goes on, unless another configuration took the right to act away before the rollback is asked for: that is the end.
+fn unless_withheld(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) -> Result<Draft, Decision> {
+    if seen.operator.has_left {
+        draft.tell(Event::Unconfigured);
+        return Err(draft.close(Outcome::Superseded, Reason::Superseded, seen));
+    }
+    if draft.incident.mode(policy) == Mode::Observe {
+        return Err(draft.close(Outcome::Observed, Reason::ObserveMode, seen));
+    }
+    if is_disarmed(policy, &draft.incident) {
+        return Err(draft.close_unarmed(seen));
+    }
+    Ok(draft)
+}
+
+/// As [`unless_withheld`], and a person is asked first where the configuration says so by now and nobody has said yes.
+fn unless_withheld_or_asked(
+    policy: &Policy,
+    draft: Draft,
+    target: &Deployment,
+    seen: &Observation<'_>,
+) -> Result<Draft, Decision> {
+    let draft = unless_withheld(policy, draft, seen)?;
+    if draft.incident.mode(policy) == Mode::Approve && !draft.incident.approved {
+        return Err(approval::ask(policy, draft, target.clone(), seen));
+    }
+    Ok(draft)
 }
 
 /// Whether the operator does not accept, or not any more, what the platform would pick. A person who ordered the rollback

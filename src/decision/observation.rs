@@ -88,6 +88,9 @@ pub struct Operator {
     /// What a freeze window forbids to do unasked.
     #[serde(default, skip_serializing_if = "Freeze::is_over")]
     pub freeze: Freeze,
+    /// The app has left the configuration: what was begun is brought to its end, and nothing else is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_left: bool,
     /// A person's word.
     pub request: Option<Request>,
     /// Whose word that is.

@@ -45,6 +45,10 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
     if let Some(decision) = forgotten_pin(policy, state, seen) {
         return decision;
     }
+    if seen.operator.has_left {
+        // Nobody is judged any more, for better or worse.
+        return Decision::stay(None);
+    }
     match &state.situation {
         Situation::Watching(watch) => under_watch(policy, state, watch, seen),
         Situation::Learning { live: Some(live) } => learning(policy, state, live, seen),

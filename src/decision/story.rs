@@ -121,6 +121,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_hard")]
         pin: PinKind,
     },
+    /// The app left the configuration before anything was asked for.
+    Unconfigured,
     /// The platform picks what it goes back to, and the operator has not accepted that.
     Unarmed,
     /// The rollback is about to be undone, and what comes back by that may be something else than ran before it.
@@ -260,6 +262,7 @@ impl Event {
             Self::NoTarget { .. } => "no_target",
             Self::TargetRefused { .. } => "target_refused",
             Self::Call { .. } => "call",
+            Self::Unconfigured => "unconfigured",
             Self::Unarmed => "unarmed",
             Self::Inexact => "inexact",
             Self::RestartSkipped { .. } => "restart_skipped",
@@ -306,6 +309,7 @@ impl Event {
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 format!("{}{again}", intention(call, *pin))
             }
+            Self::Unconfigured => "the app is not configured any more, so it is not rolled back".to_owned(),
             Self::Unarmed => UNARMED.to_owned(),
             Self::Inexact => "what comes back by undoing the rollback may not be exactly what ran before it: the \
                               platform may build it anew, pick something else, or take what a tag means by now"

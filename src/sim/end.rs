@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::disk::{Request, Trouble};
+use super::happen::LEFT;
 use super::judge;
 use super::life::asked;
 use super::machine::lock;
@@ -69,6 +70,7 @@ impl Run {
         GUARD_TOKEN.clone_into(&mut lock(&self.token));
         for app in 0..self.shapes.len() {
             self.lift(Some(app), "observe");
+            self.lift(Some(app), LEFT);
             (self.shapes[app].mode, self.shapes[app].is_there) = ("enforce", true);
             self.modes.push((app, self.machine.uptime_ms(), "enforce"));
             let site = &self.shapes[app].site;

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A process that is younger has not read its journal for certain.
 const JUST_MS: i64 = 20_000;
 
+/// Why nothing may be begun for an app that has left the configuration; what was begun is brought to its end.
+pub(super) const LEFT: &str = "not configured";
+
 impl Run {
     pub(super) async fn happens(&mut self, event: Event, engine: &mut Engine) -> Option<End> {
         self.tell(&format!("{event:?}"));
@@ -70,6 +73,12 @@ impl Run {
                     }
                     self.shapes[app].is_there = !leaves;
                     self.reload(engine);
+                    if leaves {
+                        let now = self.machine.uptime_ms();
+                        self.quiet.push(Quiet::of(Some(app), now, true, LEFT));
+                    } else {
+                        self.lift(Some(app), LEFT);
+                    }
                     self.is_in_force(app);
                 }
             }

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use made::{asked_for, came_to_light_late, is_ordered, is_revert, is_shown, ours, prompt, rollbacks};
 
 use super::course::COOLDOWN_MS;
+use super::happen::LEFT;
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::{Heard, Run, Word};
@@ -221,8 +222,14 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     }
 }
 
-/// [I11] Nothing is written in mode observe, nor while paused.
+/// [I11] Nothing is written in mode observe, nor while paused, and nothing begun for an app that is not configured.
 fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
+    let begun = rollbacks(run, app);
+    let begins = |entry: &Entry| match entry.operation {
+        Operation::CreateRollback => begun.contains(entry),
+        Operation::SetAutoDeploy => entry.auto_deploy == Some(false),
+        operation => operation == Operation::Restart,
+    };
     for entry in &ours(run, app) {
         if entry.operation.is_read() {
             continue;
@@ -230,6 +237,7 @@ fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
         let at = entry.at_ms - EPOCH_MS;
         let quiet = run.quiet.iter().find(|quiet| {
             quiet.app.is_none_or(|quiet| quiet == app)
+                && (quiet.why != LEFT || begins(entry))
                 && at > arrives_by(run, quiet.from_ms)
                 && quiet.to_ms.is_none_or(|to| at <= to)
         });
@@ -289,10 +297,12 @@ fn not_without_a_yes(run: &Run, app: usize) {
                 && ids.iter().any(|made| word.is_about(&made.id))
         };
         let said: Vec<&Word> = run.words.iter().filter(is_about_it).collect();
+        // However long it has been so: what was decided before asks by now.
+        let is_in_force = |at: i64| arrives_by(run, at) < to;
         let mut of_app = run.modes.iter().filter(|(of, ..)| *of == app);
-        let before = of_app.clone().rfind(|(_, at, _)| *at <= from).map(|(.., mode)| *mode);
+        let before = of_app.clone().rfind(|(_, at, _)| is_in_force(*at)).map(|(.., mode)| *mode);
         let is_approve = before == Some("approve")
-            && of_app.all(|(_, at, mode)| !(from..=to).contains(at) || *mode == "approve");
+            && of_app.all(|(_, at, mode)| is_in_force(*at) || *at > to || *mode == "approve");
         if is_approve && is_shown(run, app, entry) && !said.iter().any(|word| word.said == Request::Approve) {
             broken(run, "a rollback without a yes", entry);
         }

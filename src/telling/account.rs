@@ -172,6 +172,7 @@ impl Known {
                 self.refusals.push(format!("the rollback: {} ({})", reason.meaning(), reason.word()));
             }
             Event::Unarmed
+            | Event::Unconfigured
             | Event::Unprotected
             | Event::Inexact
             | Event::RestartSkipped { .. }

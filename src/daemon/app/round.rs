@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::perform::{Order, Performed, perform};
+use super::super::perform::{Mandate, Order, Performed, perform};
 use super::super::shell::RecallError;
 use super::App;
 use super::around::unjudged;
@@ -13,8 +13,8 @@ use crate::config::freeze;
 use crate::decision::decide;
 use crate::decision::effect::{Answer, Effect, Reason};
 use crate::decision::measuring::Shown;
-use crate::decision::observation::{Freeze, Observation, Operator, Reading};
-use crate::decision::state::{CallStatus, Stage, State};
+use crate::decision::observation::{Observation, Operator, Reading};
+use crate::decision::state::{CallStatus, State};
 use crate::journal::JournalError;
 
 /// How long the journal is left alone after it failed.
@@ -43,6 +43,7 @@ impl App {
             let word = self.word.as_ref();
             let operator = Operator {
                 paused: self.is_paused(),
+                has_left: self.is_retiring,
                 freeze: freeze::at(&self.config.freeze, self.shell.clock.wall()).blocks,
                 request: word.map(|word| word.request.clone()),
                 by: word.map(|word| word.by.clone()),
@@ -91,12 +92,8 @@ impl App {
             self.performed = owed(&change.state);
             self.measuring.moved(&state, &change.state);
             let unjudged = unjudged(&state, &change.state);
-            let stage = change.state.incident().map(|incident| &incident.stage);
-            let is_return = matches!(stage, Some(Stage::Reverting { .. }));
-            let incident = change.state.incident();
-            let is_asked = incident.is_some_and(|incident| incident.asked.is_some());
-            let heeds = incident.map(|incident| incident.heeds(&self.config.policy)).unwrap_or_default();
-            self.begin(change.effect, (is_return, is_asked, heeds), decided_at);
+            let mandate = Mandate::of(&change.state, &self.config.policy);
+            self.begin(change.effect, mandate, decided_at);
             self.forget_figures(&state, &change.state);
             self.state = Some(change.state);
             if let Some(live) = unjudged {
@@ -182,20 +179,13 @@ impl App {
         }
     }
 
-    fn begin(
-        &mut self,
-        effect: Option<Effect>,
-        (is_return, is_asked, heeds): (bool, bool, Freeze),
-        decided_at: Moment,
-    ) {
+    fn begin(&mut self, effect: Option<Effect>, mandate: Mandate, decided_at: Moment) {
         let Some(effect) = effect else { return };
         let order = Order {
             app: self.config.name.clone(),
             id: self.config.id.clone(),
             effect,
-            is_return,
-            is_asked,
-            heeds,
+            mandate,
             config: Arc::clone(&self.config),
             platform: Arc::clone(&self.account.platform),
             fleet: self.shell.fleet.clone(),

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::super::apps::Wanted;
 use super::super::fleet::FleetOwner;
 use super::super::poll::Account;
 use super::*;
@@ -196,9 +197,9 @@ struct Scene {
     clock: Arc<Jumping>,
     /// How many apps may want a rollback at once.
     most: usize,
-    is_return: bool,
-    is_asked: bool,
-    heeds: Freeze,
+    mandate: Mandate,
+    /// It left the configuration since.
+    has_left: bool,
     freeze: &'static str,
     /// More keys of the app.
     keys: &'static str,
@@ -217,9 +218,8 @@ impl Scene {
             stop: CancellationToken::new(),
             clock: Arc::new(Jumping(Instant::now(), AtomicI64::new(1_000_000))),
             most: 3,
-            is_return: false,
-            is_asked: false,
-            heeds: Freeze { rollback: true, commit: true },
+            mandate: Mandate { heeds: Freeze { rollback: true, commit: true }, ..Mandate::default() },
+            has_left: false,
             freeze: "",
             keys: "",
             mode: "enforce",
@@ -246,6 +246,9 @@ impl Scene {
             questions: Arc::default(),
         };
         let seat = Seat::new(Wanted { config: Arc::new(config.apps[0].clone()), account });
+        if self.has_left {
+            *seat.wanted() = None;
+        }
         let (_most, most) = watch::channel(self.most);
         let journal = SqliteJournal::open(self.folder.path().join("rearguard.db")).expect("a journal");
         let owner = FleetOwner {
@@ -262,9 +265,7 @@ impl Scene {
             id: "id-shop".into(),
             effect,
             config: Arc::new(config.apps[0].clone()),
-            is_return: self.is_return,
-            is_asked: self.is_asked,
-            heeds: self.heeds,
+            mandate: self.mandate.clone(),
             platform: Arc::clone(&platform) as Arc<dyn Platform>,
             fleet: owner.start(),
             paused: self.paused.clone(),
@@ -383,7 +384,8 @@ async fn a_storm_stops_what_leads_to_a_rollback_and_nothing_that_settles_one() {
             assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Storm), vec![]));
         }
         // What undoes a rollback of ours settles it, whatever it is called.
-        let scene = Scene { most: 0, is_return: true, ..Scene::new() };
+        let scene =
+            Scene { most: 0, mandate: Mandate { is_return: true, ..Mandate::default() }, ..Scene::new() };
         let (_, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
         assert_eq!(sent, [effect.word()]);
     }
@@ -452,7 +454,8 @@ async fn a_freeze_window_that_opened_since_stops_the_call_unless_it_was_ordered(
         (heeds(false, true), false),
         (heeds(false, false), false),
     ] {
-        let scene = Scene { freeze: always, heeds, ..Scene::new() };
+        let mandate = Mandate { heeds, ..Mandate::default() };
+        let scene = Scene { freeze: always, mandate, ..Scene::new() };
         let (performed, sent, _) = scene.perform(create(), showing(fitting(&create()))).await;
         let is_stopped = performed.answer == Answer::NotSent(Guard::Frozen);
         assert_eq!((is_stopped, sent.is_empty()), (stops, stops), "{heeds:?}");
@@ -463,10 +466,39 @@ async fn a_freeze_window_that_opened_since_stops_the_call_unless_it_was_ordered(
 async fn what_a_person_ordered_is_no_sign_of_a_storm() {
     for (is_asked, answer) in [(false, Some(Answer::NotSent(Guard::Storm))), (true, None)] {
         // Not even one app may want a rollback.
-        let scene = Scene { most: 0, is_asked, ..Scene::new() };
+        let mandate = Mandate { is_asked, ..Mandate::default() };
+        let scene = Scene { most: 0, mandate, ..Scene::new() };
         let (performed, sent, _) = scene.perform(create(), showing(fitting(&create()))).await;
         assert_eq!(sent.is_empty(), answer.is_some());
         assert!(answer.is_none_or(|answer| answer == performed.answer));
+    }
+}
+
+#[tokio::test]
+async fn what_a_configuration_withholds_by_now_stops_what_leads_to_a_rollback_and_nothing_that_ends_one() {
+    let unasked = || Mandate { unasked: Some("down".into()), ..Mandate::default() };
+    let (asks, leaves) = (
+        || Scene { mode: "approve", mandate: unasked(), ..Scene::new() },
+        || Scene { has_left: true, mandate: unasked(), ..Scene::new() },
+    );
+    for effect in every() {
+        let is_end = matches!(effect, Effect::Unpin | Effect::Commit { .. } | Effect::Revert { .. });
+        for scene in [asks(), leaves()] {
+            let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+            let is_stopped = performed.answer == Answer::NotSent(Guard::Observe);
+            assert_eq!((is_stopped, sent.is_empty()), (!is_end, !is_end), "{effect:?}");
+        }
+        // A person has said yes, or the rule needs none.
+        for (mode, mandate) in [("approve", Mandate::default()), ("enforce", unasked())] {
+            let scene = Scene { mode, mandate, ..Scene::new() };
+            let (_, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
+            assert_eq!(sent.len(), 1, "{effect:?}");
+        }
+    }
+    // A rollback from our own rollback.
+    for scene in [asks(), leaves()] {
+        let scene = Scene { mandate: Mandate { is_return: true, ..unasked() }, ..scene };
+        assert_eq!(scene.perform(create(), showing(fitting(&create()))).await.1, ["create_rollback"]);
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::super::capability::{PinKind, Targeting};
 use super::super::effect::{Answer, Reason, Rejection};
 use super::super::observation::{Artifact, Cause, Deployment, Observation, Phase};
-use super::super::policy::{Mode, Policy};
+use super::super::policy::Policy;
 use super::super::prediction;
 use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, is_disarmed, refusal, rolling_back, validating};
+use super::{Decision, refusal, rolling_back, unless_withheld_or_asked, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -20,12 +20,10 @@ const MOST_ASKED: usize = 3;
 /// Owes the request.
 pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     let Stage::Validating { deadline, .. } = draft.incident.stage else { return draft.done(None, None) };
-    if draft.incident.mode(policy) == Mode::Observe {
-        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
-    }
-    if is_disarmed(policy, &draft.incident) {
-        return draft.close_unarmed(seen);
-    }
+    draft = match unless_withheld_or_asked(policy, draft, &target, seen) {
+        Ok(draft) => draft,
+        Err(decision) => return decision,
+    };
     if draft.incident.requests.targets.len() >= MOST_ASKED {
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }

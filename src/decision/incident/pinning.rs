@@ -4,11 +4,13 @@
 use super::super::capability::{PinKind, Pushes};
 use super::super::effect::{Answer, Effect, Guard, Reason};
 use super::super::observation::{Deployment, Observation};
-use super::super::policy::{Mode, Policy};
+use super::super::policy::Policy;
 use super::super::state::{Call, CallStatus, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, Obstacle, creating, is_disarmed, obstacle, refusal, settling, validating};
+use super::{
+    Decision, Obstacle, creating, obstacle, refusal, settling, unless_withheld_or_asked, validating,
+};
 use crate::clock::Moment;
 
 /// How often it is asked for. The bad release is live meanwhile.
@@ -24,10 +26,10 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         go_on_with(&mut draft, seen);
         return creating::ask(policy, draft, target, seen);
     }
-    if draft.incident.mode(policy) == Mode::Observe {
-        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
+    match unless_withheld_or_asked(policy, draft, &target, seen) {
+        Ok(draft) => send(draft, target, 1, deadline, seen),
+        Err(decision) => decision,
     }
-    send(draft, target, 1, deadline, seen)
 }
 
 fn says_paused(seen: &Observation<'_>) -> bool {
@@ -143,9 +145,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             }
         }
     }
-    if is_disarmed(policy, &draft.incident) {
-        return draft.close_unarmed(seen);
-    }
+    draft = match unless_withheld_or_asked(policy, draft, &target, seen) {
+        Ok(draft) => draft,
+        Err(decision) => return decision,
+    };
     if call.attempt >= MOST_ASKED {
         return unprotected(policy, draft, target, seen);
     }

@@ -2,12 +2,15 @@
 
 use super::super::effect::{Answer, Effect, Guard, Reason, Rejection, Validation};
 use super::super::observation::{Accepted, Deployment, Observation, Phase, ReadFault};
-use super::super::policy::{Mode, OnMigrations, OnWarnings, Policy};
+use super::super::policy::{OnMigrations, OnWarnings, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Stage};
 use super::super::story::Event;
 use super::super::target::{self, Pick};
 use super::draft::Draft;
-use super::{Decision, Obstacle, approval, creating, obstacle, pinning, refusal, restarting};
+use super::{
+    Decision, Obstacle, creating, obstacle, pinning, refusal, restarting, unless_withheld,
+    unless_withheld_or_asked,
+};
 use crate::clock::Moment;
 
 /// Chooses a target and owes the question, unless something is in the way.
@@ -24,6 +27,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
             return creating::foreign_pin(draft, pin, deadline, seen);
         }
     }
+    draft = match unless_withheld(policy, draft, seen) {
+        Ok(draft) => draft,
+        Err(end) => return end,
+    };
     // A second question to the same target says which try it is.
     let attempt = call.as_ref().map_or(1, |call| call.attempt + 1);
     let obstacle = obstacle(policy, &draft.incident, seen);
@@ -88,14 +95,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         let outcome = if draft.incident.asked.is_some() { Outcome::Refused } else { Outcome::Held };
         return draft.close(outcome, Reason::Migration, seen);
     }
-    let mode = draft.incident.mode(policy);
-    if mode == Mode::Observe {
-        // Changed while a request was looked for that turned out to be lost.
-        return draft.close(Outcome::Observed, Reason::ObserveMode, seen);
-    }
-    if mode == Mode::Approve && !draft.incident.approved {
-        return approval::ask(policy, draft, target, seen);
-    }
+    draft = match unless_withheld_or_asked(policy, draft, &target, seen) {
+        Ok(draft) => draft,
+        Err(decision) => return decision,
+    };
     if draft.incident.stage.target() != Some(&target.id) {
         draft.tell_target(&target);
     }

@@ -5,7 +5,7 @@ use super::platform::{Who, Write};
 use super::pushes::run_until_let_go;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, PinKind, Pushes, Signals, Support, Targeting};
-use crate::decision::effect::{Reason, Rejection};
+use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Accepted, Cause, Phase, Request};
 use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Outcome, Situation};
@@ -101,28 +101,38 @@ fn without_the_operator_s_word_the_platform_s_choice_is_not_relied_on() {
     assert_eq!(changes(&world), ["rollback"]);
 }
 
+type Until = fn(&mut World);
+
+/// Moments at which a rollback is meant and has not been asked for.
+const MEANT: [Until; 5] = [
+    |world| {
+        world.policy.mode = Mode::Approve;
+        world.run_to_stage("awaiting_approval");
+    },
+    |world| {
+        world.latency = secs(4);
+        world.run_until(|world| world.count("validate") == 1);
+    },
+    |world| {
+        world.latency = secs(4);
+        world.run_until(|world| world.count("pin") == 1);
+    },
+    |world| {
+        world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(30))));
+        world.run_until(|world| world.count("pin") == 1);
+    },
+    |world| {
+        world.reply("create_rollback", Reply::Guarded(Guard::Observe));
+        world.run_until(|world| world.count("create_rollback") == 1);
+    },
+];
+
+/// What was changed by then, and by what was under way.
+const DONE: [&[&str]; 5] = [&[], &[], &["pause"], &[], &["pause"]];
+
 #[test]
 fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for() {
-    type Until = fn(&mut World);
-    let moments: [Until; 4] = [
-        |world| {
-            world.policy.mode = Mode::Approve;
-            world.run_to_stage("awaiting_approval");
-        },
-        |world| {
-            world.latency = secs(4);
-            world.run_until(|world| world.count("validate") == 1);
-        },
-        |world| {
-            world.latency = secs(4);
-            world.run_until(|world| world.count("pin") == 1);
-        },
-        |world| {
-            world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(30))));
-            world.run_until(|world| world.count("pin") == 1);
-        },
-    ];
-    for (n, until) in moments.into_iter().enumerate() {
+    for (n, until) in MEANT.into_iter().enumerate() {
         let mut world = with_bad_release(accepting(), PICKS);
         until(&mut world);
         world.policy.accept_platform_choice = false;
@@ -130,8 +140,7 @@ fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for(
         assert!(world.transcript().contains("accept_platform_choice"), "{}", world.transcript());
         world.latency = secs(0);
         world.run(minutes(5));
-        let asked: &[&str] = if n == 2 { &["pause", "let go"] } else { &[] };
-        assert_eq!(changes(&world), asked, "{n}: {}", world.transcript());
+        assert_eq!(changes(&world), and_let_go(DONE[n]), "{n}: {}", world.transcript());
     }
     // What a person ordered is accepted by that.
     let mut world = with_bad_release(Policy { mode: Mode::Approve, ..policy() }, PICKS);
@@ -139,6 +148,90 @@ fn a_word_that_is_withdrawn_counts_from_then_on_until_the_rollback_is_asked_for(
     world.run(secs(2));
     world.ask(Request::Rollback { to: None, accept });
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}
+
+fn and_let_go(done: &[&'static str]) -> Vec<&'static str> {
+    done.iter().copied().chain((!done.is_empty()).then_some("let go")).collect()
+}
+
+#[test]
+fn a_mode_that_asks_or_only_observes_counts_from_then_on_until_the_rollback_is_asked_for() {
+    for (n, until) in MEANT.into_iter().enumerate() {
+        let meant = |mode| {
+            let mut world = with_bad_release(accepting(), PICKS);
+            until(&mut world);
+            world.policy.mode = mode;
+            world
+        };
+        let mut world = meant(Mode::Observe);
+        assert_eq!(
+            world.run_to_close(),
+            (Outcome::Observed, Reason::ObserveMode),
+            "{n}: {}",
+            world.transcript()
+        );
+        (world.latency, world.policy.mode) = (secs(0), Mode::Enforce);
+        world.run(minutes(5));
+        assert_eq!(changes(&world), and_let_go(DONE[n]), "{n}: {}", world.transcript());
+        // Nobody answers.
+        let mut world = meant(Mode::Approve);
+        world.run_to_stage("awaiting_approval");
+        assert_eq!(changes(&world), DONE[n], "{n}: {}", world.transcript());
+        assert_eq!(
+            world.run_to_close(),
+            (Outcome::Held, Reason::ApprovalExpired),
+            "{n}: {}",
+            world.transcript()
+        );
+        assert_eq!(changes(&world), and_let_go(DONE[n]), "{n}: {}", world.transcript());
+        // Somebody does.
+        let mut world = meant(Mode::Approve);
+        world.run_to_stage("awaiting_approval");
+        world.latency = secs(0);
+        world.ask(Request::Approve);
+        assert_eq!(
+            world.run_to_close(),
+            (Outcome::Committed, Reason::SoakHealthy),
+            "{n}: {}",
+            world.transcript()
+        );
+        run_until_let_go(&mut world);
+        assert_eq!(changes(&world), ["pause", "rollback", "let go"], "{n}: {}", world.transcript());
+    }
+}
+
+#[test]
+fn an_app_that_leaves_the_configuration_is_not_rolled_back_and_nothing_of_ours_stays() {
+    for (n, until) in MEANT.into_iter().enumerate() {
+        let mut world = with_bad_release(accepting(), PICKS);
+        until(&mut world);
+        world.operator.has_left = true;
+        assert_eq!(
+            world.run_to_close(),
+            (Outcome::Superseded, Reason::Superseded),
+            "{n}: {}",
+            world.transcript()
+        );
+        assert!(world.transcript().contains("not configured any more"), "{}", world.transcript());
+        world.latency = secs(0);
+        world.run(minutes(5));
+        assert_eq!(changes(&world), and_let_go(DONE[n]), "{n}: {}", world.transcript());
+    }
+    // What is asked for is brought to its end, and nobody is accused any more.
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.run_to_stage("rolling_back");
+    world.operator.has_left = true;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    run_until_let_go(&mut world);
+    world.release_bad();
+    world.run(minutes(60));
+    assert_eq!((changes(&world).len(), world.closed.len()), (3, 1), "{}", world.transcript());
+    // Nor is anybody learnt to be good: who may come back was judged by nobody.
+    let mut world = steady(accepting(), PICKS);
+    world.operator.has_left = true;
+    let release = world.release();
+    world.run(minutes(60));
+    assert!(!world.state.ledger.good.iter().any(|good| good.id == release), "{:?}", world.state.ledger.good);
 }
 
 #[test]

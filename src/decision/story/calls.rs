@@ -69,7 +69,7 @@ pub(super) fn answered(answer: &Answer) -> String {
                 Guard::Unreadable => "the app could not be read right before it",
                 Guard::Paused => "an operator paused the app",
                 Guard::Frozen => "a freeze window has opened",
-                Guard::Observe => "mode observe came into force",
+                Guard::Observe => "it is not to be done by itself any more",
                 Guard::Storm => "too many apps want a rollback at once",
                 Guard::Interrupted => "rearguard was stopping, or held up since it was decided",
             }
