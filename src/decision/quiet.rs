@@ -21,8 +21,8 @@ mod watching;
 use held::forgotten_pin;
 pub(super) use held::{held, what_runs};
 pub(super) use late::forget;
-pub(super) use watching::confirmed;
 use watching::under_watch;
+pub(super) use watching::{confirmed, shown_until};
 
 /// How much earlier than computed a deployment may have gone live: the platform's clock is read from a header with
 /// whole seconds, cut off, and an age is counted from the sending of a read that may take a while. Samples from
@@ -221,11 +221,13 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     if age < policy.watch {
         return Decision::stay(Some(seen.at + (policy.watch - age)));
     }
-    let time = (live.since, seen.at);
+    // What answered since the last read may be another one.
+    let Some(to) = shown_until(live, seen) else { return Decision::stay(None) };
+    let time = (live.since, to);
     if rule::fewest_samples(policy, seen.windows, time, Pace::Rest) < policy.soak.min_samples {
         return Decision::stay(None);
     }
-    let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Rest);
+    let readings = rule::read_all(policy, seen.windows, live.since, to, Pace::Rest);
     // What is not measured at rest is not waited for. By itself it does not make a release good either.
     let is_in_the_way = |(rule, reading): (&policy::Rule, &rule::Reading)| match reading.verdict {
         Verdict::Good => false,

@@ -24,6 +24,12 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         Ok(draft) => draft,
         Err(decision) => return decision,
     };
+    // By an older list, or none, what comes of it could not be told from what a colleague has made before.
+    if super::returning::existing(seen).is_none() {
+        draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
+        let decision = validating::wait(draft, Reason::Blind, deadline, None, seen);
+        return Decision { look: true, ..decision };
+    }
     if draft.incident.requests.targets.len() >= MOST_ASKED {
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
     }

@@ -96,7 +96,10 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if is_live && until.is_none() {
         until = Some(seen.at + policy.restart_first.unwrap_or_default());
     }
-    if !is_live && (is_vain(policy, &call, made.as_ref(), seen) || seen.at >= deadline) {
+    // What came about while nobody looked is not given up on.
+    let is_looked_for = seen.app.since(deadline).is_some() || seen.at >= deadline + VALIDATE_WITHIN;
+    let is_late = seen.at >= deadline && is_looked_for;
+    if !is_live && (is_vain(policy, &call, made.as_ref(), seen) || is_late) {
         if made.is_none() {
             draft.tell(Event::NotApplied { call: "restart".to_owned() });
         }
@@ -104,10 +107,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let is_good = is_live && verdict_of(policy, &draft.incident, seen) == Verdict::Good;
     good_since = is_good.then(|| good_since.unwrap_or(seen.at));
-    let wake_at = until.unwrap_or(deadline);
-    if until.is_none() || seen.at < wake_at {
+    if until.is_none_or(|until| seen.at < until) {
+        let awaits_look = until.is_none() && seen.at >= deadline;
+        let wake_at = if awaits_look { deadline + VALIDATE_WITHIN } else { until.unwrap_or(deadline) };
         draft.stage(Stage::Restarting { target, call, made, until, deadline, good_since });
-        return draft.done(Some(wake_at), None);
+        return Decision { look: awaits_look, ..draft.done(Some(wake_at), None) };
     }
     tell_what_it_did(policy, &mut draft, seen);
     if let Some(good_since) = good_since {

@@ -12,8 +12,9 @@ use super::super::story::Event;
 use super::super::target;
 use super::creating::New;
 use super::draft::Draft;
-use super::rolling_back::{self, ROLL_BACK_WITHIN, current};
+use super::rolling_back::{self, Patience, ROLL_BACK_WITHIN, current};
 use super::{Decision, creating, is_disarmed, settling};
+use crate::clock::Moment;
 
 /// How old the list of what exists may be when it is asked for.
 const FRESH: Duration = Duration::from_secs(60);
@@ -219,14 +220,15 @@ pub(super) fn follow(mut draft: Draft, seen: &Observation<'_>) -> Decision {
     }
 }
 
-fn wait(
-    draft: Draft,
-    deadline: crate::clock::Moment,
-    waiting: Option<Reason>,
-    seen: &Observation<'_>,
-) -> Decision {
-    if seen.at >= deadline {
-        return close(draft, Outcome::Held, seen);
+fn wait(mut draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Observation<'_>) -> Decision {
+    match rolling_back::patience(deadline, seen) {
+        Patience::Until(wake_at) => draft.done(Some(wake_at), waiting),
+        Patience::Over => close(draft, Outcome::Held, seen),
+        Patience::Anew => {
+            if let Stage::Returning { deadline, .. } = &mut draft.incident.stage {
+                *deadline = seen.at;
+            }
+            Decision { look: true, ..draft.done(Some(seen.at + ROLL_BACK_WITHIN), waiting) }
+        }
     }
-    draft.done(Some(deadline), waiting)
 }

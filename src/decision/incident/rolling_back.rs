@@ -85,15 +85,41 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     wait(draft, deadline, None, seen)
 }
 
-/// Waits until the deadline, and beyond it for a first read after it: what came about while nobody looked is
-/// not given up on. Only a platform that stays out of reach ends the wait without one.
-fn wait(draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Observation<'_>) -> Decision {
-    let last = deadline + ROLL_BACK_WITHIN;
-    if seen.app.since(deadline).is_some() || seen.at >= last {
-        return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
+/// Waits, and gives it up in the end.
+fn wait(mut draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Observation<'_>) -> Decision {
+    match patience(deadline, seen) {
+        Patience::Until(wake_at) => draft.done(Some(wake_at), waiting),
+        Patience::Over => draft.close(Outcome::Held, Reason::RollbackFailed, seen),
+        Patience::Anew => {
+            if let Stage::RollingBack { deadline, .. } = &mut draft.incident.stage {
+                *deadline = seen.at;
+            }
+            Decision { look: true, ..draft.done(Some(seen.at + ROLL_BACK_WITHIN), waiting) }
+        }
     }
-    let wake_at = if seen.at < deadline { deadline } else { last };
-    draft.done(Some(wake_at), waiting)
+}
+
+/// How long something that was to be live is waited for.
+pub(super) enum Patience {
+    /// No longer.
+    Over,
+    /// Until then.
+    Until(Moment),
+    /// From now on, for the read that nobody was there to send.
+    Anew,
+}
+
+/// Until the deadline, and beyond it for a first read after it: what came about while nobody looked is not given up on. Only
+/// a platform that stays out of reach ends the wait without one.
+pub(super) fn patience(deadline: Moment, seen: &Observation<'_>) -> Patience {
+    let last = deadline + ROLL_BACK_WITHIN;
+    match seen.app.since(deadline) {
+        Some(_) => Patience::Over,
+        None if seen.at < deadline => Patience::Until(deadline),
+        None if seen.at < last => Patience::Until(last),
+        None if seen.app.fault.is_some() => Patience::Over,
+        None => Patience::Anew,
+    }
 }
 
 /// What a read says about a pin that should be ours.

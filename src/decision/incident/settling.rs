@@ -1,7 +1,7 @@
 //! Committing and Reverting: the pin is settled, with one request that is looked for before it is sent again.
 
 use super::super::effect::{Answer, Effect, Reason};
-use super::super::observation::{AppView, Observation};
+use super::super::observation::{AppView, Cause, Observation};
 use super::super::policy::{Mode, Policy};
 use super::super::state::{Call, CallStatus, Outcome, Settle, Stage};
 use super::super::story::Event;
@@ -25,11 +25,15 @@ pub(super) fn answered(
 ) -> Decision {
     match answer {
         Answer::Committed => return settled(draft, Settle::Commit, seen),
-        Answer::Reverted(made) => {
-            if let Some(id) = made {
-                draft.note_ours(id.clone());
-            }
+        Answer::Reverted(Some(made)) => {
+            draft.note_ours(made.clone());
             return settled(draft, Settle::Revert, seen);
+        }
+        Answer::Reverted(None) => {
+            // What it made is looked for. The platform has said that it is done, so it is not asked for again.
+            if let Stage::Reverting { call, .. } = &mut draft.incident.stage {
+                call.attempt = MOST_SENT;
+            }
         }
         _ => {}
     }
@@ -181,6 +185,12 @@ fn gone(mut draft: Draft, settle: Settle, view: &AppView, asked: bool, seen: &Ob
         // The deployment the revert made is no release to judge, whatever the platform calls it.
         let made = view.in_progress.as_ref().or(view.active.as_ref().map(|active| &active.id));
         if let Some(made) = made.filter(|made| Some(*made) != rollback.as_ref()) {
+            let listed = seen.history.value().into_iter().flatten().chain(&view.active);
+            let mut entries = listed.filter(|entry| entry.id == *made);
+            if entries.any(|entry| matches!(entry.cause, Cause::Push | Cause::Restart | Cause::Platform)) {
+                // Somebody has settled it another way, and that came after.
+                return draft.close(Outcome::Superseded, Reason::Superseded, seen);
+            }
             draft.note_ours(made.clone());
         }
     }

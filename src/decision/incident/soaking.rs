@@ -7,6 +7,7 @@ use super::super::effect::{Reason, Verb};
 use super::super::observation::{Cause, Deployment, Observation};
 use super::super::policy::{Action, Mode, OnHealthy, OnUnhealthy, Policy, Rule};
 use super::super::prediction::{self, Efficacy};
+use super::super::quiet;
 use super::super::rule::{self, Pace, Verdict};
 use super::super::state::{Live, Outcome, PinSight, Settle, Stage};
 use super::super::story::Event;
@@ -48,6 +49,11 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     }
     let readings = rule::read_all(policy, seen.windows, live.since, seen.at, Pace::Watch);
     let samples = rule::fewest_samples(policy, seen.windows, (live.since, seen.at), Pace::Watch);
+    // Who asks for a commit looks right before that. Where there is none to ask for, what answered may be what somebody has
+    // deployed over it.
+    let is_accepted_unasked =
+        policy.soak.on_healthy == OnHealthy::Commit && draft.incident.capabilities.commit != Support::Native;
+    let is_shown = !is_accepted_unasked || quiet::shown_until(&live, seen).is_some_and(|to| to >= until);
     // What was Bad before the release is no fault of it, and going back from it does not mend it.
     let counts = |rule: &Rule| !draft.incident.bad_before.contains(&rule.name);
     let judging = || policy.judging(&readings).filter(|(rule, _)| counts(rule));
@@ -77,7 +83,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         };
         return unhealthy(policy, draft, samples, (give_up, on_unhealthy, which), seen);
     }
-    if is_good && seen.at >= until && samples >= policy.soak.min_samples {
+    let is_healthy = is_good && seen.at >= until && samples >= policy.soak.min_samples;
+    if is_healthy && is_shown {
         return healthy(policy, draft, samples, seen);
     }
     if give_up.is_some_and(|give_up| seen.at >= give_up) {
@@ -85,7 +92,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
-    draft.done(Some(give_up.unwrap_or(until)), waiting)
+    Decision { look: is_healthy, ..draft.done(Some(give_up.unwrap_or(until)), waiting) }
 }
 
 /// Ends the soak the way a person asked for.

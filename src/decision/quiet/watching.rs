@@ -11,7 +11,11 @@ use super::super::state::{Ledger, Live, Notice, Situation, State, Watch};
 use super::super::story::{Event, evidence_in_words};
 use super::super::{Change, Decision, Ruling};
 use super::contains;
+use crate::clock::Moment;
 use crate::ids::DeploymentId;
+
+/// How long the read is waited for that says whether it was live until the end of its watch.
+const UNSEEN: Duration = Duration::from_secs(5 * 60);
 
 /// Decides for a candidate that is under watch.
 pub(super) fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &Observation<'_>) -> Decision {
@@ -20,10 +24,17 @@ pub(super) fn under_watch(policy: &Policy, state: &State, watch: &Watch, seen: &
         let situation = Situation::Watching(Watch { begun, ..watch.clone() });
         return Decision::become_state(State { situation, ledger: state.ledger.clone() });
     }
-    let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at, Pace::Watch);
     if seen.at >= watch.until {
-        return end_of_watch(policy, state, watch, &readings);
+        return match shown_until(&watch.live, seen) {
+            Some(to) if to >= watch.until => end_of_watch(policy, state, watch, to, seen),
+            _ if seen.at >= watch.until + UNSEEN => {
+                end_of_watch(policy, state, watch, watch.live.since, seen)
+            }
+            // What answered since the last read may be a successor that nobody has noticed yet.
+            _ => Decision { look: true, ..Decision::stay(Some(watch.until + UNSEEN)) },
+        };
     }
+    let readings = rule::read_all(policy, seen.windows, watch.live.since, seen.at, Pace::Watch);
     let (mut cleared, mut bad, mut is_unconfirmed) = (watch.bad_before.clone(), Vec::new(), false);
     for (rule, reading) in policy.rules.iter().zip(&readings) {
         match reading.verdict {
@@ -81,12 +92,17 @@ pub(in crate::decision) fn confirmed(
     rule: &policy::Rule,
     seen: &Observation<'_>,
 ) -> Option<rule::Reading> {
+    let to = shown_until(live, seen)?;
+    let reading = rule::read(rule, policy, seen.windows, (live.since, to), Pace::Watch);
+    (reading.verdict == Verdict::Bad).then_some(reading)
+}
+
+/// Until when the last read shows that deployment as the live one: what answered later may be another one.
+pub(in crate::decision) fn shown_until(live: &Live, seen: &Observation<'_>) -> Option<Moment> {
     let (read_at, view) = seen.app.last.as_ref()?;
     let is_live = view.active.as_ref().is_some_and(|active| active.id == live.id);
     // A sample sent at the very moment of the read is before its answer.
-    let to = (*read_at + Duration::from_millis(1)).min(seen.at);
-    let reading = rule::read(rule, policy, seen.windows, (live.since, to), Pace::Watch);
-    (is_live && reading.verdict == Verdict::Bad).then_some(reading)
+    is_live.then(|| (*read_at + Duration::from_millis(1)).min(seen.at))
 }
 
 /// Whether this rule only tells, and has done so of this release.
@@ -122,13 +138,20 @@ fn tell(
     Decision::change(Change { state, effect: None, ruling: Some(ruling), closed: None, story, about: None })
 }
 
-/// A candidate whose rules are all Good at the end of its watch is good. One that could not be judged goes on as
-/// something to be learnt: it never becomes good by the clock alone.
-fn end_of_watch(policy: &Policy, state: &State, watch: &Watch, readings: &[rule::Reading]) -> Decision {
+/// A candidate whose rules are all Good at the end of its watch, by what answered until `to`, is good. One that could not be
+/// judged goes on as something to be learnt: it never becomes good by the clock alone.
+fn end_of_watch(
+    policy: &Policy,
+    state: &State,
+    watch: &Watch,
+    to: Moment,
+    seen: &Observation<'_>,
+) -> Decision {
+    let readings = rule::read_all(policy, seen.windows, watch.live.since, to, Pace::Watch);
     let mut ledger = state.ledger.clone();
     let live = watch.live.clone();
     let situation = if policy.has_judging()
-        && policy.judging(readings).all(|(_, reading)| reading.verdict == Verdict::Good)
+        && policy.judging(&readings).all(|(_, reading)| reading.verdict == Verdict::Good)
     {
         ledger.note_good(watch.candidate.clone());
         Situation::Steady { live }

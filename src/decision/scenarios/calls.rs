@@ -128,12 +128,37 @@ fn a_rollback_deployment_that_never_comes_about_is_held() {
 
 #[test]
 fn a_rollback_that_went_live_while_we_were_away_is_soaked_however_long_that_was() {
+    for away in [45, 70, 600] {
+        for restarts in [false, true] {
+            let mut world = World::with_bad_release(policy());
+            world.run_until(|world| world.platform.rollback_under_way().is_some());
+            world.run(secs(6));
+            world.at = world.at + minutes(away);
+            if restarts {
+                world.restart();
+            }
+            // It decides before anything is read, and then nothing can be read for a while.
+            world.step();
+            world.fault = Some(ReadFault::Unreachable);
+            world.run(minutes(10));
+            world.fault = None;
+            let said = world.transcript();
+            assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{away}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_platform_that_stays_out_of_reach_after_we_were_away_ends_the_wait() {
     let mut world = World::with_bad_release(policy());
     world.run_until(|world| world.platform.rollback_under_way().is_some());
-    world.run(secs(6));
-    world.at = world.at + minutes(45);
+    world.at = world.at + minutes(600);
     world.restart();
-    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+    world.step();
+    let back = world.at;
+    world.fault = Some(ReadFault::Unreachable);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::RollbackFailed), "{}", world.transcript());
+    assert!(world.at.since(back) >= minutes(30), "{}", world.transcript());
 }
 
 #[test]

@@ -383,3 +383,21 @@ fn what_goes_back_to_the_target_once_more_is_not_the_return() {
     let (outcome, _) = world.run_to_close();
     assert_ne!(outcome, Outcome::Reverted, "{}", world.transcript());
 }
+
+#[test]
+fn without_a_list_of_what_exists_no_rollback_is_asked_for() {
+    let mut world = with_bad_release(accepting(), PICKS);
+    world.reply("pin", Reply::Not(Rejection::RateLimited, Some(secs(30))));
+    world.run_until(|world| world.count("pin") == 1);
+    world.restart();
+    world.is_listless = true;
+    world.run(minutes(2));
+    assert_eq!(
+        (world.count("create_rollback"), world.waiting),
+        (0, Some(Reason::Blind)),
+        "{}",
+        world.transcript()
+    );
+    world.is_listless = false;
+    assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
+}

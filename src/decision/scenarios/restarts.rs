@@ -4,7 +4,7 @@ use super::calls::LOST;
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::capability::{Capabilities, Support, Targeting};
 use crate::decision::effect::{Guard, Reason, Rejection};
-use crate::decision::observation::{Phase, Request};
+use crate::decision::observation::{Phase, ReadFault, Request};
 use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Outcome, Situation, Stage};
 
@@ -324,4 +324,29 @@ fn a_yes_is_for_the_target_that_was_named_also_after_a_restart() {
     world.state.ledger.good.push(other);
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!(world.closed[0].incident.stage.target().cloned(), named);
+}
+
+#[test]
+fn a_restart_that_came_about_while_we_were_away_has_its_time_to_heal_the_release() {
+    for restarts in [false, true] {
+        let mut world = World::with_bad_release(restarting());
+        world.run_until(|world| world.count("restart") == 1);
+        world.at = world.at + minutes(20);
+        let at = world.at;
+        world.platform.finish(&"d4".into(), Phase::Active, at);
+        if restarts {
+            world.restart();
+        }
+        world.fault = Some(ReadFault::Unreachable);
+        world.step();
+        world.run(secs(20));
+        world.fault = None;
+        assert_eq!(world.run_to_close(), (Outcome::Restarted, Reason::Restarted), "{}", world.transcript());
+    }
+    // Not for ever.
+    let mut world = World::with_bad_release(restarting());
+    world.run_until(|world| world.count("restart") == 1);
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(60));
+    assert_ne!(world.stage(), "restarting", "{}", world.transcript());
 }

@@ -206,3 +206,24 @@ fn what_there_is_to_go_back_to_is_looked_at_as_soon_as_it_is_needed() {
         assert_eq!(world.count("create_rollback"), sent + 1, "{case}: {}", world.transcript());
     }
 }
+
+#[test]
+fn a_return_that_went_live_while_we_were_away_is_seen_to_be_there_however_long_that_was() {
+    for away in [45, 70, 600] {
+        for restarts in [false, true] {
+            let mut world = undoing(accepting(), BY_CODE);
+            world.run_until(|world| world.stage() == "reverting" && world.platform.in_progress.is_some());
+            world.run(secs(6));
+            world.at = world.at + minutes(away);
+            if restarts {
+                world.restart();
+            }
+            world.step();
+            world.fault = Some(ReadFault::Unreachable);
+            world.run(minutes(10));
+            world.fault = None;
+            let said = world.transcript();
+            assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{away}: {said}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Commits and reverts that fail, get lost, are refused or answered with something else.
 
 use super::calls::{APPLIED, LOST};
-use super::platform::Write;
+use super::platform::{Who, Write};
 use super::world::{Reply, World, minutes, policy, secs};
 use crate::decision::effect::{Guard, Reason, Rejection};
 use crate::decision::observation::{Cause, Phase, ReadFault, Request};
@@ -232,6 +232,52 @@ fn a_pin_that_a_person_committed_while_our_revert_was_lost_is_not_called_reverte
     world.reply("revert", LOST);
     world.run_until(|world| world.count("revert") == 1);
     let at = world.at;
-    assert!(world.platform.commit(super::platform::Who::Person, at));
+    assert!(world.platform.commit(Who::Person, at));
     assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded));
+}
+
+#[test]
+fn a_push_after_a_person_s_commit_is_not_what_our_lost_revert_made() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    world.outage = true;
+    world.reply("revert", LOST);
+    world.run_until(|world| world.count("revert") == 1);
+    let at = world.at;
+    world.platform.commit(Who::Person, at);
+    let pushed = world.platform.make(Cause::Push, None, at);
+    assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+    world.outage = false;
+    let at = world.at;
+    world.platform.finish(&pushed, Phase::Active, at);
+    world.run(secs(10));
+    assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+}
+
+#[test]
+fn what_a_revert_made_that_says_not_what_is_no_release_to_judge() {
+    let mut world = World::with_bad_release(policy());
+    world.policy.limits.cooldown = secs(0);
+    world.run_to_stage("soaking");
+    (world.outage, world.is_terse) = (true, true);
+    world.run_until(|world| world.count("revert") == 1);
+    // Nor does the platform say what brought it about.
+    let made = world.platform.in_progress.clone().expect("a revert");
+    for entry in &mut world.platform.deployments {
+        entry.cause = Cause::Release;
+    }
+    assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{}", world.transcript());
+    let at = world.at;
+    world.platform.finish(&made, Phase::Active, at);
+    world.run(minutes(60));
+    assert_eq!((world.count("revert"), world.count("create_rollback")), (1, 1), "{}", world.transcript());
+}
+
+#[test]
+fn a_revert_that_is_said_to_be_done_and_was_not_is_not_asked_for_again() {
+    let mut world = World::with_bad_release(policy());
+    world.run_to_stage("soaking");
+    (world.outage, world.is_terse, world.is_lied_to) = (true, true, true);
+    assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
+    assert_eq!(world.count("revert"), 1);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::picks::{PICKS, accepting, with_bad_release};
+use super::picks::{BY_CODE, PICKS, accepting, with_bad_release};
 use super::world::{World, minutes, policy, rule, secs};
 use crate::decision::effect::Reason;
-use crate::decision::observation::{Reading, Request};
+use crate::decision::observation::{ReadFault, Reading, Request};
 use crate::decision::policy::{Condition, OnUnhealthy, Policy};
 use crate::decision::state::Outcome;
 
@@ -90,4 +90,32 @@ fn what_is_only_held_needs_no_list_of_what_exists() {
     let (end, after) = ends(&mut world);
     assert_eq!(end, (Outcome::Held, Reason::SoakUnhealthy), "{}", world.transcript());
     assert!(after < minutes(1), "{after:?}: {}", world.transcript());
+}
+
+#[test]
+fn what_answers_after_the_last_read_is_no_healthy_soak_where_there_is_no_commit_to_ask_for() {
+    for capabilities in [PICKS, BY_CODE] {
+        let mut world = with_bad_release(accepting(), capabilities);
+        world.run_to_stage("soaking");
+        let rollback =
+            world.state.incident().and_then(|open| open.stage.rollback().cloned()).expect("a rollback");
+        // Nobody can look, and somebody deploys something good over a rollback that is not.
+        world.fault = Some(ReadFault::Denied);
+        world.release();
+        world.run(minutes(12));
+        assert_eq!(
+            (world.stage(), world.waiting),
+            ("soaking", Some(Reason::Blind)),
+            "{}",
+            world.transcript()
+        );
+        world.fault = None;
+        assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
+        assert!(!world.state.ledger.good.iter().any(|good| good.id == rollback));
+        // Where nobody can look for long, a person is told.
+        let mut world = with_bad_release(accepting(), capabilities);
+        world.run_to_stage("soaking");
+        world.fault = Some(ReadFault::Unreachable);
+        assert_eq!(world.run_to_close(), (Outcome::Held, Reason::SoakUnknown), "{}", world.transcript());
+    }
 }

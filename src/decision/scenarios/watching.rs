@@ -200,9 +200,12 @@ fn an_app_that_is_learnt_says_when_it_may_be_done() {
     world.run(secs(4));
     let wake_at = world.wake_at.expect("a time");
     assert_eq!(wake_at.since(world.start), secs(60));
-    // The reads stop: the platform's figure goes on all the same.
+    // The reads stop: who answers from then on may be another one, however old this one is.
     world.fault = Some(ReadFault::Unreachable);
-    world.run(secs(62));
+    world.run(secs(120));
+    assert_eq!(world.state.word(), "learning");
+    world.fault = None;
+    world.run(secs(4));
     assert_eq!(world.state.word(), "steady");
 }
 
@@ -213,6 +216,50 @@ fn an_incident_is_opened_once_for_a_deployment() {
     let mut world = World::with_bad_release(policy);
     world.run(minutes(60));
     assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn a_release_is_not_good_by_what_its_unnoticed_successor_does() {
+    // It fails after a while, and a fix is live before anybody can look.
+    let bad_and_mended = |reads_return: Option<u64>| {
+        let mut world = World::steady(policy());
+        let bad = world.release();
+        world.run(minutes(5));
+        world.fault = Some(ReadFault::Denied);
+        world.run(minutes(5));
+        world.bad.insert(bad.clone());
+        world.run(minutes(5));
+        let fix = world.release();
+        world.run(minutes(17));
+        assert_eq!(world.state.word(), "watching", "{}", world.transcript());
+        if let Some(after) = reads_return {
+            world.run(secs(after));
+            world.fault = None;
+        }
+        world.run(minutes(40));
+        assert!(!world.state.ledger.good.iter().any(|good| good.id == bad), "{}", world.transcript());
+        world.fault = None;
+        world.run(minutes(60));
+        assert!(!world.state.ledger.good.iter().any(|good| good.id == bad), "{}", world.transcript());
+        assert!(world.state.ledger.good.iter().any(|good| good.id == fix), "{}", world.transcript());
+    };
+    bad_and_mended(None);
+    bad_and_mended(Some(10));
+    bad_and_mended(Some(120));
+}
+
+#[test]
+fn a_release_whose_reads_come_back_soon_after_its_watch_is_good_by_what_was_seen_until_then() {
+    let mut world = World::steady(policy());
+    let release = world.release();
+    world.run(minutes(29));
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(3));
+    assert_eq!(world.state.word(), "watching");
+    world.fault = None;
+    world.run(secs(4));
+    assert_eq!(world.state.word(), "steady");
+    assert!(world.state.ledger.good.iter().any(|good| good.id == release));
 }
 
 #[test]

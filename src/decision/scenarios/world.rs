@@ -85,8 +85,10 @@ pub(in crate::decision) struct World {
     pub(super) errs: BTreeMap<DeploymentId, f64>,
     /// Everything fails, whatever is live.
     pub(super) outage: bool,
-    /// Commits are answered by somebody else, and not done.
+    /// Commits and reverts are answered by somebody else, and not done.
     pub(super) is_lied_to: bool,
+    /// Reverts do not say what they made.
+    pub(super) is_terse: bool,
     pub(super) sight: Sight,
     /// Why reads fail, when they do.
     pub(super) fault: Option<ReadFault>,
@@ -194,6 +196,7 @@ impl World {
             errs: BTreeMap::new(),
             outage: false,
             is_lied_to: false,
+            is_terse: false,
             sight: Sight::Clear,
             fault: None,
             is_listless: false,

@@ -335,6 +335,7 @@ impl CauseDetails {
             ("RESTART", _) => Cause::Restart,
             ("RESET_DATABASE_PASSWORD", _)
             | (_, "MAINTENANCE" | "AUTOSCALED" | "UPDATE_DATABASE_TRUSTED_SOURCES") => Cause::Platform,
+            (_, "DEPLOY_ON_PUSH") => Cause::Push,
             _ => Cause::Release,
         }
     }
@@ -385,7 +386,7 @@ mod tests {
             (r#"{"cause_details":"MANUAL_ROLLBACK"}"#, Cause::Release),
             (r#"{"cause_details":{"type":"SOMETHING_NEW"}}"#, Cause::Release),
             (r#"{"cause_details":{"type":"MANUAL"}}"#, Cause::Release),
-            (r#"{"cause_details":{"type":"DEPLOY_ON_PUSH","git_push":7}}"#, Cause::Release),
+            (r#"{"cause_details":{"type":"DEPLOY_ON_PUSH","git_push":7}}"#, Cause::Push),
             (r#"{"cause_details":{"digitalocean_user_action":{"name":"UPDATE_SPEC"}}}"#, Cause::Release),
             (
                 r#"{"cause_details":{"digitalocean_user_action":{"name":"UPGRADE_BUILDPACK"}}}"#,

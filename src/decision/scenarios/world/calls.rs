@@ -146,8 +146,9 @@ impl World {
                 true => Answer::Committed,
                 false => refused("not pinned"),
             },
+            Effect::Revert { .. } if self.is_lied_to => Answer::Reverted(None),
             Effect::Revert { .. } => match self.platform.revert(Who::Rearguard, at) {
-                Some(id) => Answer::Reverted(Some(id)),
+                Some(id) => Answer::Reverted((!self.is_terse).then_some(id)),
                 None => refused("not pinned"),
             },
         }
