@@ -37,7 +37,7 @@ use crate::decision::measuring::Measuring;
 use crate::decision::observation::{AppView, Deployment, Reading};
 use crate::decision::rule::regression::Before;
 use crate::decision::sample::Window;
-use crate::decision::state::{Attention, Situation, State};
+use crate::decision::state::{Attention, Situation, SoftPin, State};
 use crate::decision::version::Versions;
 use crate::ids::{DeploymentId, RuleName};
 use crate::metrics::{AppMetrics, Heartbeat};
@@ -248,17 +248,19 @@ impl App {
         Box::pin(self.drain()).await;
     }
 
-    /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there, and pushes that we
-    /// pause are let go, unless the app itself is gone.
+    /// Whether nothing is left to be done or told: a pin of ours is told for as long as it is there, pushes that we pause are
+    /// let go, and a rollback that was lost may come yet, unless the app itself is gone.
     fn is_idle(&self) -> bool {
         let now = self.shell.clock.now();
-        let owes_pushes =
-            |state: &State| state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.may_be_ours(now));
+        let awaits = |state: &State| {
+            let is_of_ours = |pin: &SoftPin| pin.may_be_ours(now) || pin.is_to_be_told(now);
+            state.ledger.soft_pin.as_ref().is_some_and(is_of_ours) || !state.ledger.lost.is_empty()
+        };
         let is_told = |state: &State| match &state.situation {
             Situation::Incident(_) => false,
             _ if state.is_gone() => true,
-            Situation::Held(hold) => hold.pin.is_none() && !owes_pushes(state),
-            _ => !owes_pushes(state),
+            Situation::Held(hold) => hold.pin.is_none() && !awaits(state),
+            _ => !awaits(state),
         };
         self.performing.is_none() && self.state.as_ref().is_some_and(is_told)
     }

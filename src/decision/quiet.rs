@@ -99,7 +99,7 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         until,
         bad_before,
         former: Vec::new(),
-        was_restarted: state.ledger.may_have_restarted(active, since),
+        was_restarted: state.ledger.may_have_restarted(active, since, &[]),
         before: before(policy, seen),
         begun: 0,
     }))
@@ -149,7 +149,10 @@ fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
 /// failed until it was replaced, is nothing to go back to.
 fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Observation<'_>) -> Ledger {
     let mut ledger = state.ledger.clone();
-    if state.live().map(|old| &old.id) != next.live().map(|new| &new.id) {
+    let is_another = state.live().map(|old| &old.id) != next.live().map(|new| &new.id);
+    // Whether a release is what it made may be told once there is a list.
+    let may_be_it = matches!(next, Situation::Watching(watch) if !watch.was_restarted);
+    if is_another && !may_be_it {
         // It came, or something else did.
         ledger.lost_restart = None;
     }

@@ -209,14 +209,18 @@ impl Ledger {
     }
 
     /// Whether a release that is live since then may be what a lost request for a restart made: the same code under what the app's
-    /// spec had become by then. It is judged as the release that it may as well be, but it had its restart.
-    pub fn may_have_restarted(&self, release: &Deployment, since: Moment) -> bool {
-        self.lost_restart.as_ref().is_some_and(|(lost_at, was)| {
-            since.since(*lost_at) <= Self::LATEST
-                && release.cause == Cause::Release
-                && release.came_after(was.age_key())
-                && !release.artifact.differs_from(&was.artifact)
-        })
+    /// spec had become by then, or, where it met a newer release that stands in `listed`, that one's. It is judged as the release
+    /// that it may as well be, but it had its restart.
+    pub fn may_have_restarted(&self, release: &Deployment, since: Moment, listed: &[Deployment]) -> bool {
+        let Some((lost_at, was)) = &self.lost_restart else { return false };
+        let is_met = |met: &Deployment| {
+            let is_between = met.came_after(was.age_key()) && release.came_after(met.age_key());
+            is_between && release.artifact.same_as(&met.artifact)
+        };
+        since.since(*lost_at) <= Self::LATEST
+            && release.cause == Cause::Release
+            && release.came_after(was.age_key())
+            && (!release.artifact.differs_from(&was.artifact) || listed.iter().any(is_met))
     }
 
     /// The newest deployment that was seen to be good, and neither it nor what it runs condemned since.

@@ -25,6 +25,8 @@ impl App {
         match (state.map(State::attention), state.map(|state| &state.situation)) {
             (Some(Attention::Close), _) => Some(look::Wants::AppAndHistory),
             _ if self.wants_look => Some(look::Wants::AppAndHistory),
+            // Its account may be polled no more.
+            _ if self.is_retiring => Some(look::Wants::AppAndHistory),
             // Whether pushes are paused only the app itself shows.
             _ if state.is_some_and(|state| state.ledger.soft_pin.is_some() && !state.is_gone()) => {
                 Some(look::Wants::AppAndHistory)

@@ -2,8 +2,9 @@
 //! stays so until a person settles it, or the app is configured again.
 
 use super::super::backend::ShellBackend;
+use crate::clock::Moment;
 use crate::decision::capability::PinKind;
-use crate::decision::state::{Situation, State};
+use crate::decision::state::{Ledger, Lost, Situation, State};
 use crate::ids::IncidentId;
 use crate::journal::JournalError;
 use crate::notify::notices;
@@ -38,7 +39,8 @@ pub(super) async fn name(backend: &ShellBackend) -> bool {
                 continue;
             }
         };
-        let Some(left) = state.as_ref().and_then(left_behind) else { continue };
+        let now = shell.clock.now();
+        let Some(left) = state.as_ref().and_then(|state| left_behind(state, now)) else { continue };
         let incident = left.incident;
         // It may be forgotten by now.
         let Ok(record) = journal.incident(incident).await else { return false };
@@ -59,15 +61,16 @@ pub(super) async fn name(backend: &ShellBackend) -> bool {
     true
 }
 
-fn left_behind(state: &State) -> Option<Left<'_>> {
-    let pin = state.ledger.soft_pin.as_ref();
+fn left_behind(state: &State, now: Moment) -> Option<Left<'_>> {
+    let pin = state.ledger.soft_pin.as_ref().filter(|pin| pin.may_be_ours(now));
     let is_paused = pin.is_some_and(|pin| pin.is_there && !state.is_gone());
+    let may_come = |(lost_at, ..): &&Lost| now.since(*lost_at) <= Ledger::LATEST;
     match &state.situation {
         Situation::Incident(incident) => {
             let has_hard_pin = incident.capabilities.pin == PinKind::Hard;
             let (keeps, settle) = match pin {
                 Some(_) if is_paused => (PAUSED, SWITCH_ON),
-                Some(_) => ("pushes may be paused", SWITCH_ON),
+                Some(_) => (PERHAPS_PAUSED, SWITCH_ON),
                 None if has_hard_pin && incident.stage.rollback().is_some() => (PINNED, ANSWER),
                 None if has_hard_pin => {
                     ("if a rollback was made, its pin blocks every other deployment", ANSWER)
@@ -85,16 +88,28 @@ fn left_behind(state: &State) -> Option<Left<'_>> {
             };
             Some(Left { incident: &hold.incident, what: "a held pin", keeps, settle, again })
         }
-        _ => pin.filter(|_| is_paused).map(|pin| Left {
-            incident: &pin.incident,
-            what: "a pause of pushes",
-            keeps: PAUSED,
-            settle: SWITCH_ON,
-            again: ", and pushes are let go, where it is held after rearguard resume",
-        }),
+        _ if state.is_gone() => None,
+        _ => match (pin, state.ledger.lost.iter().rfind(may_come)) {
+            (Some(pin), _) => Some(Left {
+                incident: &pin.incident,
+                what: "a pause of pushes",
+                keeps: if is_paused { PAUSED } else { PERHAPS_PAUSED },
+                settle: SWITCH_ON,
+                again: ", and pushes are let go, where it is held after rearguard resume",
+            }),
+            (None, Some((_, incident, _))) => Some(Left {
+                incident,
+                what: "a request for a rollback without an answer",
+                keeps: "it may be carried out yet, and its pin may block every other deployment",
+                settle: ANSWER,
+                again: ", and it is looked out for",
+            }),
+            (None, None) => None,
+        },
     }
 }
 
+const PERHAPS_PAUSED: &str = "pushes may be paused";
 const PAUSED: &str = "pushes are paused, so none is deployed";
 const PINNED: &str = "a pin blocks every other deployment";
 const SWITCH_ON: &str = "switch automatic deployments on";
@@ -103,10 +118,9 @@ const ANSWER: &str = "commit or revert the rollback";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
     use crate::decision::effect::Reason;
     use crate::decision::observation::Artifact;
-    use crate::decision::state::{CallStatus, Hold, Live, SoftPin};
+    use crate::decision::state::{CallStatus, Hold, Live, Requests, SoftPin};
     use crate::journal::made;
 
     fn soft(is_there: bool) -> SoftPin {
@@ -128,14 +142,35 @@ mod tests {
         State { situation, ..State::default() }
     }
 
+    const SOON: Moment = Moment::from_millis(1_000);
+    const LATER: Moment = Moment::from_millis(3_601_000);
+
     #[test]
     fn a_pause_of_pushes_is_left_behind_as_long_as_it_may_be_there() {
-        for (is_there, what) in [(true, Some("a pause of pushes")), (false, None)] {
+        let pause = |keeps: &'static str| Some(("a pause of pushes", keeps));
+        let until = |until| SoftPin { until, seen_absent: true, ..soft(false) };
+        let table = [
+            (soft(true), pause(PAUSED)),
+            (soft(false), pause(PERHAPS_PAUSED)),
+            (until(LATER), pause(PERHAPS_PAUSED)),
+            (until(SOON), None),
+        ];
+        for (pin, what) in table {
             let mut state = State::default();
-            state.ledger.soft_pin = Some(soft(is_there));
-            assert_eq!(left_behind(&state).map(|left| left.what), what);
+            state.ledger.soft_pin = Some(pin.clone());
+            assert_eq!(left_behind(&state, LATER).map(|left| (left.what, left.keeps)), what, "{pin:?}");
         }
-        assert_eq!(left_behind(&State::default()), None);
+        assert_eq!(left_behind(&State::default(), LATER), None);
+    }
+
+    #[test]
+    fn a_request_for_a_rollback_is_left_behind_as_long_as_it_may_be_carried_out() {
+        let mut state = State::default();
+        let of = |accused: &str| IncidentId::of(&"shop".into(), &accused.into());
+        state.ledger.lost =
+            ["first", "last"].map(|accused| (SOON, of(accused), Requests::default())).to_vec();
+        assert_eq!(left_behind(&state, LATER).map(|left| left.incident.clone()), Some(of("last")));
+        assert_eq!(left_behind(&state, LATER + std::time::Duration::from_millis(1)), None);
     }
 
     #[test]
@@ -162,7 +197,7 @@ mod tests {
             (without_pin(), "an open incident", "nothing is kept", "see what", "followed"),
         ];
         for (state, what, keeps, settle, again) in &table {
-            let left = left_behind(state).unwrap();
+            let left = left_behind(state, SOON).unwrap();
             let is_so =
                 left.what == *what && left.keeps.starts_with(keeps) && left.settle.starts_with(settle);
             assert!(is_so && left.again.contains(again), "{left:?}");

@@ -7,10 +7,10 @@ use super::super::effect::{Answer, Reason, Rejection};
 use super::super::observation::{Artifact, Cause, Deployment, Observation, Phase};
 use super::super::policy::Policy;
 use super::super::prediction;
-use super::super::state::{Call, CallStatus, Incident, Outcome, Stage};
+use super::super::state::{Call, CallStatus, Incident, Outcome, SoftPin, Stage};
 use super::super::story::Event;
 use super::draft::Draft;
-use super::{Decision, refusal, rolling_back, unless_withheld_or_asked, validating};
+use super::{Decision, pinning, refusal, rolling_back, unless_withheld_or_asked, validating};
 use crate::clock::Moment;
 use crate::ids::DeploymentId;
 
@@ -25,7 +25,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         Err(decision) => return decision,
     };
     // By an older list, or none, what comes of it could not be told from what a colleague has made before.
-    if super::returning::existing(seen).is_none() {
+    if super::returning::fresh_list(seen).is_none() {
         draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
         let decision = validating::wait(draft, Reason::Blind, deadline, None, seen);
         return Decision { look: true, ..decision };
@@ -42,6 +42,11 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     {
         draft.tell(Event::Predicted { prediction: prediction.clone() });
         draft.incident.prediction = Some(prediction);
+    }
+    let is_soft = draft.incident.capabilities.pin == PinKind::Soft && pinning::can_pin(seen);
+    if is_soft && !draft.keeps_pushes() && !pinning::says_paused(seen) {
+        let before = draft.ledger.soft_pin.take();
+        draft.ledger.soft_pin = Some(SoftPin::of_rollback(before, &draft.incident.id, seen.at));
     }
     let accused = draft.incident.accused.id.clone();
     let effect = draft.incident.rollback_to(accused, &target);

@@ -32,7 +32,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     }
 }
 
-fn says_paused(seen: &Observation<'_>) -> bool {
+pub(super) fn says_paused(seen: &Observation<'_>) -> bool {
     seen.app.value().and_then(|view| view.pushes) == Some(Pushes::Paused)
 }
 
@@ -106,7 +106,7 @@ pub(super) fn answered(
 }
 
 /// Whether there is still a pin to ask for, by the read that was made for it.
-fn can_pin(seen: &Observation<'_>) -> bool {
+pub(super) fn can_pin(seen: &Observation<'_>) -> bool {
     seen.app.value().is_none_or(|view| view.capabilities.pin == PinKind::Soft)
 }
 
@@ -158,10 +158,6 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
 /// Nothing keeps pushes away: said, and no reason to leave the bad release live.
 fn unprotected(policy: &Policy, mut draft: Draft, target: Deployment, seen: &Observation<'_>) -> Decision {
     draft.tell(Event::Unprotected);
-    if can_pin(seen) {
-        let before = draft.ledger.soft_pin.take();
-        draft.ledger.soft_pin = Some(SoftPin::of_rollback(before, &draft.incident.id, seen.at));
-    }
     create(policy, draft, target, seen)
 }
 

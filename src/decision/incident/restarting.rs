@@ -10,6 +10,7 @@ use super::super::rule::Verdict;
 use super::super::state::{Call, CallStatus, Incident, Ledger, Outcome, Stage};
 use super::super::story::{Event, evidence_in_words};
 use super::draft::Draft;
+use super::returning::fresh_list;
 use super::{Decision, VALIDATE_WITHIN, no_go, reading_of, refusal, validating, verdict_of};
 
 /// A restart that is not live after this long is given up on. A rolling one takes as long as a rollback, a minute or two.
@@ -22,6 +23,24 @@ pub(super) fn is_due(policy: &Policy, ledger: &Ledger, incident: &Incident) -> b
     let mut ids = incident.former.iter().chain([&incident.accused.id]);
     let was_restarted = ids.any(|id| ledger.made_for(id).is_some());
     incident.restartable.is_some() && policy.restart_first.is_some() && may_act && !was_restarted
+}
+
+/// Whether the accused release may be what a lost restart made that met a newer release than was meant; none where the list
+/// that tells is not known.
+pub(super) fn met(draft: &Draft, seen: &Observation<'_>) -> Option<bool> {
+    if draft.ledger.lost_restart.is_none() {
+        return Some(false);
+    }
+    let listed = fresh_list(seen)?;
+    let Incident { accused, live, .. } = &draft.incident;
+    Some(draft.ledger.may_have_restarted(accused, live.since, listed))
+}
+
+/// It has had one.
+pub(super) fn skip(draft: &mut Draft) {
+    draft.incident.restartable = None;
+    draft.ledger.lost_restart = None;
+    draft.tell(Event::RestartSkipped { restart: draft.incident.capabilities.restart, had_one: true });
 }
 
 /// Asks for it.

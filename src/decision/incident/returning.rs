@@ -47,7 +47,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
         }
         _ => return draft.done(None, None),
     };
-    let Some(history) = existing(seen) else {
+    let Some(history) = fresh_list(seen) else {
         return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
     };
     let accused = draft.incident.accused.clone();
@@ -72,7 +72,7 @@ fn send(policy: &Policy, mut draft: Draft, attempt: u32, seen: &Observation<'_>)
 }
 
 /// What exists now: by an older list a colleague's rollback of the meantime could not be told from ours.
-pub(super) fn existing<'a>(seen: &Observation<'a>) -> Option<&'a Vec<Deployment>> {
+pub(super) fn fresh_list<'a>(seen: &Observation<'a>) -> Option<&'a Vec<Deployment>> {
     seen.history.since(seen.at - FRESH)
 }
 

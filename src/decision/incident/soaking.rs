@@ -103,7 +103,7 @@ fn end(policy: &Policy, mut draft: Draft, settle: Settle, seen: &Observation<'_>
     let capabilities = draft.incident.capabilities;
     if settle == Settle::Revert
         && capabilities.revert == Support::Emulated
-        && returning::existing(seen).is_none()
+        && returning::fresh_list(seen).is_none()
     {
         return Decision { look: true, ..draft.done(None, Some(Reason::Blind)) };
     }
@@ -194,7 +194,7 @@ fn unhealthy(
     }
     let is_rolled_back_again =
         on_unhealthy == OnUnhealthy::Revert && draft.incident.capabilities.revert == Support::Emulated;
-    if is_rolled_back_again && returning::existing(seen).is_none() {
+    if is_rolled_back_again && returning::fresh_list(seen).is_none() {
         // It is not known what there is: nothing is told before it can be done.
         if give_up.is_some_and(|give_up| seen.at >= give_up) {
             tell_efficacy(policy, &mut draft, which, seen);

@@ -46,10 +46,14 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return wait(draft, reason, deadline, None, seen);
     }
     if restarting::is_due(policy, &draft.ledger, &draft.incident) {
-        return restarting::ask(draft, seen);
+        match restarting::met(&draft, seen) {
+            Some(false) => return restarting::ask(draft, seen),
+            Some(true) => restarting::skip(&mut draft),
+            None => return wait(draft, Reason::Blind, deadline, None, seen),
+        }
     }
     // Without the list of what exists, a rollback of ours could not be told from a colleague's.
-    let Some(history) = super::returning::existing(seen) else {
+    let Some(history) = super::returning::fresh_list(seen) else {
         return wait(draft, Reason::Blind, deadline, None, seen);
     };
     // A target that was chosen stays chosen until it is struck out.

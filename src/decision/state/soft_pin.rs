@@ -89,7 +89,8 @@ impl SoftPin {
         // A read that still shows one may be from before.
         let fresh = || Self { seen_absent: true, over_at: now + LAG, ..Self::of(incident.clone()) };
         let pin = before.unwrap_or_else(fresh);
-        Self { known_at: pin.known_at.or(Some(now)), rollback_at: Some(now), ..pin }
+        let incident = if pin.is_there { pin.incident } else { incident.clone() };
+        Self { incident, known_at: pin.known_at.or(Some(now)), rollback_at: Some(now), ..pin }
     }
 
     /// Whether a pause that is seen at `now` can be this one. Later it is a person's.
@@ -237,6 +238,9 @@ mod tests {
         assert!(!told.may_be_ours(NOW) && !told.may_come(NOW));
         assert!(told.is_to_be_told(NOW + LATEST) && !told.is_to_be_told(NOW + LATEST + LAG));
         let lost = after(&pin(), |pin, id| pin.is_lost(id, NOW - LAG));
+        let there = SoftPin { is_there: true, ..earlier() };
+        assert_eq!(of_rollback(Some(there.clone())).incident, there.incident);
+        assert_eq!(of_rollback(Some(earlier())).incident, pin().incident);
         let later = SoftPin { rollback_at: Some(NOW), ..lost.clone() };
         assert_eq!(of_rollback(Some(lost)), later);
         assert!(later.may_be_ours(NOW));

@@ -152,7 +152,7 @@ async fn an_app_is_seen_with_its_pin_its_age_and_what_is_under_way() {
     assert_eq!(view.in_progress, Some("coming".into()));
     assert_eq!(view.pinned, Some("pin".into()));
     let active = view.active.unwrap();
-    assert_eq!((active.phase, active.cause, active.complete), (Phase::Active, Cause::Release, true));
+    assert_eq!((active.phase, active.cause, active.complete), (Phase::Active, Cause::Push, true));
     assert_eq!(active.created_ms, 1_795_258_800_123);
     assert_eq!(active.title, "commit 9a4df0b pushed to github/o/r");
 }
