@@ -12,7 +12,7 @@ use crate::lab::{
     Action, AppKind, Durations, Fate, Fault, Health, Hint, Release, RollbackRule, Source, Unknowns,
 };
 
-pub(super) use draw::{CLOSE, CLOSE_OTHER, LATEST, NEWEST, ORDERED, OTHER};
+pub(super) use draw::{ALL, CLOSE, CLOSE_OTHER, NEWEST, ORDERED, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
@@ -95,7 +95,19 @@ impl Event {
             | Self::RollbackFate(_, Fate::Works) => false,
             Self::Region(_, region) => *region != "ams",
             Self::Wall(off_ms) => *off_ms != 0,
-            _ => true,
+            Self::Meets(_, events) => events.iter().any(Self::is_fault),
+            Self::Fault(_)
+            | Self::CutOff(true)
+            | Self::Disk(_)
+            | Self::Token(false)
+            | Self::Dies(_)
+            | Self::Killed
+            | Self::Stopped
+            | Self::Sleeps(_)
+            | Self::RollbackFate(..)
+            | Self::Deleted(_)
+            | Self::SitesCutOff(true)
+            | Self::StateLost => true,
         }
     }
 

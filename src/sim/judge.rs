@@ -50,6 +50,7 @@ pub(super) fn whole(run: &Run) {
         evidence::no_healthy_release_is_rolled_back(run, app);
         every_target_was_live_and_never_accused(run, app);
         only_our_own_pins_are_settled(run, app);
+        what_a_person_settled_or_pinned_is_left_alone(run, app);
         no_rollback_is_rolled_back(run, app);
         nothing_while_it_is_to_be_quiet(run, app);
         within_the_budget(run, app);
@@ -195,6 +196,32 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
         let came_just_now = state.deployment(pin).is_some_and(|pin| pin.created_ms + lag >= entry.at_ms);
         if !is_ours && !asked_the_same && !came_just_now {
             broken(run, "a pin is settled that is not ours", entry);
+        }
+    }
+}
+
+/// [I8] Nothing is settled once more that a read has shown to be settled, by a person or by us, and nothing is rolled back where
+/// a read has shown a pin that is not ours.
+fn what_a_person_settled_or_pinned_is_left_alone(run: &Run, app: usize) {
+    let site = &run.shapes[app].site;
+    let (entries, state) = (run.lab.ledger().entries, run.lab.record(site));
+    let settles =
+        |entry: &Entry| matches!(entry.operation, Operation::CommitRollback | Operation::RevertRollback);
+    let all: Vec<&Entry> = entries.iter().filter(|entry| entry.app == *site).collect();
+    let is_shown = |since_ms: i64, entry: &Entry| since_ms + run.lag_ms() + ON_ITS_WAY_MS < entry.at_ms;
+    for (n, entry) in all.iter().enumerate().filter(|(_, entry)| entry.who == Who::Guard) {
+        if settles(entry) && entry.pinned_before.is_none() {
+            let ended = all[..n].iter().rfind(|before| settles(before) && before.pinned_before.is_some());
+            if ended.and_then(|ended| ended.applied_ms).is_some_and(|at| is_shown(at, entry)) {
+                broken(run, "what is settled is settled once more", entry);
+            }
+        }
+        let Some(pin) = &entry.pinned_before else { continue };
+        let is_ours =
+            || all.iter().any(|made| made.who == Who::Guard && made.deployment.as_ref() == Some(pin));
+        let is_known = || state.deployment(pin).is_some_and(|pin| is_shown(pin.created_ms, entry));
+        if entry.operation == Operation::CreateRollback && is_known() && !is_ours() {
+            broken(run, "a rollback although somebody else has pinned the app", entry);
         }
     }
 }

@@ -78,6 +78,14 @@ fn call_of(request: &reqwest::Request) -> (String, &'static str) {
     (if app.is_empty() { "(a list)".to_owned() } else { app }, word)
 }
 
+/// Whether a request names that target, by its id or by what it runs, or none where the platform picks.
+fn is_to(body: &[u8], target: &str, code: &[(String, String)]) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let [id, image] =
+        ["deployment_id", "docker_image"].map(|key| body.get(key).and_then(|named| named.as_str()));
+    id.is_none_or(|id| id == target) && image.is_none_or(|image| code.iter().any(|(_, run)| run == image))
+}
+
 /// The first segment of a path, and the rest.
 fn split(path: &str) -> (String, &str) {
     let (first, rest) =
@@ -106,7 +114,7 @@ impl Wire {
             lock(&self.asked).push((call.0.clone(), began));
         }
         if is_write {
-            self.is_announced(&call);
+            self.is_announced(&call, &request);
             self.machine.pass(Point::BeforeSending).await;
             self.is_read_first(&call);
         }
@@ -153,9 +161,14 @@ impl Wire {
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))
     }
 
-    /// Notes a write that the journal does not have.
-    fn is_announced(&self, call: &(String, &'static str)) {
-        if !self.is_owed(call) {
+    /// Notes a write that the journal does not have, or has with another target.
+    fn is_announced(&self, call: &(String, &'static str), request: &reqwest::Request) {
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let is_meant = match lock(&self.intents).get(&call.0) {
+            Some(Effect::CreateRollback { target, code, .. }) => is_to(body, target.as_str(), code),
+            _ => true,
+        };
+        if !self.is_owed(call) || !is_meant {
             lock(&self.unannounced).push(format!("{} of {}", call.1, call.0));
         }
     }

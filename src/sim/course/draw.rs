@@ -11,8 +11,8 @@ use super::super::machine::{Passage, Point};
 use super::{Course, Event, FLAKY, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Image, Kind, Operation, Pin,
-    Release, Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
+    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind, Operation,
+    Pin, Release, Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
 };
 
 /// How many rollbacks an app has in an hour, in most courses.
@@ -36,6 +36,10 @@ pub(in crate::sim) const OTHER: u64 = 20_000_000;
 
 /// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::latest`] adds.
 pub(in crate::sim) const LATEST: u64 = 600_000;
+
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::withdrawn`] adds, and
+/// with it all there is.
+pub(in crate::sim) const ALL: u64 = 800_000;
 
 /// From here on, and until [`ORDERED`] behind [`OTHER`], a course on another platform is a close one as well.
 pub(in crate::sim) const CLOSE_OTHER: u64 = OTHER + 3_000_000;
@@ -128,6 +132,9 @@ impl Course {
         if seed % 1_000_000 >= LATEST && seed / 1_000_000 != OTHER / 1_000_000 {
             course.latest(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(8))));
         }
+        if seed % 1_000_000 >= ALL && seed / 1_000_000 != OTHER / 1_000_000 {
+            course.withdrawn(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(24))));
+        }
         if seed % CLOSE >= ORDERED {
             course.ordered(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(16))));
         }
@@ -198,6 +205,40 @@ impl Course {
                 };
                 self.events.push((dice.0.i64(1_000..self.length_ms), policy));
             }
+        }
+    }
+
+    /// The right to act is taken away right between two steps of a release, and the process asked to stop; a disk that is dead;
+    /// a platform that refuses a target that is named.
+    fn withdrawn(&mut self, dice: &mut Dice) {
+        if self.unknowns.honour_site_target == Hint::Honoured && dice.once_in(8) {
+            self.unknowns.honour_site_target = Hint::Refused;
+        }
+        if dice.once_in(4) {
+            let when = dice.0.i64(1_000..self.length_ms);
+            self.accompany(when, Event::Disk(Trouble::Dead), dice);
+        }
+        let pushes = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Push(app, _) => Some((*at, *app)),
+            _ => None,
+        });
+        for (at, app) in pushes.collect::<Vec<_>>() {
+            if !dice.once_in(4) {
+                continue;
+            }
+            let then = dice.flip().then_some(Point::AfterReading);
+            let passage = Passage { point: Point::AfterWriting, nth: dice.0.u32(1..14), then };
+            let (event, end) = match dice.0.u32(0..3) {
+                0 => (Event::Mode(app, "approve"), Some(Event::Mode(app, "enforce"))),
+                1 => (Event::Leaves(app, true), Some(Event::Leaves(app, false))),
+                _ => (Event::Stopped, None),
+            };
+            // After what a close course has in store for that push, if anything.
+            let at = at + dice.0.i64(1_000..30_000);
+            if let Some(end) = end {
+                self.events.push((at + dice.0.i64(30_000..180_000), end));
+            }
+            self.events.push((at, Event::Meets(passage, vec![event])));
         }
     }
 
