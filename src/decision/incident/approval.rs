@@ -46,8 +46,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     if seen.operator.request == Some(Request::Approve) || is_asked_no_more {
         if !is_asked_no_more {
             draft.tell_word(seen);
+            draft.incident.approved = true;
         }
-        draft.incident.approved = true;
         let deadline = seen.at + VALIDATE_WITHIN;
         draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
         draft.rule(Verb::Rollback, Reason::RuleFired);

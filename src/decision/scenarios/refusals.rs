@@ -184,6 +184,23 @@ fn an_app_that_is_only_observed_by_now_is_not_asked_about_again_after_a_lost_req
 }
 
 #[test]
+fn that_nobody_had_to_be_asked_for_a_moment_is_no_yes() {
+    let mut world = asking();
+    world.run_to_stage("awaiting_approval");
+    (world.policy.mode, world.latency) = (Mode::Enforce, secs(4));
+    world.run_until(|world| world.count("validate") == 1);
+    world.policy.mode = Mode::Approve;
+    world.run_to_stage("awaiting_approval");
+    world.run(minutes(2));
+    assert_eq!(
+        (world.stage(), world.count("create_rollback")),
+        ("awaiting_approval", 0),
+        "{}",
+        world.transcript()
+    );
+}
+
+#[test]
 fn an_approved_rollback_goes_its_way() {
     let mut world = asking();
     world.run(minutes(5));
