@@ -163,6 +163,12 @@ impl Lab {
         self.world(|world| world.ledger.clone())
     }
 
+    /// Writes into the ledger what did not happen, to see whether a judge notices.
+    #[cfg(test)]
+    pub(crate) fn forge(&self, forge: impl FnOnce(&mut Vec<super::ledger::Entry>)) {
+        self.world(|world| forge(&mut world.ledger.entries));
+    }
+
     /// The app as it is, not as a lagging read shows it.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ mod evidence;
 mod made;
 mod orders;
 mod picks;
+#[cfg(test)]
+mod tests;
 
 pub(super) use made::rollbacks_of;
 
@@ -352,16 +354,15 @@ fn not_without_a_yes(run: &Run, app: usize) {
 
 /// [I15] When more apps want a rollback within a minute than the storm breaker lets, it is not them.
 fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
-    let entries = run.lab.ledger().entries;
-    let asked = entries.iter().filter(|entry| entry.who == Who::Guard);
-    let asked = asked.filter(|entry| entry.operation == Operation::CreateRollback);
+    let is_asked = |entry: &Entry| entry.who == Who::Guard && entry.operation == Operation::CreateRollback;
+    let all: Vec<Entry> = run.lab.ledger().entries.into_iter().filter(is_asked).collect();
     // What a person orders is no sign of one.
     let is_ordered = |entry: &Entry| {
         let app = run.shapes.iter().position(|shape| shape.site == entry.app);
         app.is_some_and(|app| is_ordered(run, app, entry))
     };
     let asked: Vec<&Entry> =
-        asked.filter(|entry| !is_revert(&entries, entry) && !is_ordered(entry)).collect();
+        all.iter().filter(|entry| !is_revert(&all, entry) && !is_ordered(entry)).collect();
     for (n, last) in asked.iter().enumerate() {
         let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
         let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();
