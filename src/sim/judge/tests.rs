@@ -85,10 +85,11 @@ fn incident(run: &Run) -> IncidentId {
 const CREATE: Operation = Operation::CreateRollback;
 const COMMIT: Operation = Operation::CommitRollback;
 
+type Told = fn() -> Course;
 type Forge = fn(&mut Run);
 
 /// What is forged, and what has to be said of it.
-const FORGED: &[(&str, fn() -> Course, Forge)] = &[
+const FORGED: &[(&str, Told, Forge)] = &[
     ("a rollback without a pin", rolled_back, |run| alter(run, CREATE, |entry| entry.skip_pin = true)),
     ("two rollbacks for one release", rolled_back, |run| again(run, CREATE, 40_000, |_| {})),
     ("a release with", rolled_back, |run| lock(&run.wire.answers).clear()),
@@ -239,13 +240,9 @@ fn a_pin_and_a_pause_that_nobody_was_told_of_are_forgotten() {
 #[test]
 fn a_bad_release_that_stays_or_goes_late_is_noticed() {
     let bad = |run: &Run| lock(&run.disk.requests)[0].accused.clone();
-    let late = |run: &mut Run| alter(run, CREATE, |entry| entry.at_ms += 100_000);
-    let table: [(&str, Box<dyn Fn(&mut Run)>); 2] = [
-        (
-            "a bad release in quiet times is not rolled back",
-            Box::new(|run: &mut Run| run.lab.forge(Vec::clear)),
-        ),
-        ("ms after it was live", Box::new(late)),
+    let table: [(&str, Forge); 2] = [
+        ("a bad release in quiet times is not rolled back", |run| run.lab.forge(Vec::clear)),
+        ("ms after it was live", |run| alter(run, CREATE, |entry| entry.at_ms += 100_000)),
     ];
     for (expected, forge) in table {
         let said = said(rolled_back(), forge, |run| was_rolled_back(run, 0, &bad(run)));
