@@ -139,7 +139,10 @@ async fn what_is_left_of_the_rate_limit_for_acting_is_not_spent_on_figures() {
     let world = World::new().await;
     world.lab.set_rate_limit(RateLimit { per_hour: 20, ..RateLimit::DOCUMENTED });
     // Of what is left there is one poll in minutes; the first one has to do.
-    let guard = known(&world, &asking()).await;
+    let guard = world.daemon(&asking()).await;
+    guard.api.until("read", |app| app["platform_read_at"] != serde_json::Value::Null).await;
+    // Long enough for a few figures.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     assert_eq!(world.lab.ledger().calls(Operation::ListApps), 1);
     assert_eq!(asked(&world), (0, 0));
     guard.daemon.stop().await;
