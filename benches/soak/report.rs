@@ -23,6 +23,9 @@ const BLOCK: Duration = Duration::from_secs(60);
 /// rises by.
 const LONG_BLOCK: Duration = Duration::from_secs(145);
 
+/// A run that measures for so long has to tell of each figure whether it grows.
+const LONG: Duration = Duration::from_secs(45 * 60);
+
 /// What is promised of a figure.
 #[derive(Clone, Copy, PartialEq)]
 enum Bounded {
@@ -61,6 +64,9 @@ pub(crate) fn figures(
         let block = if stands == Stands::Least { LONG_BLOCK } else { BLOCK };
         let Some(trend) = Trend::of(&points, block.as_secs_f64() / 3_600.0, stands) else {
             println!("{name:<26} too short for a slope");
+            if asked.length.saturating_sub(asked.warm_up) >= LONG {
+                broken.0.push(format!("[I30] nothing is known of {}", name.trim()));
+            }
             return;
         };
         let verdict = trend.verdict(MARGIN);
