@@ -27,8 +27,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
     // By an older list, or none, what comes of it could not be told from what a colleague has made before.
     if super::returning::fresh_list(seen).is_none() {
         draft.stage(Stage::Validating { target: Some(target), call: None, deadline });
-        let decision = validating::wait(draft, Reason::Blind, deadline, None, seen);
-        return Decision { look: true, ..decision };
+        return validating::wait(draft, Reason::Blind, deadline, None, seen);
     }
     if draft.incident.requests.targets.len() >= MOST_ASKED {
         return draft.close(Outcome::Held, Reason::RollbackFailed, seen);
@@ -43,8 +42,7 @@ pub(super) fn ask(policy: &Policy, mut draft: Draft, target: Deployment, seen: &
         draft.tell(Event::Predicted { prediction: prediction.clone() });
         draft.incident.prediction = Some(prediction);
     }
-    let is_soft = draft.incident.capabilities.pin == PinKind::Soft && pinning::can_pin(seen);
-    if is_soft && !draft.keeps_pushes() && !pinning::says_paused(seen) {
+    if pinning::can_pin(seen) && !draft.keeps_pushes() && !pinning::says_paused(seen) {
         let before = draft.ledger.soft_pin.take();
         draft.ledger.soft_pin = Some(SoftPin::of_rollback(before, &draft.incident.id, seen.at));
     }

@@ -116,8 +116,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         until = Some(seen.at + policy.restart_first.unwrap_or_default());
     }
     // What came about while nobody looked is not given up on.
-    let is_looked_for = seen.app.since(deadline).is_some() || seen.at >= deadline + VALIDATE_WITHIN;
-    let is_late = seen.at >= deadline && is_looked_for;
+    let last = deadline + VALIDATE_WITHIN;
+    let is_late = seen.app.since(deadline).is_some() || seen.at >= last;
     if !is_live && (is_vain(policy, &call, made.as_ref(), seen) || is_late) {
         if made.is_none() {
             draft.tell(Event::NotApplied { call: "restart".to_owned() });
@@ -127,10 +127,9 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let is_good = is_live && verdict_of(policy, &draft.incident, seen) == Verdict::Good;
     good_since = is_good.then(|| good_since.unwrap_or(seen.at));
     if until.is_none_or(|until| seen.at < until) {
-        let awaits_look = until.is_none() && seen.at >= deadline;
-        let wake_at = if awaits_look { deadline + VALIDATE_WITHIN } else { until.unwrap_or(deadline) };
+        let given_up_at = if seen.at < deadline { deadline } else { last };
         draft.stage(Stage::Restarting { target, call, made, until, deadline, good_since });
-        return Decision { look: awaits_look, ..draft.done(Some(wake_at), None) };
+        return draft.done(Some(until.unwrap_or(given_up_at)), None);
     }
     tell_what_it_did(policy, &mut draft, seen);
     if let Some(good_since) = good_since {

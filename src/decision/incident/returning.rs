@@ -228,7 +228,7 @@ fn wait(mut draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Obse
             if let Stage::Returning { deadline, .. } = &mut draft.incident.stage {
                 *deadline = seen.at;
             }
-            Decision { look: true, ..draft.done(Some(seen.at + ROLL_BACK_WITHIN), waiting) }
+            draft.done(None, waiting)
         }
     }
 }

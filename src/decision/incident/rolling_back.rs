@@ -94,7 +94,7 @@ fn wait(mut draft: Draft, deadline: Moment, waiting: Option<Reason>, seen: &Obse
             if let Stage::RollingBack { deadline, .. } = &mut draft.incident.stage {
                 *deadline = seen.at;
             }
-            Decision { look: true, ..draft.done(Some(seen.at + ROLL_BACK_WITHIN), waiting) }
+            draft.done(None, waiting)
         }
     }
 }

@@ -83,8 +83,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         };
         return unhealthy(policy, draft, samples, (give_up, on_unhealthy, which), seen);
     }
-    let is_healthy = is_good && seen.at >= until && samples >= policy.soak.min_samples;
-    if is_healthy && is_shown {
+    if is_good && is_shown && seen.at >= until && samples >= policy.soak.min_samples {
         return healthy(policy, draft, samples, seen);
     }
     if give_up.is_some_and(|give_up| seen.at >= give_up) {
@@ -92,7 +91,7 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
         return draft.close(Outcome::Held, Reason::SoakUnknown, seen);
     }
     let waiting = (seen.at >= until).then_some(Reason::Blind);
-    Decision { look: is_healthy, ..draft.done(Some(give_up.unwrap_or(until)), waiting) }
+    draft.done(Some(give_up.unwrap_or(until)), waiting)
 }
 
 /// Ends the soak the way a person asked for.

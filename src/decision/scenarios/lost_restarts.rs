@@ -223,9 +223,12 @@ fn a_restart_that_meets_a_newer_release_and_is_lost_is_the_one_that_release_has(
     let made = world.platform.restart(Who::Rearguard, at).id;
     world.platform.finish(&made, Phase::Active, at);
     world.bad.insert(made);
+    let had_one = "no restart is tried: this release was restarted before";
+    assert!(!world.transcript().contains(had_one));
     assert_eq!(world.run_to_close(), (Outcome::Superseded, Reason::Superseded), "{}", world.transcript());
     assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{}", world.transcript());
     assert_eq!((world.count("restart"), world.count("create_rollback")), (1, 1), "{}", world.transcript());
+    assert_eq!(world.transcript().matches(had_one).count(), 1, "{}", world.transcript());
 }
 
 /// The rollback is live, and the restart that was asked for before it got lost and may still come.
