@@ -224,8 +224,11 @@ fn learning(policy: &Policy, state: &State, live: &Live, seen: &Observation<'_>)
     if age < policy.watch {
         return Decision::stay(Some(seen.at + (policy.watch - age)));
     }
-    // What answered since the last read may be another one.
+    // What answered since the last read may be another one, so that one has to show that it is that old.
     let Some(to) = shown_until(live, seen) else { return Decision::stay(None) };
+    if age.saturating_sub(seen.at.since(to)) < policy.watch {
+        return Decision::stay(None);
+    }
     let time = (live.since, to);
     if rule::fewest_samples(policy, seen.windows, time, Pace::Rest) < policy.soak.min_samples {
         return Decision::stay(None);

@@ -127,9 +127,8 @@ pub(super) fn look(policy: &Policy, mut draft: Draft, seen: &Observation<'_>) ->
     let is_good = is_live && verdict_of(policy, &draft.incident, seen) == Verdict::Good;
     good_since = is_good.then(|| good_since.unwrap_or(seen.at));
     if until.is_none_or(|until| seen.at < until) {
-        let given_up_at = if seen.at < deadline { deadline } else { last };
         draft.stage(Stage::Restarting { target, call, made, until, deadline, good_since });
-        return draft.done(Some(until.unwrap_or(given_up_at)), None);
+        return draft.done(Some(until.unwrap_or(last)), None);
     }
     tell_what_it_did(policy, &mut draft, seen);
     if let Some(good_since) = good_since {

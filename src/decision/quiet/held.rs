@@ -24,8 +24,7 @@ pub(in super::super) fn held(
         return decision;
     }
     // A pause of pushes comes back with the app.
-    let is_soft =
-        state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.holds.is_some() && pin.holds == hold.pin);
+    let is_soft = state.ledger.soft_pin.as_ref().is_some_and(|pin| pin.holds == hold.pin);
     if hold.pin.is_some() && !is_soft && pin::is_gone(seen) {
         return nothing_to_hold(state, hold);
     }

@@ -249,13 +249,27 @@ fn a_release_is_not_good_by_what_its_unnoticed_successor_does() {
 }
 
 #[test]
-fn a_release_whose_reads_come_back_soon_after_its_watch_is_good_by_what_was_seen_until_then() {
+fn a_release_is_good_by_a_read_from_the_end_of_its_watch_which_is_asked_for_and_waited_for() {
+    let mut world = World::steady(policy());
+    let release = world.release();
+    world.run(minutes(29));
+    // The next poll is long away.
+    world.polled_at = world.at + minutes(60);
+    world.run(minutes(1) + secs(4));
+    assert_eq!(world.state.word(), "steady");
+    assert!(world.state.ledger.good.iter().any(|good| good.id == release));
+    // Nobody can look for five minutes, or for longer.
     let mut world = World::steady(policy());
     let release = world.release();
     world.run(minutes(29));
     world.fault = Some(ReadFault::Unreachable);
-    world.run(minutes(3));
+    world.run(minutes(5) + secs(56));
     assert_eq!(world.state.word(), "watching");
+    let Situation::Watching(watch) = &world.state.situation else { panic!("{:?}", world.state) };
+    assert_eq!(world.wake_at, Some(watch.until + minutes(5)));
+    let mut later = world.clone();
+    later.run(secs(8));
+    assert_eq!(later.state.word(), "learning");
     world.fault = None;
     world.run(secs(4));
     assert_eq!(world.state.word(), "steady");
@@ -304,14 +318,13 @@ fn what_failed_while_a_release_settled_does_not_confirm_that_it_is_bad() {
 }
 
 #[test]
-fn an_app_that_is_learnt_is_done_at_the_very_end_of_its_watch() {
+fn an_app_that_is_learnt_is_done_by_the_first_read_after_its_watch() {
     let mut policy = policy();
     policy.soak.min_samples = 5;
     let mut world = World::new(policy);
     world.platform.live_at = world.at - minutes(29);
     world.platform.deployments[1].cause = Cause::Rollback;
-    world.run(secs(58));
-    assert_eq!(world.state.word(), "learning");
-    world.run(secs(2));
-    assert_eq!(world.state.word(), "steady");
+    world.run_until(|world| world.state.word() == "steady");
+    let read_at = world.app.read_at().expect("read").since(world.start);
+    assert!((secs(60)..secs(64)).contains(&read_at), "{read_at:?}");
 }
