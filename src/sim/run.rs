@@ -226,6 +226,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         repeated: Arc::default(),
         asked: Arc::default(),
         pushes_shown: Arc::default(),
+        failed: Arc::default(),
         looks: Arc::default(),
     };
     let file = folder.path().join("rearguard.db");

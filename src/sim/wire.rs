@@ -1,6 +1,6 @@
 //! The way to the platform and to the sites: the lab's own answers, without sockets, behind the machine's network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,6 +43,8 @@ pub(super) struct Wire {
     pub(super) asked: Arc<Mutex<Vec<(String, i64)>>>,
     /// When a read that came back said of an app that its pushes are deployed.
     pub(super) pushes_shown: Arc<Mutex<Vec<(String, i64)>>>,
+    /// The reads of an app that failed, and when they were sent: what came back of others that were sent with them is no picture.
+    pub(super) failed: Arc<Mutex<BTreeSet<(String, i64)>>>,
     /// How often the platform was asked for one app.
     pub(super) looks: Arc<AtomicUsize>,
 }
@@ -104,6 +106,17 @@ impl Wire {
     }
 
     async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
+        let (app, began) = (call_of(&request).0, EPOCH_MS + self.machine.uptime_ms());
+        let is_read = request.method() == reqwest::Method::GET;
+        let answered = self.carry(request).await;
+        if is_read && !answered.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            lock(&self.pushes_shown).retain(|shown| *shown != (app.clone(), began));
+            lock(&self.failed).insert((app, began));
+        }
+        answered
+    }
+
+    async fn carry(&self, request: reqwest::Request) -> Result<reqwest::Response, Broken> {
         let call = call_of(&request);
         // A dry run that no incident owes is asked in quiet times, and writes nothing; nor does what asks in a body.
         let is_dry_run = call.1 == "validate" && !self.is_owed(&call);
@@ -149,8 +162,10 @@ impl Wire {
             unread.remove(&call);
         } else if !is_write && parts.status.is_success() {
             unread.retain(|(app, _), since| *since > began || !(call.0.is_empty() || call.0 == *app));
-            if std::str::from_utf8(&body).is_ok_and(|body| body.contains(r#""auto_deploy":true"#)) {
-                lock(&self.pushes_shown).push((call.0.clone(), EPOCH_MS + began));
+            let shown = (call.0.clone(), EPOCH_MS + began);
+            let says_so = std::str::from_utf8(&body).is_ok_and(|body| body.contains(r#""auto_deploy":true"#));
+            if says_so && !lock(&self.failed).contains(&shown) {
+                lock(&self.pushes_shown).push(shown);
             }
         }
         drop(unread);
