@@ -130,7 +130,9 @@ async fn a_held_app_is_ready_for_nothing_and_says_why_it_is_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_cooldown_an_app_says_what_an_order_would_meet_all_the_same() {
     let world = World::new().await;
-    let guard = known(&world, &Settings { limits: "{ cooldown: 1h, max_rollbacks: 5 }", ..asking() }).await;
+    // A watch in which a bad release can be accused however busy the machine is.
+    let settings = Settings { watch: "5s", limits: "{ cooldown: 1h, max_rollbacks: 5 }", ..asking() };
+    let guard = known(&world, &settings).await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
     assert_eq!(guard.api.until_closed().await["outcome"], "committed");
     let beside = |wanted: Value| {
@@ -148,7 +150,7 @@ async fn in_a_cooldown_an_app_says_what_an_order_would_meet_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_platform_refuses_the_first_target_the_next_one_is_asked_about_as_in_an_incident() {
     let world = World::new().await;
-    let guard = known(&world, &asking()).await;
+    let guard = known(&world, &Settings { watch: "5s", ..asking() }).await;
     let first = guard.api.app().await["live_deployment"].clone();
     world.lab.push(APP, Release { database: "postgres 17".to_owned(), ..Release::good("v2") }).unwrap();
     guard.api.until("a refusal", |app| app["rollback"]["reason"] == "not_valid").await;
