@@ -126,6 +126,19 @@ fn a_rollback_deployment_that_never_comes_about_is_held() {
     assert!(world.platform.pinned.is_some());
 }
 
+/// The machine slept, or the process was not there, for so long. It decides before anything is read, and then nothing can be
+/// read for a while.
+pub(super) fn comes_back(world: &mut World, away: Duration, restarts: bool) {
+    world.at = world.at + away;
+    if restarts {
+        world.restart();
+    }
+    world.step();
+    world.fault = Some(ReadFault::Unreachable);
+    world.run(minutes(10));
+    world.fault = None;
+}
+
 #[test]
 fn a_rollback_that_went_live_while_we_were_away_is_soaked_however_long_that_was() {
     for away in [45, 70, 600] {
@@ -133,15 +146,7 @@ fn a_rollback_that_went_live_while_we_were_away_is_soaked_however_long_that_was(
             let mut world = World::with_bad_release(policy());
             world.run_until(|world| world.platform.rollback_under_way().is_some());
             world.run(secs(6));
-            world.at = world.at + minutes(away);
-            if restarts {
-                world.restart();
-            }
-            // It decides before anything is read, and then nothing can be read for a while.
-            world.step();
-            world.fault = Some(ReadFault::Unreachable);
-            world.run(minutes(10));
-            world.fault = None;
+            comes_back(&mut world, minutes(away), restarts);
             let said = world.transcript();
             assert_eq!(world.run_to_close(), (Outcome::Committed, Reason::SoakHealthy), "{away}: {said}");
         }

@@ -178,18 +178,24 @@ fn one_create_an_incident(world: &World) {
     }
 }
 
-/// A pin of ours that is still there belongs to an open incident, or to a hold that a person was told about: at once,
-/// or when its deployment has come to its end and was read.
-pub(super) fn no_pin_is_forgotten(world: &World) {
-    if !has_unknown_pin(world) {
-        return;
-    }
+/// The same with nothing in the way any more, and what is under way live.
+fn calmed(world: &World) -> World {
     let mut later = world.clone();
     super::walk::calm(&mut later);
     if let Some(id) = later.platform.in_progress.clone() {
         let at = later.at;
         later.platform.finish(&id, Phase::Active, at);
     }
+    later
+}
+
+/// A pin of ours that is still there belongs to an open incident, or to a hold that a person was told about: at once,
+/// or when its deployment has come to its end and was read.
+pub(super) fn no_pin_is_forgotten(world: &World) {
+    if !has_unknown_pin(world) {
+        return;
+    }
+    let mut later = calmed(world);
     later.run(Duration::from_secs(30));
     assert!(!has_unknown_pin(&later), "a forgotten pin:\n{}", later.transcript());
 }
@@ -200,12 +206,7 @@ pub(super) fn no_pause_of_pushes_is_forgotten(world: &World) {
     if !has_unknown_pause(world) {
         return;
     }
-    let mut later = world.clone();
-    super::walk::calm(&mut later);
-    if let Some(id) = later.platform.in_progress.clone() {
-        let at = later.at;
-        later.platform.finish(&id, Phase::Active, at);
-    }
+    let mut later = calmed(world);
     let until = later.at + FORGOTTEN_AFTER;
     while has_unknown_pause(&later) {
         assert!(later.at < until, "a forgotten pause of pushes:\n{}", later.transcript());

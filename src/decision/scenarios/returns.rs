@@ -1,7 +1,7 @@
 //! A rollback from our own rollback, where the platform knows no revert: what it may go back to, how often it is asked
 //! for, and how long it is waited for.
 
-use super::calls::LOST;
+use super::calls::{LOST, comes_back};
 use super::picks::{BY_CODE, PICKS, accepting, changes, with_bad_release};
 use super::world::{Reply, World, minutes, secs};
 use crate::decision::capability::Capabilities;
@@ -214,14 +214,7 @@ fn a_return_that_went_live_while_we_were_away_is_seen_to_be_there_however_long_t
             let mut world = undoing(accepting(), BY_CODE);
             world.run_until(|world| world.stage() == "reverting" && world.platform.in_progress.is_some());
             world.run(secs(6));
-            world.at = world.at + minutes(away);
-            if restarts {
-                world.restart();
-            }
-            world.step();
-            world.fault = Some(ReadFault::Unreachable);
-            world.run(minutes(10));
-            world.fault = None;
+            comes_back(&mut world, minutes(away), restarts);
             let said = world.transcript();
             assert_eq!(world.run_to_close(), (Outcome::Reverted, Reason::SoakUnhealthy), "{away}: {said}");
         }
