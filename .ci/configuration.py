@@ -34,6 +34,9 @@ key. `rearguard check --config FILE` says what is wrong in it, all at once, with
   the current folder, in the configuration's, and in `credentials` beside that; the first one that is there counts.
 * The file is read again when it changes, within ten seconds, and at SIGHUP. One that is wrong is refused whole, and what was
   in force stays so. `listen` and `state` are fixed while the daemon runs.
+* What takes a right away counts at once, until the very moment in which a rollback is asked for: mode `observe`, mode or action
+  `approve`, `accept_platform_choice: false`, an app that is left out. What was asked for by then is brought to its end. An app that
+  is left out is not judged any more, and followed until nothing of ours is left or can still come about.
 
 Ranges are those that `check` names. An example is the value in `config/full.yaml`. Where the default is empty there is none.
 """

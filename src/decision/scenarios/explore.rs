@@ -143,7 +143,11 @@ fn happen(world: &mut World, event: &Event) -> bool {
     match event {
         Event::Pass => world.run(secs(8)),
         Event::Wait => world.run(secs(40)),
-        Event::Jump => world.at = at + secs(31 * 60),
+        Event::Jump => {
+            // What a read that lags shows after it is how the platform stood all the while.
+            world.remember();
+            world.at = at + secs(31 * 60);
+        }
         Event::Release { .. } | Event::Build | Event::PersonRestarts | Event::PersonRollsBack if !takes => {
             return false;
         }

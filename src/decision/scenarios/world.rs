@@ -331,7 +331,8 @@ impl World {
         self.step();
     }
 
-    fn remember(&mut self) {
+    /// Keeps what the platform shows now, for reads that lag behind.
+    pub(super) fn remember(&mut self) {
         if !self.is_told && self.lag.is_zero() {
             return;
         }
