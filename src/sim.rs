@@ -11,7 +11,7 @@
 //! every platform. From seed 10,000,000 on courses
 //! are *close*: something happens right between two steps of each release. From 20,000,000 on the apps are on Sevalla, made
 //! from Git, an image or as a static site, with every rule by which the platform may pick what it goes back to. The last
-//! 200,000 seeds of each million draw all there is; what was drawn before something was added is drawn as it was then.
+//! 100,000 seeds of each million draw all there is; what was drawn before something was added is drawn as it was then.
 //!
 //! Two kinds of course. In *safety* the faults never stop. In *liveness* they stop, and everything has to come to
 //! its end: every incident closed, every pin of ours settled or in the hands of a person, and a bad release that comes

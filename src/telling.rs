@@ -37,6 +37,8 @@ pub use account::{Account, CallMade, Line};
 pub use durations::Durations;
 pub use evidence::{Evidence, Unit};
 pub use page::Page;
+#[cfg(test)]
+pub(crate) use replay::replayed;
 pub use replay::{Differing, Replay};
 pub use signal::{Mark, Marked, Point, Signal};
 

@@ -189,7 +189,9 @@ impl Model {
     pub(crate) fn advance(&mut self, now: i64) {
         while let Some((at, place)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.schedule(place, None);
+            let before = self.unknowns.steps_lag.then(|| self.view_that_lags(place)).flatten();
             self.step(at, place);
+            self.lags_behind(at, place, before);
         }
     }
 
@@ -200,20 +202,27 @@ impl Model {
 
     /// Does what a write asks, or says why not. `now` must not be before the last `advance`.
     pub(crate) fn write(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {
-        let lag = self.unknowns.reads_lag_ms;
-        let before = (lag > 0).then(|| {
+        let before = self.view_that_lags(place);
+        let written = self.carry_out(now, place, who, write);
+        self.lags_behind(now, place, before.filter(|_| written.is_ok()));
+        self.apps[place].rendered = Rendered::default();
+        written
+    }
+
+    /// What reads show of the app for a while after something has changed, where they lag.
+    fn view_that_lags(&self, place: usize) -> Option<Arc<App>> {
+        (self.unknowns.reads_lag_ms > 0).then(|| {
             let mut view = self.apps[place].clone();
             view.stale.clear();
             Arc::new(view)
-        });
-        let written = self.carry_out(now, place, who, write);
-        if let (Some(view), true) = (before, written.is_ok()) {
-            let app = &mut self.apps[place];
-            app.stale.push((now.saturating_add_unsigned(lag), view));
-            app.jumps = if self.unknowns.reads_jump { app.jumps.or(Some(0)) } else { None };
-        }
-        self.apps[place].rendered = Rendered::default();
-        written
+        })
+    }
+
+    fn lags_behind(&mut self, now: i64, place: usize, before: Option<Arc<App>>) {
+        let Some(view) = before else { return };
+        let app = &mut self.apps[place];
+        app.stale.push((now.saturating_add_unsigned(self.unknowns.reads_lag_ms), view));
+        app.jumps = if self.unknowns.reads_jump { app.jumps.or(Some(0)) } else { None };
     }
 
     fn carry_out(&mut self, now: i64, place: usize, who: Who, write: Write) -> Written {

@@ -215,6 +215,8 @@ pub struct Unknowns {
     pub reads_lag_ms: u64,
     /// Some reads lag, others do not: several replicas answer them.
     pub reads_jump: bool,
+    /// Reads lag behind what the platform does by itself as well: what is live says that it is being deployed.
+    pub steps_lag: bool,
     /// A `create_rollback` gets no answer and is applied this much later.
     pub late_apply_ms: Option<u64>,
     /// The status of a refusal for the app's state: 409, 412, 422 and 400 have all been guessed.
@@ -272,6 +274,7 @@ impl Default for Unknowns {
             zeros: Zeros::Omitted,
             reads_lag_ms: 0,
             reads_jump: false,
+            steps_lag: false,
             late_apply_ms: None,
             refusal_status: 409,
             instance_names: InstanceNames::Kept,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::course::{COOLDOWN_MS, Course, RECONCILE_MS};
+use super::course::{COOLDOWN_MS, Course, MIN_SAMPLES, RECONCILE_MS, SOAK_MS};
 use super::life::parsed;
 use super::machine::lock;
 use super::run::{Run, Shape};
@@ -47,7 +47,7 @@ impl Run {
                  accept_platform_choice: true\n    {restart}\
                  probes: [{{ name: home, url: 'https://lab.test/sites/{site}/healthz', period: 10s, watch_period: {watch}, \
                  burst: {burst}, timeout: 2s }}{other}]\n    rules: {rules}\n    rollback: {{ migrations: {migrations} }}\n    \
-                 soak: {{ period: 20s, min_samples: 4, on_unhealthy: {on_unhealthy} }}\n    \
+                 soak: {{ period: {SOAK_MS}ms, min_samples: {MIN_SAMPLES}, on_unhealthy: {on_unhealthy} }}\n    \
                  limits: {{ cooldown: {COOLDOWN_MS}ms, max_rollbacks: {budget}, per: 1h }}"
             )
             .expect("text");

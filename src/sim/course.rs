@@ -16,6 +16,10 @@ pub(super) use draw::{ALL, CLOSE, CLOSE_OTHER, NEWEST, ORDERED, OTHER};
 
 /// How long an unanswered write is looked for, in every course.
 pub(super) const RECONCILE_MS: i64 = 30_000;
+/// How long a rollback is watched, in every course.
+pub(super) const SOAK_MS: i64 = 20_000;
+/// And over how many answers, at the least.
+pub(super) const MIN_SAMPLES: usize = 4;
 /// How long an app is left alone after a rollback, in every course.
 pub(super) const COOLDOWN_MS: i64 = 30_000;
 
@@ -52,6 +56,8 @@ pub(super) enum Event {
     /// All of that happens right then.
     Meets(Passage, Vec<Event>),
     Killed,
+    /// The machine, at once.
+    Rebooted,
     Stopped,
     Sleeps(Duration),
     Wall(i64),
@@ -102,6 +108,7 @@ impl Event {
             | Self::Token(false)
             | Self::Dies(_)
             | Self::Killed
+            | Self::Rebooted
             | Self::Stopped
             | Self::Sleeps(_)
             | Self::RollbackFate(..)
@@ -179,7 +186,8 @@ impl Course {
 
     /// What it picks is what anybody would reckon, the one before the live one, or what it is told.
     pub(super) fn picks_as_reckoned(&self) -> bool {
-        let is_heeded = self.unknowns.honour_site_target == Hint::Honoured;
+        let is_static = matches!(self.kind, AppKind::Sevalla { source: Source::StaticSite, .. });
+        let is_heeded = !is_static || self.unknowns.honour_site_target == Hint::Honoured;
         is_heeded && (!self.platform_picks() || self.unknowns.rollback_rule == RollbackRule::PreviousRow)
     }
 

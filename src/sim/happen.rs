@@ -97,6 +97,10 @@ impl Run {
                 self.meeting = events;
             }
             Event::Killed => return Some(End::Died),
+            Event::Rebooted => {
+                self.machine.reboots();
+                return Some(End::Died);
+            }
             Event::Stopped => return Some(End::Stopped),
             Event::Sleeps(span) => self.machine.sleeps(span),
             Event::Wall(off_ms) => self.machine.set_wall(off_ms),

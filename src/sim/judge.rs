@@ -6,6 +6,7 @@ mod evidence;
 mod made;
 mod orders;
 mod picks;
+mod soak;
 #[cfg(test)]
 mod tests;
 
@@ -13,16 +14,18 @@ pub(super) use made::rollbacks_of;
 
 use std::collections::BTreeSet;
 
-use made::{asked_for, came_to_light_late, is_ordered, is_revert, is_shown, ours, prompt, rollbacks};
+use made::{asked_for, came_to_light_late, is_ordered, is_return, is_shown, judged, ours, rollbacks};
 
 use super::course::COOLDOWN_MS;
+use super::disk::Request as Asked;
 use super::happen::LEFT;
 use super::machine::{EPOCH_MS, lock};
 use super::panics;
 use super::run::{Heard, Run, Word};
 use crate::decision::observation::Request;
 use crate::lab::{
-    AppKind, ClonedFrom, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger, Shown, Source, Who,
+    AppKind, Cause, ClonedFrom, Deployment, Entry, GUARD_TOKEN, NullImage, Operation, Phase, RollbackTrigger,
+    Shown, Source, Who,
 };
 use crate::server::AppStatus;
 
@@ -50,6 +53,7 @@ pub(super) fn whole(run: &Run) {
         every_rollback_pins(run, app);
         one_rollback_for_one_release(run, app);
         evidence::no_healthy_release_is_rolled_back(run, app);
+        evidence::only_the_accused_is_rolled_back(run, app);
         every_target_was_live_and_never_accused(run, app);
         only_our_own_pins_are_settled(run, app);
         what_a_person_settled_or_pinned_is_left_alone(run, app);
@@ -61,6 +65,7 @@ pub(super) fn whole(run: &Run) {
         orders::each_was_given_and_heeded(run, app);
         picks::pushes_are_let_go_by_whom_they_were_paused(run, app);
         picks::no_release_is_restarted_twice(run, app);
+        soak::each_end_had_its_soak(run, app);
     }
     picks::what_came_back_instead_is_no_success(run);
     orders::none_was_turned_round(run);
@@ -69,6 +74,7 @@ pub(super) fn whole(run: &Run) {
     nothing_is_repeated_unread(run);
     evidence::nobody_is_accused_of_what_another_did(run);
     every_write_stands_in_the_journal(run);
+    decisions_follow_from_the_journal(run);
     no_secret_is_kept(run);
 }
 
@@ -83,29 +89,42 @@ fn every_rollback_pins(run: &Run, app: usize) {
     }
 }
 
-fn pairs(run: &Run, app: usize) -> Vec<(Entry, Entry)> {
+/// Two rollbacks for one release: it was accused in both, or it was live when both arrived.
+struct Pair {
+    first: Entry,
+    second: Entry,
+    is_accused_twice: bool,
+}
+
+fn pairs(run: &Run, app: usize) -> Vec<Pair> {
     let all = rollbacks(run, app);
     let mut pairs = Vec::new();
     for (n, second) in all.iter().enumerate() {
-        let same = |first: &&Entry| {
+        for first in &all[..n] {
+            let [one, other] = [first, second].map(|entry| asked_for(run, app, entry));
+            let of = |asked: &Option<Asked>| asked.as_ref().map(|asked| asked.accused.clone());
+            let incident = |asked: &Option<Asked>| asked.as_ref().and_then(|asked| asked.incident.clone());
+            let is_accused_twice = one.is_some() && of(&one) == of(&other);
             // A person may have what was rolled back, and came back, rolled back once more.
-            let incident = |entry| asked_for(run, app, entry).and_then(|asked| asked.incident);
-            let is_another = || is_ordered(run, app, second) && incident(*first) != incident(second);
-            first.active_before == second.active_before
+            let is_another = is_ordered(run, app, second) && incident(&one) != incident(&other);
+            if (is_accused_twice || first.active_before == second.active_before)
                 && !run.is_lost_between(first.at_ms, second.at_ms)
-                && !is_another()
-        };
-        pairs.extend(all[..n].iter().filter(same).map(|first| (first.clone(), second.clone())));
+                && !is_another
+            {
+                pairs.push(Pair { first: first.clone(), second: second.clone(), is_accused_twice });
+            }
+        }
     }
     pairs
 }
 
 /// [I3, I4] One rollback for one release; a second one only where the first came to light after its time.
 fn one_rollback_for_one_release(run: &Run, app: usize) {
-    for (first, second) in pairs(run, app) {
+    for Pair { first, second, is_accused_twice } in pairs(run, app) {
         // Where a second one leads somewhere else there is none, however late the first one came to light; unless both met
         // a release that no read had shown, each meant for another one.
-        if is_shown(run, app, &second) && (run.course.platform_picks() || !came_to_light_late(run, &first)) {
+        let is_late = !run.course.platform_picks() && came_to_light_late(run, &first);
+        if (is_accused_twice || is_shown(run, app, &second)) && !is_late {
             broken(run, "two rollbacks for one release", &second);
         }
     }
@@ -129,11 +148,11 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
     let all = rollbacks(run, app);
     // A revert says that going back did not help: the release was not the cause.
-    let reverts = |rollback: &Entry| {
+    let reverts = |rollback: &Entry, until_ms: i64| {
         let ours = ours(run, app);
-        ours.iter().any(|entry| {
-            let is_revert = entry.operation == Operation::RevertRollback && entry.applied();
-            let is_return = entry.operation == Operation::CreateRollback && entry.applied();
+        ours.iter().filter(|entry| entry.applied() && entry.at_ms < until_ms).any(|entry| {
+            let is_revert = entry.operation == Operation::RevertRollback;
+            let is_return = entry.operation == Operation::CreateRollback && is_return(run, app, entry);
             // A person's revert may be there a moment before ours, which was judged to be due all the same.
             (is_revert && entry.pinned_before == rollback.deployment)
                 || ((is_revert || is_return) && entry.active_before == rollback.deployment)
@@ -156,9 +175,10 @@ fn every_target_was_live_and_never_accused(run: &Run, app: usize) {
             !is_ordered(run, app, before) || shown_ms.is_some_and(|shown| shown <= entry.at_ms)
         };
         let known = known.filter(is_seen);
-        let mut accused_before = known.filter(|before| before.active_before.as_deref() == Some(target));
+        let is_it = |id: &str| evidence::is_same_release(&state.deployments, id, target);
+        let mut accused_before = known.filter(|before| before.active_before.as_deref().is_some_and(is_it));
         // What no read had shown it was live was not what it was meant to go back from.
-        if accused_before.any(|before| is_shown(run, app, before) && !reverts(before)) {
+        if accused_before.any(|before| is_shown(run, app, before) && !reverts(before, entry.at_ms)) {
             broken(run, "back to a release that was rolled back from", entry);
         }
     }
@@ -181,9 +201,11 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
             continue;
         }
         let Some(pin) = &entry.pinned_before else { continue };
-        let is_ours = ours.iter().any(|made| made.deployment.as_ref() == Some(pin));
+        // What was made before the state was lost is not known any more.
+        let is_known = |since_ms: i64| !run.is_lost_between(since_ms, entry.at_ms);
+        let is_ours = ours.iter().any(|made| made.deployment.as_ref() == Some(pin) && is_known(made.at_ms));
         let target = state.deployment(pin).and_then(|pin| match &pin.cause {
-            crate::lab::Cause::Rollback { target } => Some(target.clone()),
+            Cause::Rollback { target } => Some(target.clone()),
             _ => None,
         });
         // Written down, and nobody knows what became of it: whoever reads that it is there cannot know whose it is.
@@ -191,7 +213,7 @@ fn only_our_own_pins_are_settled(run: &Run, app: usize) {
             let is_recent = (0..LATEST_MS).contains(&(entry.at_ms - request.at_ms));
             let is_same =
                 |pinned: &String| request.target == *pinned || looks_the_same(&request.target, pinned);
-            request.is_unclear && is_recent && target.as_ref().is_some_and(is_same)
+            request.is_unclear && is_recent && is_known(request.at_ms) && target.as_ref().is_some_and(is_same)
         });
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
         let lag = run.lag_ms() + ON_ITS_WAY_MS;
@@ -219,8 +241,8 @@ fn what_a_person_settled_or_pinned_is_left_alone(run: &Run, app: usize) {
             }
         }
         let Some(pin) = &entry.pinned_before else { continue };
-        let is_ours =
-            || all.iter().any(|made| made.who == Who::Guard && made.deployment.as_ref() == Some(pin));
+        let is_it = |made: &Entry| made.who == Who::Guard && made.deployment.as_ref() == Some(pin);
+        let is_ours = || all.iter().any(|made| is_it(made) && !run.is_lost_between(made.at_ms, entry.at_ms));
         let is_known = || state.deployment(pin).is_some_and(|pin| is_shown(pin.created_ms, entry));
         if entry.operation == Operation::CreateRollback && is_known() && !is_ours() {
             broken(run, "a rollback although somebody else has pinned the app", entry);
@@ -240,12 +262,21 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
             source != Source::StaticSite && unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment
         }
     };
-    if !is_told {
-        return;
-    }
-    for entry in &prompt(run, app) {
-        let accused = entry.active_before.as_deref().and_then(|id| state.deployment(id));
-        if accused.is_some_and(crate::lab::Deployment::is_rollback) && is_shown(run, app, entry) {
+    let ours = ours(run, app);
+    for entry in &judged(run, app) {
+        let Some(place) =
+            state.deployments.iter().position(|made| Some(&made.id) == entry.active_before.as_ref())
+        else {
+            continue;
+        };
+        let went_back = |made: &Deployment| made.goes_back_to().is_some() || made.cause == Cause::Revert;
+        let is_ours = ours.iter().any(|made| {
+            made.operation != Operation::Restart
+                && made.deployment == entry.active_before
+                && !run.is_lost_between(made.at_ms, entry.at_ms)
+        });
+        let is_known = is_told && went_back(evidence::first_of_the_same(&state.deployments, place));
+        if (is_known || is_ours) && is_shown(run, app, entry) {
             broken(run, "a rollback is rolled back", entry);
         }
     }
@@ -309,7 +340,7 @@ fn not_within_the_cooldown(run: &Run, app: usize) {
 /// In mode approve nothing is rolled back without a person's yes, nor after their no.
 fn not_without_a_yes(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
-    for entry in &prompt(run, app) {
+    for entry in &judged(run, app) {
         let live =
             entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
         // The same release under the id that it was asked about, before it was restarted or moved.
@@ -361,8 +392,11 @@ fn no_more_apps_at_once_than_the_storm_breaker_lets(run: &Run) {
         let app = run.shapes.iter().position(|shape| shape.site == entry.app);
         app.is_some_and(|app| is_ordered(run, app, entry))
     };
-    let asked: Vec<&Entry> =
-        all.iter().filter(|entry| !is_revert(&all, entry) && !is_ordered(entry)).collect();
+    let is_undoing = |entry: &Entry| {
+        let app = run.shapes.iter().position(|shape| shape.site == entry.app);
+        app.is_some_and(|app| is_return(run, app, entry))
+    };
+    let asked: Vec<&Entry> = all.iter().filter(|entry| !is_undoing(entry) && !is_ordered(entry)).collect();
     for (n, last) in asked.iter().enumerate() {
         let minute = asked[..=n].iter().filter(|entry| last.at_ms - entry.at_ms < STORM_MS);
         let apps: BTreeSet<&str> = minute.clone().map(|entry| entry.app.as_str()).collect();
@@ -390,6 +424,11 @@ fn every_write_stands_in_the_journal(run: &Run) {
         "writes that the journal does not have: {unannounced:?}\n{}",
         run.story()
     );
+}
+
+/// [I20] Each decision comes out the same when it is made again from what the journal has of it.
+fn decisions_follow_from_the_journal(run: &Run) {
+    assert!(run.differing.is_empty(), "decided otherwise: {:?}\n{}", run.differing, run.story());
 }
 
 /// [I13] The token stands in no file.
@@ -441,15 +480,15 @@ const ACTS_WITHIN_MS: i64 = 2 * 2_000 + 30_000;
 /// The slowest pace of polls in a course.
 const POLL_MS: i64 = 30_000;
 
+/// Whether a bad release in quiet times has to be rolled back from: where the platform goes somewhere else, or does not say where
+/// to, a person is told instead.
+pub(super) fn has_to_roll_back(run: &Run) -> bool {
+    run.course.picks_as_reckoned()
+        && (!run.course.platform_picks() || run.course.unknowns.null_image == NullImage::Never)
+}
+
 /// [I25] A bad release in quiet times is rolled back from, soon.
 pub(super) fn was_rolled_back(run: &Run, app: usize, bad: &str) {
-    let unknowns = &run.course.unknowns;
-    // Where the platform went somewhere else, or does not say where to, a person is told instead.
-    if !run.course.picks_as_reckoned()
-        || (run.course.platform_picks() && unknowns.null_image != NullImage::Never)
-    {
-        return;
-    }
     let state = run.lab.record(&run.shapes[app].site);
     let is_it = |entry: &Entry| {
         let live =

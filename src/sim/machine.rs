@@ -12,8 +12,6 @@ use crate::clock::{Clock, Mark, Moment, anchor};
 /// Where the platform's clock, and ours at first, begins: somewhere in 2027.
 pub(super) const EPOCH_MS: i64 = 1_800_000_000_000;
 
-const BOOT: &str = "simulated";
-
 /// Where a process may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Point {
@@ -58,6 +56,8 @@ pub(super) struct Machine {
     life: Mutex<Option<Instant>>,
     /// When it slept, and for how long.
     slept: Mutex<Vec<(i64, i64)>>,
+    /// How often it was started anew, and when.
+    boots: Mutex<(u32, i64)>,
     /// How far the wall clock is off.
     wall_off_ms: AtomicI64,
     /// Nothing gets out.
@@ -83,6 +83,7 @@ impl Machine {
             past_ms: AtomicI64::new(0),
             life: Mutex::new(None),
             slept: Mutex::new(Vec::new()),
+            boots: Mutex::new((1, 0)),
             wall_off_ms: AtomicI64::new(0),
             is_cut_off: AtomicBool::new(false),
             are_sites_cut_off: AtomicBool::new(false),
@@ -127,6 +128,23 @@ impl Machine {
 
     pub(super) fn set_wall(&self, off_ms: i64) {
         self.wall_off_ms.store(off_ms, Ordering::Relaxed);
+    }
+
+    /// It is started anew: its boot-time clock begins again, and its wall clock is put right.
+    pub(super) fn reboots(&self) {
+        let now = self.uptime_ms();
+        let mut boots = lock(&self.boots);
+        *boots = (boots.0 + 1, now);
+        self.set_wall(0);
+    }
+
+    /// How long ago it was started.
+    fn boottime_ms(&self) -> i64 {
+        self.uptime_ms() - lock(&self.boots).1
+    }
+
+    fn boot_id(&self) -> String {
+        format!("boot {}", lock(&self.boots).0)
     }
 
     pub(super) fn cut_off(&self, is_cut_off: bool) {
@@ -210,15 +228,15 @@ pub(super) struct ProcessClock {
 
 impl ProcessClock {
     pub(super) fn resume(machine: Arc<Machine>, last: Option<&Mark>) -> Self {
-        let (uptime, off) = (machine.uptime_ms(), machine.wall_off_ms.load(Ordering::Relaxed));
-        let offset_ms = anchor(last, BOOT, uptime, EPOCH_MS + uptime + off);
+        let wall_ms = EPOCH_MS + machine.uptime_ms() + machine.wall_off_ms.load(Ordering::Relaxed);
+        let offset_ms = anchor(last, &machine.boot_id(), machine.boottime_ms(), wall_ms);
         Self { machine, offset_ms }
     }
 }
 
 impl Clock for ProcessClock {
     fn now(&self) -> Moment {
-        Moment::from_millis(self.machine.uptime_ms() + self.offset_ms)
+        Moment::from_millis(self.machine.boottime_ms() + self.offset_ms)
     }
 
     fn wall(&self) -> jiff::Timestamp {
@@ -228,9 +246,8 @@ impl Clock for ProcessClock {
     }
 
     fn mark(&self) -> Mark {
-        let boottime_ms = self.machine.uptime_ms();
-        let at = Moment::from_millis(boottime_ms + self.offset_ms);
-        Mark { at, boottime_ms, boot_id: BOOT.to_owned() }
+        let boottime_ms = self.machine.boottime_ms();
+        Mark { at: self.now(), boottime_ms, boot_id: self.machine.boot_id() }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::journal::{IncidentQuery, Journal, SqliteJournal};
 use crate::lab::{AppState, GUARD_TOKEN, Lab, LabConfig, Release};
 use crate::metrics::{Metrics, render};
 use crate::server::{AppStatus, Backend};
+use crate::telling::replayed;
 
 /// How an app stands in the configuration.
 pub(super) struct Shape {
@@ -91,6 +92,8 @@ impl Word {
 pub(super) struct Run {
     _folder: tempfile::TempDir,
     pub(super) course: Course,
+    /// What the configuration said of an unhealthy rollback at first.
+    pub(super) began_with: &'static str,
     pub(super) machine: Arc<Machine>,
     pub(super) lab: Lab,
     pub(super) wire: Wire,
@@ -132,6 +135,8 @@ pub(super) struct Run {
     pub(super) accused: Vec<String>,
     /// The rollbacks that were kept.
     pub(super) succeeded: Vec<String>,
+    /// The incidents whose decisions come out otherwise when they are made again from what the journal has of them.
+    pub(super) differing: Vec<String>,
     /// How often a drill was held at the end.
     pub(super) drills: usize,
     /// What each text of the configuration file says: the same one is in force for many processes.
@@ -244,6 +249,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
     let token = Arc::new(Mutex::new(GUARD_TOKEN.to_owned()));
     Run {
         _folder: folder,
+        began_with: course.on_unhealthy,
         course,
         machine,
         lab,
@@ -269,6 +275,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         outcomes: BTreeMap::new(),
         accused: Vec::new(),
         succeeded: Vec::new(),
+        differing: Vec::new(),
         drills: 0,
         configs: Mutex::default(),
         next: 0,
@@ -397,6 +404,10 @@ impl Run {
         let journal = SqliteJournal::inline(&self.disk.file);
         let query = IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() };
         for incident in runtime.block_on(journal.incidents(query)).expect("incidents") {
+            let decisions = runtime.block_on(journal.decisions(&incident.id)).expect("decisions");
+            let replay = replayed(&decisions);
+            let is_same = replay.identical == replay.decisions;
+            self.differing.extend((!is_same).then(|| format!("{}: {:?}", incident.id, replay.differing)));
             let outcome = incident.outcome.map_or("open", Outcome::word);
             *self.incidents.entry(outcome).or_default() += 1;
             if let Some(outcome) = incident.outcome {

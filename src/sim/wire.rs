@@ -88,6 +88,24 @@ fn is_to(body: &[u8], target: &str, code: &[(String, String)]) -> bool {
     id.is_none_or(|id| id == target) && image.is_none_or(|image| code.iter().any(|(_, run)| run == image))
 }
 
+/// Whether an answer to a write says what became of it. What was made has to be named; of the rest a word of the platform's own is
+/// enough, which may be empty.
+fn is_conclusive(word: &str, status: StatusCode, body: &[u8]) -> bool {
+    let makes = matches!(word, "create_rollback" | "restart");
+    match status {
+        StatusCode::REQUEST_TIMEOUT => false,
+        status if status.is_client_error() => true,
+        status if status.is_success() && makes => {
+            std::str::from_utf8(body).is_ok_and(|body| body.contains(r#""id":""#)) && is_object(body)
+        }
+        status => status.is_success() && (body.is_empty() || is_object(body)),
+    }
+}
+
+fn is_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+}
+
 /// The first segment of a path, and the rest.
 fn split(path: &str) -> (String, &str) {
     let (first, rest) =
@@ -158,9 +176,9 @@ impl Wire {
             return Err(Broken::Lost);
         }
         let mut unread = lock(&self.unread);
-        if is_write && !parts.status.is_server_error() && parts.status != StatusCode::REQUEST_TIMEOUT {
+        if is_write && is_conclusive(call.1, parts.status, &body) {
             unread.remove(&call);
-        } else if !is_write && parts.status.is_success() {
+        } else if !is_write && parts.status.is_success() && is_object(&body) {
             unread.retain(|(app, _), since| *since > began || !(call.0.is_empty() || call.0 == *app));
             let shown = (call.0.clone(), EPOCH_MS + began);
             let says_so = std::str::from_utf8(&body).is_ok_and(|body| body.contains(r#""auto_deploy":true"#));
@@ -257,5 +275,27 @@ impl Probe for Visitor {
             let result = visited.unwrap_or(SampleResult::Bad(Failure::Timeout));
             Sample { at, micros: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX), result }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_what_became_of_a_write_where_it_names_what_was_made() {
+        let conclusive = |word, status: u16, body: &str| {
+            is_conclusive(word, StatusCode::from_u16(status).expect("a status"), body.as_bytes())
+        };
+        assert!(conclusive("create_rollback", 200, r#"{"deployment":{"id":"a"}}"#));
+        assert!(
+            conclusive("commit", 200, "") && conclusive("commit", 204, "") && conclusive("pin", 200, "{}")
+        );
+        assert!(conclusive("create_rollback", 409, "<html>") && conclusive("commit", 429, ""));
+        for body in ["", "{}", "<html>", r#"{"deployment":{"id":7}}"#, r#"{"deployment":{"id":"a"#] {
+            assert!(!conclusive("create_rollback", 200, body), "{body}");
+        }
+        assert!(!conclusive("commit", 200, "<html>") && !conclusive("commit", 302, ""));
+        assert!(!conclusive("commit", 408, "") && !conclusive("commit", 503, "{}"));
     }
 }

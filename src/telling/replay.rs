@@ -55,6 +55,12 @@ pub(super) fn replay(decisions: &[DecisionRecord]) -> (Replay, Vec<Recorded>) {
     (replay, all)
 }
 
+/// Only what came of it.
+#[cfg(test)]
+pub(crate) fn replayed(decisions: &[DecisionRecord]) -> Replay {
+    replay(decisions).0
+}
+
 fn is_same(again: &Decision, record: &DecisionRecord, recorded: &Recorded) -> bool {
     let Some(change) = &again.change else { return false };
     let ruling = change.ruling.as_ref();

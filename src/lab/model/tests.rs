@@ -358,6 +358,22 @@ fn reads_lag_behind_a_write_for_as_long_as_the_switch_says() {
 }
 
 #[test]
+fn reads_lag_behind_the_platform_s_own_steps_where_the_switch_says_so() {
+    for steps_lag in [false, true] {
+        let mut shop = Shop::new(Unknowns { reads_lag_ms: 60, steps_lag, ..Unknowns::default() });
+        let v2 = shop.push("v2");
+        shop.wait(100_000);
+        let live_ms = shop.see().deployment(&v2).and_then(|made| made.live_ms).expect("live");
+        let mut shows = |now: i64| {
+            let view = shop.model.apps[0].visible(now);
+            view.active.is_some_and(|active| view.deployments[active].id == v2)
+        };
+        assert_eq!(shows(live_ms + 59), !steps_lag);
+        assert!(shows(live_ms + 60));
+    }
+}
+
+#[test]
 fn some_reads_lag_and_others_do_not_where_replicas_answer() {
     let (mut shop, _) = rolled_back(Unknowns { reads_lag_ms: 60, reads_jump: true, ..Unknowns::default() });
     let now = shop.now;

@@ -37,9 +37,12 @@ pub(in crate::sim) const OTHER: u64 = 20_000_000;
 /// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::latest`] adds.
 pub(in crate::sim) const LATEST: u64 = 600_000;
 
-/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::withdrawn`] adds, and
-/// with it all there is.
-pub(in crate::sim) const ALL: u64 = 800_000;
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::withdrawn`] adds.
+const WITHDRAWN: u64 = 800_000;
+
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::healing`] adds, and with
+/// it all there is.
+pub(in crate::sim) const ALL: u64 = 900_000;
 
 /// From here on, and until [`ORDERED`] behind [`OTHER`], a course on another platform is a close one as well.
 pub(in crate::sim) const CLOSE_OTHER: u64 = OTHER + 3_000_000;
@@ -132,8 +135,11 @@ impl Course {
         if seed % 1_000_000 >= LATEST && seed / 1_000_000 != OTHER / 1_000_000 {
             course.latest(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(8))));
         }
-        if seed % 1_000_000 >= ALL && seed / 1_000_000 != OTHER / 1_000_000 {
+        if seed % 1_000_000 >= WITHDRAWN && seed / 1_000_000 != OTHER / 1_000_000 {
             course.withdrawn(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(24))));
+        }
+        if seed % 1_000_000 >= ALL && seed / 1_000_000 != OTHER / 1_000_000 {
+            course.healing(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(40))));
         }
         if seed % CLOSE >= ORDERED {
             course.ordered(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(16))));
@@ -239,6 +245,45 @@ impl Course {
                 self.events.push((at + dice.0.i64(30_000..180_000), end));
             }
             self.events.push((at, Event::Meets(passage, vec![event])));
+        }
+    }
+
+    /// Releases that heal while the platform cannot be asked, or right before the machine sleeps; a platform that goes back by
+    /// itself; reads that lag behind what it does; a machine that is started anew.
+    fn healing(&mut self, dice: &mut Dice) {
+        self.unknowns.steps_lag = dice.flip();
+        // Without its state a process has nothing but the wall clock, which may be wrong.
+        let loses_state = self.events.iter().any(|(_, event)| matches!(event, Event::StateLost));
+        if !loses_state && dice.once_in(3) {
+            self.events.push((dice.0.i64(1_000..self.length_ms), Event::Rebooted));
+        }
+        let pushes = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Push(app, _) => Some((*at, *app)),
+            _ => None,
+        });
+        for (at, app) in pushes.collect::<Vec<_>>() {
+            let heals = Event::Health(app, Health::Good);
+            match dice.0.u32(0..12) {
+                0..2 => {
+                    let target = Target::Call(Operation::ValidateRollback);
+                    let fault = Fault::on(target, Kind::Status { code: 503, applied: false });
+                    self.events.push((at, Event::Fault(Box::new(fault))));
+                    self.events.push((at + dice.0.i64(15_000..60_000), heals));
+                    self.events.push((at + dice.0.i64(60_000..150_000), Event::NoFaults));
+                }
+                2..4 => {
+                    let nth = dice.0.u32(1..8);
+                    let passage = Passage { point: Point::AfterWriting, nth, then: None };
+                    let span = Duration::from_secs(dice.0.u64(10..180));
+                    let at = at + dice.0.i64(1_000..20_000);
+                    self.events.push((at, Event::Meets(passage, vec![heals, Event::Sleeps(span)])));
+                }
+                4 => {
+                    let at = at + dice.0.i64(5_000..90_000);
+                    self.events.push((at, Event::Person(app, Action::AutoRollback { to: None })));
+                }
+                _ => {}
+            }
         }
     }
 

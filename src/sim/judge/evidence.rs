@@ -1,8 +1,9 @@
 //! Who is accused gave bad answers itself, and lately.
 
 use super::broken;
-use super::made::{is_shown, prompt};
+use super::made::{asked_for, is_shown, judged};
 use crate::lab::{Cause, Deployment, Entry};
+use crate::sim::course::RULES;
 use crate::sim::machine::{EPOCH_MS, lock};
 use crate::sim::run::Run;
 
@@ -11,8 +12,14 @@ use crate::sim::run::Run;
 /// down may take.
 const RECENT_MS: i64 = 2 * 32_000 + 8_000 + 15_000;
 
+/// How long after it was decided a rollback may be asked for: its reads and the wait for its turn.
+const DECIDED_MS: i64 = 15_000 + 1_000;
+
+/// For so long a release gives good answers before it counts as one that has healed.
+const HEALED_MS: i64 = 15_000;
+
 /// How many good and bad answers a deployment gave within a time on the machine's clock.
-fn answers(run: &Run, deployment: &str, when_ms: std::ops::RangeInclusive<i64>) -> (usize, usize) {
+pub(super) fn answers(run: &Run, deployment: &str, when_ms: std::ops::RangeInclusive<i64>) -> (usize, usize) {
     let answers = lock(&run.wire.answers);
     let recent = answers.get(deployment).into_iter().flatten().filter(|(at, _)| when_ms.contains(at));
     recent
@@ -29,7 +36,7 @@ fn asked_ms(run: &Run, app: usize, entry: &Entry) -> i64 {
 
 /// [I6, I14, I16, I17] What is rolled back gave bad answers itself just before, as many as the rule asks for.
 pub(super) fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
-    for entry in &prompt(run, app) {
+    for entry in &judged(run, app) {
         let accused = entry.active_before.as_deref().unwrap_or("");
         let at = asked_ms(run, app, entry);
         let recent = at - RECENT_MS..=at;
@@ -40,7 +47,45 @@ pub(super) fn no_healthy_release_is_rolled_back(run: &Run, app: usize) {
         if bad + returns < 3 && is_shown(run, app, entry) {
             broken(run, &format!("a release with {good} good and {bad} bad answers is rolled back"), entry);
         }
+        if has_healed(run, accused, at) && is_shown(run, app, entry) {
+            broken(run, "a release that has healed is rolled back", entry);
+        }
     }
+}
+
+/// Whether it gave good answers from long before the decision can have been made, and no other ones since.
+fn has_healed(run: &Run, accused: &str, asked_ms: i64) -> bool {
+    // A share of failures is one for half a minute more.
+    let counts_ms = if run.course.rules == RULES[0] { 0 } else { 30_000 };
+    let all = asked_ms - DECIDED_MS - counts_ms - HEALED_MS..=asked_ms;
+    let (_, bad) = answers(run, accused, all.clone());
+    let (good, _) = answers(run, accused, *all.start()..=asked_ms - DECIDED_MS - counts_ms);
+    // What our own network swallowed, or what came while the machine slept, nobody has seen.
+    let is_seen = !run.returns.iter().any(|at| all.contains(at))
+        && run.machine.slept_ms(all.clone()) == 0
+        && !run.ends.iter().any(|at| all.contains(at));
+    bad == 0 && good >= 3 && is_seen
+}
+
+/// [I6] What is rolled back is what was accused, or that under another id, as far as any read has shown.
+pub(super) fn only_the_accused_is_rolled_back(run: &Run, app: usize) {
+    let state = run.lab.record(&run.shapes[app].site);
+    for entry in &judged(run, app) {
+        let Some(asked) = asked_for(run, app, entry) else { continue };
+        let live = entry.active_before.as_deref().unwrap_or("");
+        if !is_same_release(&state.deployments, &asked.accused, live) && is_shown(run, app, entry) {
+            broken(run, &format!("{live} is rolled back, and {} was accused", asked.accused), entry);
+        }
+    }
+}
+
+/// Whether one of the two is the other under another id.
+pub(super) fn is_same_release(all: &[Deployment], one: &str, other: &str) -> bool {
+    let first = |id: &str| {
+        let place = all.iter().position(|made| made.id == id)?;
+        Some(first_of_the_same(all, place).id.as_str())
+    };
+    one == other || first(one).is_some() && first(one) == first(other)
 }
 
 /// Whether it is the release that was live before, under another id.

@@ -14,15 +14,21 @@ pub(super) fn ours(run: &Run, app: usize) -> Vec<Entry> {
     entries.into_iter().filter(|entry| entry.who == Who::Guard && entry.app == *site).collect()
 }
 
-/// The rollbacks that were made for us, without those from our own rollbacks, which are reverts where there is no other
-/// way for one.
+/// The rollbacks that were asked for, whatever came of them, without those that undo one of ours where there is no other way for
+/// that.
+fn asked_rollbacks(run: &Run, app: usize) -> Vec<Entry> {
+    let all = ours(run, app).into_iter().filter(|entry| entry.operation == Operation::CreateRollback);
+    all.filter(|entry| !is_return(run, app, entry)).collect()
+}
+
+/// Those of them that the platform made.
 pub(super) fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
-    let all: Vec<Entry> = ours(run, app)
-        .into_iter()
-        .filter(|entry| entry.operation == Operation::CreateRollback && entry.applied())
-        .collect();
-    let is_return = |entry: &&Entry| is_revert(&all, entry) || is_meant_as_revert(run, app, entry);
-    all.iter().filter(|entry| is_order(run, app, entry) || !is_return(entry)).cloned().collect()
+    asked_rollbacks(run, app).into_iter().filter(Entry::applied).collect()
+}
+
+/// Those that nobody ordered, whether anything came of them or not: what was live when they arrived is what they were to roll back.
+pub(super) fn judged(run: &Run, app: usize) -> Vec<Entry> {
+    asked_rollbacks(run, app).into_iter().filter(|entry| !is_ordered(run, app, entry)).collect()
 }
 
 /// Whether it is what a person ordered, and not the undoing of that.
@@ -35,19 +41,24 @@ fn is_order(run: &Run, app: usize, entry: &Entry) -> bool {
     !requests.iter().any(|earlier| undoes(&earlier))
 }
 
-/// Whether it was to go back to what a rollback of ours was to go away from, and met a release that no read had shown yet,
-/// or what passed for that rollback: where there is no revert, it does not say so.
-fn is_meant_as_revert(run: &Run, app: usize, entry: &Entry) -> bool {
-    if run.course.kind == AppKind::DigitalOcean {
+/// Whether it was to go back to what a rollback of ours was to go away from, and met that rollback, what passed for it, or what no
+/// read had shown yet. Only where there is no revert to ask for; it does not say so itself.
+pub(super) fn is_return(run: &Run, app: usize, entry: &Entry) -> bool {
+    if run.course.kind == AppKind::DigitalOcean || is_order(run, app, entry) {
         return false;
     }
+    let made = ours(run, app);
+    let meets_ours =
+        || made.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before);
     let requests = lock(&run.disk.requests);
     let mut before =
         requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
     let Some(asked) = before.next_back() else { return false };
     before.any(|earlier| {
         earlier.accused == asked.target
-            && (!is_shown(run, app, entry) || passes_for(run, app, entry.active_before.as_deref(), earlier))
+            && (meets_ours()
+                || !is_shown(run, app, entry)
+                || passes_for(run, app, entry.active_before.as_deref(), earlier))
     })
 }
 
@@ -71,11 +82,6 @@ pub(super) fn asked_for(run: &Run, app: usize, entry: &Entry) -> Option<Asked> {
 /// Whether a person ordered it: what they take upon themselves is the judgement, and the limits with it.
 pub(super) fn is_ordered(run: &Run, app: usize, entry: &Entry) -> bool {
     asked_for(run, app, entry).is_some_and(|asked| asked.ordered.is_some())
-}
-
-/// Whether a rollback is one from a rollback of ours.
-pub(super) fn is_revert(all: &[Entry], entry: &Entry) -> bool {
-    all.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before)
 }
 
 /// What a deployment runs by what a platform can tell: two releases under the same tag are the same image to everybody.
@@ -109,10 +115,4 @@ pub(super) fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
     let state = run.lab.record(&run.shapes[app].site);
     let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
     live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
-}
-
-/// Those that nobody ordered and that were carried out when they arrived, so that what was live then is what they rolled back.
-pub(super) fn prompt(run: &Run, app: usize) -> Vec<Entry> {
-    let is_prompt = |entry: &Entry| entry.applied_ms == Some(entry.at_ms) && !is_ordered(run, app, entry);
-    rollbacks(run, app).into_iter().filter(is_prompt).collect()
 }

@@ -62,10 +62,18 @@ fn again(run: &Run, operation: Operation, after_ms: i64, change: impl FnOnce(&mu
     });
 }
 
+/// The last entry accuses what was live then, as the journal has it.
+fn accuses_what_is_live(run: &Run) {
+    let last = run.lab.ledger().entries.pop().expect("an entry");
+    let accused = last.active_before.expect("a live one");
+    let another = crate::sim::disk::Request { accused, at_ms: last.at_ms, ..request(run) };
+    lock(&run.disk.requests).push(another);
+    lock(&run.wire.asked).push((run.shapes[0].id.clone(), last.at_ms - EPOCH_MS));
+}
+
 /// Whoever the last entry accuses gave bad answers just before.
 fn answers_badly(run: &Run) {
-    let entries = run.lab.ledger().entries;
-    let last = entries.last().expect("an entry");
+    let last = run.lab.ledger().entries.pop().expect("an entry");
     let asked_ms = lock(&run.wire.asked).last().expect("asked for").1;
     let answers = (1..4).map(|n| (asked_ms - n * 1_000, false));
     lock(&run.wire.answers)
@@ -92,18 +100,41 @@ type Forge = fn(&mut Run);
 const FORGED: &[(&str, Told, Forge)] = &[
     ("a rollback without a pin", rolled_back, |run| alter(run, CREATE, |entry| entry.skip_pin = true)),
     ("two rollbacks for one release", rolled_back, |run| again(run, CREATE, 40_000, |_| {})),
+    ("two rollbacks for one release", rolled_back, |run| {
+        // When the first one is live.
+        again(run, CREATE, 40_000, |entry| entry.active_before.clone_from(&entry.deployment));
+    }),
     ("a release with", rolled_back, |run| lock(&run.wire.answers).clear()),
+    ("a release that has healed is rolled back", rolled_back, |run| {
+        let asked_ms = lock(&run.wire.asked).last().expect("asked for").1;
+        let answers = (0..30).map(|n| (asked_ms - 2_000 * n, n < 25)).collect();
+        lock(&run.wire.answers).insert(request(run).accused, answers);
+    }),
+    ("is rolled back, and", rolled_back, |run| {
+        lock(&run.disk.requests).last_mut().expect("a request").accused = "another".to_owned();
+    }),
     ("a target that was never live, or is the accused", rolled_back, |run| {
         alter(run, CREATE, |entry| entry.target.clone_from(&entry.active_before));
     }),
     ("back to a release that was rolled back from", rolled_back, |run| {
         again(run, CREATE, 40_000, |entry| std::mem::swap(&mut entry.target, &mut entry.active_before));
+        accuses_what_is_live(run);
         answers_badly(run);
     }),
     ("a pin is settled that is not ours", rolled_back, |run| {
         alter(run, CREATE, |entry| entry.who = Who::Person);
         lock(&run.disk.requests).clear();
     }),
+    ("a pin is settled that is not ours", rolled_back, |run| {
+        let at_ms =
+            run.lab.ledger().entries.iter().find(|entry| entry.operation == COMMIT).expect("a commit").at_ms;
+        run.lost_ms.push(at_ms - EPOCH_MS - 1_000);
+    }),
+    ("a rollback is kept after", rolled_back, |run| alter(run, COMMIT, |entry| entry.at_ms -= 2_000)),
+    ("a rollback is undone after", rolled_back, |run| {
+        alter(run, COMMIT, |entry| entry.operation = Operation::RevertRollback);
+    }),
+    ("decided otherwise", rolled_back, |run| run.differing.push("an incident".to_owned())),
     ("what is settled is settled once more", rolled_back, |run| {
         again(run, COMMIT, 1_000, |entry| entry.pinned_before = None);
     }),
@@ -115,6 +146,12 @@ const FORGED: &[(&str, Told, Forge)] = &[
         let rollback = entries.iter().find(|entry| entry.who == Who::Person && entry.operation == CREATE);
         let made = rollback.and_then(|entry| entry.deployment.clone());
         again(run, CREATE, 120_000, |entry| entry.active_before = made);
+        accuses_what_is_live(run);
+        answers_badly(run);
+    }),
+    ("a rollback is rolled back", rolled_back, |run| {
+        again(run, CREATE, 50_000, |entry| entry.active_before.clone_from(&entry.deployment));
+        accuses_what_is_live(run);
         answers_badly(run);
     }),
     ("a write while paused", rolled_back, |run| run.quiet.push(Quiet::of(Some(0), 0, true, "paused"))),
@@ -122,6 +159,7 @@ const FORGED: &[(&str, Told, Forge)] = &[
     ("more rollbacks than the budget has", rolled_back, |run| run.course.budget = 0),
     ("a rollback within the cooldown", rolled_back, |run| {
         again(run, CREATE, 20_000, |entry| entry.active_before = Some("another".to_owned()));
+        accuses_what_is_live(run);
     }),
     ("a rollback without a yes", rolled_back, |run| run.modes = vec![(0, 0, "approve")]),
     ("a rollback after a no", rolled_back, |run| {
