@@ -117,6 +117,8 @@ pub(super) struct Run {
     pub(super) returns: Vec<i64>,
     /// What happens when the process passes the point that is waited for.
     pub(super) meeting: Vec<Event>,
+    /// What has happened so, by its word.
+    met: Vec<String>,
     /// When the state was lost, and with it what was known of rollbacks and pins.
     pub(super) lost_ms: Vec<i64>,
     /// The state goes with the process.
@@ -266,6 +268,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         ends: Vec::new(),
         returns: Vec::new(),
         meeting: Vec::new(),
+        met: Vec::new(),
         lost_ms: Vec::new(),
         loses_state: false,
         incidents: BTreeMap::new(),
@@ -376,7 +379,9 @@ impl Run {
     /// What happens at the point the process has come to begins before it goes on. It may need the process to end.
     async fn meets(&mut self, engine: &mut Engine) -> Option<End> {
         let machine = Arc::clone(&self.machine);
-        for event in std::mem::take(&mut self.meeting) {
+        let meeting = std::mem::take(&mut self.meeting);
+        self.met.extend(meeting.first().map(|event| format!("Met {}", event.word())));
+        for event in meeting {
             let mut happening = Box::pin(self.happens(event, engine));
             let begun = tokio::select! {
                 biased;
@@ -429,6 +434,9 @@ impl Run {
         for (_, event) in &self.course.events[..self.next] {
             *sum.events.entry(event.word()).or_default() += 1;
             sum.faults += usize::from(event.is_fault());
+        }
+        for word in &self.met {
+            *sum.events.entry(word.clone()).or_default() += 1;
         }
         sum.incidents.clone_from(&self.incidents);
         sum.orders = self.orders.len();

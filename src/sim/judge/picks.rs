@@ -60,8 +60,10 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
             .rposition(|(at, before)| before.auto_deploy == Some(true) && is_seen(at))
             .map_or(0, |at| at + 1);
         let paused_by = changes[since..n].first();
-        let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard);
         let at = entry.at_ms;
+        // What was asked for before the state was lost is nobody's to undo any more.
+        let is_known = |since_ms: i64| !run.is_lost_between(since_ms, at);
+        let is_ours = paused_by.is_some_and(|before| before.who == Who::Guard && is_known(before.at_ms));
         let asked: Vec<_> = ours(run, app)
             .into_iter()
             .filter(|asked| asked.operation == Operation::SetAutoDeploy && asked.auto_deploy == Some(false))
@@ -74,7 +76,9 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
         };
         let may_come = |asked_ms: i64, is_refused| {
             let span = if is_refused { REFUSED_MS } else { LATEST_MS };
-            asked_ms <= at && (at - asked_ms < span || (!is_refused && !is_forgotten(asked_ms + span)))
+            asked_ms <= at
+                && is_known(asked_ms)
+                && (at - asked_ms < span || (!is_refused && !is_forgotten(asked_ms + span)))
         };
         // One that never left is as good: that it did not, nobody knows.
         let meant_one = lock(&run.disk.pauses).iter().any(|(id, asked_ms)| {
@@ -113,7 +117,9 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     let is_paused = status.is_some_and(|app| app.paused);
     let applied = last.applied_ms.unwrap_or(last.at_ms) - EPOCH_MS;
     let is_new = run.machine.uptime_ms() - applied < UNSEEN_MS + 60_000;
-    let is_lost = run.is_lost_between(last.at_ms, i64::MAX);
+    // One that is not known any more is left alone, and shown as somebody's.
+    let is_shown = status.is_some_and(|app| app.pushes_paused);
+    let is_lost = run.is_lost_between(last.at_ms, i64::MAX) && is_shown;
     // What the rollback did by itself is told.
     let is_told = last.operation == Operation::CreateRollback
         && lock(&run.disk.doubts).iter().any(|(of, at)| of == id && *at >= applied);
@@ -127,7 +133,7 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     let is_taken_for_found =
         last.operation == Operation::CreateRollback && run.lab.ledger().entries.iter().any(stood_in);
     // Pushes are let go again and again, where the platform does not do it.
-    let is_tried = run.course.unknowns.patch_ignored && status.is_some_and(|app| app.pushes_paused);
+    let is_tried = run.course.unknowns.patch_ignored && is_shown;
     let is_in_hand =
         matches!(known, Some("held" | "incident")) || is_paused || is_told || is_tried || is_taken_for_found;
     if !is_in_hand && !is_new && !is_lost {
