@@ -153,7 +153,11 @@ pub(super) async fn open(
     let Some(name) = server_name(&host) else { return Err(SampleResult::Bad(Failure::Tls)) };
     match connector.connect(name, stream).await {
         Ok(session) => Ok(Box::new(session)),
-        Err(error) => Err(blame_io(&error, true).unwrap_or(SampleResult::Bad(Failure::Tls))),
+        Err(error) => Err(match blame_session(&error) {
+            // Whoever asks for a page is not told which fault a certificate has.
+            SampleResult::Bad(Failure::Expiring | Failure::Untrusted) => SampleResult::Bad(Failure::Tls),
+            result => result,
+        }),
     }
 }
 

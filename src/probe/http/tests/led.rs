@@ -1,6 +1,9 @@
 //! Where a probe is led, and whom it trusts there: redirects and certificates.
 
+use jiff::Timestamp;
+
 use super::*;
+use crate::clock::{Mark, Moment};
 
 #[tokio::test]
 async fn tls_against_a_plain_port_is_a_tls_failure() {
@@ -146,9 +149,18 @@ fn tls_server(year: i32) -> (u16, CertificateDer<'static>) {
 }
 
 async fn result_trusting(port: u16, host: &str, trusted: CertificateDer<'static>) -> SampleResult {
+    result_by(clock(), port, host, trusted).await
+}
+
+async fn result_by(
+    clock: Arc<dyn Clock>,
+    port: u16,
+    host: &str,
+    trusted: CertificateDer<'static>,
+) -> SampleResult {
     let mut roots = RootCertStore::empty();
     roots.add(trusted).expect("a certificate");
-    let tls = Secure::trusting(roots, clock()).expect("roots").speaking("http/1.1").expect("TLS");
+    let tls = Secure::trusting(roots, clock).expect("roots").speaking("http/1.1").expect("TLS");
     let resolver = Resolver::new();
     let http = Http::new(client(resolver.clone(), tls.clone()).expect("a client"), resolver, tls);
     let mut probe = containing(&format!("https://{host}:{port}/"), "ok");
@@ -167,4 +179,26 @@ async fn a_certificate_must_be_trusted_valid_and_for_the_name() {
     );
     let (port, trusted) = tls_server(2020);
     assert_eq!(result_trusting(port, "localhost", trusted).await, bad(Failure::Tls), "expired");
+}
+
+/// A wall clock that shows 1999.
+struct Late;
+
+impl Clock for Late {
+    fn now(&self) -> Moment {
+        Moment::from_millis(0)
+    }
+    fn wall(&self) -> Timestamp {
+        "1999-01-01T00:00:00Z".parse().expect("a time")
+    }
+    fn mark(&self) -> Mark {
+        Mark { at: self.now(), boottime_ms: 0, boot_id: String::new() }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_yet_speaks_of_our_clock_and_not_of_the_page() {
+    let (port, trusted) = tls_server(4000);
+    let result = result_by(Arc::new(Late), port, "localhost", trusted).await;
+    assert_eq!(result, SampleResult::Unknown(BlindCause::Clock));
 }
