@@ -61,8 +61,8 @@ pub use release::{Fate, Health, Image, Lingering, Release};
 pub(crate) use request::Request;
 pub use sleep::Sleep;
 pub use unknowns::{
-    Allowed, Busy, ClonedFrom, Hint, InstanceNames, NullImage, Pin, Replaced, RevertCause, RevertTo,
-    RollbackRule, RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,
+    ActiveAt, Allowed, Busy, ClonedFrom, Hint, InstanceNames, NullImage, Pin, Replaced, RevertCause,
+    RevertTo, RollbackRule, RollbackTrigger, Shown, Unknowns, WhilePinned, Zeros,
 };
 pub use vitals::Vitals;
 use world::World;

@@ -161,6 +161,16 @@ pub enum RollbackTrigger {
     Unheard,
 }
 
+/// Whose the time is at which an app says that its live deployment went live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActiveAt {
+    /// The live one's.
+    Own,
+    /// That of the one that was live before: it is written later than the rest.
+    Former,
+}
+
 /// What the instances of an app are called, whose figures are a series each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,6 +221,8 @@ pub struct Unknowns {
     pub previous_deployment: Shown,
     /// Zero values, `"valid": false` among them.
     pub zeros: Zeros,
+    /// `last_deployment_active_at` (it is not in the OpenAPI document).
+    pub active_at: ActiveAt,
     /// Reads show the view of before a write for this long after it.
     pub reads_lag_ms: u64,
     /// Some reads lag, others do not: several replicas answer them.
@@ -272,6 +284,7 @@ impl Default for Unknowns {
             cause_details: Shown::Shown,
             previous_deployment: Shown::Shown,
             zeros: Zeros::Omitted,
+            active_at: ActiveAt::Own,
             reads_lag_ms: 0,
             reads_jump: false,
             steps_lag: false,

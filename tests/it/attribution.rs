@@ -1,9 +1,9 @@
 //! Whose fault it is: what another release answers, or what the app needs, accuses no release.
 
-use rearguard::lab::{Health, Lingering, Release};
+use rearguard::lab::{ActiveAt, Health, Lingering, Release, Unknowns};
 use tokio::net::TcpListener;
 
-use crate::world::{APP, Settings, World};
+use crate::world::{APP, Settings, World, known};
 
 const RATHER_QUICK: &str = "period: 200ms, timeout: 500ms";
 
@@ -72,5 +72,16 @@ async fn an_app_that_fails_with_what_it_depends_on_accuses_no_release() {
     world.lab.push(APP, Release::bad("v3")).unwrap();
     let incident = guard.api.until_closed().await;
     assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_watched_although_the_platform_says_when_the_one_before_went_live() {
+    let world = World::with(Unknowns { active_at: ActiveAt::Former, ..Unknowns::default() }).await;
+    // By the time of the release before, the watch is long over when this one is first seen.
+    let guard = known(&world, &Settings::default()).await;
+    let bad = world.lab.push(APP, Release::bad("v2")).unwrap().unwrap();
+    let incident = guard.api.until_closed().await;
+    assert_eq!((incident["bad_deployment"].as_str(), world.writes()), (Some(bad.as_str()), (1, 1, 0)));
     guard.daemon.stop().await;
 }

@@ -14,7 +14,7 @@ use crate::lab::kind::Shelf;
 use crate::lab::model::{Condition, Validation};
 use crate::lab::release::Release;
 use crate::lab::request::Request;
-use crate::lab::unknowns::{ClonedFrom, RevertCause, Shown, Unknowns, Zeros};
+use crate::lab::unknowns::{ActiveAt, ClonedFrom, RevertCause, Shown, Unknowns, Zeros};
 use crate::lab::world::World;
 
 pub(super) fn get_app(world: &mut World, base: &str, place: usize) -> Answer {
@@ -89,7 +89,7 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
     if let Some(rendered) = &app.rendered.app {
         return Arc::clone(rendered);
     }
-    let live = app.active().and_then(|live| live.live_ms);
+    let live = went_live(app, unknowns.active_at);
     let last = app.deployments.last().map(|last| last.created_ms);
     let url = format!("{base}/sites/{}", app.name);
     let value = json!({
@@ -125,6 +125,17 @@ fn app(app: &mut App, unknowns: Unknowns, base: &str) -> Arc<str> {
     let rendered: Arc<str> = format!("{{{}}}", fields.join(",")).into();
     app.rendered.app = Some(Arc::clone(&rendered));
     rendered
+}
+
+/// When the live deployment went live, or the one before it.
+fn went_live(app: &App, whose: ActiveAt) -> Option<i64> {
+    let own = app.active()?.live_ms;
+    match whose {
+        ActiveAt::Own => own,
+        ActiveAt::Former => {
+            app.deployments.iter().filter_map(|made| made.live_ms).filter(|at| Some(*at) < own).max()
+        }
+    }
 }
 
 /// A deployment as every call shows it.

@@ -159,11 +159,17 @@ impl App<'_> {
     }
 
     /// When the live deployment went live. A deployment's `updated_at` moves long after that, so it is no source.
+    ///
+    /// None did before it was created: a time from before that is of the deployment that was live before, read while
+    /// the app was shown half changed.
     fn live_since(&self) -> Option<i64> {
         let Object(active) =
             self.active_deployment.as_ref().filter(|Object(active)| active.id().is_some())?;
-        millis(&self.last_deployment_active_at).or_else(|| {
-            let entered = millis(&active.phase_last_updated_at);
+        let created = millis(&active.created_at);
+        let is_its_own = |at: &i64| created.is_none_or(|created| *at >= created);
+        let told = millis(&self.last_deployment_active_at).filter(is_its_own);
+        told.or_else(|| {
+            let entered = millis(&active.phase_last_updated_at).filter(is_its_own);
             entered.filter(|_| phase(&active.phase) == Phase::Active)
         })
     }
@@ -524,6 +530,24 @@ mod tests {
         let undated = format!(r#"{{"id":"a",{live}}}"#);
         let undated = serde_json::from_str::<App>(&undated).unwrap();
         assert_eq!(undated.seen(None, &mut Specs::default()).unwrap().1.active_age_ms, None);
+    }
+
+    #[test]
+    fn a_time_from_before_the_live_deployment_was_created_is_of_the_one_before() {
+        let age = |created: &str, told: &str, entered: &str| {
+            let active = format!(
+                r#"{{"id":"d","phase":"ACTIVE","created_at":"{created}","phase_last_updated_at":"{entered}"}}"#
+            );
+            let live = format!(r#""active_deployment":{active},"last_deployment_active_at":"{told}""#);
+            app(&format!(r#"{{"id":"a",{live}}}"#)).active_age_ms
+        };
+        let (created, went_live, before) =
+            ("2026-11-21T11:58:00Z", "2026-11-21T11:59:00Z", "2026-11-20T09:00:00Z");
+        assert_eq!(age(created, went_live, went_live), Some(60_000));
+        assert_eq!(age(created, before, went_live), Some(60_000), "its own phase says when");
+        assert_eq!(age(created, before, before), None, "nothing says when");
+        assert_eq!(age(created, created, went_live), Some(120_000), "within the same second");
+        assert_eq!(age("", before, went_live), Some(97_200_000), "nobody knows when it was created");
     }
 
     #[test]
