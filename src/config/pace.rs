@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::defaults::REQUEST_TIMEOUT;
 use super::span::spoken;
 use super::summary::plural;
 use super::validate::is_loopback;
@@ -11,6 +12,10 @@ use crate::decision::capability::Support;
 use crate::decision::policy::Asked;
 use crate::decision::policy::Mode;
 use crate::platform::pace::{LONGEST, QUESTIONS_SHARE, between_questions, reads_a_question, time_of};
+
+/// For so long at least a platform may be at a write whose answer was lost. No document says for how long; a request is given
+/// as much by default, and a shorter `timeout` of ours ends nothing there.
+const WRITTEN_WITHIN: Duration = REQUEST_TIMEOUT;
 
 impl PlatformKind {
     /// Requests of one poll, as far as the configuration tells: other apps of the account only add pages.
@@ -168,6 +173,20 @@ pub(super) fn too_many(config: &Config, platform: &PlatformConfig) -> Option<Str
     ))
 }
 
+/// What is wrong with a `reconcile` that is over before a write has to be, as a sentence.
+pub(super) fn too_short(_: &Config, platform: &PlatformConfig) -> Option<String> {
+    let least = platform.timeout.max(WRITTEN_WITHIN);
+    if platform.reconcile >= least || is_loopback(&platform.api) {
+        return None;
+    }
+    Some(format!(
+        "reconcile {} is shorter than the platform may take over a write: one whose answer was lost may count as not applied \
+         while it is being carried out, and be sent again; a reconcile of {} fits",
+        spoken(platform.reconcile),
+        spoken(least),
+    ))
+}
+
 /// How many apps are asked for their readiness.
 fn asked(config: &Config, platform: &PlatformConfig) -> u64 {
     let is_asked = |app: &&AppConfig| app.platform == platform.name && app.policy.mode != Mode::Observe;
@@ -225,6 +244,25 @@ mod tests {
         );
         assert_eq!(said("digitalocean", "2s", 201, "").len(), 1, "a second page");
         assert_eq!(said("digitalocean", "1s", 1, "api: http://127.0.0.1:8080"), none, "the lab");
+    }
+
+    #[test]
+    fn a_reconcile_that_is_over_before_a_write_has_to_be_is_said_with_one_that_fits() {
+        let said = |keys: &str, api: &str| said("digitalocean", &format!("15s\n    {keys}"), 1, api);
+        let none: [&str; 0] = [];
+        for fits in ["reconcile: 10s", "timeout: 2s\n    reconcile: 10s", "timeout: 30s"] {
+            assert_eq!(said(fits, ""), none, "{fits}");
+        }
+        assert_eq!(
+            said("reconcile: 5s", ""),
+            [
+                "platform ocean: reconcile 5s is shorter than the platform may take over a write: one whose answer was lost \
+                 may count as not applied while it is being carried out, and be sent again; a reconcile of 10s fits"
+            ]
+        );
+        let longer = said("timeout: 1m", "");
+        assert!(longer.len() == 1 && longer[0].ends_with("a reconcile of 1m fits"), "{longer:?}");
+        assert_eq!(said("reconcile: 1s", "api: http://127.0.0.1:8080"), none, "the lab");
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(super) struct Platform {
     pub(super) poll: Option<Span>,
     /// Limit of one request. Default: 10s
     pub(super) timeout: Option<Span>,
-    /// How long an unanswered write is looked for on the platform before it counts as not applied. Default: 30s
+    /// How long an unanswered write is looked for on the platform before it counts as not applied. Less than 10s, or than
+    /// `timeout`, is warned of. Default: 30s
     pub(super) reconcile: Option<Span>,
     /// How often each app's readiness to roll back is asked for in quiet times: to what, whether the platform would
     /// accept it, with which warnings. From 1m to 1d; 0s is never. Default: 10m

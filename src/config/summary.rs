@@ -47,7 +47,7 @@ fn open_to_others(config: &Config) -> Option<String> {
 }
 
 fn concerns(config: &Config, platform: &PlatformConfig) -> impl Iterator<Item = String> + use<> {
-    let paces = [pace::too_fast, pace::too_often, pace::too_many];
+    let paces = [pace::too_fast, pace::too_often, pace::too_many, pace::too_short];
     paces.map(|too| too(config, platform)).into_iter().flatten()
 }
 
