@@ -163,6 +163,11 @@ impl AppConfig {
         let asks_it = |probe: &ProbeConfig| probe.ask.is_answered_by_the_release();
         !self.depends_on.contains(&place) && self.probes.get(place).is_some_and(asks_it)
     }
+
+    /// Whether it is something that the app needs which is asked like this.
+    pub fn needs(&self, ask: &Ask) -> bool {
+        self.depends_on.iter().any(|place| self.probes.get(*place).is_some_and(|need| need.ask == *ask))
+    }
 }
 
 /// A probe.

@@ -176,8 +176,12 @@ impl Peers {
 }
 
 impl Peer {
-    /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing.
+    /// Takes note of a sample as the probe gave it, before anybody doubted it. Unknown ones say nothing, nor do those of what
+    /// the app needs: a database may be next to this machine, and says nothing of the way to the apps.
     pub fn record(&self, ask: &Ask, sample: &Sample) {
+        if self.slots.app.as_ref().is_some_and(|app| app.needs(ask)) {
+            return;
+        }
         self.slots.all.note(sample);
         if self.slots.known_by().is_some_and(|probe| probe.ask == *ask) {
             self.slots.page.note(sample);
@@ -392,6 +396,25 @@ mod tests {
         let late = peers.join(PERIOD, None);
         late.record(&page(), &sample(106, SampleResult::Good));
         assert_eq!(mine.shared.apps.read().expect("not poisoned").len(), 3, "who left is forgotten");
+    }
+
+    #[test]
+    fn what_an_app_needs_vouches_for_no_other_app() {
+        let text = include_str!("../../config/minimal.yaml").replace(
+            "    probes:\n",
+            "    depends_on: [database]\n    probes:\n      - { name: database, tcp: '10.0.0.5:5432' }\n",
+        );
+        let needy = crate::config::parse("f.yaml", &text).expect("a configuration").apps.remove(0);
+        let (database, home) = (needy.probes[0].ask.clone(), needy.probes[1].ask.clone());
+        let peers = Peers::new();
+        let (mine, other) = (peers.join(PERIOD, None), peers.join(PERIOD, Some(Arc::new(needy))));
+        mine.record(&page(), &bad(100));
+        other.record(&home, &bad(98));
+        other.record(&database, &sample(100, SampleResult::Good));
+        assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Unclear, "it may be next to us");
+        assert_eq!(other.slots.all.record(PERIOD), app(0, 98, 98), "nor does it end the app's own streak");
+        other.record(&home, &sample(100, SampleResult::Good));
+        assert_eq!(mine.verdict(&bad(100)), PeerVerdict::Theirs);
     }
 
     #[test]
