@@ -15,6 +15,7 @@ mod incidents;
 mod init;
 mod lab;
 mod printed;
+mod proxy;
 mod run;
 mod schema;
 mod status;

@@ -200,6 +200,10 @@ pub trait Platform: Send + Sync + 'static {
     }
     /// What is left of the rate limit and how the account's poll should pace itself.
     fn budget(&self) -> Budget;
+    /// Whether an answer says that our network works: not one that came through a proxy, which probes never use.
+    fn speaks_for_our_network(&self) -> bool {
+        true
+    }
     /// Reads the token again; called after the platform refused it.
     fn reload_token(&self);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) use self::process::instead;
 use super::run::not_started;
 use super::words::count;
-use super::{CheckArgs, Error};
+use super::{CheckArgs, Error, proxy};
 use crate::config::notify::{CarrierConfig, UrlSource};
 use crate::config::{self, Config, PlatformConfig, TokenSource};
 use crate::daemon::{open_account, read_needs};
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &CheckArgs) -> Result<String, Error> {
     }
     let mut understood = config::summary(&config);
     understood.push_str(&power::what_would_be_noticed(&config));
-    for why in out_of_reach(&config) {
+    for why in out_of_reach(&config).into_iter().chain(proxy::concerns(&config)) {
         // Writing to a string cannot fail.
         let _ = writeln!(understood, "\nWARNING: {why}");
     }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, Error};
+use super::{ConfigArgs, Error, proxy};
 use crate::config::reload::{EVERY, Watcher};
-use crate::config::{self, Problems};
+use crate::config::{self, Config, Problems};
 use crate::daemon::{Daemon, StartError};
 use crate::systemd::{Notifier, Told};
 use crate::telemetry::Chain;
@@ -27,7 +27,7 @@ pub(super) async fn run(args: &ConfigArgs) -> Result<String, Error> {
     let signals = Signals::new();
     let mut signals =
         signals.map_err(|error| Error::Internal(format!("failed to listen for signals: {error}")))?;
-    let warnings = config::warnings(&config);
+    let warnings = warnings(&config);
     let mut daemon = Daemon::start(config).await.map_err(|error| not_started(&error))?;
     let mut systemd = Told::nothing(Notifier::from_env());
     tracing::info!(address = %daemon.address(), version = env!("CARGO_PKG_VERSION"), "rearguard is up");
@@ -114,7 +114,7 @@ async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>
     let config = text.and_then(|text| config::parse(&path.display().to_string(), &text));
     match config {
         Ok(config) => {
-            let warnings = config::warnings(&config);
+            let warnings = warnings(&config);
             match daemon.reload(config).await {
                 Ok(()) => {
                     warn(&warnings);
@@ -167,6 +167,11 @@ impl Watch {
         });
         Self { changes, seen }
     }
+}
+
+/// What is right and may not be meant, where this process runs.
+fn warnings(config: &Config) -> Vec<String> {
+    config::warnings(config).into_iter().chain(proxy::concerns(config)).collect()
 }
 
 /// Says what the configuration asks for that is not done.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::look::count_age_from_sending;
+use super::look::{count_age_from_sending, testify};
 use super::turns::Turns;
 use crate::clock::{Clock, Moment};
 use crate::config::PlatformConfig;
@@ -184,12 +184,7 @@ impl Poller {
             let name = self.account.config.name.as_str();
             self.metrics.rate_limit_remaining.with_label_values(&[name]).set(f64::from(left));
         }
-        match &listed {
-            Err(PlatformError::NotConnected(_)) => self.peers.platform_unreachable(sent),
-            // A broken answer says nothing, and a wait that we impose on ourselves was no request.
-            Err(PlatformError::Ambiguous(_) | PlatformError::RateLimited { .. }) => {}
-            _ => self.peers.platform_answered(sent),
-        }
+        testify(self.account.platform.as_ref(), &self.peers, sent, listed.as_ref().err());
         let mut list = listed?.value;
         let round_trip = self.clock.now().since(sent);
         for view in list.apps.iter_mut().filter_map(|(_, view)| view.as_mut().ok()) {

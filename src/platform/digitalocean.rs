@@ -278,6 +278,10 @@ impl Platform for DigitalOcean {
         Budget { reads_a_poll: self.pages.load(Ordering::Relaxed), ..self.http.budget() }
     }
 
+    fn speaks_for_our_network(&self) -> bool {
+        self.http.is_direct()
+    }
+
     fn reload_token(&self) {
         self.http.reload_token();
     }

@@ -20,7 +20,7 @@ use url::Url;
 pub use fault::{CODES, one_line};
 use fault::{Fault, Refusal, code};
 use setup::Token;
-pub use setup::{StartError, install_tls};
+pub use setup::{StartError, install_tls, is_proxied};
 
 use super::{Answered, Budget, PlatformError, pace};
 use crate::config::PlatformConfig;
@@ -137,6 +137,8 @@ pub(super) struct Http {
     base: Url,
     timeout: Duration,
     wire: Wire,
+    /// Requests go through a proxy.
+    is_proxied: bool,
     tokens: TokenReader,
     token: RwLock<Arc<Token>>,
     meter: Mutex<Meter>,
@@ -200,8 +202,10 @@ impl Http {
         observer: Observer,
     ) -> Result<Self, StartError> {
         install_tls();
-        let (reads, writes) = setup::clients(&setup::base_of(&config.api)?, config.timeout)?;
-        Self::on(Wire::Net { reads, writes }, config, limits, tokens, observer)
+        let base = setup::base_of(&config.api)?;
+        let (reads, writes) = setup::clients(&base, config.timeout)?;
+        let http = Self::on(Wire::Net { reads, writes }, config, limits, tokens, observer)?;
+        Ok(Self { is_proxied: is_proxied(&base), ..http })
     }
 
     /// The same over a platform in this process.
@@ -229,6 +233,7 @@ impl Http {
             base,
             timeout: config.timeout,
             wire,
+            is_proxied: false,
             tokens,
             token: RwLock::new(Arc::new(token)),
             meter: Mutex::default(),
@@ -279,6 +284,11 @@ impl Http {
             window: self.limits.window,
             reads_a_poll: 0,
         }
+    }
+
+    /// Whether answers come the way that probes take, which use no proxy.
+    pub(super) fn is_direct(&self) -> bool {
+        !self.is_proxied
     }
 
     /// The platform's clock by its last answer, in milliseconds since the Unix epoch.

@@ -311,6 +311,10 @@ impl Platform for Sevalla {
         Budget { reads_a_poll: self.reads.load(Ordering::Relaxed), ..self.http.budget() }
     }
 
+    fn speaks_for_our_network(&self) -> bool {
+        self.http.is_direct()
+    }
+
     fn reload_token(&self) {
         self.http.reload_token();
     }

@@ -226,6 +226,19 @@ fn the_shipped_examples_pass_check_and_the_schema_is_printed() {
     assert!(schema["properties"]["apps"].is_object());
 }
 
+#[test]
+fn a_proxy_to_the_platform_is_warned_of_where_nobody_else_vouches_for_the_network() {
+    let said = |example: &str, proxy: &str| {
+        let mut command = rearguard();
+        command.env_remove("https_proxy").env_remove("ALL_PROXY").env_remove("all_proxy");
+        let ended = command.args(["check", "--config", example]).env("HTTPS_PROXY", proxy).output().unwrap();
+        String::from_utf8(ended.stdout).unwrap().contains("its API is reached through a proxy")
+    };
+    assert!(said("config/minimal.yaml", "http://proxy.example:3128"));
+    assert!(!said("config/minimal.yaml", ""));
+    assert!(!said("config/full.yaml", "http://proxy.example:3128"), "it has control probes");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_init_prints_is_accepted_by_check_and_has_no_token() {
     let world = World::new().await;

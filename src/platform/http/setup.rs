@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
@@ -99,11 +101,44 @@ fn client(base: &Url, timeout: Duration) -> ClientBuilder {
     builder
 }
 
+/// Whether requests to an API go through a proxy of the environment. Asks whom the clients ask.
+pub fn is_proxied(api: &Url) -> bool {
+    goes_through(&Matcher::from_system(), api)
+}
+
+fn goes_through(proxies: &Matcher, api: &Url) -> bool {
+    let uri = Uri::try_from(api.as_str());
+    !is_loopback(api) && uri.is_ok_and(|uri| proxies.intercept(&uri).is_some())
+}
+
 fn is_loopback(base: &Url) -> bool {
     match base.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_through_a_proxy_is_what_the_environment_says() {
+        let proxies = Matcher::builder().https("http://proxy.example:3128").no(".internal.example").build();
+        for (api, expected) in [
+            ("https://api.digitalocean.com", true),
+            ("https://api.sevalla.com/v3", true),
+            ("https://api.internal.example", false),
+            ("http://api.example", false),
+            ("https://localhost:8443", false),
+            ("https://127.0.0.1:8443", false),
+            ("https://[::1]:8443", false),
+        ] {
+            assert_eq!(goes_through(&proxies, &api.parse().unwrap()), expected, "{api}");
+        }
+        let none = Matcher::builder().build();
+        assert!(!goes_through(&none, &"https://api.digitalocean.com".parse().unwrap()));
     }
 }
