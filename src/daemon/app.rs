@@ -359,10 +359,11 @@ impl App {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
-            command = self.commands.recv() => Woken::Command(command),
-            Some(Ok((n, live, sample))) = self.sampling.join_next() => Woken::Sampled(n, live, sample),
+            // Before commands: who reads the API asks for as many as they like, and the call is made in here.
             performed = finished(&mut self.performing) => Woken::Performed(performed),
             looked = finished(&mut self.looking) => Woken::Looked(looked),
+            Some(Ok((n, live, sample))) = self.sampling.join_next() => Woken::Sampled(n, live, sample),
+            command = self.commands.recv() => Woken::Command(command),
             readiness = finished(&mut self.asking) => Woken::Ready(readiness),
             answered = finished(&mut self.records.under_way) => Woken::Recorded(answered),
             Ok(()) = self.slice.changed() => Woken::Slice,
