@@ -7,6 +7,7 @@ pub mod digitalocean;
 pub mod http;
 pub mod inventory;
 mod json;
+pub mod leave;
 pub mod pace;
 #[cfg(test)]
 mod scripted;

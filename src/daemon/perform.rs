@@ -1,6 +1,6 @@
 //! Performs one effect: guards, one fresh read, at most one write, and an answer that is never a guess.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::decision::observation::{AppView, Freeze};
 use crate::decision::policy::{Mode, Policy};
 use crate::decision::state::{Stage, State};
 use crate::ids::{AppName, PlatformAppId, RuleName};
+use crate::platform::leave::{self, Leave};
 use crate::platform::{Answered, Goal, Platform, PlatformError};
 
 /// What an effect needs to be performed.
@@ -87,6 +88,7 @@ pub(super) struct Performed {
 
 /// Performs `order`. Ends within its limit; nothing is sent any more once the process is stopping.
 pub(super) async fn perform(order: Order) -> Performed {
+    let order = Arc::new(order);
     let mut done = Performed { answer: Answer::Unresolved, view: None, calls: Vec::new() };
     let begun = order.clock.now();
     let fit = tokio::select! {
@@ -96,12 +98,19 @@ pub(super) async fn perform(order: Order) -> Performed {
             fit.unwrap_or(Err(Unsent::By(Guard::Interrupted)))
         }
     };
-    done.answer = match fit.and_then(|()| last_look(&order, begun)) {
+    done.answer = match fit.and_then(|()| last_look(&order, begun).map_err(Unsent::By)) {
         Err(Unsent::By(guard)) => Answer::NotSent(guard),
         Err(Unsent::Denied) => Answer::NotApplied { why: Rejection::Denied, retry_after: None },
         Ok(left) => {
-            let answer = tokio::time::timeout(left, send(&order, &mut done)).await;
-            answer.unwrap_or(Answer::Unresolved)
+            let (leave, refused) = leave_of(&order, begun);
+            let answer = tokio::time::timeout(left, leave::asking(leave, send(&order, &mut done))).await;
+            match (answer, refused.get()) {
+                // There was a connection, and it was closed unused.
+                (Ok(Answer::NotApplied { why: Rejection::NotConnected, .. }), Some(guard)) => {
+                    Answer::NotSent(*guard)
+                }
+                (answer, _) => answer.unwrap_or(Answer::Unresolved),
+            }
         }
     };
     done
@@ -151,23 +160,23 @@ async fn prepare(order: &Order, done: &mut Performed) -> Result<(), Unsent> {
     Ok(())
 }
 
-/// The last look before the wire, at everything that can be seen without asking anybody: what may have changed since
-/// the decision. Gives the time that is left.
-fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
+/// The last look before a connection is made, and once more before it is used: at everything that can be seen without
+/// asking anybody, which may have changed since the decision. Gives the time that is left.
+fn last_look(order: &Order, begun: Moment) -> Result<Duration, Guard> {
     let wanted = order.seat.wanted().as_ref().map(|wanted| Arc::clone(&wanted.config));
     let config = wanted.as_ref().unwrap_or(&order.config);
     if order.paused.is_paused_at_last(config, order.clock.now()) {
-        return Err(Unsent::By(Guard::Paused));
+        return Err(Guard::Paused);
     }
     let frozen = freeze::at(&config.freeze, order.clock.wall()).blocks;
     let Mandate { heeds, unasked, .. } = &order.mandate;
     if frozen.rollback && heeds.rollback || frozen.commit && heeds.commit {
-        return Err(Unsent::By(Guard::Frozen));
+        return Err(Guard::Frozen);
     }
     let needs_asking = |rule| config.policy.mode_for(rule) != Mode::Enforce;
     let is_withheld = wanted.is_none() || unasked.as_ref().is_some_and(needs_asking);
     if config.policy.mode == Mode::Observe || is_withheld && !order.mandate.is_an_end(&order.effect) {
-        return Err(Unsent::By(Guard::Observe));
+        return Err(Guard::Observe);
     }
     // A journal that took its time, a process that was stopped, a machine that slept: its timers may not have
     // noticed, this clock has. What was decided on before is decided on again.
@@ -175,13 +184,27 @@ fn last_look(order: &Order, begun: Moment) -> Result<Duration, Unsent> {
     let left = order.limit.checked_sub(now.since(begun));
     let age = now.since(order.decided_at);
     if order.stop.is_cancelled() {
-        return Err(Unsent::By(Guard::Interrupted));
+        return Err(Guard::Interrupted);
     }
     left.filter(|_| age <= DECIDED_WITHIN.max(order.limit)).ok_or_else(|| {
         let (app, call, seconds) = (&order.app, order.effect.word(), age.as_secs());
         tracing::warn!(%app, call, "not sent: it was decided {seconds} s ago; it is decided on again");
-        Unsent::By(Guard::Interrupted)
+        Guard::Interrupted
     })
+}
+
+/// The same look for when there is a connection, since that may take long; and where it leaves what said no.
+fn leave_of(order: &Arc<Order>, begun: Moment) -> (Leave, Arc<OnceLock<Guard>>) {
+    let (order, refused) = (Arc::clone(order), Arc::new(OnceLock::new()));
+    let told = Arc::clone(&refused);
+    let leave = move || match last_look(&order, begun) {
+        Ok(_) => true,
+        Err(guard) => {
+            let _ = told.set(guard);
+            false
+        }
+    };
+    (Arc::new(leave), refused)
 }
 
 async fn send(order: &Order, done: &mut Performed) -> Answer {

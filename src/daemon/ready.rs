@@ -13,6 +13,7 @@ use crate::decision::observation::{AppView, Deployment};
 use crate::decision::readiness;
 use crate::decision::state::State;
 use crate::ids::DeploymentId;
+use crate::platform::leave;
 use crate::platform::pace::{is_for_acting, reads_a_validation};
 use crate::platform::{Goal, Platform, PlatformError};
 
@@ -92,7 +93,8 @@ pub(super) async fn ask(question: Question) -> Option<Readiness> {
             return cut_short(refused);
         }
         let goal = Goal { accused: &live.id, target: &target.id, code: &target.artifact.code };
-        let answer = match platform.validate_rollback(&config.id, goal).await {
+        let asked = leave::asking(leave::always(), platform.validate_rollback(&config.id, goal));
+        let answer = match asked.await {
             Ok(answered) => {
                 let validation = answered.value;
                 let obstacle = readiness::verdict(&config.policy, &validation).err();

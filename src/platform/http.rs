@@ -2,10 +2,13 @@
 //!
 //! Two clients, because reqwest re-sends and re-uses connections by default. Reads pool their connections. A write
 //! gets a connection of its own and exactly one attempt: on a pooled connection that dies while the request is
-//! under way nobody can tell whether it arrived. Neither follows a redirect, since the token would travel along.
+//! under way nobody can tell whether it arrived. Once that connection is made it asks for [leave](super::leave).
+//! Neither follows a redirect, since the token would travel along.
 
 mod fault;
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -170,10 +173,10 @@ pub(crate) enum Broken {
 }
 
 impl Wire {
-    async fn send(&self, request: reqwest::Request) -> Result<Response, Fault> {
+    async fn send(&self, request: reqwest::Request, is_read: bool) -> Result<Response, Fault> {
         match self {
             Self::Net { reads, writes } => {
-                let client = if *request.method() == reqwest::Method::GET { reads } else { writes };
+                let client = if is_read { reads } else { writes };
                 client.execute(request).await.map_err(|error| Fault::sending(&error))
             }
             #[cfg(any(test, fuzzing))]
@@ -317,7 +320,8 @@ impl Http {
         let deadline = Instant::now() + self.timeout;
         let late = || Fault::lost(code::TIMEOUT, format!("no answer within {:?}", self.timeout));
         let request = request(&ask.method, url, token);
-        let response = timeout_at(deadline, self.wire.send(request)).await.map_err(|_| late())??;
+        let sending = self.wire.send(request, ask.method.is_read());
+        let response = timeout_at(deadline, sending).await.map_err(|_| late())??;
 
         let mut reply = Reply {
             body: Vec::new(),

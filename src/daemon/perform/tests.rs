@@ -33,14 +33,22 @@ struct Scripted {
     call_takes: Duration,
     /// Done in the middle of the fresh read.
     meanwhile: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Done while the connection for the call is made.
+    connecting: Option<Box<dyn Fn() + Send + Sync>>,
     sent: Mutex<Vec<&'static str>>,
     reloads: AtomicUsize,
 }
 
 impl Scripted {
     fn call<'a, T: Send + 'a>(&'a self, call: &'static str, value: T) -> Call<'a, T> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         Box::pin(async move {
+            if let Some(connecting) = &self.connecting {
+                connecting();
+            }
+            if !leave::ask() {
+                return Err(PlatformError::NotConnected("not sent".to_owned()));
+            }
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(call);
             tokio::time::sleep(self.call_takes).await;
             self.call_fails.clone().map_or(Ok(answered(value)), Err)
         })
@@ -426,6 +434,37 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
         let scene = Scene { written_in: LIMIT + Duration::from_millis(1), ..Scene::new() };
         let (performed, sent, _) = scene.perform(effect.clone(), showing(fitting(&effect))).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_up_while_the_connection_is_made_stops_the_call() {
+    for effect in every() {
+        let during = |connecting: Box<dyn Fn() + Send + Sync>| Scripted {
+            connecting: Some(connecting),
+            ..showing(fitting(&effect))
+        };
+        let scene = Scene::new();
+        let paused = scene.paused.clone();
+        let pause = Box::new(move || paused.pause(None, Pause::default()));
+        let (performed, sent, _) = scene.perform(effect.clone(), during(pause)).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
+
+        let scene = Scene::new();
+        let stop = scene.stop.clone();
+        let platform = during(Box::new(move || stop.cancel()));
+        let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+
+        // The machine slept in the middle of the handshake.
+        let scene = Scene::new();
+        let clock = Arc::clone(&scene.clock);
+        let platform = during(Box::new(move || {
+            clock.1.fetch_add(15_001, Ordering::Relaxed);
+        }));
+        let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
+        assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Interrupted), vec![]));
+        assert_eq!(performed.calls.len(), 2, "it is in the timeline that it was about to be sent");
     }
 }
 

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::super::PlatformError;
+use super::super::leave::Withheld;
 use super::StartError;
 
 /// The `code` label of a request without a conclusive status. Fixed words.
@@ -17,12 +18,22 @@ pub(super) mod code {
     pub(in super::super) const RESET: &str = "reset";
     pub(in super::super) const DECODE: &str = "decode";
     pub(in super::super) const TOO_LARGE: &str = "too_large";
+    pub(in super::super) const WITHHELD: &str = "withheld";
 }
 
 /// Every `code` besides the HTTP statuses: no answer in time; no connection (its own timeout included); no such
-/// name; no TLS session; connection broken after the request was sent; unreadable answer; answer over the limit.
-pub const CODES: [&str; 7] =
-    [code::TIMEOUT, code::CONNECT, code::DNS, code::TLS, code::RESET, code::DECODE, code::TOO_LARGE];
+/// name; no TLS session; connection broken after the request was sent; unreadable answer; answer over the limit; not
+/// sent, though there was a connection, because it may not be any more.
+pub const CODES: [&str; 8] = [
+    code::TIMEOUT,
+    code::CONNECT,
+    code::DNS,
+    code::TLS,
+    code::RESET,
+    code::DECODE,
+    code::TOO_LARGE,
+    code::WITHHELD,
+];
 
 /// The most of a platform's words that is kept.
 const WORDS: usize = 200;
@@ -55,10 +66,12 @@ impl Fault {
     }
 
     /// A request that got no answer. reqwest gives a connect error only when the connector failed: name, TCP, proxy
-    /// tunnel or TLS handshake. The request is written after that, so nothing was sent; TLS early data is off.
+    /// tunnel, TLS handshake or leave. The request is written after that, so nothing was sent; TLS early data is off.
     pub(super) fn sending(error: &reqwest::Error) -> Self {
         if error.is_builder() || error.is_connect() {
-            let code = if error.is_dns() {
+            let code = if chain(error).any(|cause| cause.is::<Withheld>()) {
+                code::WITHHELD
+            } else if error.is_dns() {
                 code::DNS
             } else if is_tls(error) {
                 code::TLS

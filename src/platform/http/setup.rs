@@ -7,8 +7,11 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
+use tower::BoxError;
+use tower::util::MapResultLayer;
 use url::Url;
 
+use super::super::leave::{self, Withheld};
 use super::fault;
 
 /// The longest time a connection may take, TLS handshake included. Also never more than half of the request's
@@ -82,11 +85,21 @@ pub(super) fn clients(base: &Url, timeout: Duration) -> Result<(Client, Client),
     let built = |builder: ClientBuilder| builder.build().map_err(|error| fault::start(&error));
     Ok((
         built(client(base, timeout).pool_max_idle_per_host(IDLE_CONNECTIONS))?,
-        built(client(base, timeout).pool_max_idle_per_host(0))?,
+        built(for_writes(client(base, timeout)))?,
     ))
 }
 
-fn client(base: &Url, timeout: Duration) -> ClientBuilder {
+/// A connection for each request, which asks whether it may be used once it is made. With nothing pooled it is made in
+/// the task of the request (hyper-util 0.1, `one_connection_for`), where [`leave`] finds the answer.
+pub(super) fn for_writes(builder: ClientBuilder) -> ClientBuilder {
+    builder.pool_max_idle_per_host(0).connector_layer(MapResultLayer::new(with_leave))
+}
+
+fn with_leave<T>(connected: Result<T, BoxError>) -> Result<T, BoxError> {
+    connected.and_then(|connection| if leave::ask() { Ok(connection) } else { Err(Withheld.into()) })
+}
+
+pub(super) fn client(base: &Url, timeout: Duration) -> ClientBuilder {
     let mut builder = Client::builder()
         .redirect(redirect::Policy::none())
         .retry(retry::never())
