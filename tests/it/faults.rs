@@ -162,6 +162,33 @@ async fn a_journal_that_is_locked_stops_acting_and_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_vanishes_in_an_incident_is_missed_until_it_is_put_back() {
+    let world = World::new().await;
+    let guard = known(&world, &Settings { soak: "{ period: 4s, min_samples: 5 }", ..Settings::default() }).await;
+    world.lab.push(APP, Release::bad("v2")).unwrap();
+    guard.api.until("the soak", |app| app["stage"] == "soaking").await;
+    let away = tempfile::tempdir().unwrap();
+    let names = ["rearguard.db", "rearguard.db-wal", "rearguard.db-shm"];
+    names.iter().for_each(|name| std::fs::rename(world.path(name), away.path().join(name)).unwrap());
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while guard.api.text("/ready").await.0 != 503 {
+        assert!(tokio::time::Instant::now() < deadline, "ready all the time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Longer than the soak, and than it takes to try the journal again.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!((guard.api.text("/ready").await.0, guard.api.text("/live").await.0), (503, 200));
+    assert!(!world.path("rearguard.db").exists(), "a new one would not know whose the pin is");
+    assert_eq!(world.writes(), (1, 0, 0));
+
+    names.iter().for_each(|name| drop(std::fs::rename(away.path().join(name), world.path(name))));
+    let incident = guard.api.until_closed().await;
+    assert_eq!(incident["outcome"], "committed", "{incident:#}");
+    assert_eq!(world.writes(), (1, 1, 0));
+    guard.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nonsense_from_the_platform_changes_nothing() {
     let kinds = [Kind::Html { code: 502 }, Kind::Truncated, Kind::InvalidUtf8, Kind::WrongTypes, Kind::Empty];
     let world = World::new().await;

@@ -3,7 +3,7 @@
 //! A journal is made whole under another name and then renamed, so the file at the configured path is at every
 //! instant absent, or complete. Whether it is ours is read from its header before SQLite opens it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,10 @@ const START_ANEW: &str = "restore a backup, or move the file and its -wal aside 
 /// Where the journal is and how it is opened.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
+    /// As it is configured, which is how people are told of it.
     pub(super) path: PathBuf,
+    /// The file that is meant, once no link leads to it any more: whoever has one journal has one name for its lock.
+    pub(super) file: PathBuf,
     pub(super) busy_timeout: Duration,
     /// A disk that is full at so many pages.
     #[cfg(test)]
@@ -58,9 +61,16 @@ pub(super) struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
 
+impl Identity {
+    fn of(found: &Metadata) -> Self {
+        Self(found.dev(), found.ino())
+    }
+}
+
 impl Place {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
+            file: path.clone(),
             path,
             busy_timeout: BUSY_TIMEOUT,
             #[cfg(test)]
@@ -76,39 +86,85 @@ impl Place {
         JournalError::Unusable { path: self.path.display().to_string(), detail: detail.into() }
     }
 
+    /// What was in use is not there any more, and what it says is known nowhere else.
+    pub(super) fn vanished(&self) -> JournalError {
+        self.unavailable(
+            "it vanished while it was in use; put it back, or restart rearguard to begin a new one, which knows of no \
+             incident, pin or pause",
+        )
+    }
+
     pub(super) fn damaged(&self, detail: &str) -> JournalError {
         self.unusable(format!("it is damaged ({}); {START_ANEW}", one_line(detail, DETAIL)))
     }
 
-    /// Makes sure that no other daemon uses the journal for as long as the lock is kept. Taken before anything
-    /// else: closing any descriptor of a file gives up the POSIX locks that SQLite holds on it.
-    pub(super) fn lock(&self) -> Result<File, JournalError> {
+    /// The same place, with the file that it means now. Makes the folder where there is none.
+    pub(super) fn resolved(&self) -> Result<Self, JournalError> {
         self.refuse_directory()?;
         self.make_directory()?;
-        let path = self.beside(".lock");
+        let file = self.without_links().map_err(|error| self.blocked(&self.path, &error))?;
+        Ok(Self { file, ..self.clone() })
+    }
+
+    /// The same, as far as it can be told without making anything.
+    pub(super) fn followed(&self) -> Self {
+        let file = self.without_links().unwrap_or_else(|_| self.path.clone());
+        Self { file, ..self.clone() }
+    }
+
+    fn without_links(&self) -> io::Result<PathBuf> {
+        match fs::canonicalize(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        if fs::symlink_metadata(&self.path).is_ok() {
+            // A new journal would take the link's place, and nobody would look for the old one there.
+            return Err(io::Error::other("it is a link to what is not there"));
+        }
+        let name = self.path.file_name().unwrap_or_default();
+        fs::canonicalize(self.directory()).map(|folder| folder.join(name))
+    }
+
+    /// Makes sure that no other daemon uses the journal for as long as the lock is kept. Taken before anything
+    /// else: closing any descriptor of a file gives up the POSIX locks that SQLite holds on it.
+    pub(super) fn lock(&self) -> Result<(File, Identity), JournalError> {
+        let path = self.lock_file();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(|error| self.blocked(&path, &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => {
+                let held = file.metadata().map_err(|error| self.blocked(&path, &error))?;
+                Ok((file, Identity::of(&held)))
+            }
             Err(TryLockError::WouldBlock) => Err(self.unavailable("another rearguard uses it")),
             Err(TryLockError::Error(error)) => Err(self.blocked(&path, &error)),
         }
     }
 
+    /// Whether a lock is that of whoever comes now, and not of a file that was removed.
+    pub(super) fn is_locked_by(&self, held: Identity) -> bool {
+        fs::metadata(self.lock_file()).is_ok_and(|found| Identity::of(&found) == held)
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
     /// Opens the journal, making a new one where there is none.
     pub(super) fn connect(&self) -> Result<(Connection, Identity), JournalError> {
         if !self.inspect()? {
+            tracing::info!(journal = %self.path.display(), "there is no journal yet: a new one is made");
             self.create()?;
         }
         let connection = self.open_existing()?;
-        let identity = self.identity().map_err(|error| self.blocked(&self.path, &error))?;
+        let identity = self.identity().map_err(|error| self.blocked(&self.file, &error))?;
         Ok((connection, identity))
     }
 
     /// Which file the path means now.
     pub(super) fn identity(&self) -> io::Result<Identity> {
-        fs::metadata(&self.path).map(|found| Identity(found.dev(), found.ino()))
+        fs::metadata(&self.file).map(|found| Identity::of(&found))
     }
 
     pub(super) fn refuse_directory(&self) -> Result<(), JournalError> {
@@ -131,9 +187,9 @@ impl Place {
 
     /// Whether there is a journal. An error where there is something else, which is then left as it is.
     pub(super) fn inspect(&self) -> Result<bool, JournalError> {
-        let (header, length) = match head(&self.path) {
+        let (header, length) = match head(&self.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 0),
-            read => read.map_err(|error| self.blocked(&self.path, &error))?,
+            read => read.map_err(|error| self.blocked(&self.file, &error))?,
         };
         let log = fs::metadata(self.beside("-wal")).map_or(0, |log| log.len());
         match (header.is_empty(), log) {
@@ -176,15 +232,15 @@ impl Place {
         options.write(true).create_new(true).mode(0o600);
         drop(options.open(&draft).map_err(|error| self.blocked(&draft, &error))?);
         fill(&draft).map_err(|error| fault::judge(self, &error))?;
-        fs::rename(&draft, &self.path)
-            .and_then(|()| File::open(self.directory())?.sync_all())
-            .map_err(|error| self.blocked(&self.path, &error))
+        fs::rename(&draft, &self.file)
+            .and_then(|()| File::open(folder_of(&self.file))?.sync_all())
+            .map_err(|error| self.blocked(&self.file, &error))
     }
 
     fn open_existing(&self) -> Result<Connection, JournalError> {
         let failed = |error: rusqlite::Error| fault::judge(self, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+        let mut connection = Connection::open_with_flags(&self.file, flags).map_err(failed)?;
         // Until the file is known to be sound, closing it writes nothing either.
         keep_log(&connection);
         configure(&connection, self.busy_timeout).map_err(failed)?;
@@ -208,7 +264,7 @@ impl Place {
         }
         schema::migrate(&mut connection).map_err(failed)?;
         // A journal that was copied into place may be readable by others. Where we do not own it, it stays so.
-        _ = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
+        _ = fs::set_permissions(&self.file, Permissions::from_mode(0o600));
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         Ok(connection)
     }
@@ -224,11 +280,11 @@ impl Place {
     }
 
     fn directory(&self) -> &Path {
-        self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        folder_of(&self.path)
     }
 
     pub(super) fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
+        let mut name = self.file.clone().into_os_string();
         name.push(suffix);
         name.into()
     }
@@ -236,6 +292,10 @@ impl Place {
     pub(super) fn blocked(&self, path: &Path, error: &io::Error) -> JournalError {
         self.unavailable(format!("{}: {error}", path.display()))
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// From now on closing the connection leaves the write-ahead log as it is, for the next one to read.

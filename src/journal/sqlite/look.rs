@@ -24,13 +24,14 @@ impl Place {
     /// it for himself.
     pub(super) fn look(&self) -> Result<(), JournalError> {
         self.refuse_directory()?;
+        let place = self.followed();
         // What a log had before it began anew is in the file, so the log comes first.
-        let log = self.beside("-wal");
+        let log = place.beside("-wal");
         let logged = logged_version(&log).map_err(|error| self.blocked(&log, &error))?;
-        if !self.inspect()? {
+        if !place.inspect()? {
             return Ok(());
         }
-        let (header, _) = head(&self.path).map_err(|error| self.blocked(&self.path, &error))?;
+        let (header, _) = head(&place.file).map_err(|error| self.blocked(&place.file, &error))?;
         self.refuse_newer(logged.or_else(|| user_version(&header)).map_or(0, i64::from))
     }
 }

@@ -1,7 +1,7 @@
 //! The contract on SQLite, and what can happen to a file.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -295,18 +295,99 @@ async fn a_directory_in_the_place_of_the_file_is_unusable_until_it_is_gone() {
     journal.check().await.expect("healed");
 }
 
+/// Moves a journal with all that belongs to it, as when its volume is not there.
+fn moves(from: &Path, to: &Path) {
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        _ = fs::rename(from.join(name), to.join(name));
+    }
+}
+
 #[tokio::test]
-async fn a_file_that_is_taken_away_is_noticed_at_the_next_request() {
-    let disk = Disk::new();
+async fn a_file_that_vanishes_is_missed_until_it_is_put_back() {
+    let (disk, elsewhere) = (Disk::new(), Disk::new());
     let journal = disk.journal();
     journal.record(owing(&web(), 1)).await.expect("recorded");
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-        fs::remove_file(disk.0.path().join(name)).expect("removed");
-    }
+    moves(disk.0.path(), elsewhere.0.path());
     assert!(unavailable(journal.record(entry(&web(), 2, steady())).await).contains("removed"));
-    // A fresh journal, which knows nothing: the caller loads again and finds that out.
-    assert_eq!(journal.load(&id_of(&web())).await, Ok((None, None)));
+    // A new one would know of no incident, and all would go on as if there were none.
+    assert!(unavailable(journal.load(&id_of(&web())).await).contains("restart rearguard to begin a new one"));
+    assert!(unavailable(journal.check().await).contains("vanished"));
+    assert!(!disk.path().exists());
+    fs::write(disk.path(), "").expect("made");
+    assert!(unavailable(journal.check().await).contains("vanished"));
+
+    moves(elsewhere.0.path(), disk.0.path());
     journal.check().await.expect("healed");
+    assert!(journal.load(&id_of(&web())).await.expect("loaded").1.is_some());
+
+    // Whoever starts without one begins anew.
+    moves(disk.0.path(), elsewhere.0.path());
+    unavailable(journal.check().await);
+    drop(journal);
+    assert_eq!(disk.journal().load(&id_of(&web())).await, Ok((None, None)));
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_is_not_made_again() {
+    let disk = Disk::new();
+    let (volume, away) = (disk.0.path().join("volume"), disk.0.path().join("away"));
+    let journal = SqliteJournal::open(volume.join("journal.db")).expect("opened");
+    journal.record(owing(&web(), 1)).await.expect("recorded");
+    fs::rename(&volume, &away).expect("unmounted");
+    assert!(unavailable(journal.check().await).contains("removed"));
+    assert!(unavailable(journal.check().await).contains("vanished"));
+    assert!(!volume.exists());
+    fs::rename(&away, &volume).expect("mounted");
+    assert!(journal.load(&id_of(&web())).await.expect("loaded").1.is_some());
+}
+
+#[tokio::test]
+async fn a_journal_by_another_name_is_the_same_one() {
+    let (disk, elsewhere) = (Disk::new(), Disk::new());
+    let at = |name: &str| elsewhere.0.path().join(name);
+    symlink(disk.path(), at("linked.db")).expect("linked");
+    symlink(disk.0.path(), at("folder")).expect("linked");
+    let names = [at("linked.db"), at("folder").join("journal.db")];
+    // The link leads nowhere yet, and is not replaced by a journal.
+    assert!(unavailable(SqliteJournal::open(&names[0]).map(drop)).contains("a link to what is not there"));
+    let first = disk.journal();
+    first.record(owing(&web(), 1)).await.expect("recorded");
+    for name in &names {
+        assert_eq!(unavailable(SqliteJournal::open(name).map(drop)), "another rearguard uses it");
+    }
+    drop(first);
+    for name in &names {
+        let journal = SqliteJournal::open(name).expect("opened");
+        assert!(journal.load(&id_of(&web())).await.expect("loaded").1.is_some());
+        assert_eq!(unavailable(SqliteJournal::at(disk.place()).map(drop)), "another rearguard uses it");
+    }
+    // It leads to another one now, while this one is in use.
+    let journal = SqliteJournal::open(&names[0]).expect("opened");
+    let other = Disk::with_history().await;
+    fs::remove_file(&names[0]).expect("removed");
+    symlink(other.path(), &names[0]).expect("linked");
+    assert!(unavailable(journal.check().await).contains("replaced"));
+    assert!(journal.load(&id_of(&"app-7".into())).await.expect("loaded").1.is_some());
+    assert_eq!(unavailable(SqliteJournal::at(other.place()).map(drop)), "another rearguard uses it");
+    drop(disk.journal());
+}
+
+#[tokio::test]
+async fn who_has_lost_the_lock_stops_before_the_next_request() {
+    let disk = Disk::new();
+    let first = disk.journal();
+    first.record(owing(&web(), 1)).await.expect("recorded");
+    fs::remove_file(disk.beside(".lock")).expect("removed");
+    let second = SqliteJournal::at(disk.place()).expect("nobody seems to hold it");
+    assert!(unavailable(first.load(&id_of(&web())).await).contains(".lock was removed"));
+    assert_eq!(unavailable(first.check().await), "another rearguard uses it");
+    second.check().await.expect("the second one is not disturbed");
+
+    drop(second);
+    first.check().await.expect("healed");
+    fs::remove_file(disk.beside(".lock")).expect("removed");
+    unavailable(first.check().await);
+    first.check().await.expect("it is nobody else's");
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use super::file::{self, Identity, Place};
 /// many enough that an fsync is shared by a whole fleet's start.
 const BATCH: usize = 256;
 
+const REPLACED: &str = "the file was removed or replaced while it was in use";
+const LOCK_LOST: &str = "its .lock was removed or replaced, so that another rearguard may use it as well";
+
 /// One request, and where its answer goes.
 pub(super) struct Request {
     access: Access,
@@ -102,32 +105,76 @@ where
 pub(super) struct Store {
     place: Place,
     /// Kept through every reopening of the same file.
-    lock: Option<File>,
+    held: Option<Held>,
     open: Option<(Connection, Identity)>,
+    /// A journal was open, so that one which is missing is no new one.
+    was_open: bool,
+}
+
+/// The sole right to a journal.
+#[derive(Debug)]
+struct Held {
+    _lock: File,
+    /// Which file that is.
+    lock: Identity,
+    /// Where the journal truly is.
+    place: Place,
+}
+
+impl Held {
+    fn of(place: &Place) -> Result<Self, JournalError> {
+        let place = place.resolved()?;
+        let (file, lock) = place.lock()?;
+        if !place.is_locked_by(lock) {
+            return Err(place.unavailable(LOCK_LOST));
+        }
+        Ok(Self { _lock: file, lock, place })
+    }
 }
 
 impl Store {
     /// Nothing is opened before the first request.
     pub(super) fn new(place: Place) -> Self {
-        Self { place, lock: None, open: None }
+        Self { place, held: None, open: None, was_open: false }
     }
 
     /// Opens the file if it is not open, and notices when it was taken away.
     pub(super) fn open(&mut self) -> Result<(), JournalError> {
-        if let Some((_, opened)) = &self.open {
-            if self.place.identity().is_ok_and(|found| found == *opened) {
-                return Ok(());
-            }
-            self.abandon();
-            // The lock was beside the old file, perhaps on a volume that is not mounted any more.
-            self.lock = None;
-            return Err(self.place.unavailable("the file was removed or replaced while it was in use"));
+        if let Some((_, opened)) = &self.open
+            && self.place.identity().ok() != Some(*opened)
+        {
+            return Err(self.lose(REPLACED));
         }
-        if self.lock.is_none() {
-            self.lock = Some(self.place.lock()?);
+        if self.held.as_ref().is_some_and(|held| !held.place.is_locked_by(held.lock)) {
+            return Err(self.lose(LOCK_LOST));
         }
-        self.open = Some(self.place.connect()?);
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let found = self.place.followed();
+        if self.was_open && !found.inspect()? {
+            return Err(self.place.vanished());
+        }
+        if self.held.as_ref().is_some_and(|held| held.place.file != found.file) {
+            return Err(self.lose(REPLACED));
+        }
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => Held::of(&self.place)?,
+        };
+        let opened = held.place.connect();
+        self.held = Some(held);
+        self.open = Some(opened?);
+        self.was_open = true;
         Ok(())
+    }
+
+    /// Gives up what is not ours any more. The lock too: it was beside the old file, perhaps on a volume that is not
+    /// mounted any more.
+    fn lose(&mut self, why: &str) -> JournalError {
+        self.abandon();
+        self.held = None;
+        self.place.unavailable(why)
     }
 
     /// Serves requests until nobody can send any more.
