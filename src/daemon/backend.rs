@@ -142,21 +142,18 @@ impl ShellBackend {
         let handle = self.chosen(name)?;
         self.shell.paused.look_at_files();
         let app = handle.as_ref().map(|handle| &handle.config.id);
-        // One at a time: what is in force and what is in the journal must not part.
-        let _turn = self.shell.paused.turn().await;
         let until = lasts.map(|lasts| self.shell.clock.now() + lasts);
-        if let Some(stands) = self.shell.paused.longer(app, until, self.shell.clock.now()) {
-            let by = stands.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
-            return Err(ActionError::Conflict(format!(
-                "a pause{by} stands that lasts longer; allowed is to resume first"
-            )));
-        }
         let pause = Pause { until, by: Some(by.clone()), since: Some(self.shell.clock.wall()), lasts };
-        // In force before it is durable: the safe way round.
-        self.shell.paused.pause(app, pause.clone());
+        // In force before it is durable: the safe way round. Written one at a time: what is in force and what is in the
+        // journal must not part.
+        let in_turn = self.shell.paused.pause_in_turn(app, pause.clone(), &*self.shell.clock).await;
+        let _turn = in_turn.map_err(|stands| {
+            let by = stands.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+            ActionError::Conflict(format!("a pause{by} stands that lasts longer; allowed is to resume first"))
+        })?;
         let key = app.map_or(pause::ALL, PlatformAppId::as_str);
         let written = match self.shell.recall().await {
-            Ok(()) => self.shell.journal.pause(key, pause).await.map_err(RecallError::from),
+            Ok(()) => self.shell.journal.pause(key, pause.clone()).await.map_err(RecallError::from),
             Err(error) => Err(error),
         };
         written.map_err(|error| {
@@ -164,7 +161,7 @@ impl ShellBackend {
             self.shell.journal_works(false);
             ActionError::NotDurable
         })?;
-        self.shell.paused.is_written(app);
+        self.shell.paused.is_written(app, &pause);
         tracing::info!(app = key, %by, seconds = lasts.map_or(0, |lasts| lasts.as_secs()), "paused by a person's word");
         self.tell(handle.as_ref());
         Ok(())

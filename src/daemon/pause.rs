@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::config::AppConfig;
 use crate::ids::PlatformAppId;
 use crate::journal::{Journal, JournalError, Pause};
@@ -38,6 +38,26 @@ struct Known {
     is_complete: bool,
     /// What the files say, when they were looked at last.
     file: InFile,
+}
+
+impl Known {
+    /// The pause that stands for it, or for all of them, and lasts longer than `until`.
+    fn longer(&self, key: &str, until: Option<Moment>, now: Moment) -> Option<Pause> {
+        let pause = self.apps.get(key).filter(|pause| !pause.is_over(now))?;
+        let is_longer = match (pause.until, until) {
+            (None, until) => until.is_some(),
+            (Some(_), None) => false,
+            (Some(stands), Some(until)) => stands > until,
+        };
+        is_longer.then(|| pause.clone())
+    }
+
+    /// The journal has this pause, unless another one is in force by now.
+    fn is_written(&mut self, key: &str, written: &Pause) {
+        if self.apps.get(key) == Some(written) {
+            self.unwritten.remove(key);
+        }
+    }
 }
 
 /// Whom the files pause.
@@ -125,30 +145,34 @@ impl Paused {
         self.known.borrow().apps.get(ALL).is_some_and(|pause| !pause.is_over(now))
     }
 
-    /// The pause that stands for it, or for all of them, and lasts longer than `until`.
-    pub(super) fn longer(
-        &self,
-        app: Option<&PlatformAppId>,
-        until: Option<Moment>,
-        now: Moment,
-    ) -> Option<Pause> {
-        let known = self.known.borrow();
-        let pause = known.apps.get(key(app)).filter(|pause| !pause.is_over(now))?;
-        let is_longer = match (pause.until, until) {
-            (None, until) => until.is_some(),
-            (Some(_), None) => false,
-            (Some(stands), Some(until)) => stands > until,
-        };
-        is_longer.then(|| pause.clone())
+    /// Pauses an app, or all of them, unless a pause stands that lasts longer, which is given. In force before it is
+    /// written.
+    pub(super) fn pause(&self, app: Option<&PlatformAppId>, pause: Pause, now: Moment) -> Result<(), Pause> {
+        let key = key(app);
+        let mut stands = None;
+        self.known.send_if_modified(|known| {
+            stands = known.longer(key, pause.until, now);
+            if stands.is_none() {
+                known.unwritten.insert(key.to_owned());
+                known.apps.insert(key.to_owned(), pause);
+            }
+            stands.is_none()
+        });
+        stands.map_or(Ok(()), Err)
     }
 
-    /// Pauses an app, or all of them. In force before it is written.
-    pub(super) fn pause(&self, app: Option<&PlatformAppId>, pause: Pause) {
-        let key = key(app);
-        self.known.send_modify(|known| {
-            known.unwritten.insert(key.to_owned());
-            known.apps.insert(key.to_owned(), pause);
-        });
+    /// The same at once, and again when it is its turn: whoever waits for the journal holds up none of it, and may undo
+    /// it. Gives the turn, in which it is to be written.
+    pub(super) async fn pause_in_turn(
+        &self,
+        app: Option<&PlatformAppId>,
+        pause: Pause,
+        clock: &dyn Clock,
+    ) -> Result<MutexGuard<'_, ()>, Pause> {
+        // What stands now may be about to end: only in turn is that the last word.
+        let _ = self.pause(app, pause.clone(), clock.now());
+        let turn = self.turn().await;
+        self.pause(app, pause, clock.now()).map(|()| turn)
     }
 
     /// Resumes an app, or all of them and each.
@@ -198,10 +222,8 @@ impl Paused {
     }
 
     /// The journal has it.
-    pub(super) fn is_written(&self, app: Option<&PlatformAppId>) {
-        self.known.send_modify(|known| {
-            known.unwritten.remove(key(app));
-        });
+    pub(super) fn is_written(&self, app: Option<&PlatformAppId>, written: &Pause) {
+        self.known.send_modify(|known| known.is_written(key(app), written));
     }
 
     /// Writes the pauses that the journal does not have yet, and ends those whose time is over.
@@ -225,10 +247,8 @@ impl Paused {
             (unwritten, over.map(|(app, _)| app.clone()).collect::<Vec<_>>())
         };
         for (app, pause) in unwritten {
-            match journal.pause(&app, pause).await {
-                Ok(()) => self.known.send_modify(|known| {
-                    known.unwritten.remove(&app);
-                }),
+            match journal.pause(&app, pause.clone()).await {
+                Ok(()) => self.known.send_modify(|known| known.is_written(&app, &pause)),
                 Err(error) => {
                     tracing::error!("failed to {error}; a pause is in force and not durable");
                     return Err(error);
@@ -239,7 +259,10 @@ impl Paused {
             match journal.end_pause(&app, None, wall).await {
                 Ok(()) => {
                     self.known.send_modify(|known| {
-                        known.apps.remove(&app);
+                        // Another one may be in force by now.
+                        if known.apps.get(&app).is_some_and(|pause| pause.is_over(now)) {
+                            known.apps.remove(&app);
+                        }
                     });
                     let what = if app == ALL { "everything" } else { &app };
                     tracing::warn!("the pause of {what} is over: its time has run out");

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::clock::SteadyClock;
 use crate::config::{Config, load};
 use crate::journal::SqliteJournal;
 
@@ -34,7 +35,7 @@ async fn what_is_in_force_is_written_again_once_the_journal_may_have_lost_it() {
     let config = two_apps();
     let (paused, app) = (Paused::default(), &config.apps[0]);
     paused.recall(Vec::new());
-    paused.pause(Some(&app.id), Pause::default());
+    paused.pause(Some(&app.id), Pause::default(), NOW).expect("nothing stands");
     paused.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     assert_eq!(pauses(&journal.restore().await.expect("read")), ["id-shop"]);
     // A resume that got no further than this.
@@ -57,7 +58,7 @@ async fn a_pause_with_a_time_ends_to_the_millisecond_and_leaves_the_journal() {
     let pause = Pause { until: Some(until), by: Some("ada".into()), ..Pause::default() };
     let before = Paused::default();
     before.recall(Vec::new());
-    before.pause(Some(&app.id), pause.clone());
+    before.pause(Some(&app.id), pause.clone(), NOW).expect("nothing stands");
     before.keep(&journal, (NOW, Timestamp::UNIX_EPOCH)).await.expect("kept");
     // Another process.
     let paused = Paused::default();
@@ -115,11 +116,53 @@ fn a_pause_that_stands_is_longer_than_one_that_ends_before_it() {
     let app = Some(&config.apps[0].id);
     let paused = Paused::default();
     let at = |seconds: u64| Some(NOW + Duration::from_secs(seconds));
-    assert_eq!(paused.longer(app, at(5), NOW), None);
-    paused.pause(app, Pause { until: at(60), ..Pause::default() });
-    assert!(paused.longer(app, at(5), NOW).is_some());
-    assert!(paused.longer(app, at(61), NOW).is_none() && paused.longer(app, None, NOW).is_none());
-    assert!(paused.longer(app, at(70), NOW + Duration::from_secs(60)).is_none(), "it is over by then");
-    paused.pause(app, Pause::default());
-    assert!(paused.longer(app, at(5), NOW).is_some() && paused.longer(app, None, NOW).is_none());
+    let pause = |until| Pause { until, ..Pause::default() };
+    let asks = |until, now| paused.pause(app, pause(until), now).map_err(|stands| stands.until);
+    assert_eq!(asks(at(60), NOW), Ok(()));
+    assert_eq!(asks(at(5), NOW), Err(at(60)));
+    assert!(paused.has(&config.apps[0].id, NOW + Duration::from_secs(59)), "it stands");
+    assert_eq!((asks(at(61), NOW), asks(at(61), NOW)), (Ok(()), Ok(())));
+    assert_eq!(asks(at(70), NOW + Duration::from_secs(61)), Ok(()), "the other one is over by then");
+    assert_eq!((asks(None, NOW), asks(None, NOW)), (Ok(()), Ok(())));
+    assert_eq!(asks(at(5), NOW), Err(None));
+}
+
+#[tokio::test]
+async fn a_pause_is_in_force_while_it_waits_for_its_turn_and_when_it_has_it() {
+    let config = two_apps();
+    let app = &config.apps[0];
+    let paused = Paused::default();
+    paused.recall(Vec::new());
+    let clock = SteadyClock::resume(None);
+    let turn = paused.turn().await;
+    let mut asked = std::pin::pin!(paused.pause_in_turn(Some(&app.id), Pause::default(), &clock));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    assert!(paused.is_paused(app, clock.now()));
+    // Whose turn it is ends all pauses: it was asked to before.
+    paused.resume(None);
+    drop(turn);
+    let _turn = asked.await.expect("nothing stands");
+    assert!(paused.is_paused(app, clock.now()));
+}
+
+#[tokio::test]
+async fn what_is_not_its_turn_yet_takes_no_longer_pause_away() {
+    let config = two_apps();
+    let app = &config.apps[0];
+    let paused = Paused::default();
+    let clock = SteadyClock::resume(None);
+    let turn = paused.turn().await;
+    paused.pause(Some(&app.id), Pause::default(), clock.now()).expect("nothing stands");
+    let short = Pause { until: Some(clock.now() + Duration::from_secs(60)), ..Pause::default() };
+    let mut asked = std::pin::pin!(paused.pause_in_turn(Some(&app.id), short.clone(), &clock));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    assert!(paused.has(&app.id, clock.now() + Duration::from_secs(61)));
+    // It ends before the shorter one has its turn.
+    paused.resume(Some(&app.id));
+    drop(turn);
+    let _turn = asked.await.expect("nothing stands any more");
+    paused.is_written(Some(&app.id), &Pause::default());
+    assert!(paused.known.borrow().unwritten.contains(app.id.as_str()), "another one is in force");
+    paused.is_written(Some(&app.id), &short);
+    assert!(paused.known.borrow().unwritten.is_empty());
 }

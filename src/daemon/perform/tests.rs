@@ -404,7 +404,9 @@ async fn what_comes_up_during_the_fresh_read_stops_the_call() {
     for effect in every() {
         let scene = Scene::new();
         let paused = scene.paused.clone();
-        let pause = Box::new(move || paused.pause(None, Pause::default()));
+        let pause = Box::new(move || {
+            paused.pause(None, Pause::default(), Moment::from_millis(0)).expect("nothing stands")
+        });
         let platform = Scripted { meanwhile: Some(pause), ..showing(fitting(&effect)) };
         let (performed, sent, _) = scene.perform(effect.clone(), platform).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
@@ -446,7 +448,9 @@ async fn what_comes_up_while_the_connection_is_made_stops_the_call() {
         };
         let scene = Scene::new();
         let paused = scene.paused.clone();
-        let pause = Box::new(move || paused.pause(None, Pause::default()));
+        let pause = Box::new(move || {
+            paused.pause(None, Pause::default(), Moment::from_millis(0)).expect("nothing stands")
+        });
         let (performed, sent, _) = scene.perform(effect.clone(), during(pause)).await;
         assert_eq!((performed.answer, sent), (Answer::NotSent(Guard::Paused), vec![]));
 
