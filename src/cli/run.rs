@@ -77,10 +77,14 @@ async fn serve(
                 systemd.reloading();
                 let text = config::read(path);
                 // The watcher has ended only when we are about to.
-                let _ = watch.seen.send(text.clone());
+                let _ = watch.seen.send(Some(text.clone()));
                 config = reload(daemon, path, text).await;
             }
-            Some(text) = watch.changes.recv() => config = reload(daemon, path, text).await,
+            Some(news) = watch.changes.recv() => {
+                if let Some(text) = watch.still(path, news) {
+                    config = reload(daemon, path, text).await;
+                }
+            }
             _ = tick.tick() => {}
         }
     }
@@ -138,8 +142,8 @@ async fn reload(daemon: &mut Daemon, path: &Path, text: Result<String, Problems>
 struct Watch {
     /// What the file has become.
     changes: mpsc::Receiver<Result<String, Problems>>,
-    /// What was read by other means, which is no news any more.
-    seen: std::sync::mpsc::Sender<Result<String, Problems>>,
+    /// What was read by other means, which is no news any more; none where what is news was not taken.
+    seen: std::sync::mpsc::Sender<Option<Result<String, Problems>>>,
 }
 
 impl Watch {
@@ -151,8 +155,12 @@ impl Watch {
         std::thread::spawn(move || {
             while !news.is_closed() {
                 match elsewhere.recv_timeout(EVERY) {
-                    Ok(read) => {
+                    Ok(Some(read)) => {
                         watcher.saw(&read);
+                        continue;
+                    }
+                    Ok(None) => {
+                        watcher.forget();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -166,6 +174,16 @@ impl Watch {
             }
         });
         Self { changes, seen }
+    }
+
+    /// What is news, if the file says so still. While it waited another text may have come into force, on SIGHUP; and
+    /// what the file says instead may be half written, so that is waited for.
+    fn still(&self, path: &Path, news: Result<String, Problems>) -> Option<Result<String, Problems>> {
+        if config::read(path) == news {
+            return Some(news);
+        }
+        let _ = self.seen.send(None);
+        None
     }
 }
 
@@ -219,5 +237,29 @@ impl Ends {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_has_not_said_for_a_while_is_not_taken_and_what_it_says_then_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rearguard.yaml");
+        let (_news, changes) = mpsc::channel(1);
+        let (seen, told) = std::sync::mpsc::channel();
+        let watch = Watch { changes, seen };
+        std::fs::write(&path, "newer").unwrap();
+        assert_eq!(watch.still(&path, Ok("newer".to_owned())), Some(Ok("newer".to_owned())));
+        assert!(told.try_recv().is_err());
+        assert_eq!(watch.still(&path, Ok("older".to_owned())), None);
+        assert_eq!(told.try_recv(), Ok(None));
+
+        std::fs::remove_file(&path).unwrap();
+        let gone = config::read(&path);
+        assert!(watch.still(&path, gone).is_some_and(|gone| gone.is_err()));
+        assert_eq!(watch.still(&path, Ok("newer".to_owned())), None);
     }
 }

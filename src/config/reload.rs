@@ -42,6 +42,11 @@ impl Watcher {
     pub fn saw(&mut self, read: &Result<String, Problems>) {
         self.settling = Settling::new(Sight::of(read));
     }
+
+    /// What was reported last was not taken, since the file said something else by then: whatever it comes to is news.
+    pub fn forget(&mut self) {
+        self.settling.known = None;
+    }
 }
 
 /// What the file was at one look.
@@ -63,21 +68,22 @@ impl Sight {
 /// Believes a change when two looks in a row see the same: the first one may see a file that is half written.
 #[derive(Debug)]
 struct Settling {
-    known: Sight,
+    /// None where whatever lasts is news.
+    known: Option<Sight>,
     before: Sight,
 }
 
 impl Settling {
     fn new(known: Sight) -> Self {
-        Self { known, before: known }
+        Self { known: Some(known), before: known }
     }
 
     /// Whether this is news that lasts.
     fn see(&mut self, sight: Sight) -> bool {
         let lasts = sight == std::mem::replace(&mut self.before, sight);
-        let news = lasts && sight != self.known;
+        let news = lasts && self.known != Some(sight);
         if news {
-            self.known = sight;
+            self.known = Some(sight);
         }
         news
     }
@@ -133,6 +139,20 @@ mod tests {
         assert_eq!(renamed, [None, Some(Some("three".to_owned())), None]);
         let missing = looks(&|| std::fs::remove_file(at("f.yaml")).unwrap());
         assert_eq!(missing, [None, Some(None), None]);
+    }
+
+    #[test]
+    fn what_was_not_taken_is_news_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.yaml");
+        std::fs::write(&path, "new").unwrap();
+        let mut watcher = Watcher::new(&path, "old");
+        let mut looks = || [watcher.look(), watcher.look()].map(|look| look.and_then(Result::ok));
+        assert_eq!(looks(), [None, Some("new".to_owned())]);
+        assert_eq!(looks(), [None, None]);
+        watcher.forget();
+        let mut looks = || [watcher.look(), watcher.look()].map(|look| look.and_then(Result::ok));
+        assert_eq!(looks(), [Some("new".to_owned()), None]);
     }
 
     #[test]
