@@ -164,7 +164,8 @@ async fn a_journal_that_is_locked_stops_acting_and_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_vanishes_in_an_incident_is_missed_until_it_is_put_back() {
     let world = World::new().await;
-    let guard = known(&world, &Settings { soak: "{ period: 4s, min_samples: 5 }", ..Settings::default() }).await;
+    let guard =
+        known(&world, &Settings { soak: "{ period: 4s, min_samples: 5 }", ..Settings::default() }).await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
     guard.api.until("the soak", |app| app["stage"] == "soaking").await;
     let away = tempfile::tempdir().unwrap();

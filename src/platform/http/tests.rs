@@ -58,7 +58,10 @@ fn account(base: &Url, shows: Certificate, observer: Observer) -> Http {
 
 /// Sends a write; once its handshake has begun `meanwhile` is done, and only then the server goes on with it. Gives
 /// what came of it, what was told of it, and all that the server was sent.
-async fn write(given: Arc<AtomicBool>, meanwhile: impl FnOnce()) -> (Result<u16, PlatformError>, String, String) {
+async fn write(
+    given: Arc<AtomicBool>,
+    meanwhile: impl FnOnce(),
+) -> (Result<u16, PlatformError>, String, String) {
     let (acceptor, certificate) = acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
@@ -109,7 +112,10 @@ async fn a_write_that_may_not_be_sent_any_more_once_its_handshake_is_done_is_not
 
     let withdrawn = Arc::clone(&given);
     let (answer, told, seen) = write(given, move || withdrawn.store(false, Ordering::SeqCst)).await;
-    assert!(matches!(&answer, Err(PlatformError::NotConnected(why)) if why.starts_with("not sent")), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(PlatformError::NotConnected(why)) if why.starts_with("not sent")),
+        "{answer:?}"
+    );
     assert_eq!((told.as_str(), seen.as_str()), (code::WITHHELD, ""));
 }
 
