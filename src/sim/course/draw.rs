@@ -11,8 +11,9 @@ use super::super::machine::{Passage, Point};
 use super::{Course, Event, FLAKY, RULES};
 use crate::decision::observation::Request;
 use crate::lab::{
-    Action, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind, Operation,
-    Pin, Release, Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned, Zeros,
+    Action, ActiveAt, Allowed, AppKind, Busy, ClonedFrom, Durations, Fate, Fault, Health, Hint, Image, Kind,
+    Operation, Pin, Release, Replaced, RevertCause, RevertTo, Shown, Target, Unknowns, When, WhilePinned,
+    Zeros,
 };
 
 /// How many rollbacks an app has in an hour, in most courses.
@@ -252,6 +253,7 @@ impl Course {
     /// itself; reads that lag behind what it does; a machine that is started anew.
     fn healing(&mut self, dice: &mut Dice) {
         self.unknowns.steps_lag = dice.flip();
+        self.unknowns.active_at = dice.of(&[ActiveAt::Own, ActiveAt::Own, ActiveAt::Former]);
         // Without its state a process has nothing but the wall clock, which may be wrong.
         let loses_state = self.events.iter().any(|(_, event)| matches!(event, Event::StateLost));
         if !loses_state && dice.once_in(3) {

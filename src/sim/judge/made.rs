@@ -47,15 +47,18 @@ pub(super) fn is_return(run: &Run, app: usize, entry: &Entry) -> bool {
     if run.course.kind == AppKind::DigitalOcean || is_order(run, app, entry) {
         return false;
     }
+    // What was asked for before the state was lost is undone by nobody.
+    let is_known = |since_ms: i64| !run.is_lost_between(since_ms, entry.at_ms);
     let made = ours(run, app);
-    let meets_ours =
-        || made.iter().any(|made| made.deployment.is_some() && made.deployment == entry.active_before);
+    let is_ours = |made: &Entry| made.deployment.is_some() && made.deployment == entry.active_before;
+    let meets_ours = || made.iter().any(|made| is_ours(made) && is_known(made.at_ms));
     let requests = lock(&run.disk.requests);
     let mut before =
         requests.iter().filter(|asked| asked.app == run.shapes[app].id && asked.at_ms <= entry.at_ms);
     let Some(asked) = before.next_back() else { return false };
     before.any(|earlier| {
         earlier.accused == asked.target
+            && is_known(earlier.at_ms)
             && (meets_ours()
                 || !is_shown(run, app, entry)
                 || passes_for(run, app, entry.active_before.as_deref(), earlier))
