@@ -117,9 +117,7 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     let is_paused = status.is_some_and(|app| app.paused);
     let applied = last.applied_ms.unwrap_or(last.at_ms) - EPOCH_MS;
     let is_new = run.machine.uptime_ms() - applied < UNSEEN_MS + 60_000;
-    // One that is not known any more is left alone, and shown as somebody's.
-    let is_shown = status.is_some_and(|app| app.pushes_paused);
-    let is_lost = run.is_lost_between(last.at_ms, i64::MAX) && is_shown;
+    let is_lost = run.is_lost_between(last.at_ms, i64::MAX);
     // What the rollback did by itself is told.
     let is_told = last.operation == Operation::CreateRollback
         && lock(&run.disk.doubts).iter().any(|(of, at)| of == id && *at >= applied);
@@ -133,7 +131,7 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     let is_taken_for_found =
         last.operation == Operation::CreateRollback && run.lab.ledger().entries.iter().any(stood_in);
     // Pushes are let go again and again, where the platform does not do it.
-    let is_tried = run.course.unknowns.patch_ignored && is_shown;
+    let is_tried = run.course.unknowns.patch_ignored && status.is_some_and(|app| app.pushes_paused);
     let is_in_hand =
         matches!(known, Some("held" | "incident")) || is_paused || is_told || is_tried || is_taken_for_found;
     if !is_in_hand && !is_new && !is_lost {

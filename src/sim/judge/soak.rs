@@ -1,6 +1,6 @@
 //! A rollback is kept or undone for what it did, after its soak.
 
-use super::made::{is_return, ours};
+use super::made::{is_return, is_shown, ours};
 use super::{ON_ITS_WAY_MS, broken, evidence};
 use crate::decision::observation::Request;
 use crate::lab::{Entry, Operation};
@@ -42,9 +42,11 @@ pub(super) fn each_end_had_its_soak(run: &Run, app: usize) {
         if is_ordered(run, app, end, made.at_ms - EPOCH_MS..=at) {
             continue;
         }
+        // What went live over it, where no read had shown that, gave the answers that came last.
+        let is_met = entry.active_before.as_ref() != Some(&rollback) && !is_shown(run, app, entry);
         // Nothing says which pin a commit or revert is for: it takes the one that came after the last read, too.
         let pin = state.deployment(&rollback);
-        if pin.is_none_or(|pin| pin.created_ms + run.lag_ms() + ON_ITS_WAY_MS >= entry.at_ms) {
+        if is_met || pin.is_none_or(|pin| pin.created_ms + run.lag_ms() + ON_ITS_WAY_MS >= entry.at_ms) {
             continue;
         }
         let Some(live_ms) = pin.and_then(|pin| pin.live_ms) else {
