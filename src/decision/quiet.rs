@@ -58,20 +58,19 @@ pub(super) fn decide(policy: &Policy, state: &State, seen: &Observation<'_>) -> 
 
 /// The situation that follows when another deployment is live than the one we know, or the first one is seen.
 fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<Situation> {
-    let (read_at, view) = seen.app.last.as_ref()?;
+    let (_, view) = seen.app.last.as_ref()?;
     let active = view.active.as_ref()?;
     let known = state.live();
     if known.is_some_and(|live| live.id == active.id || is_stale(active, live)) {
         return None;
     }
     let age = view.active_age_ms.map(Duration::from_millis);
-    let since = match (known, age) {
-        // Never before the one it replaced.
-        (Some(old), Some(age)) if !age.is_zero() => (*read_at - age).max(old.since).min(seen.at),
-        // The first sight, a platform that does not say, or it went live while the read was under way: it is live from now
-        // on. What was sent together with the read may have been answered by the one before.
-        _ => seen.at,
-    };
+    let said = known.and_then(|old| said_since(old, seen));
+    // Not where a read has shown another one then: that is when the other one went live, or reads lag.
+    let is_its_own = |at: &Moment| seen.other_was_live_at.is_none_or(|other| *at >= other);
+    // The first sight, a platform that does not say, or it went live while the read was under way: it is live from now on. What
+    // was sent together with the read may have been answered by the one before.
+    let since = said.filter(is_its_own).unwrap_or(seen.at);
     let live = Live { id: active.id.clone(), created_ms: active.created_ms, since };
     if let Situation::Watching(watch) = &state.situation
         && active.repeats(&watch.candidate.artifact)
@@ -91,7 +90,8 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
     if gone >= policy.watch {
         return Some(Situation::Learning { live: Some(live) });
     }
-    let bad_before = known.map(|old| bad_before(policy, old, since, seen)).unwrap_or_default();
+    let bad_before =
+        known.map(|old| bad_before(policy, old, said.unwrap_or(since), seen)).unwrap_or_default();
     let until = seen.at + (policy.watch - gone);
     Some(Situation::Watching(Watch {
         live,
@@ -103,6 +103,13 @@ fn newly_live(policy: &Policy, state: &State, seen: &Observation<'_>) -> Option<
         before: before(policy, seen),
         begun: 0,
     }))
+}
+
+/// When the live deployment went live as the platform says, never before the one it replaced.
+fn said_since(old: &Live, seen: &Observation<'_>) -> Option<Moment> {
+    let (read_at, view) = seen.app.last.as_ref()?;
+    let age = view.active_age_ms.filter(|age| *age > 0)?;
+    Some((*read_at - Duration::from_millis(age)).max(old.since).min(seen.at))
 }
 
 /// What is known of the release before, for each rule that asks for it.
@@ -161,7 +168,7 @@ fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Obser
         && !ledger.good.iter().any(|good| good.id == old.id)
         // What had its incident was judged by it.
         && !contains(&ledger.accused, &old.id)
-        && failed_until_replaced(policy, old, new.since, seen)
+        && failed_until_replaced(policy, old, said_since(old, seen).unwrap_or(new.since), seen)
     {
         Ledger::note(&mut ledger.condemned, (old.id.clone(), Artifact::default()));
     }

@@ -29,14 +29,8 @@ use crate::lab::{
 };
 use crate::server::AppStatus;
 
-/// A write is on its way for less than that after the last look before it, while the machine is awake.
+/// A read, or what follows from one, is on its way for less than that, while the machine is awake.
 const ON_ITS_WAY_MS: i64 = 100;
-
-/// Until when a write may arrive that was on its way at a time on the machine's clock.
-fn arrives_by(run: &Run, since_ms: i64) -> i64 {
-    let slept = run.machine.slept_ms(since_ms..=since_ms + ON_ITS_WAY_MS);
-    since_ms + ON_ITS_WAY_MS + slept
-}
 
 /// How long after its end an incident's lost requests are reckoned with.
 const LATEST_MS: i64 = 3_600_000;
@@ -298,7 +292,7 @@ fn nothing_while_it_is_to_be_quiet(run: &Run, app: usize) {
         let quiet = run.quiet.iter().find(|quiet| {
             quiet.app.is_none_or(|quiet| quiet == app)
                 && (quiet.why != LEFT || begins(entry))
-                && at > arrives_by(run, quiet.from_ms)
+                && at > quiet.from_ms
                 && quiet.to_ms.is_none_or(|to| at <= to)
         });
         if let Some(quiet) = quiet {
@@ -358,7 +352,7 @@ fn not_without_a_yes(run: &Run, app: usize) {
         };
         let said: Vec<&Word> = run.words.iter().filter(is_about_it).collect();
         // However long it has been so: what was decided before asks by now.
-        let is_in_force = |at: i64| arrives_by(run, at) < to;
+        let is_in_force = |at: i64| at < to;
         let mut of_app = run.modes.iter().filter(|(of, ..)| *of == app);
         let before = of_app.clone().rfind(|(_, at, _)| is_in_force(*at)).map(|(.., mode)| *mode);
         let is_approve = before == Some("approve")

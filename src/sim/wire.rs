@@ -20,6 +20,7 @@ use crate::decision::effect::Effect;
 use crate::decision::sample::{Failure, Sample, SampleResult};
 use crate::lab::{Lab, Request};
 use crate::platform::http::{Broken, InProcess};
+use crate::platform::leave;
 use crate::probe::{Probe, Turn};
 
 /// The answers of the sites, by the deployment that gave them: when, on the machine's clock, and whether it was a good one.
@@ -153,7 +154,8 @@ impl Wire {
             self.looks.fetch_add(1, Ordering::Relaxed);
         }
         self.machine.takes(1..40).await;
-        if self.machine.is_cut_off() {
+        // There is a connection, or none; one for a write asks whether it may be used.
+        if self.machine.is_cut_off() || (is_write && !leave::ask()) {
             lock(&self.unread).remove(&call);
             return Err(Broken::NotConnected);
         }

@@ -28,6 +28,40 @@ fn a_deployment_took_over_when_the_platform_says_or_after_the_last_read_of_the_o
 }
 
 #[test]
+fn a_time_at_which_a_read_has_shown_another_one_is_not_when_a_deployment_went_live() {
+    let old = Live { id: "old".into(), created_ms: 1, since: NOW - secs(3_600) };
+    let state = State { situation: Situation::Steady { live: old }, ledger: Ledger::default() };
+    let since = |age: u64, other_was_live_at: Option<Moment>| {
+        let view = AppView {
+            active: Some(deployment("new")),
+            active_age_ms: Some(age * 1_000),
+            ..AppView::default()
+        };
+        let seen = Observation {
+            at: NOW + secs(1),
+            app: &Reading::known(NOW, view),
+            other_was_live_at,
+            history: &Reading::never(),
+            windows: &[],
+            answer: None,
+            operator: &Operator::default(),
+        };
+        newly_live(&policy(), &state, &seen).and_then(|next| next.live().map(|live| live.since))
+    };
+    for (age, read, expected) in [
+        (20, None, NOW - secs(20)),
+        (20, Some(NOW - secs(25)), NOW - secs(20)),
+        (20, Some(NOW - secs(20)), NOW - secs(20)),
+        (20, Some(NOW - secs(19)), NOW + secs(1)),
+        // Never before the one it replaced, and not at the moment of the read.
+        (7_200, None, NOW - secs(3_600)),
+        (0, None, NOW + secs(1)),
+    ] {
+        assert_eq!(since(age, read), Some(expected), "{age} {read:?}");
+    }
+}
+
+#[test]
 fn what_failed_since_another_one_may_have_been_live_was_not_bad_before_it() {
     let failing_since = |ago: Duration| {
         let mut window = Window::new(600);
