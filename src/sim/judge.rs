@@ -14,7 +14,9 @@ pub(super) use made::rollbacks_of;
 
 use std::collections::BTreeSet;
 
-use made::{asked_for, came_to_light_late, is_ordered, is_return, is_shown, judged, ours, rollbacks};
+use made::{
+    asked_for, came_to_light_late, has_stand_in, is_ordered, is_return, is_shown, judged, ours, rollbacks,
+};
 
 use super::course::COOLDOWN_MS;
 use super::disk::Request as Asked;
@@ -268,6 +270,7 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
             made.operation != Operation::Restart
                 && made.deployment == entry.active_before
                 && !run.is_lost_between(made.at_ms, entry.at_ms)
+                && !has_stand_in(run, made)
         });
         let is_known = is_told && went_back(evidence::first_of_the_same(&state.deployments, place));
         if (is_known || is_ours) && is_shown(run, app, entry) {
