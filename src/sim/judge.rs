@@ -251,11 +251,12 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
     // Where the platform does not say what brought a deployment about, nobody can tell.
     let unknowns = &run.course.unknowns;
+    // Nothing is ever told of a static site's.
+    let is_static = matches!(run.course.kind, AppKind::Sevalla { source: Source::StaticSite, .. });
     let is_told = match run.course.kind {
         AppKind::DigitalOcean => unknowns.cause_details == Shown::Shown,
-        // Nothing is ever told of a static site's.
-        AppKind::Sevalla { source, .. } => {
-            source != Source::StaticSite && unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment
+        AppKind::Sevalla { .. } => {
+            !is_static && unknowns.rollback_trigger == RollbackTrigger::RollbackDeployment
         }
     };
     let ours = ours(run, app);
@@ -271,6 +272,8 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
                 && made.deployment == entry.active_before
                 && !run.is_lost_between(made.at_ms, entry.at_ms)
                 && !has_stand_in(run, made)
+                // Of a static site's nothing is told once it is not looked for any more.
+                && !(is_static && came_to_light_late(run, made))
         });
         let is_known = is_told && went_back(evidence::first_of_the_same(&state.deployments, place));
         if (is_known || is_ours) && is_shown(run, app, entry) {
