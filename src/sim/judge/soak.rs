@@ -27,7 +27,7 @@ fn end_of(run: &Run, app: usize, entry: &Entry) -> Option<(End, String)> {
     }
 }
 
-/// [I26] What nobody ordered to be kept is kept after its soak, having given good answers in it; what nobody ordered to be undone
+/// [I26] What nobody ordered to be kept is kept after its soak, having answered as often as it has to, and well; what nobody ordered to be undone
 /// is undone where that is configured, and having given bad ones.
 pub(super) fn each_end_had_its_soak(run: &Run, app: usize) {
     let state = run.lab.record(&run.shapes[app].site);
@@ -56,7 +56,7 @@ pub(super) fn each_end_had_its_soak(run: &Run, app: usize) {
         let (good, bad) = evidence::answers(run, &rollback, live..=at);
         let said = format!("after {} ms with {good} good and {bad} bad answers", at - live);
         match end {
-            End::Kept if at - live < SOAK_MS || good < MIN_SAMPLES => {
+            End::Kept if at - live < SOAK_MS || good + bad < MIN_SAMPLES || good == 0 => {
                 broken(run, &format!("a rollback is kept {said}"), entry);
             }
             End::Undone => {
