@@ -14,9 +14,7 @@ pub(super) use made::rollbacks_of;
 
 use std::collections::BTreeSet;
 
-use made::{
-    asked_for, came_to_light_late, has_stand_in, is_ordered, is_return, is_shown, judged, ours, rollbacks,
-};
+use made::{asked_for, came_to_light_late, is_ordered, is_return, is_shown, judged, ours, rollbacks};
 
 use super::course::COOLDOWN_MS;
 use super::disk::Request as Asked;
@@ -271,7 +269,6 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
             made.operation != Operation::Restart
                 && made.deployment == entry.active_before
                 && !run.is_lost_between(made.at_ms, entry.at_ms)
-                && !has_stand_in(run, made)
                 // Of a static site's nothing is told once it is not looked for any more.
                 && !(is_static && came_to_light_late(run, made))
         });

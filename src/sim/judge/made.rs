@@ -119,15 +119,3 @@ pub(super) fn is_shown(run: &Run, app: usize, entry: &Entry) -> bool {
     let live = entry.active_before.as_deref().and_then(|id| state.deployment(id));
     live.and_then(|live| live.live_ms).is_some_and(|at| entry.at_ms - at > run.lag_ms() + ON_ITS_WAY_MS)
 }
-
-/// Whether somebody's rollback to the same came about between our request and what came of that: it was taken for ours, which nobody
-/// can tell apart.
-pub(super) fn has_stand_in(run: &Run, made: &Entry) -> bool {
-    let stood_in = |other: &Entry| {
-        let is_one = other.who == Who::Person && other.operation == Operation::CreateRollback;
-        let is_same = other.app == made.app && (other.target == made.target || made.target.is_none());
-        let meanwhile = made.at_ms..=made.applied_ms.unwrap_or(made.at_ms);
-        is_one && is_same && other.applied_ms.is_some_and(|at| meanwhile.contains(&at))
-    };
-    made.operation == Operation::CreateRollback && run.lab.ledger().entries.iter().any(stood_in)
-}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::made::{has_stand_in, is_shown, ours, runs};
+use super::made::{is_shown, ours, runs};
 use super::{UNSEEN_MS, broken};
 use crate::lab::{AppKind, AppState, Cause, Deployment, Entry, NullImage, Operation, Source, Who};
 use crate::server::AppStatus;
@@ -121,8 +121,15 @@ pub(super) fn pushes_are_not_forgotten(run: &Run, app: usize, apps: &[AppStatus]
     // What the rollback did by itself is told.
     let is_told = last.operation == Operation::CreateRollback
         && lock(&run.disk.doubts).iter().any(|(of, at)| of == id && *at >= applied);
-    // Nothing more was awaited then.
-    let is_taken_for_found = has_stand_in(run, last);
+    // Somebody's rollback to the same was taken for what came of it, which nobody can tell apart, so nothing more was awaited.
+    let stood_in = |other: &Entry| {
+        let is_one = other.who == Who::Person && other.operation == Operation::CreateRollback;
+        let is_same = other.app == last.app && other.target == last.target;
+        let meanwhile = last.at_ms..=last.applied_ms.unwrap_or(last.at_ms);
+        is_one && is_same && other.applied_ms.is_some_and(|at| meanwhile.contains(&at))
+    };
+    let is_taken_for_found =
+        last.operation == Operation::CreateRollback && run.lab.ledger().entries.iter().any(stood_in);
     // Pushes are let go again and again, where the platform does not do it.
     let is_tried = run.course.unknowns.patch_ignored && status.is_some_and(|app| app.pushes_paused);
     let is_in_hand =
