@@ -264,7 +264,11 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
         else {
             continue;
         };
-        let went_back = |made: &Deployment| made.goes_back_to().is_some() || made.cause == Cause::Revert;
+        // An older image that is named anew is an ordinary deployment.
+        let is_redeploy = |made: &Deployment| matches!(made.cause, Cause::Redeploy { .. });
+        let went_back = |made: &Deployment| {
+            made.goes_back_to().is_some() && !is_redeploy(made) || made.cause == Cause::Revert
+        };
         let is_ours = ours.iter().any(|made| {
             made.operation != Operation::Restart
                 && made.deployment == entry.active_before

@@ -228,7 +228,8 @@ fn progress(made: &Deployment) -> Value {
                 nth if nth < made.steps_done + running => "RUNNING",
                 _ => "PENDING",
             };
-            json!({ "name": names[usize::from(nth)], "status": status })
+            let ended = made.live_ms.filter(|_| nth + 1 == STEPS && nth < made.steps_done);
+            json!({ "name": names[usize::from(nth)], "status": status, "ended_at": ended.map(rfc3339) })
         })
         .collect();
     json!({ "pending_steps": STEPS - made.steps_done - failed - running, "running_steps": running,

@@ -38,6 +38,9 @@ const CAPABILITIES: Capabilities = Capabilities {
 /// The most of a deployment's free-text cause that is kept.
 const TITLE: usize = 120;
 
+/// Times of the app are in whole seconds, and traffic may change over a little before the last step has ended.
+const ROLLED_OUT_GRAIN_MS: i64 = 3_000;
+
 /// `GET /v2/apps`. An app is read on its own, so that a strange one does not hide the others.
 #[derive(Deserialize)]
 pub(super) struct AppsPage<'a> {
@@ -160,18 +163,16 @@ impl App<'_> {
 
     /// When the live deployment went live. A deployment's `updated_at` moves long after that, so it is no source.
     ///
-    /// None did before it was created: a time from before that is of the deployment that was live before, read while
-    /// the app was shown half changed.
+    /// None did before it was created and rolled out: a time from before that is of the deployment that was live before,
+    /// read while the app was shown half changed. So is whatever is told of one that is not said to be active yet.
     fn live_since(&self) -> Option<i64> {
-        let Object(active) =
-            self.active_deployment.as_ref().filter(|Object(active)| active.id().is_some())?;
+        let is_live = |active: &Deployment| active.id().is_some() && phase(&active.phase) == Phase::Active;
+        let Object(active) = self.active_deployment.as_ref().filter(|Object(active)| is_live(active))?;
         let created = millis(&active.created_at);
-        let is_its_own = |at: &i64| created.is_none_or(|created| *at >= created);
-        let told = millis(&self.last_deployment_active_at).filter(is_its_own);
-        told.or_else(|| {
-            let entered = millis(&active.phase_last_updated_at).filter(is_its_own);
-            entered.filter(|_| phase(&active.phase) == Phase::Active)
-        })
+        let rolled_out = active.rolled_out().map(|at| at - ROLLED_OUT_GRAIN_MS);
+        let is_its_own = |at: &i64| *at >= created.max(rolled_out).unwrap_or(i64::MIN);
+        let told = [&self.last_deployment_active_at, &active.phase_last_updated_at];
+        told.into_iter().filter_map(|at| millis(at)).find(is_its_own)
     }
 }
 
@@ -254,11 +255,15 @@ impl Deployment<'_> {
         })
     }
 
-    /// From its creation to the end of its last step, where all of them succeeded.
-    fn took_ms(&self) -> Option<u64> {
+    /// When its last step ended, where all of them succeeded.
+    fn rolled_out(&self) -> Option<i64> {
         let ended = self.progress.steps.iter().filter_map(|step| millis(&step.ended_at)).max();
-        let took = ended?.checked_sub(millis(&self.created_at)?)?;
-        u64::try_from(took).ok().filter(|_| self.progress.all_succeeded())
+        ended.filter(|_| self.progress.all_succeeded())
+    }
+
+    /// From its creation until it was rolled out.
+    fn took_ms(&self) -> Option<u64> {
+        u64::try_from(self.rolled_out()?.checked_sub(millis(&self.created_at)?)?).ok()
     }
 
     fn code(self) -> Vec<(String, String)> {
@@ -548,6 +553,28 @@ mod tests {
         assert_eq!(age(created, before, before), None, "nothing says when");
         assert_eq!(age(created, created, went_live), Some(120_000), "within the same second");
         assert_eq!(age("", before, went_live), Some(97_200_000), "nobody knows when it was created");
+    }
+
+    #[test]
+    fn a_time_from_before_the_live_deployment_was_rolled_out_is_of_the_one_before() {
+        let age = |phase: &str, ended: &str, told: &str, entered: &str| {
+            let progress = format!(
+                r#"{{"total_steps":1,"success_steps":1,"steps":[{{"status":"SUCCESS","ended_at":"{ended}"}}]}}"#
+            );
+            let active = format!(
+                r#"{{"id":"d","phase":"{phase}","created_at":"2026-11-21T11:50:00Z","progress":{progress},
+                    "phase_last_updated_at":"{entered}"}}"#
+            );
+            let live = format!(r#""active_deployment":{active},"last_deployment_active_at":"{told}""#);
+            app(&format!(r#"{{"id":"a",{live}}}"#)).active_age_ms
+        };
+        let (ended, before) = ("2026-11-21T11:59:00.75Z", "2026-11-21T11:55:00Z");
+        assert_eq!(age("ACTIVE", ended, "2026-11-21T11:59:01Z", before), Some(59_000));
+        assert_eq!(age("ACTIVE", ended, before, "2026-11-21T11:59:00Z"), Some(60_000), "in whole seconds");
+        assert_eq!(age("ACTIVE", ended, "2026-11-21T11:58:57Z", before), None);
+        assert_eq!(age("ACTIVE", ended, before, before), None, "nothing says when");
+        assert_eq!(age("ACTIVE", "0001-01-01T00:00:00Z", before, before), Some(300_000), "no step says when");
+        assert_eq!(age("DEPLOYING", ended, ended, ended), None, "it is shown half changed");
     }
 
     #[test]

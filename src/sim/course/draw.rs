@@ -41,9 +41,12 @@ pub(in crate::sim) const LATEST: u64 = 600_000;
 /// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::withdrawn`] adds.
 const WITHDRAWN: u64 = 800_000;
 
-/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::healing`] adds, and with
-/// it all there is.
-pub(in crate::sim) const ALL: u64 = 900_000;
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::healing`] adds.
+const HEALING: u64 = 900_000;
+
+/// From so far into each million on, but for the first one behind [`OTHER`], a seed draws what [`Course::connecting`] adds, and
+/// with it all there is.
+pub(in crate::sim) const ALL: u64 = 940_000;
 
 /// From here on, and until [`ORDERED`] behind [`OTHER`], a course on another platform is a close one as well.
 pub(in crate::sim) const CLOSE_OTHER: u64 = OTHER + 3_000_000;
@@ -139,11 +142,14 @@ impl Course {
         if seed % 1_000_000 >= WITHDRAWN && seed / 1_000_000 != OTHER / 1_000_000 {
             course.withdrawn(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(24))));
         }
-        if seed % 1_000_000 >= ALL && seed / 1_000_000 != OTHER / 1_000_000 {
+        if seed % 1_000_000 >= HEALING && seed / 1_000_000 != OTHER / 1_000_000 {
             course.healing(&mut Dice(fastrand::Rng::with_seed(!seed.rotate_left(40))));
         }
         if seed % CLOSE >= ORDERED {
             course.ordered(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(16))));
+        }
+        if seed % 1_000_000 >= ALL && seed / 1_000_000 != OTHER / 1_000_000 {
+            course.connecting(&mut Dice(fastrand::Rng::with_seed(seed.rotate_left(48))));
         }
         course.events.sort_by_key(|(at, _)| *at);
         course
@@ -285,6 +291,20 @@ impl Course {
                     self.events.push((at, Event::Person(app, Action::AutoRollback { to: None })));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// What happens right between the read before a write and the write does so while the connection is made, now and then for
+    /// as long as a machine sleeps.
+    fn connecting(&mut self, dice: &mut Dice) {
+        for (_, event) in &mut self.events {
+            let Event::Meets(Passage { then: Some(then), .. }, events) = event else { continue };
+            if dice.flip() {
+                *then = Point::BeforeSending;
+                if dice.once_in(4) {
+                    events.push(Event::Sleeps(Duration::from_secs(dice.0.u64(10..300))));
+                }
             }
         }
     }
