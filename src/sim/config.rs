@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::course::{COOLDOWN_MS, Course, MIN_SAMPLES, RECONCILE_MS, SOAK_MS};
 use super::life::parsed;
-use super::machine::lock;
+use super::machine::{EPOCH_MS, lock};
 use super::run::{Run, Shape};
 use crate::config::Config;
 use crate::lab::AppKind;
@@ -37,6 +37,11 @@ impl Run {
         if *has_controls {
             text.push_str("control_probes:\n  - { url: 'https://lab.test/up', period: 5s, timeout: 2s }\n");
         }
+        if let Some((from, to)) = self.course.frozen {
+            let shown = |minute| clock_at(EPOCH_MS + 60_000 * minute);
+            writeln!(text, "freeze: [{{ name: frozen, from: '{}', to: '{}' }}]", shown(from), shown(to))
+                .expect("text");
+        }
         let other = self.course.other_probe.map(|probe| format!(", {probe}")).unwrap_or_default();
         let restart = if self.course.restart_first { "restart_first: 10s\n    " } else { "" };
         text.push_str("apps:\n");
@@ -54,4 +59,9 @@ impl Run {
         }
         text
     }
+}
+
+/// The time of day, in UTC.
+fn clock_at(wall_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(wall_ms).expect("a time of this century").strftime("%H:%M").to_string()
 }

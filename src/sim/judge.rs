@@ -3,6 +3,7 @@
 //! The numbers in brackets are those of the list of promises in `tests/README.md`.
 
 mod evidence;
+mod freeze;
 mod made;
 mod orders;
 mod picks;
@@ -53,6 +54,7 @@ pub(super) fn whole(run: &Run) {
         what_a_person_settled_or_pinned_is_left_alone(run, app);
         no_rollback_is_rolled_back(run, app);
         nothing_while_it_is_to_be_quiet(run, app);
+        freeze::nothing_in_a_freeze_window(run, app);
         within_the_budget(run, app);
         not_within_the_cooldown(run, app);
         not_without_a_yes(run, app);

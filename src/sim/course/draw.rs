@@ -107,6 +107,7 @@ impl Course {
             is_liveness: dice.flip(),
             restart_first: false,
             other_probe: None,
+            frozen: None,
             setting: None,
         };
         // How wild it is: some courses have hardly a fault, so that what needs quiet is reached, too.
@@ -296,8 +297,14 @@ impl Course {
     }
 
     /// What happens right between the read before a write and the write does so while the connection is made, now and then for
-    /// as long as a machine sleeps.
+    /// as long as a machine sleeps; a freeze window.
     fn connecting(&mut self, dice: &mut Dice) {
+        // By the wall clock, if it is right.
+        let is_wrong = self.events.iter().any(|(_, event)| matches!(event, Event::Wall(_)));
+        if !is_wrong && dice.once_in(6) {
+            let from = dice.0.i64(1..self.length_ms / 60_000 - 3);
+            self.frozen = Some((from, from + dice.of(&[1, 1, 2, 3])));
+        }
         for (_, event) in &mut self.events {
             let Event::Meets(Passage { then: Some(then), .. }, events) = event else { continue };
             if dice.flip() {

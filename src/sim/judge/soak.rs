@@ -10,13 +10,13 @@ use crate::sim::run::Run;
 
 /// What becomes of a rollback.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Kept,
     Undone,
 }
 
 /// Which end an entry of the ledger makes, and of which rollback.
-fn end_of(run: &Run, app: usize, entry: &Entry) -> Option<(End, String)> {
+pub(super) fn end_of(run: &Run, app: usize, entry: &Entry) -> Option<(End, String)> {
     match entry.operation {
         Operation::CommitRollback => Some((End::Kept, entry.pinned_before.clone()?)),
         Operation::RevertRollback => Some((End::Undone, entry.pinned_before.clone()?)),
@@ -82,7 +82,7 @@ fn may_be_undone(run: &Run) -> bool {
 }
 
 /// Whether a person has ordered that end within that time.
-fn is_ordered(run: &Run, app: usize, end: End, when_ms: std::ops::RangeInclusive<i64>) -> bool {
+pub(super) fn is_ordered(run: &Run, app: usize, end: End, when_ms: std::ops::RangeInclusive<i64>) -> bool {
     run.orders.iter().any(|order| {
         let is_it = match order.said {
             Request::Commit => end == End::Kept,

@@ -96,6 +96,13 @@ const COMMIT: Operation = Operation::CommitRollback;
 type Told = fn() -> Course;
 type Forge = fn(&mut Run);
 
+/// The minute of the last write of that kind.
+fn around(run: &Run, operation: Operation) -> (i64, i64) {
+    let ledger = run.lab.ledger();
+    let minute = (ledger.entries[place(&ledger.entries, operation)].at_ms - EPOCH_MS) / 60_000;
+    (minute, minute + 1)
+}
+
 /// What is forged, and what has to be said of it.
 const FORGED: &[(&str, Told, Forge)] = &[
     ("a rollback without a pin", rolled_back, |run| alter(run, CREATE, |entry| entry.skip_pin = true)),
@@ -134,6 +141,8 @@ const FORGED: &[(&str, Told, Forge)] = &[
     ("a rollback is undone after", rolled_back, |run| {
         alter(run, COMMIT, |entry| entry.operation = Operation::RevertRollback);
     }),
+    ("a write in a freeze window", rolled_back, |run| run.course.frozen = Some(around(run, CREATE))),
+    ("a write in a freeze window", rolled_back, |run| run.course.frozen = Some(around(run, COMMIT))),
     ("decided otherwise", rolled_back, |run| run.differing.push("an incident".to_owned())),
     ("what is settled is settled once more", rolled_back, |run| {
         again(run, COMMIT, 1_000, |entry| entry.pinned_before = None);
