@@ -15,7 +15,10 @@ pub(super) use made::rollbacks_of;
 
 use std::collections::BTreeSet;
 
-use made::{asked_for, came_to_light_late, is_ordered, is_return, is_shown, judged, ours, rollbacks};
+use made::{
+    another_passed_for_it, asked_for, came_to_light_late, is_ordered, is_return, is_shown, judged, ours,
+    rollbacks,
+};
 
 use super::course::COOLDOWN_MS;
 use super::disk::Request as Asked;
@@ -276,7 +279,7 @@ fn no_rollback_is_rolled_back(run: &Run, app: usize) {
                 && made.deployment == entry.active_before
                 && !run.is_lost_between(made.at_ms, entry.at_ms)
                 // Of a static site's nothing is told once it is not looked for any more.
-                && !(is_static && came_to_light_late(run, made))
+                && !(is_static && (came_to_light_late(run, made) || another_passed_for_it(run, app, made)))
         });
         let is_known = is_told && went_back(evidence::first_of_the_same(&state.deployments, place));
         if (is_known || is_ours) && is_shown(run, app, entry) {

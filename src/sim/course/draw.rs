@@ -297,7 +297,7 @@ impl Course {
     }
 
     /// What happens right between the read before a write and the write does so while the connection is made, now and then for
-    /// as long as a machine sleeps; a freeze window.
+    /// as long as a machine sleeps; a freeze window; a yes that comes after a no.
     fn connecting(&mut self, dice: &mut Dice) {
         // By the wall clock, if it is right.
         let is_wrong = self.events.iter().any(|(_, event)| matches!(event, Event::Wall(_)));
@@ -312,6 +312,18 @@ impl Course {
                 if dice.once_in(4) {
                     events.push(Event::Sleeps(Duration::from_secs(dice.0.u64(10..300))));
                 }
+            }
+        }
+        let pushes = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Push(app, _) => Some((*at, *app)),
+            _ => None,
+        });
+        for (at, app) in pushes.collect::<Vec<_>>() {
+            if dice.once_in(6) {
+                // Whoever said no thinks again.
+                let no = at + dice.0.i64(15_000..60_000);
+                self.events.push((no, Event::Ask(app, Request::Reject)));
+                self.events.push((no + dice.0.i64(2_000..30_000), Event::Ask(app, Request::Approve)));
             }
         }
     }

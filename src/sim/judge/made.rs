@@ -75,6 +75,15 @@ fn passes_for(run: &Run, app: usize, live: Option<&str>, request: &Asked) -> boo
     request.is_unclear && is_same && unread.contains(&live.created_ms)
 }
 
+/// Whether what came of a request of ours that nobody knows the fate of was looked for no more, since somebody's rollback passed
+/// for it.
+pub(super) fn another_passed_for_it(run: &Run, app: usize, entry: &Entry) -> bool {
+    let Some(request) = asked_for(run, app, entry) else { return false };
+    let state = run.lab.record(&run.shapes[app].site);
+    let mut others = state.deployments.iter().filter(|made| Some(&made.id) != entry.deployment.as_ref());
+    others.any(|made| passes_for(run, app, Some(&made.id), &request))
+}
+
 /// The request that a rollback came of, as it stood in the journal.
 pub(super) fn asked_for(run: &Run, app: usize, entry: &Entry) -> Option<Asked> {
     let requests = lock(&run.disk.requests);
