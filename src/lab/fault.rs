@@ -1,5 +1,7 @@
 //! What can be made to go wrong between the platform and its caller.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Operation;
@@ -226,6 +228,8 @@ impl Kind {
 pub(crate) struct Faults {
     next_id: u64,
     waiting: Vec<Waiting>,
+    /// How often each kind struck, by its word.
+    struck: BTreeMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -269,7 +273,16 @@ impl Faults {
                 struck = Some(fault.kind.clone());
             }
         }
+        if let Some(kind) = &struck {
+            let said = format!("{kind:?}");
+            let word = said.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+            *self.struck.entry(word.to_owned()).or_default() += 1;
+        }
         struck
+    }
+
+    pub(crate) fn struck(&self) -> BTreeMap<String, usize> {
+        self.struck.clone()
     }
 }
 

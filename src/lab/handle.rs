@@ -1,5 +1,6 @@
 //! What one can do with a lab in process; the control API does the same over HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -146,6 +147,11 @@ impl Lab {
     /// Removes a fault; whether there was one of that id.
     pub fn remove_fault(&self, id: u64) -> bool {
         self.world(|world| world.faults.remove(id))
+    }
+
+    /// How often each kind of fault struck a request, by its word.
+    pub fn struck(&self) -> BTreeMap<String, usize> {
+        self.world(|world| world.faults.struck())
     }
 
     /// Removes every fault.

@@ -174,6 +174,8 @@ pub(super) struct Course {
     pub(super) restart_first: bool,
     /// A probe beside the page's.
     pub(super) other_probe: Option<&'static str>,
+    /// Faults that would end may go on for ever, and nothing is settled at the end.
+    pub(super) is_endless: bool,
     /// The minutes from which and to which a freeze window is open.
     pub(super) frozen: Option<(i64, i64)>,
     /// What the file says instead of all that.

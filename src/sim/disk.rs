@@ -49,6 +49,8 @@ pub(super) struct Disk {
     pub(super) requests: Arc<Mutex<Vec<Request>>>,
     /// By the platform's id of the app, when pushes were to be paused, as far as it is not known what became of that.
     pub(super) pauses: Arc<Mutex<Vec<(String, i64)>>>,
+    /// By the platform's id of the app, when it was written down that pushes are deployed again, as we asked for.
+    pub(super) let_go: Arc<Mutex<Vec<(String, i64)>>>,
     /// By the platform's id of the app, when it was told that pushes are paused, perhaps by what was asked for.
     pub(super) doubts: Arc<Mutex<Vec<(String, i64)>>>,
     /// How many decisions it was given to keep.
@@ -106,6 +108,9 @@ impl Disk {
                 pauses.remove(last);
             }
         }
+        if let Some((Effect::Unpin, Answer::Unpinned)) = &answered {
+            lock(&self.let_go).push((app.clone(), EPOCH_MS + self.machine.uptime_ms()));
+        }
         let Some(effect) = effect else { return };
         if matches!(effect, Effect::Pin { .. }) {
             lock(&self.pauses).push((app.clone(), EPOCH_MS + self.machine.uptime_ms()));
@@ -144,7 +149,9 @@ struct OpenDisk {
 }
 
 impl OpenDisk {
-    fn error(&self, detail: &str) -> JournalError {
+    /// It fails with `word`.
+    fn error(&self, word: &'static str, detail: &str) -> JournalError {
+        self.disk.machine.strikes(word);
         JournalError::Unavailable { path: "the simulated disk".to_owned(), detail: detail.to_owned() }
     }
 
@@ -163,10 +170,10 @@ impl OpenDisk {
     async fn wait(&self) -> Result<(), JournalError> {
         if self.trouble() == Trouble::Locked && self.disk.machine.once_in(3) {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            return Err(self.error("locked"));
+            return Err(self.error("Locked", "locked"));
         }
         if self.trouble() == Trouble::Dead {
-            return Err(self.error("input or output error"));
+            return Err(self.error("Dead", "input or output error"));
         }
         self.disk.machine.takes(0..3).await;
         Ok(())
@@ -177,12 +184,12 @@ impl OpenDisk {
             self.disk.machine.pass(Point::BeforeWriting).await;
             self.wait().await?;
             if self.trouble() == Trouble::Full {
-                return Err(self.error("full"));
+                return Err(self.error("Full", "full"));
             }
             let done = call().await;
             self.disk.machine.pass(Point::AfterWriting).await;
             if self.trouble() == Trouble::Lies && self.disk.machine.once_in(3) {
-                return Err(self.error("input or output error"));
+                return Err(self.error("Lies", "input or output error"));
             }
             done
         })

@@ -445,6 +445,9 @@ fn no_secret_is_kept(run: &Run) {
         let is_kept = bytes.windows(token.len()).any(|window| window == token);
         assert!(!is_kept, "the token stands in {}", file.display());
     }
+    let said = run.last.iter().map(|(status, _)| serde_json::to_string(status).expect("JSON"));
+    let is_said = said.chain([run.scraped.clone()]).any(|text| text.contains(GUARD_TOKEN));
+    assert!(!is_said, "the token stands in a status or a figure");
 }
 
 /// [I9] A pin of ours that is still there is in the hands of a person who was told.

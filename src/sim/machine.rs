@@ -1,5 +1,6 @@
 //! The host: a clock that goes on between two processes, a network, and the moments at which the process dies.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub(super) struct Machine {
     /// Whoever waits there, until this is dropped.
     waiting: Mutex<Option<oneshot::Sender<()>>>,
     dice: Mutex<fastrand::Rng>,
+    /// How often a fault of its own struck, by its word.
+    pub(super) struck: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Machine {
@@ -94,6 +97,7 @@ impl Machine {
             is_looked_out: AtomicBool::new(false),
             waiting: Mutex::new(None),
             dice: Mutex::new(fastrand::Rng::with_seed(seed ^ 0x5bd1_e995)),
+            struck: Mutex::default(),
         }
     }
 
@@ -182,6 +186,11 @@ impl Machine {
         self.is_looked_out.store(is_looked_out, Ordering::Relaxed);
     }
 
+    /// A fault has met something.
+    pub(super) fn strikes(&self, word: &'static str) {
+        *lock(&self.struck).entry(word).or_default() += 1;
+    }
+
     /// Whether somebody waits for what happens at this moment.
     pub(super) fn has_met(&self) -> bool {
         lock(&self.waiting).is_some()
@@ -203,6 +212,7 @@ impl Machine {
             let _dropped = waits.await;
         }
         if here(&self.crash) {
+            self.strikes("Dies");
             self.crashed.notify_one();
             std::future::pending::<()>().await;
         }

@@ -13,7 +13,7 @@ use super::course::{Course, Event};
 use super::disk::{Disk, Intents};
 use super::judge;
 use super::life::{End, asked, live};
-use super::machine::{EPOCH_MS, Machine};
+use super::machine::{EPOCH_MS, Machine, lock};
 use super::panics;
 use super::sum::Sum;
 use super::wire::{Answers, Wire};
@@ -244,6 +244,7 @@ pub(super) fn begun(course: Course, seed: u64, is_told: bool) -> Run {
         intents,
         requests: Arc::default(),
         pauses: Arc::default(),
+        let_go: Arc::default(),
         doubts: Arc::default(),
         decisions: Arc::default(),
         reads: Arc::default(),
@@ -347,7 +348,7 @@ impl Run {
         }
         if self.course.is_liveness {
             self.comes_to_its_end(engine).await;
-        } else {
+        } else if !self.course.is_endless {
             self.settles(engine).await;
         }
         End::Over
@@ -437,6 +438,10 @@ impl Run {
         }
         for word in &self.met {
             *sum.events.entry(word.clone()).or_default() += 1;
+        }
+        sum.struck = self.lab.struck();
+        for (word, count) in lock(&self.machine.struck).iter() {
+            *sum.struck.entry((*word).to_owned()).or_default() += count;
         }
         sum.incidents.clone_from(&self.incidents);
         sum.orders = self.orders.len();

@@ -12,8 +12,10 @@ pub(super) struct Sum {
     pub(super) rollbacks: usize,
     /// What people ordered and was not turned down.
     pub(super) orders: usize,
-    /// Those of the events that are faults, whether their moment came or not.
+    /// Those of the events that are faults, whether they met anything or not.
     pub(super) faults: usize,
+    /// How often a fault met a request, a visit, a use of the journal or a process, by its word.
+    pub(super) struck: BTreeMap<String, usize>,
     /// How often a bad release was tried at the end, with nothing in the way.
     pub(super) drills: usize,
     pub(super) simulated_ms: i64,
@@ -38,6 +40,9 @@ impl Sum {
         for (word, count) in &other.incidents {
             *self.incidents.entry(word).or_default() += count;
         }
+        for (word, count) in &other.struck {
+            *self.struck.entry(word.clone()).or_default() += count;
+        }
         for (word, count) in &other.events {
             *self.events.entry(word.clone()).or_default() += count;
         }
@@ -50,9 +55,11 @@ impl std::fmt::Display for Sum {
         let incidents = self.incidents();
         writeln!(
             f,
-            "{courses} courses, {} h of simulated time, {lives} processes, {} faults drawn, {} drills",
+            "{courses} courses, {} h of simulated time, {lives} processes, {} faults drawn, which met {} requests, visits, uses of \
+             the journal and processes, {} drills",
             self.simulated_ms / 3_600_000,
             self.faults,
+            self.struck.values().sum::<usize>(),
             self.drills
         )?;
         writeln!(
@@ -61,6 +68,10 @@ impl std::fmt::Display for Sum {
         )?;
         for (outcome, count) in &self.incidents {
             writeln!(f, "  {count:>9} {outcome}")?;
+        }
+        writeln!(f, "what faults met")?;
+        for (word, count) in &self.struck {
+            writeln!(f, "  {count:>9} {word}")?;
         }
         writeln!(f, "what happened")?;
         for (word, count) in &self.events {

@@ -42,6 +42,7 @@ pub(super) fn course(events: Vec<(i64, Event)>) -> Course {
         is_liveness: false,
         restart_first: false,
         other_probe: None,
+        is_endless: false,
         frozen: None,
         setting: None,
     }

@@ -11,6 +11,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::response::Parts;
 use axum::http::{Response, StatusCode};
 use reqwest::ResponseBuilderExt as _;
+use serde::de::IgnoredAny;
 
 use super::disk::Intents;
 use super::machine::{EPOCH_MS, Machine, Point, ProcessClock, lock};
@@ -104,7 +105,8 @@ fn is_conclusive(word: &str, status: StatusCode, body: &[u8]) -> bool {
 }
 
 fn is_object(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+    let text = std::str::from_utf8(body).unwrap_or_default().trim_start();
+    text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The first segment of a path, and the rest.
@@ -155,7 +157,7 @@ impl Wire {
         }
         self.machine.takes(1..40).await;
         // There is a connection, or none; one for a write asks whether it may be used.
-        if self.machine.is_cut_off() || (is_write && !leave::ask()) {
+        if self.is_cut_off() || (is_write && !leave::ask()) {
             lock(&self.unread).remove(&call);
             return Err(Broken::NotConnected);
         }
@@ -174,7 +176,7 @@ impl Wire {
             self.machine.pass(if is_write { Point::AfterSending } else { Point::AfterReading }).await;
         }
         self.machine.takes(1..40).await;
-        if self.machine.is_cut_off() {
+        if self.is_cut_off() {
             return Err(Broken::Lost);
         }
         let mut unread = lock(&self.unread);
@@ -194,6 +196,24 @@ impl Wire {
         let (Parts { extensions, .. }, body) = addressed.into_parts();
         parts.extensions.extend(extensions);
         Ok(reqwest::Response::from(Response::from_parts(parts, body)))
+    }
+
+    /// Whether a call meets a network that is not there.
+    fn is_cut_off(&self) -> bool {
+        let is_cut_off = self.machine.is_cut_off();
+        if is_cut_off {
+            self.machine.strikes("CutOff");
+        }
+        is_cut_off
+    }
+
+    /// The same of a visit.
+    fn are_sites_cut_off(&self) -> bool {
+        let are_cut_off = self.machine.are_sites_cut_off();
+        if are_cut_off {
+            self.machine.strikes("SitesCutOff");
+        }
+        are_cut_off
     }
 
     /// Notes a write that the journal does not have, or has with another target.
@@ -231,7 +251,7 @@ impl Wire {
     /// One visit: what came of it, and which deployment answered.
     async fn visit(&self, path: &str) -> SampleResult {
         self.machine.takes(1..20).await;
-        if self.machine.are_sites_cut_off() {
+        if self.are_sites_cut_off() {
             return SampleResult::Bad(Failure::Connect);
         }
         let app = path.strip_prefix("/sites/").and_then(|rest| rest.split('/').next());
@@ -254,7 +274,7 @@ impl Wire {
             lock(&self.answers).entry(live.clone()).or_default()[place].1 = true;
         }
         self.machine.takes(1..20).await;
-        if self.machine.are_sites_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }
+        if self.are_sites_cut_off() { SampleResult::Bad(Failure::Protocol) } else { result }
     }
 }
 

@@ -218,13 +218,11 @@ fn a_question_without_a_list_of_deployments_is_not_asked_again_and_again() {
     for _ in 0..5 {
         let at = world.at;
         world.at = at + secs(2);
-        for window in &mut world.windows {
-            window.push(crate::decision::sample::Sample {
-                at: at + secs(1),
-                micros: 1_000,
-                result: crate::decision::sample::SampleResult::Bad(crate::decision::sample::Failure::Body),
-            });
-        }
+        world.take(crate::decision::sample::Sample {
+            at: at + secs(1),
+            micros: 1_000,
+            result: crate::decision::sample::SampleResult::Bad(crate::decision::sample::Failure::Body),
+        });
         world.step();
     }
     assert_eq!(world.stage(), "validating");

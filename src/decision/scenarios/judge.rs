@@ -8,7 +8,8 @@ use crate::clock::Moment;
 use crate::decision::Closed;
 use crate::decision::capability::Pushes;
 use crate::decision::effect::{Effect, Reason};
-use crate::decision::observation::{Deployment, Phase};
+use crate::decision::observation::{Deployment, Phase, Request};
+use crate::decision::policy::{Condition, Mode, Test};
 use crate::decision::state::{Incident, Outcome, Situation};
 use crate::ids::DeploymentId;
 
@@ -29,6 +30,8 @@ pub(super) fn effect(world: &World, effect: &Effect) {
         }
         Effect::CreateRollback { accused, target, .. } => {
             never_to_a_barred_target(world, accused, target);
+            only_with_a_yes_where_one_is_asked_for(world);
+            only_what_failed_to_the_last(world, accused);
         }
         Effect::Commit { rollback } | Effect::Revert { rollback } => only_our_own_pin(world, rollback),
         Effect::Unpin => only_our_own_pause(world),
@@ -40,6 +43,30 @@ pub(super) fn effect(world: &World, effect: &Effect) {
 pub(super) fn at_rest(world: &World) {
     one_incident_a_deployment(world);
     one_create_an_incident(world);
+}
+
+/// In mode approve nothing is rolled back without a yes to that incident, nor in any mode after a no to it. A person's order
+/// needs no other word.
+fn only_with_a_yes_where_one_is_asked_for(world: &World) {
+    let incident = world.state.incident().expect("an open incident");
+    let has_said = |what: &Request| world.said.iter().any(|(id, said)| *id == incident.id && said == what);
+    let is_asked = incident.mode(&world.policy) == Mode::Approve && incident.asked.is_none();
+    assert!(!is_asked || has_said(&Request::Approve), "without a yes:\n{}", world.transcript());
+    assert!(!has_said(&Request::Reject), "after a no:\n{}", world.transcript());
+}
+
+/// What a rule on failures in a row accuses has failed so often, the last time when it was last asked. A person's order
+/// accuses nobody of anything.
+fn only_what_failed_to_the_last(world: &World, accused: &DeploymentId) {
+    let incident = world.state.incident().expect("an open incident");
+    let [rule] = &world.policy.rules[..] else { return };
+    let [Test { condition: Condition::ConsecutiveFailures { count }, .. }] = rule.tests[..] else { return };
+    if incident.asked.is_some() {
+        return;
+    }
+    let failures = world.failures.get(&world.platform.first_of_the_same(accused)).copied().unwrap_or(0);
+    let count = usize::try_from(count).expect("a few");
+    assert!(failures >= count, "{accused} has failed {failures} times in a row:\n{}", world.transcript());
 }
 
 fn never_to_a_barred_target(world: &World, accused: &DeploymentId, target: &DeploymentId) {

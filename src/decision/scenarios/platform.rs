@@ -106,6 +106,13 @@ impl Platform {
         self.deployments.iter().find(|entry| entry.id == *id)
     }
 
+    /// The first deployment that runs what this one does.
+    pub(super) fn first_of_the_same(&self, id: &DeploymentId) -> DeploymentId {
+        let Some(of) = self.get(id) else { return id.clone() };
+        let first = self.deployments.iter().find(|entry| entry.artifact == of.artifact);
+        first.map_or_else(|| id.clone(), |first| first.id.clone())
+    }
+
     fn get_mut(&mut self, id: &DeploymentId) -> &mut Deployment {
         self.deployments.iter_mut().find(|entry| entry.id == *id).expect("a deployment of the model")
     }

@@ -24,7 +24,7 @@ use crate::decision::state::{Outcome, Situation, State};
 use crate::decision::story::Event;
 use crate::decision::{Change, Closed, Decision, decide};
 use crate::detection::counters::Step;
-use crate::ids::DeploymentId;
+use crate::ids::{DeploymentId, IncidentId};
 
 /// The clock's grain, and the pace of samples.
 pub(super) const TICK: Duration = Duration::from_secs(2);
@@ -115,6 +115,10 @@ pub(in crate::decision) struct World {
     pub(super) refused: Vec<Moment>,
     /// The longest that reads lagged behind.
     pub(super) worst_lag: Duration,
+    /// How many failed samples in a row each release has given, under the first id that it was seen under.
+    pub(super) failures: BTreeMap<DeploymentId, usize>,
+    /// What people said to each incident, where that fitted and was heard.
+    pub(super) said: Vec<(IncidentId, Request)>,
     /// When a pause of pushes was asked for that got no answer, or a no.
     pub(super) lost_pins: Vec<Moment>,
     /// When it was told that pushes are paused, perhaps by such a request.
@@ -213,6 +217,8 @@ impl World {
             created: Vec::new(),
             refused: Vec::new(),
             worst_lag: Duration::ZERO,
+            failures: BTreeMap::new(),
+            said: Vec::new(),
             lost_pins: Vec::new(),
             doubts: Vec::new(),
             shown_deploying: None,
@@ -260,6 +266,10 @@ impl World {
     /// A person's word, which the shell refuses where it does not fit.
     pub(super) fn ask(&mut self, request: Request) {
         let fits = fits(&self.policy, &self.state, &self.app, self.operator.paused, &request);
+        // While a call is owed nothing else is decided, and the daemon keeps what was said.
+        let heard = self.state.incident().filter(|_| fits.is_ok() && self.state.owed().is_none());
+        let heard = heard.map(|incident| (incident.id.clone(), request.clone()));
+        self.said.extend(heard);
         self.operator.request = fits.is_ok().then_some(request);
         if let Err(misfit) = fits {
             self.lines.push(format!("         {misfit}"));
@@ -400,7 +410,17 @@ impl World {
         // Sent a little before now, so that the tick sees it.
         let at = self.at - Duration::from_millis(1);
         let micros = self.takes.get(&self.platform.active).copied().unwrap_or(1_000);
-        let sample = Sample { at, micros, result };
+        self.take(Sample { at, micros, result });
+    }
+
+    /// Takes a sample of what is live.
+    pub(super) fn take(&mut self, sample: Sample) {
+        let live = self.platform.first_of_the_same(&self.platform.active);
+        match sample.result {
+            SampleResult::Bad(_) => *self.failures.entry(live).or_default() += 1,
+            SampleResult::Good => drop(self.failures.remove(&live)),
+            _ => {}
+        }
         for n in 0..self.windows.len() {
             self.windows[n].push(sample);
             self.measuring.take(&self.policy, &self.state, &self.windows, n, &sample);

@@ -107,6 +107,7 @@ impl Course {
             is_liveness: dice.flip(),
             restart_first: false,
             other_probe: None,
+            is_endless: false,
             frozen: None,
             setting: None,
         };
@@ -297,7 +298,7 @@ impl Course {
     }
 
     /// What happens right between the read before a write and the write does so while the connection is made, now and then for
-    /// as long as a machine sleeps; a freeze window; a yes that comes after a no.
+    /// as long as a machine sleeps; a freeze window; faults that never stop; a yes that comes after a no.
     fn connecting(&mut self, dice: &mut Dice) {
         // By the wall clock, if it is right.
         let is_wrong = self.events.iter().any(|(_, event)| matches!(event, Event::Wall(_)));
@@ -313,6 +314,20 @@ impl Course {
                     events.push(Event::Sleeps(Duration::from_secs(dice.0.u64(10..300))));
                 }
             }
+        }
+        self.is_endless = !self.is_liveness && dice.once_in(3);
+        if self.is_endless {
+            let is_end = |event: &Event| {
+                matches!(
+                    event,
+                    Event::NoFaults
+                        | Event::CutOff(false)
+                        | Event::SitesCutOff(false)
+                        | Event::Disk(Trouble::None)
+                        | Event::Token(true)
+                )
+            };
+            self.events.retain(|(_, event)| !is_end(event) || dice.flip());
         }
         let pushes = self.events.iter().filter_map(|(at, event)| match event {
             Event::Push(app, _) => Some((*at, *app)),

@@ -15,6 +15,8 @@ const LATEST_MS: i64 = 3_600_000;
 const LAG_MS: i64 = 90_000;
 /// What was refused is looked out for no longer than reads may lag, and a little more for what is under way.
 const REFUSED_MS: i64 = 180_000;
+/// An answer that comes is written down within that.
+const ANSWERED_MS: i64 = 10_000;
 
 /// What was done to pushes, by a rollback too, in the order in which it came about.
 fn changes(run: &Run, app: usize) -> Vec<Entry> {
@@ -90,7 +92,11 @@ pub(super) fn pushes_are_let_go_by_whom_they_were_paused(run: &Run, app: usize) 
         // else does is not known while reads may be from before our pause.
         let is_over = |asked_ms: i64| {
             let Some(over) = changes[..since].last() else { return false };
-            let is_by_us = over.who == Who::Guard && over.operation == Operation::SetAutoDeploy;
+            let is_by_us = over.who == Who::Guard
+                && over.operation == Operation::SetAutoDeploy
+                && lock(&run.disk.let_go).iter().any(|(id, at_ms)| {
+                    *id == run.shapes[app].id && (0..ANSWERED_MS).contains(&(at_ms - over.at_ms))
+                });
             let from =
                 over.applied_ms.unwrap_or(0).max(asked_ms + if is_by_us { run.lag_ms() } else { LAG_MS });
             let to = paused_by.and_then(|before| before.applied_ms).unwrap_or(at);
