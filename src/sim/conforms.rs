@@ -10,6 +10,7 @@ mod secrets;
 mod soaks;
 mod sound;
 mod trial;
+mod withdrawn;
 mod writes;
 
 use super::course::{Course, Event};
@@ -205,6 +206,11 @@ fn a_restart_comes_first_where_it_is_asked_for() {
 #[test]
 fn a_process_may_end_at_any_step() {
     conform(every(), &[crashes::of_each_step]);
+}
+
+#[test]
+fn the_right_to_write_may_be_taken_away_at_any_step() {
+    conform(every(), &[withdrawn::at_each_step]);
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub(super) struct Run {
     /// What happens when the process passes the point that is waited for.
     pub(super) meeting: Vec<Event>,
     /// What has happened so, by its word.
-    met: Vec<String>,
+    pub(super) met: Vec<String>,
     /// When the state was lost, and with it what was known of rollbacks and pins.
     pub(super) lost_ms: Vec<i64>,
     /// The state goes with the process.
