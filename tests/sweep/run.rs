@@ -29,7 +29,7 @@ pub(crate) enum Trouble {
     /// The disk.
     Disk(Disk),
     /// SIGKILL at the moment the platform has received this request, which it carries out or not; no answer is sent.
-    Received(Operation, bool),
+    Received(Operation, u64, bool),
     /// Another process holds the journal.
     Locked {
         /// From so long after the bad release was pushed.
@@ -113,8 +113,8 @@ struct Run {
 /// Goes through `course` under `trouble`.
 pub(crate) async fn run(course: Course, trouble: Trouble) -> Told {
     let world = course.world().await;
-    if let Trouble::Received(operation, applied) = trouble {
-        world.lab.fault(Fault::on(Target::Call(operation), Kind::Hang { applied }).when(When::First(1)));
+    if let Trouble::Received(operation, nth, applied) = trouble {
+        world.lab.fault(Fault::on(Target::Call(operation), Kind::Hang { applied }).when(When::Nth(nth)));
     }
     let guard = Guard::start(&world, course, trouble.injection());
     let mut run = Run {
@@ -180,7 +180,7 @@ impl Run {
             tokio::time::sleep(PAUSE).await;
         }
         let lost = match self.trouble {
-            Trouble::Received(operation, false) => Some(operation),
+            Trouble::Received(operation, _, false) => Some(operation),
             _ => None,
         };
         self.broken.extend(judge::of_the_end(&self.world, self.course, &cast, lost, is_held));
@@ -210,7 +210,7 @@ impl Run {
     async fn make_trouble(&mut self) {
         self.look_for_a_failed_call();
         let is_time = match self.trouble {
-            Trouble::Received(operation, _) => self.world.lab.ledger().calls(operation) > 0,
+            Trouble::Received(operation, nth, _) => self.world.lab.ledger().calls(operation) >= nth,
             Trouble::Disk(Disk::FullFrom(_) | Disk::ReadOnlyFrom(_)) => {
                 self.met.is_some_and(|(since, _)| since.elapsed() > WITH_A_FULL_DISK)
             }

@@ -98,18 +98,23 @@ fn of_receptions(course: Course) -> Vec<Sweep> {
     let trouble: fn(u32) -> Trouble = match course {
         Course::Committed => |n| {
             let asked = [Operation::ValidateRollback, Operation::CreateRollback, Operation::CommitRollback];
-            Trouble::Received(asked[n as usize / 2], n % 2 == 1)
+            Trouble::Received(asked[n as usize / 2], 1, n % 2 == 1)
         },
-        Course::Reverted => |n| Trouble::Received(Operation::RevertRollback, n == 1),
+        Course::Reverted => |n| Trouble::Received(Operation::RevertRollback, 1, n == 1),
         Course::Paused => |n| {
-            let asked = [Operation::SetAutoDeploy, Operation::CreateRollback];
-            Trouble::Received(asked[n as usize / 2], n % 2 == 1)
+            // Pushes are paused, and let go in the end.
+            let asked = [
+                (Operation::SetAutoDeploy, 1),
+                (Operation::CreateRollback, 1),
+                (Operation::SetAutoDeploy, 2),
+            ];
+            let (operation, nth) = asked[n as usize / 2];
+            Trouble::Received(operation, nth, n % 2 == 1)
         },
         Course::LostAnswer | Course::LostRequest => return Vec::new(),
     };
     let last = match course {
-        Course::Committed => 5,
-        Course::Paused => 3,
+        Course::Committed | Course::Paused => 5,
         _ => 1,
     };
     vec![Sweep {
