@@ -78,7 +78,8 @@ async fn an_incident_fires_in_alertmanager_until_it_is_over_and_a_held_app_goes_
     let world = World::new().await;
     let Some(server) = Alertmanager::start(&world).await else { return };
     let channel = format!("notify:\n  - {{ name: am, kind: alertmanager, url: '{}' }}\n", server.url);
-    let settings = Settings { soak: "{ period: 4s, min_samples: 5 }", ..Settings::default() };
+    // Long enough to be seen on a machine that is busy.
+    let settings = Settings { soak: "{ period: 12s, min_samples: 5 }", ..Settings::default() };
     let guard = world.daemon_of(&format!("{}{channel}", world.yaml(&settings))).await;
     guard.api.until_state("steady").await;
     world.lab.push(APP, Release::bad("v2")).unwrap();
