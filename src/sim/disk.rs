@@ -53,7 +53,7 @@ pub(super) struct Disk {
     pub(super) let_go: Arc<Mutex<Vec<(String, i64)>>>,
     /// By the platform's id of the app, when it was told that pushes are paused, perhaps by what was asked for.
     pub(super) doubts: Arc<Mutex<Vec<(String, i64)>>>,
-    /// How many decisions it was given to keep.
+    /// How many decisions it has kept.
     pub(super) decisions: Arc<AtomicUsize>,
     /// How often anything was read, or tried to be.
     pub(super) reads: Arc<AtomicUsize>,
@@ -218,8 +218,7 @@ impl Journal for OpenDisk {
     }
 
     fn record(&self, entry: Entry) -> Call<'_, ()> {
-        let decisions = self.disk.decisions.fetch_add(1, Ordering::Relaxed);
-        assert!(decisions < WITHOUT_END, "{} decides without end", entry.app);
+        let name = entry.app.to_string();
         let (app, effect) = (entry.id.to_string(), entry.effect.clone());
         let (disk, answer) = (self.disk.clone(), entry.answered.clone());
         let incident = entry.state.incident().cloned();
@@ -227,6 +226,9 @@ impl Journal for OpenDisk {
         self.write(move || {
             Box::pin(async move {
                 self.store.record(entry).await?;
+                // What a full disk does not take is tried again and again.
+                let decisions = disk.decisions.fetch_add(1, Ordering::Relaxed);
+                assert!(decisions < WITHOUT_END, "{name} decides without end");
                 if doubts {
                     lock(&disk.doubts).push((app.clone(), disk.machine.uptime_ms()));
                 }
