@@ -1,12 +1,12 @@
 //! Freeze windows.
 
 use super::broken;
-use super::made::{judged, ours};
+use super::made::{accused_by, judged, ours};
 use super::soak::{end_of, is_ordered};
 use crate::decision::observation::Request;
 use crate::lab::Entry;
 use crate::sim::machine::EPOCH_MS;
-use crate::sim::run::Run;
+use crate::sim::run::{Run, Word};
 
 /// Nothing is rolled back in a freeze window, nor a rollback ended, unless a person ordered it or said yes to it.
 pub(super) fn nothing_in_a_freeze_window(run: &Run, app: usize) {
@@ -15,8 +15,17 @@ pub(super) fn nothing_in_a_freeze_window(run: &Run, app: usize) {
     let frozen = |entry: &Entry| broken(run, "a write in a freeze window", entry);
     for entry in &judged(run, app) {
         let at = entry.at_ms - EPOCH_MS;
-        let mut before = run.words.iter().filter(|word| word.app == app && word.at_ms < at);
-        if is_within(at) && !before.any(|word| word.said == Request::Approve) {
+        if !is_within(at) {
+            continue;
+        }
+        let ids = accused_by(run, app, entry);
+        let is_yes = |word: &Word| {
+            word.app == app
+                && word.at_ms < at
+                && word.said == Request::Approve
+                && ids.iter().any(|id| word.is_about(id))
+        };
+        if !run.words.iter().any(is_yes) {
             frozen(entry);
         }
     }

@@ -3,6 +3,7 @@
 use super::super::course::RECONCILE_MS;
 use super::super::disk::Request as Asked;
 use super::ON_ITS_WAY_MS;
+use super::evidence::all_of_the_same;
 use crate::lab::{AppKind, AppState, Cause, Entry, Operation, Who};
 use crate::sim::machine::lock;
 use crate::sim::run::Run;
@@ -29,6 +30,15 @@ pub(super) fn rollbacks(run: &Run, app: usize) -> Vec<Entry> {
 /// Those that nobody ordered, whether anything came of them or not: what was live when they arrived is what they were to roll back.
 pub(super) fn judged(run: &Run, app: usize) -> Vec<Entry> {
     asked_rollbacks(run, app).into_iter().filter(|entry| !is_ordered(run, app, entry)).collect()
+}
+
+/// The ids of what it was to go away from: of the release that was live, and of the same before it was restarted or moved.
+pub(super) fn accused_by(run: &Run, app: usize, entry: &Entry) -> Vec<String> {
+    let state = run.lab.record(&run.shapes[app].site);
+    let live =
+        entry.active_before.as_deref().and_then(|id| state.deployments.iter().position(|d| d.id == id));
+    let all = live.map(|live| all_of_the_same(&state.deployments, live)).unwrap_or_default();
+    all.into_iter().map(|made| made.id.clone()).collect()
 }
 
 /// Whether it is what a person ordered, and not the undoing of that.
