@@ -18,14 +18,16 @@ pub(crate) enum Course {
     LostAnswer,
     /// The request for the rollback is lost.
     LostRequest,
+    /// A restart is tried first and does not help; the rollback does, and is committed.
+    Restarted,
     /// On a platform that pins nothing: pushes are paused, the rollback helps, and they are let go. Where nobody knows whether
     /// the rollback was made a person is asked, since that platform goes back once more each time.
     Paused,
 }
 
 impl Course {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Committed, Self::Reverted, Self::LostAnswer, Self::LostRequest, Self::Paused];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Committed, Self::Reverted, Self::LostAnswer, Self::LostRequest, Self::Restarted, Self::Paused];
 
     /// A word for people.
     pub(crate) fn word(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Course {
             Self::Reverted => "revert",
             Self::LostAnswer => "lost answer",
             Self::LostRequest => "lost request",
+            Self::Restarted => "restart",
             Self::Paused => "pause",
         }
     }
@@ -63,6 +66,8 @@ impl Course {
             _ => "{ period: 1s, min_samples: 1 }",
         };
         Settings {
+            // One key more.
+            mode: if self == Self::Restarted { "enforce\n    restart_first: 1s" } else { "enforce" },
             watch: "60s",
             soak,
             limits: "{ cooldown: 1h, max_rollbacks: 1 }",
@@ -105,7 +110,7 @@ impl Course {
         match self {
             Self::LostAnswer => Some(true),
             Self::LostRequest => Some(false),
-            Self::Committed | Self::Reverted | Self::Paused => None,
+            Self::Committed | Self::Reverted | Self::Restarted | Self::Paused => None,
         }
     }
 

@@ -51,7 +51,7 @@ impl Guard {
         let log = std::fs::File::options().create(true).append(true).open(world.path("log")).unwrap();
         let program = env!("CARGO_BIN_EXE_rearguard");
         let mut command = match injection {
-            Some(injection) => injection.command(program, &trace(world)),
+            Some(injection) => injection.command(program, &world.path("rearguard.db"), &trace(world)),
             None => Command::new(program),
         };
         command.env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG").stdin(Stdio::null());

@@ -10,7 +10,7 @@ use crate::course::Course;
 use crate::world::{APP, World};
 
 /// The journal's words for the platform's calls.
-const WRITES: [&str; 5] = ["create_rollback", "commit", "revert", "pin", "unpin"];
+const WRITES: [&str; 6] = ["create_rollback", "commit", "revert", "restart", "pin", "unpin"];
 
 /// The requests of one kind that arrived.
 pub(crate) fn sent<'a>(ledger: &'a Ledger, word: &str) -> Vec<&'a Entry> {
@@ -18,6 +18,7 @@ pub(crate) fn sent<'a>(ledger: &'a Ledger, word: &str) -> Vec<&'a Entry> {
         "create_rollback" => (Operation::CreateRollback, None),
         "commit" => (Operation::CommitRollback, None),
         "revert" => (Operation::RevertRollback, None),
+        "restart" => (Operation::Restart, None),
         "pin" => (Operation::SetAutoDeploy, Some(false)),
         "unpin" => (Operation::SetAutoDeploy, Some(true)),
         word => panic!("no call is named {word}"),
@@ -128,6 +129,12 @@ fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>, is_held: bo
             broken.extend(unless(applied > 0, || format!("{word} was never applied")));
             continue;
         }
+        if word == "restart" {
+            // It is no part of the promise that there is one: where it was lost, the rollback comes without.
+            let allowed = usize::from(course == Course::Restarted);
+            broken.extend(unless(sent <= allowed, || format!("{word} was sent {sent} times, not {allowed}")));
+            continue;
+        }
         let is_create = word == "create_rollback";
         let wanted = usize::from(is_create || word == course.settled_by());
         let is_lost = all.first().is_some_and(|entry| lost == Some(entry.operation));
@@ -145,14 +152,20 @@ fn numbers(ledger: &Ledger, course: Course, lost: Option<Operation>, is_held: bo
 /// [I5, I6, I7, I10] What was asked for was right each time.
 fn writes(ledger: &Ledger, course: Course, cast: &Cast) -> Vec<String> {
     let pin = made(ledger);
+    // The release, or the same once more.
+    let restarted =
+        ledger.applied(Operation::Restart, APP).into_iter().filter_map(|entry| entry.deployment.as_ref());
+    let accused: Vec<&String> = restarted.chain([&cast.bad]).collect();
+    let is_accused = |live: &Option<String>| live.as_ref().is_some_and(|live| accused.contains(&live));
     let is_right = |entry: &Entry| match entry.operation {
         Operation::CreateRollback => {
             // What never came to anything has no target where the platform picks it.
             let is_picked = course == Course::Paused && entry.applied_ms.is_none();
             !entry.skip_pin
                 && (is_picked || entry.target.as_ref() == Some(&cast.good))
-                && entry.active_before.as_ref() == Some(&cast.bad)
+                && is_accused(&entry.active_before)
         }
+        Operation::Restart => entry.active_before.as_ref() == Some(&cast.bad),
         Operation::CommitRollback | Operation::RevertRollback => pin.is_some() && entry.pinned_before == pin,
         Operation::SetAutoDeploy => course == Course::Paused,
         _ => false,

@@ -16,6 +16,8 @@ use crate::world::{APP, World};
 const WHOLE: Duration = Duration::from_secs(60);
 /// How long a process is left with a disk that stays full.
 const WITH_A_FULL_DISK: Duration = Duration::from_secs(3);
+/// How long it is left without a lock: longer than a write waits for one.
+const WITHOUT_A_LOCK: Duration = Duration::from_secs(7);
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -42,7 +44,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Whether it comes at the Nth call of the process, and not at a moment or a request of its own.
     pub(crate) fn is_at_a_call(self) -> bool {
-        self.injection().is_some()
+        matches!(self, Self::Killed(..) | Self::Disk(_))
     }
 
     fn injection(self) -> Option<Injection> {
@@ -50,7 +52,8 @@ impl Trouble {
             Self::None => Some(Injection::Nothing),
             Self::Killed(call, n) => Some(Injection::Kill(call, n)),
             Self::Disk(disk) => Some(Injection::Disk(disk)),
-            Self::Received(..) | Self::Locked { .. } => None,
+            Self::Locked { .. } => Some(Injection::Locks),
+            Self::Received(..) => None,
         }
     }
 }
@@ -214,12 +217,8 @@ impl Run {
             Trouble::Disk(Disk::FullFrom(_) | Disk::ReadOnlyFrom(_)) => {
                 self.met.is_some_and(|(since, _)| since.elapsed() > WITH_A_FULL_DISK)
             }
-            Trouble::Locked { after_ms, .. } => {
-                let since = self.pushed_at.filter(|since| since.elapsed().as_millis() >= after_ms.into());
-                if since.is_some() {
-                    self.meet();
-                }
-                false
+            Trouble::Disk(Disk::LockedFrom(_)) => {
+                self.met.is_some_and(|(since, _)| since.elapsed() > WITHOUT_A_LOCK)
             }
             _ => false,
         };
@@ -230,8 +229,12 @@ impl Run {
     }
 
     fn look_for_a_failed_call(&mut self) {
-        let is_new = matches!(self.trouble, Trouble::Disk(_)) && self.met.is_none();
-        if is_new && strace::has_failed_a_call(&trace(&self.world)) {
+        let has_come = match self.trouble {
+            Trouble::Disk(_) => strace::has_failed_a_call,
+            Trouble::Locked { .. } => strace::was_locked_out,
+            _ => return,
+        };
+        if self.met.is_none() && has_come(&trace(&self.world)) {
             self.meet();
         }
     }

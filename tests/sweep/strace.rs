@@ -16,10 +16,12 @@ pub(crate) enum Disk {
     FullFrom(u32),
     /// It takes no writes from the Nth one on, as one that is mounted read-only.
     ReadOnlyFrom(u32),
-    /// The Nth write is an I/O error.
-    WriteFails(u32),
-    /// The Nth fsync is an I/O error.
-    SyncFails(u32),
+    /// The Nth of these calls is an I/O error.
+    Fails(&'static str, u32),
+    /// From the Nth lock on so many are refused, as where somebody else has it.
+    LockedFor(u32, u32),
+    /// From the Nth on each lock is refused.
+    LockedFrom(u32),
 }
 
 /// What is done to a process.
@@ -31,35 +33,56 @@ pub(crate) enum Injection {
     Kill(&'static str, u32),
     /// Its disk misbehaves.
     Disk(Disk),
+    /// Its locks are watched.
+    Locks,
 }
 
-/// The calls that are counted: `pwrite64` and `fsync` are the journal's, the others the network's.
-const COUNTED: &str = "pwrite64,fsync,writev,recvfrom";
+/// The calls that are counted: `pwrite64` and `fsync` are the journal's, `writev` and `recvfrom` the network's. Of the others only
+/// those to the journal's files are.
+const COUNTED: &str = "pwrite64,fsync,writev,recvfrom,pread64,openat,ftruncate,fcntl";
+const OF_THE_JOURNAL: [&str; 4] = ["pread64", "openat", "ftruncate", "fcntl"];
+/// What the journal's files are called.
+const FILES: [&str; 6] = ["", "-wal", "-shm", "-journal", ".new", ".new-journal"];
 
 impl Injection {
+    /// The calls that are traced, and what becomes of which of them.
     fn expressions(self) -> (&'static str, Option<String>) {
         let failing =
             |call, error, when: String| (call, Some(format!("inject={call}:error={error}:when={when}")));
         match self {
             Self::Nothing => (COUNTED, None),
+            Self::Locks => ("fcntl", None),
             Self::Kill(call, n) => (call, Some(format!("inject={call}:signal=SIGKILL:when={n}"))),
             Self::Disk(Disk::FullFor(n, times)) => {
                 failing("pwrite64", "ENOSPC", format!("{n}..{}", n + times - 1))
             }
             Self::Disk(Disk::FullFrom(n)) => failing("pwrite64", "ENOSPC", format!("{n}+")),
             Self::Disk(Disk::ReadOnlyFrom(n)) => failing("pwrite64", "EROFS", format!("{n}+")),
-            Self::Disk(Disk::WriteFails(n)) => failing("pwrite64", "EIO", n.to_string()),
-            Self::Disk(Disk::SyncFails(n)) => failing("fsync", "EIO", n.to_string()),
+            Self::Disk(Disk::Fails(call, n)) => failing(call, "EIO", n.to_string()),
+            Self::Disk(Disk::LockedFor(n, times)) => {
+                failing("fcntl", "EAGAIN", format!("{n}..{}", n + times - 1))
+            }
+            Self::Disk(Disk::LockedFrom(n)) => failing("fcntl", "EAGAIN", format!("{n}+")),
         }
     }
 
     /// The command that runs `program` so. The tracer is the grandchild: what is spawned is the program itself.
-    pub(crate) fn command(self, program: &str, log: &Path) -> Command {
+    pub(crate) fn command(self, program: &str, journal: &Path, log: &Path) -> Command {
         let (calls, inject) = self.expressions();
         let mut command = Command::new("strace");
         // Without --seccomp-bpf, with which strace 6.1 delivers a signal at the first call or never.
         command.args(["-D", "-f", "-q", "-s", "72", "-e", "signal=none", "-e"]);
         command.arg(format!("trace={calls}")).arg("-o").arg(log);
+        if calls == COUNTED {
+            // Says which file a descriptor is of.
+            command.arg("-y");
+        }
+        if OF_THE_JOURNAL.contains(&calls) {
+            // What is not traced is not counted, and nothing becomes of it.
+            for file in FILES {
+                command.arg("-P").arg(format!("{}{file}", journal.display()));
+            }
+        }
         if let Some(inject) = inject {
             command.arg("-e").arg(inject);
         }
@@ -77,6 +100,11 @@ pub(crate) fn works() -> bool {
 /// Whether a call was made to fail.
 pub(crate) fn has_failed_a_call(log: &Path) -> bool {
     std::fs::read_to_string(log).is_ok_and(|log| log.contains("(INJECTED)"))
+}
+
+/// Whether a lock was refused, since somebody else had it.
+pub(crate) fn was_locked_out(log: &Path) -> bool {
+    std::fs::read_to_string(log).is_ok_and(|log| log.contains("= -1 EAGAIN"))
 }
 
 /// How the requests of a rollback begin, on either platform.
@@ -115,7 +143,8 @@ impl Counted {
             for (nth, line) in text.lines().enumerate() {
                 let mut words = line.split_ascii_whitespace();
                 let (Some(thread), Some(what)) = (words.next(), words.next()) else { continue };
-                if what.strip_prefix(call).is_some_and(|rest| rest.starts_with('(')) {
+                let is_of_interest = !OF_THE_JOURNAL.contains(&call) || line.contains("/rearguard.db");
+                if is_of_interest && what.strip_prefix(call).is_some_and(|rest| rest.starts_with('(')) {
                     calls.all += 1;
                     calls.before_release += u32::from(nth < before_release);
                     threads.push(thread);

@@ -51,7 +51,7 @@ fn of_calls(course: Course, counted: &Counted) -> Vec<Sweep> {
         let sample = if is_first { samples.0 } else { samples.1 };
         Sweep { what, course, trouble, points: first..=calls.all, sample }
     };
-    vec![
+    let sweeps = vec![
         sweep("killed at the Nth journal write", "pwrite64", |n| Trouble::Killed("pwrite64", n), (12, 4)),
         sweep("killed at the Nth journal sync", "fsync", |n| Trouble::Killed("fsync", n), (6, 2)),
         sweep("killed before the Nth send", "writev", |n| Trouble::Killed("writev", n), (8, 2)),
@@ -69,9 +69,41 @@ fn of_calls(course: Course, counted: &Counted) -> Vec<Sweep> {
             |n| Trouble::Disk(Disk::ReadOnlyFrom(n)),
             (4, 1),
         ),
-        sweep("the Nth write is an I/O error", "pwrite64", |n| Trouble::Disk(Disk::WriteFails(n)), (6, 1)),
-        sweep("the Nth sync is an I/O error", "fsync", |n| Trouble::Disk(Disk::SyncFails(n)), (6, 2)),
-    ]
+        sweep(
+            "the Nth write is an I/O error",
+            "pwrite64",
+            |n| Trouble::Disk(Disk::Fails("pwrite64", n)),
+            (6, 1),
+        ),
+        sweep("the Nth sync is an I/O error", "fsync", |n| Trouble::Disk(Disk::Fails("fsync", n)), (6, 2)),
+        sweep(
+            "the Nth read is an I/O error",
+            "pread64",
+            |n| Trouble::Disk(Disk::Fails("pread64", n)),
+            (6, 1),
+        ),
+        sweep(
+            "the Nth opening is an I/O error",
+            "openat",
+            |n| Trouble::Disk(Disk::Fails("openat", n)),
+            (4, 1),
+        ),
+        sweep(
+            "the Nth cut is an I/O error",
+            "ftruncate",
+            |n| Trouble::Disk(Disk::Fails("ftruncate", n)),
+            (2, 1),
+        ),
+        sweep(
+            "the Nth lock is refused, and 19 more",
+            "fcntl",
+            |n| Trouble::Disk(Disk::LockedFor(n, 20)),
+            (6, 1),
+        ),
+        sweep("locked from the Nth lock on", "fcntl", |n| Trouble::Disk(Disk::LockedFrom(n)), (4, 1)),
+    ];
+    // Files are opened and cut at the start.
+    sweeps.into_iter().filter(|sweep| !sweep.points.is_empty()).collect()
 }
 
 /// The journal is locked at some moment, for less and for more than a write waits.
@@ -101,6 +133,7 @@ fn of_receptions(course: Course) -> Vec<Sweep> {
             Trouble::Received(asked[n as usize / 2], 1, n % 2 == 1)
         },
         Course::Reverted => |n| Trouble::Received(Operation::RevertRollback, 1, n == 1),
+        Course::Restarted => |n| Trouble::Received(Operation::Restart, 1, n == 1),
         Course::Paused => |n| {
             // Pushes are paused, and let go in the end.
             let asked = [
