@@ -23,8 +23,10 @@ const BLOCK: Duration = Duration::from_secs(60);
 /// rises by.
 const LONG_BLOCK: Duration = Duration::from_secs(145);
 
-/// A run that measures for so long has to tell of each figure whether it grows.
+/// A run that measures for so long has to tell of each figure whether it grows, and that it does not by more than this share of
+/// the mean in an hour: that no slope is seen says nothing where any could hide.
 const LONG: Duration = Duration::from_secs(45 * 60);
+const MOST: f64 = 0.2;
 
 /// What is promised of a figure.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,12 +61,13 @@ pub(crate) fn figures(
         "{:<26} {:>9} {:>9} {:>9} {:>9} {:>22} {:>18}",
         "", "1st quart.", "last", "mean", "most", "slope an hour, 95 %", "in % of the mean"
     );
+    let is_long = asked.length.saturating_sub(asked.warm_up) >= LONG;
     let mut row = |name: &str, stands: Stands, points: Vec<(f64, f64)>, bounded: Bounded| {
         let points: Vec<_> = points.into_iter().filter(|(at, _)| *at >= warm).collect();
         let block = if stands == Stands::Least { LONG_BLOCK } else { BLOCK };
         let Some(trend) = Trend::of(&points, block.as_secs_f64() / 3_600.0, stands) else {
             println!("{name:<26} too short for a slope");
-            if asked.length.saturating_sub(asked.warm_up) >= LONG {
+            if is_long {
                 broken.0.push(format!("[I30] nothing is known of {}", name.trim()));
             }
             return;
@@ -87,6 +90,13 @@ pub(crate) fn figures(
         match bounded {
             Bounded::Flat if verdict == Verdict::Grows => {
                 broken.0.push(format!("[I30] {} grows", name.trim()))
+            }
+            Bounded::Flat if is_long && trend.slope + trend.doubt > MOST * trend.mean => {
+                broken.0.push(format!(
+                    "[I30] {} may grow by {:.0} % of its mean an hour for all that can be told",
+                    name.trim(),
+                    share(trend.slope + trend.doubt)
+                ))
             }
             Bounded::Below(limit) if trend.most > limit => {
                 broken.0.push(format!("[I30] {} exceeds {limit}", name.trim()));
@@ -118,8 +128,11 @@ pub(crate) fn figures(
     row("bytes of a scrape, MB", Stands::Mean, of(|scrape| scrape.bytes / 1e6), Bounded::Flat);
     row("time of a scrape, ms", Stands::Mean, of(|scrape| scrape.millis), Bounded::Shown);
     println!(
-        "flat: the slope's interval lies within ±{:.0} % of the mean an hour. no slope seen: it has zero in it and is wider",
-        MARGIN * 100.0
+        "flat: the slope's interval lies within ±{:.0} % of the mean an hour. no slope seen: it has zero in it and is wider; \
+         after {} min of measuring its upper end has to be below {:.0} %",
+        MARGIN * 100.0,
+        LONG.as_secs() / 60,
+        MOST * 100.0
     );
 }
 
