@@ -56,6 +56,7 @@ pub(super) fn whole(run: &Run) {
         only_our_own_pins_are_settled(run, app);
         what_a_person_settled_or_pinned_is_left_alone(run, app);
         no_rollback_is_rolled_back(run, app);
+        nothing_while_something_is_being_deployed(run, app);
         nothing_while_it_is_to_be_quiet(run, app);
         freeze::nothing_in_a_freeze_window(run, app);
         within_the_budget(run, app);
@@ -245,6 +246,19 @@ fn what_a_person_settled_or_pinned_is_left_alone(run: &Run, app: usize) {
         let is_known = || state.deployment(pin).is_some_and(|pin| is_shown(pin.created_ms, entry));
         if entry.operation == Operation::CreateRollback && is_known() && !is_ours() {
             broken(run, "a rollback although somebody else has pinned the app", entry);
+        }
+    }
+}
+
+/// [I6] Nothing is rolled back or restarted where a read has shown that something else is being deployed.
+fn nothing_while_something_is_being_deployed(run: &Run, app: usize) {
+    let state = run.lab.record(&run.shapes[app].site);
+    for entry in &ours(run, app) {
+        let is_meant = matches!(entry.operation, Operation::CreateRollback | Operation::Restart);
+        let under_way = entry.in_progress_before.as_deref().and_then(|id| state.deployment(id));
+        let since = under_way.map(|made| made.started_ms.unwrap_or(made.created_ms));
+        if is_meant && since.is_some_and(|since| since + run.lag_ms() + ON_ITS_WAY_MS < entry.at_ms) {
+            broken(run, "a rollback or restart while something else is being deployed", entry);
         }
     }
 }

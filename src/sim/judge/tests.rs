@@ -123,6 +123,9 @@ const FORGED: &[(&str, Told, Forge)] = &[
     ("a target that was never live, or is the accused", rolled_back, |run| {
         alter(run, CREATE, |entry| entry.target.clone_from(&entry.active_before));
     }),
+    ("a rollback or restart while something else is being deployed", rolled_back, |run| {
+        alter(run, CREATE, |entry| entry.in_progress_before.clone_from(&entry.active_before));
+    }),
     ("back to a release that was rolled back from", rolled_back, |run| {
         again(run, CREATE, 40_000, |entry| std::mem::swap(&mut entry.target, &mut entry.active_before));
         accuses_what_is_live(run);
