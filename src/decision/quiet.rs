@@ -157,9 +157,8 @@ fn contains(list: &[DeploymentId], id: &DeploymentId) -> bool {
 fn with_what_left(policy: &Policy, state: &State, next: &Situation, seen: &Observation<'_>) -> Ledger {
     let mut ledger = state.ledger.clone();
     let is_another = state.live().map(|old| &old.id) != next.live().map(|new| &new.id);
-    // Whether a release is what it made may be told once there is a list.
-    let may_be_it = matches!(next, Situation::Watching(watch) if !watch.was_restarted);
-    if is_another && !may_be_it {
+    // A release may be what it made, and so may the next one.
+    if is_another && !matches!(next, Situation::Watching(_)) {
         // It came, or something else did.
         ledger.lost_restart = None;
     }

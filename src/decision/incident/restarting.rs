@@ -36,10 +36,9 @@ pub(super) fn met(draft: &Draft, seen: &Observation<'_>) -> Option<bool> {
     Some(draft.ledger.may_have_restarted(accused, live.since, listed))
 }
 
-/// It has had one.
+/// It has had one, for all that can be told.
 pub(super) fn skip(draft: &mut Draft) {
     draft.incident.restartable = None;
-    draft.ledger.lost_restart = None;
     draft.tell(Event::RestartSkipped { restart: draft.incident.capabilities.restart, had_one: true });
 }
 
