@@ -70,11 +70,11 @@ pub(super) fn refusal(place: &Place, fault: Fault) -> Result<JournalError, rusql
     }
 }
 
-/// What a failure of SQLite means for everybody who waits.
+/// What a failure of SQLite means for everybody who waits. It calls a file damaged of which the disk did not give it a page
+/// to read, as well: whether it is, who opens it anew finds out.
 pub(super) fn judge(place: &Place, error: &rusqlite::Error) -> JournalError {
     match error {
         rusqlite::Error::SqliteFailure(code, _) => match code.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => place.damaged(&error.to_string()),
             // Every statement is fixed and fits the schema: the file has lost a table, or a column is no JSON any more.
             ErrorCode::Unknown if code.extended_code == rusqlite::ffi::SQLITE_ERROR => {
                 place.damaged(&error.to_string())
@@ -85,5 +85,13 @@ pub(super) fn judge(place: &Place, error: &rusqlite::Error) -> JournalError {
         rusqlite::Error::SqlInputError { msg, .. } => place.damaged(msg),
         // A column of another type, or no row where there must be one: the file says something it cannot say.
         other => place.damaged(&other.to_string()),
+    }
+}
+
+/// The same for who opens it.
+pub(super) fn of_opening(place: &Place, error: &rusqlite::Error) -> JournalError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => place.damaged(&error.to_string()),
+        _ => judge(place, error),
     }
 }

@@ -157,9 +157,29 @@ impl Place {
             tracing::info!(journal = %self.path.display(), "there is no journal yet: a new one is made");
             self.create()?;
         }
-        let connection = self.open_existing()?;
+        let connection = match self.open_existing() {
+            // SQLite says so as well where the disk did not give it a page to read, and a person would throw a sound file away.
+            Err(JournalError::Unusable { .. }) => {
+                self.read_through()?;
+                self.open_existing()?
+            }
+            opened => opened?,
+        };
         let identity = self.identity().map_err(|error| self.blocked(&self.file, &error))?;
         Ok((connection, identity))
+    }
+
+    /// Reads every byte there is of it. No connection is open meanwhile, whose locks would go with the descriptor.
+    fn read_through(&self) -> Result<(), JournalError> {
+        for file in [self.file.clone(), self.beside("-wal")] {
+            match File::open(&file).and_then(|mut bytes| io::copy(&mut bytes, &mut io::sink())) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.blocked(&file, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Which file the path means now.
@@ -238,7 +258,7 @@ impl Place {
     }
 
     fn open_existing(&self) -> Result<Connection, JournalError> {
-        let failed = |error: rusqlite::Error| fault::judge(self, &error);
+        let failed = |error: rusqlite::Error| fault::of_opening(self, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.file, flags).map_err(failed)?;
         // Until the file is known to be sound, closing it writes nothing either.
