@@ -214,7 +214,7 @@ impl Run {
         self.look_for_a_failed_call();
         let is_time = match self.trouble {
             Trouble::Received(operation, nth, _) => self.world.lab.ledger().calls(operation) >= nth,
-            Trouble::Disk(Disk::FullFrom(_) | Disk::ReadOnlyFrom(_)) => {
+            Trouble::Disk(Disk::FullFrom(_) | Disk::ReadOnlyFrom(_) | Disk::UnreadableFrom(_)) => {
                 self.met.is_some_and(|(since, _)| since.elapsed() > WITH_A_FULL_DISK)
             }
             Trouble::Disk(Disk::LockedFrom(_)) => {

@@ -18,6 +18,8 @@ pub(crate) enum Disk {
     ReadOnlyFrom(u32),
     /// The Nth of these calls is an I/O error.
     Fails(&'static str, u32),
+    /// From the Nth read on each is an I/O error.
+    UnreadableFrom(u32),
     /// From the Nth lock on so many are refused, as where somebody else has it.
     LockedFor(u32, u32),
     /// From the Nth on each lock is refused.
@@ -40,7 +42,9 @@ pub(crate) enum Injection {
 /// The calls that are counted: `pwrite64` and `fsync` are the journal's, `writev` and `recvfrom` the network's. Of the others only
 /// those to the journal's files are.
 const COUNTED: &str = "pwrite64,fsync,writev,recvfrom,pread64,openat,ftruncate,fcntl";
-const OF_THE_JOURNAL: [&str; 4] = ["pread64", "openat", "ftruncate", "fcntl"];
+const OF_THE_JOURNAL: [&str; 5] = ["pread64", READS, "openat", "ftruncate", "fcntl"];
+/// SQLite's reads, and all others.
+const READS: &str = "pread64,read";
 /// What the journal's files are called.
 const FILES: [&str; 6] = ["", "-wal", "-shm", "-journal", ".new", ".new-journal"];
 
@@ -59,6 +63,7 @@ impl Injection {
             Self::Disk(Disk::FullFrom(n)) => failing("pwrite64", "ENOSPC", format!("{n}+")),
             Self::Disk(Disk::ReadOnlyFrom(n)) => failing("pwrite64", "EROFS", format!("{n}+")),
             Self::Disk(Disk::Fails(call, n)) => failing(call, "EIO", n.to_string()),
+            Self::Disk(Disk::UnreadableFrom(n)) => failing(READS, "EIO", format!("{n}+")),
             Self::Disk(Disk::LockedFor(n, times)) => {
                 failing("fcntl", "EAGAIN", format!("{n}..{}", n + times - 1))
             }

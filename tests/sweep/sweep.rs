@@ -83,6 +83,12 @@ fn of_calls(course: Course, counted: &Counted) -> Vec<Sweep> {
             (6, 1),
         ),
         sweep(
+            "nothing is read until a restart",
+            "pread64",
+            |n| Trouble::Disk(Disk::UnreadableFrom(n)),
+            (3, 1),
+        ),
+        sweep(
             "the Nth opening is an I/O error",
             "openat",
             |n| Trouble::Disk(Disk::Fails("openat", n)),

@@ -95,3 +95,21 @@ pub(super) fn of_opening(place: &Place, error: &rusqlite::Error) -> JournalError
         _ => judge(place, error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_calls_damaged_is_so_for_who_opens_it_anew() {
+        let place = Place::new("journal.db".into());
+        for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            assert!(matches!(judge(&place, &error), JournalError::Unavailable { .. }), "{error}");
+            assert!(matches!(of_opening(&place, &error), JournalError::Unusable { .. }), "{error}");
+        }
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let error = rusqlite::Error::SqliteFailure(busy, None);
+        assert!(matches!(of_opening(&place, &error), JournalError::Unavailable { .. }));
+    }
+}
