@@ -41,7 +41,7 @@ pub mod story;
 pub mod target;
 pub mod version;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod made;
 #[cfg(test)]
 mod scenarios;

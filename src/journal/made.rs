@@ -118,6 +118,7 @@ pub(crate) fn owing(app: &AppName, seconds: i64) -> Entry {
 }
 
 /// The entry after it: the answer is in, nothing is owed.
+#[cfg_attr(fuzzing, expect(dead_code, reason = "only tests need it"))]
 pub(crate) fn answering(app: &AppName, seconds: i64) -> Entry {
     Entry { answered: Some(Answer::Created(deployment("back"))), ..entry(app, seconds, steady()) }
 }
@@ -166,6 +167,7 @@ pub(crate) fn line(seconds: i64, event: &str) -> TimelineEntry {
 }
 
 /// Something to be told to `channels`.
+#[cfg_attr(fuzzing, expect(dead_code, reason = "only tests need it"))]
 pub(crate) fn notice(thread: &str, key: &str, seconds: i64, channels: &[&str]) -> Notice {
     Notice {
         key: key.to_owned(),
